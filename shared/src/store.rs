@@ -1,0 +1,79 @@
+//! Enclave to host: the ledger store. The host sees lengths, counts and times,
+//! never contents; whatever it answers is checked by the enclave.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::LedgerId;
+
+/// One sealed ledger entry as the host keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredRecord {
+    /// The ledger it belongs to.
+    pub ledger: LedgerId,
+    /// Its position in that ledger, from 0.
+    pub index: u64,
+    /// Opaque sealed bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// What the enclave asks of the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StoreRequest {
+    /// The signed genesis manifest and the signed configuration.
+    Boot,
+    /// The ledgers kept and the number of records of each.
+    Heads,
+    /// Make every record durable, all or none. Each must be the next of its
+    /// ledger, or byte-identical to one already kept (a retry).
+    Append {
+        /// Records of one batch, in order.
+        records: Vec<StoredRecord>,
+    },
+    /// Consecutive records from an index on, as many as fit.
+    Read {
+        /// Which ledger.
+        ledger: LedgerId,
+        /// First index wanted.
+        from: u64,
+        /// At most this many records.
+        limit: u32,
+    },
+}
+
+/// What the store answers, in the order of the requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StoreResponse {
+    /// Answer to `Boot`: the bytes of both files.
+    Boot {
+        /// `genesis.json` as kept.
+        genesis: Vec<u8>,
+        /// `config.json` as kept.
+        config: Vec<u8>,
+    },
+    /// Answer to `Heads`: (ledger, record count).
+    Heads(Vec<(LedgerId, u64)>),
+    /// Answer to `Append`: durable (fdatasync returned).
+    Appended,
+    /// Answer to `Read`; empty when `from` is past the end.
+    Records(Vec<StoredRecord>),
+    /// The request was not carried out.
+    Refused {
+        /// Why, as a stable code.
+        reason: StoreRefusal,
+        /// For the operator.
+        detail: String,
+    },
+}
+
+/// Why the store refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StoreRefusal {
+    /// A record is neither the next of its ledger nor one already kept.
+    OutOfOrder,
+    /// A record differs from the one kept at its index.
+    Different,
+    /// The disk is full, read-only or failing: nothing of the batch was acknowledged.
+    Storage,
+    /// A bound was exceeded.
+    TooLarge,
+}

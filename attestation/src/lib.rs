@@ -1,1 +1,3 @@
-//! Placeholder head.
+//! Evidence: parse, verify, appraise; receipts, checkpoints, proofs. No I/O.
+
+pub mod ledger;

@@ -1,1 +1,14 @@
-//! Placeholder head.
+//! The trusted base: everything that holds a key or decides.
+//!
+//! Protects against: a hostile host, which can drop, delay, reorder, replay and
+//! fork everything that enters or leaves here.
+
+pub mod api;
+pub mod biometrics;
+pub mod core;
+pub mod gateway;
+pub mod keys;
+pub mod ledger;
+pub mod passkeys;
+pub mod service;
+pub mod worker_link;

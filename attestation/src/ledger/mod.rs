@@ -1,1 +1,16 @@
-//! Placeholder head.
+//! The ledger as everyone outside the enclave sees it: tree, entries, notes, receipts.
+//!
+//! Protects against an operator, or an enclave, that shows different histories
+//! to different people: every decision is a leaf of a Merkle tree whose head the
+//! attested boot key signs, and everything here is checkable without keys or I/O.
+//! The byte formats are fixed in `enclave/SPEC.md`.
+
+pub mod checkpoint;
+pub mod entry;
+pub mod merkle;
+pub mod receipt;
+
+pub use checkpoint::{Checkpoint, NoteError, NoteKey};
+pub use entry::{Hash, Header, Salt, commit};
+pub use merkle::Tree;
+pub use receipt::{Receipt, ReceiptError, TrustedBoot, VerifiedReceipt};

@@ -1,1 +1,28 @@
-//! Placeholder head.
+//! The reference bank: what a tenant's own back end would do, and no more.
+//!
+//! Protects against an appliance that only its authors can use: everything here
+//! speaks the public interface over mutual TLS and imports nothing of the
+//! appliance. The authenticator is the `passkey` crate, which nobody here wrote.
+//! A fast signer with keys made beforehand drives load, and a search through
+//! captured bytes shows whether anything that must stay inside came out.
+
+pub mod api;
+pub mod authenticator;
+pub mod blindness;
+pub mod client;
+pub mod dev;
+pub mod load;
+pub mod media;
+pub mod receipts;
+pub mod sealed_run;
+pub mod signer;
+pub mod story;
+pub mod tap;
+pub mod tls;
+mod wire;
+
+pub use api::{BankError, Problem, Transaction};
+pub use authenticator::SoftwareAuthenticator;
+pub use client::{Bank, Connection, Reply};
+pub use dev::Dev;
+pub use signer::PremadeKey;

@@ -1,0 +1,203 @@
+//! The appliance's routes, one function each.
+
+mod error;
+mod types;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use http::Method;
+use serde_json::{Value, json};
+
+pub use error::{BankError, Problem};
+pub use types::{
+    Approved, Authenticated, DeviceInfo, Enrolled, Enrollment, Payee, PendingApproval, Registered,
+    Transaction, Verification,
+};
+
+use crate::client::{Bank, Reply, whole};
+
+/// Base64url without padding, the interface's encoding of bytes.
+pub fn b64u(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Undoes [`b64u`].
+pub fn from_b64u(text: &str) -> Result<Vec<u8>, BankError> {
+    URL_SAFE_NO_PAD
+        .decode(text)
+        .map_err(|error| BankError::Unreadable {
+            status: 200,
+            detail: format!("not base64url: {error}"),
+        })
+}
+
+/// A WebAuthn response with the user it belongs to, flat as the interface takes it.
+pub fn with_user(user: &str, credential: &Value) -> Value {
+    let mut body = credential.clone();
+    body["user_id"] = json!(user);
+    body
+}
+
+impl Bank {
+    /// Options for creating a passkey.
+    pub async fn register_options(&self, user: &str) -> Result<Value, BankError> {
+        let body = json!({"user_id": user, "user_name": user, "display_name": user});
+        let path = "/api/v1/passkeys/register/options";
+        self.post(path, &body).await?.read()
+    }
+
+    /// Hands over a new passkey.
+    pub async fn register_verify(
+        &self,
+        user: &str,
+        credential: &Value,
+    ) -> Result<Registered, BankError> {
+        let path = "/api/v1/passkeys/register/verify";
+        self.post(path, &with_user(user, credential)).await?.read()
+    }
+
+    /// Options for a login.
+    pub async fn login_options(&self, user: &str) -> Result<Value, BankError> {
+        let path = "/api/v1/passkeys/authenticate/options";
+        self.post(path, &json!({"user_id": user})).await?.read()
+    }
+
+    /// Hands over a login assertion.
+    pub async fn login_verify(
+        &self,
+        user: &str,
+        assertion: &Value,
+    ) -> Result<Authenticated, BankError> {
+        let path = "/api/v1/passkeys/authenticate/verify";
+        self.post(path, &with_user(user, assertion)).await?.read()
+    }
+
+    /// Opens an enrolment of the face.
+    pub async fn enroll_initiate(
+        &self,
+        user: &str,
+        consent_given: bool,
+    ) -> Result<Enrollment, BankError> {
+        let body = json!({
+            "user_id": user,
+            "modality": "facial",
+            "consent_given": consent_given,
+            "device_info": DeviceInfo::default(),
+        });
+        self.post("/api/v1/enroll/initiate", &body).await?.read()
+    }
+
+    /// Submits the sample of an enrolment.
+    pub async fn enroll_submit(
+        &self,
+        enrollment: &Enrollment,
+        sample: &[u8],
+    ) -> Result<Enrolled, BankError> {
+        let path = format!(
+            "/api/v1/enroll/submit?enrollment_id={}&session_token={}",
+            enrollment.enrollment_id, enrollment.session_token
+        );
+        let (content_type, body) = multipart(sample);
+        let headers = [("content-type", content_type.as_str())];
+        self.send(Method::POST, &path, &headers, whole(body))
+            .await?
+            .read()
+    }
+
+    /// Both steps of an enrolment, with consent.
+    pub async fn enroll(&self, user: &str, sample: &[u8]) -> Result<Enrolled, BankError> {
+        let enrollment = self.enroll_initiate(user, true).await?;
+        self.enroll_submit(&enrollment, sample).await
+    }
+
+    /// Verifies a face.
+    pub async fn verify(&self, user: &str, sample: &[u8]) -> Result<Verification, BankError> {
+        self.verify_raw(user, sample).await?.read()
+    }
+
+    /// Verifies a face and keeps the answer as it came.
+    pub async fn verify_raw(&self, user: &str, sample: &[u8]) -> Result<Reply, BankError> {
+        self.post("/api/v1/verify", &verify_body(user, sample))
+            .await
+    }
+
+    /// Asks for approval of a payment.
+    pub async fn approve(
+        &self,
+        user: &str,
+        transaction: &Transaction,
+    ) -> Result<PendingApproval, BankError> {
+        let body = json!({"user_id": user, "transaction": transaction});
+        self.post("/api/v1/approvals", &body).await?.read()
+    }
+
+    /// The same under an idempotency key.
+    pub async fn approve_once(
+        &self,
+        user: &str,
+        transaction: &Transaction,
+        idempotency_key: &str,
+    ) -> Result<PendingApproval, BankError> {
+        let body = json!({"user_id": user, "transaction": transaction});
+        let headers = [("idempotency-key", idempotency_key)];
+        self.post_with("/api/v1/approvals", &body, &headers)
+            .await?
+            .read()
+    }
+
+    /// The state of an approval.
+    pub async fn approval(&self, id: &str) -> Result<Value, BankError> {
+        self.get(&format!("/api/v1/approvals/{id}")).await?.read()
+    }
+
+    /// Hands over the customer's assertion over an approval.
+    pub async fn approve_verify(
+        &self,
+        id: &str,
+        user: &str,
+        assertion: &Value,
+    ) -> Result<Approved, BankError> {
+        let path = format!("/api/v1/approvals/{id}/verify");
+        self.post(&path, &with_user(user, assertion)).await?.read()
+    }
+
+    /// A receipt with its evidence.
+    pub async fn receipt(&self, id: &str) -> Result<Value, BankError> {
+        self.get(&format!("/api/v1/receipts/{id}")).await?.read()
+    }
+
+    /// The attestation document over a nonce, with what it binds.
+    pub async fn attestation(&self, nonce: &[u8]) -> Result<Value, BankError> {
+        let path = format!("/.well-known/attestation?nonce={}", b64u(nonce));
+        self.get(&path).await?.read()
+    }
+}
+
+/// The body of `POST /api/v1/verify`.
+pub fn verify_body(user: &str, sample: &[u8]) -> Value {
+    json!({
+        "user_id": user,
+        "modality": "facial",
+        "biometric_data": b64u(sample),
+        "device_info": {"type": "mobile", "device_id": "bank-test-device"},
+        "geolocation": {"lat": 52.52, "lng": 13.405},
+        "ip_address": "203.0.113.7",
+    })
+}
+
+/// One file field `biometric_file`; answers the content type and the body.
+pub fn multipart(sample: &[u8]) -> (String, Bytes) {
+    const BOUNDARY: &str = "redoubt-bank-boundary-5f1e0c8a";
+    let mut body = format!(
+        "--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"biometric_file\"; \
+         filename=\"sample.jpg\"\r\ncontent-type: image/jpeg\r\n\r\n"
+    )
+    .into_bytes();
+    body.extend_from_slice(sample);
+    body.extend_from_slice(format!("\r\n--{BOUNDARY}--\r\n").as_bytes());
+    (
+        format!("multipart/form-data; boundary={BOUNDARY}"),
+        body.into(),
+    )
+}

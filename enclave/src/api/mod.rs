@@ -1,1 +1,44 @@
-//! Placeholder head.
+//! The enclave's public language: what a bank may say, what it is told back,
+//! and the trait that stands between the gateway and everything that decides.
+//!
+//! Protects against: input that means two things. Every request is a typed
+//! value with bounds before the core sees it, every refusal is one of a fixed
+//! list of problems, and doc comments here are the OpenAPI descriptions, so the
+//! published contract cannot drift from the code.
+
+mod approvals;
+mod attestation;
+mod biometrics;
+mod caller;
+mod passkeys;
+mod problem;
+mod services;
+mod text;
+mod trust;
+mod webauthn;
+
+pub use approvals::{
+    Amount, Approval, ApprovalCreated, ApprovalRequest, ApprovalStatus, ApprovalVerified, Currency,
+    IdempotencyKey, Payee, Transaction,
+};
+pub use attestation::{
+    AttestationReply, AttestationRequest, Health, Purpose, ShareAccepted, ShareSubmission, TreeHead,
+};
+pub use biometrics::{
+    ActionTaken, DeviceInfo, EnrollInitiate, EnrollInitiated, EnrollSubmit, Enrolled, Geolocation,
+    Liveness, Modality, Sample, SecurityFlags, Verdict, Verification, VerifyRequest,
+};
+pub use caller::{ApplianceRole, Caller, Identity, Peer, Reader, RequestId, Role};
+pub use passkeys::{AuthenticateOptions, Authenticated, Presented, RegisterOptions, Registered};
+pub use problem::{Kind, LogSafe, Problem, ProblemBody};
+pub use services::Services;
+pub use text::{Base64Url, SessionToken, Text, Timestamp};
+pub use trust::{Anchor, Grants, RoleMapping, Trust, TrustError};
+pub use webauthn::{
+    AssertionResponse, AttestationResponse, AuthenticationResponse, AuthenticatorSelection,
+    CreationOptions, CredentialDescriptor, CredentialParameters, CredentialType,
+    RegistrationResponse, RelyingParty, RequestOptions, UserEntity,
+};
+
+/// A receipt or artefact as its own format defines it (`enclave/SPEC.md`).
+pub type Document = serde_json::Value;

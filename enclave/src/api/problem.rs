@@ -1,0 +1,299 @@
+//! Every refusal a caller can see (RFC 9457), and what the operator sees instead.
+//!
+//! Protects against: errors as an oracle and logs as a leak. A problem has one
+//! fixed text for the caller and, apart from it, a cause made only of log-safe
+//! parts; nothing a request carried can be formatted into either by accident.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::text::Timestamp;
+
+/// A stable code with its status and texts.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// Stable, snake_case, part of the contract.
+    pub code: &'static str,
+    /// HTTP status.
+    pub status: u16,
+    /// Short summary, the same for every occurrence.
+    pub title: &'static str,
+    /// What is wrong and how to mend it, unless the occurrence says more.
+    pub detail: &'static str,
+}
+
+/// A refusal on its way to the caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    kind: &'static Kind,
+    detail: Option<Cow<'static, str>>,
+    retry_after: Option<u32>,
+    locked_until: Option<Timestamp>,
+    internal: Option<Cow<'static, str>>,
+}
+
+/// The body of every refusal (RFC 9457, `application/problem+json`).
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProblemBody {
+    /// `urn:redoubt:problem:` and the code.
+    #[serde(rename = "type")]
+    #[schema(example = "urn:redoubt:problem:account_locked")]
+    pub type_uri: String,
+    /// Short summary of the code.
+    pub title: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong and how to mend it.
+    pub detail: String,
+    /// Stable, machine-readable code.
+    #[schema(example = "account_locked")]
+    pub code: &'static str,
+    /// The id of the request, as in the `X-Request-Id` header.
+    pub request_id: String,
+    /// Only for `account_locked`: when the lock ends (RFC 3339, UTC).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub locked_until: Option<Timestamp>,
+}
+
+/// Text that may reach the operator's log: made of constants, counts and
+/// standard error kinds, never of request content.
+pub trait LogSafe {
+    /// The text.
+    fn log_text(&self) -> Cow<'static, str>;
+}
+
+impl LogSafe for &'static str {
+    fn log_text(&self) -> Cow<'static, str> {
+        Cow::Borrowed(self)
+    }
+}
+
+impl LogSafe for std::io::ErrorKind {
+    fn log_text(&self) -> Cow<'static, str> {
+        Cow::Owned(self.to_string())
+    }
+}
+
+impl Problem {
+    /// A problem with the texts of its kind.
+    pub const fn of(kind: &'static Kind) -> Self {
+        Self {
+            kind,
+            detail: None,
+            retry_after: None,
+            locked_until: None,
+            internal: None,
+        }
+    }
+
+    /// Says more about this occurrence to the caller.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// Tells the caller when to try again, in seconds.
+    #[must_use]
+    pub const fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// Tells the operator, and only the operator, what was behind it.
+    #[must_use]
+    pub fn because(mut self, cause: impl LogSafe) -> Self {
+        self.internal = Some(cause.log_text());
+        self
+    }
+
+    /// The lock of `account_locked`, with the time left as `Retry-After`.
+    pub fn locked_until(until: Timestamp, now_ms: u64) -> Self {
+        let left = until.0.saturating_sub(now_ms).div_ceil(1000);
+        let mut problem = Self::of(&ACCOUNT_LOCKED)
+            .detail(format!(
+                "Too many failed attempts; locked_until {until}. Try again after that."
+            ))
+            .retry_after(u32::try_from(left).unwrap_or(u32::MAX).max(1));
+        problem.locked_until = Some(until);
+        problem
+    }
+
+    /// The kind.
+    pub const fn kind(&self) -> &'static Kind {
+        self.kind
+    }
+
+    /// The stable code.
+    pub const fn code(&self) -> &'static str {
+        self.kind.code
+    }
+
+    /// The HTTP status.
+    pub const fn status(&self) -> u16 {
+        self.kind.status
+    }
+
+    /// Seconds for the `Retry-After` header.
+    pub const fn retry_after_seconds(&self) -> Option<u32> {
+        self.retry_after
+    }
+
+    /// For the operator's log.
+    pub fn internal(&self) -> Option<&str> {
+        self.internal.as_deref()
+    }
+
+    /// The body sent to the caller.
+    pub fn body(&self, request_id: &str) -> ProblemBody {
+        ProblemBody {
+            type_uri: format!("urn:redoubt:problem:{}", self.kind.code),
+            title: self.kind.title,
+            status: self.kind.status,
+            detail: self
+                .detail
+                .as_deref()
+                .unwrap_or(self.kind.detail)
+                .to_owned(),
+            code: self.kind.code,
+            request_id: request_id.to_owned(),
+            locked_until: self.locked_until,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind.code, self.kind.title)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+macro_rules! kinds {
+    ($($konst:ident $make:ident $status:literal $(retry $retry:literal)? $title:literal $detail:literal;)*) => {
+        $(
+            static $konst: Kind = Kind {
+                code: stringify!($make),
+                status: $status,
+                title: $title,
+                detail: $detail,
+            };
+        )*
+        impl Kind {
+            /// Every kind there is, in the order of the table.
+            pub fn all() -> &'static [&'static Kind] {
+                static ALL: &[&Kind] = &[$(&$konst),*];
+                ALL
+            }
+        }
+        impl Problem {
+            $(
+                #[doc = concat!(stringify!($status), ": ", $title, ".")]
+                pub const fn $make() -> Self {
+                    Self::of(&$konst)$(.retry_after($retry))?
+                }
+            )*
+        }
+    };
+}
+
+kinds! {
+    // the request
+    MALFORMED_REQUEST malformed_request 400 "The request is malformed" "The request could not be read; compare it with /openapi.json.";
+    INVALID_NONCE invalid_nonce 400 "The nonce is not usable" "Send 8 to 64 bytes as base64url without padding or as hexadecimal.";
+    CLIENT_CERTIFICATE_REQUIRED client_certificate_required 401 "A client certificate is required" "Present a client certificate under your tenant's anchor (mutual TLS).";
+    ROLE_NOT_ALLOWED role_not_allowed 403 "This certificate may not do that" "Use a certificate whose role includes this operation.";
+    ROUTE_NOT_FOUND route_not_found 404 "There is no such route" "See /openapi.json for the routes.";
+    METHOD_NOT_ALLOWED method_not_allowed 405 "The route does not know this method" "See the Allow header.";
+    REQUEST_TIMEOUT request_timeout 408 "The request took too long to arrive" "Send the request without pauses.";
+    BODY_TOO_LARGE body_too_large 413 "The body is too large" "Send a smaller body; samples may have 8 MiB before encoding.";
+    UNSUPPORTED_MEDIA_TYPE unsupported_media_type 415 "The content type is not supported" "Send the content type that /openapi.json names for this route.";
+    TOO_MANY_REQUESTS too_many_requests 429 retry 1 "Too many requests" "Slow down and try again.";
+
+    // the appliance
+    INTERNAL_ERROR internal_error 500 "The appliance failed at this request" "Nothing was decided. Quote the request id to the operator.";
+    NOT_SERVING not_serving 503 retry 5 "The appliance does not serve this route now" "Try again when /healthz names a phase that does.";
+    WORKER_UNAVAILABLE worker_unavailable 503 retry 2 "No attested worker is available" "Try again shortly.";
+    STORE_UNAVAILABLE store_unavailable 503 retry 2 "The decision could not be made durable" "Whatever was reserved stays spent. Try again shortly.";
+    BUSY busy 503 retry 1 "The appliance is at its limit" "Try again shortly.";
+    REQUEST_DEADLINE request_deadline 504 "The request took too long to answer" "Its outcome is in the ledger; read it back before trying again.";
+
+    // unsealing
+    SHARE_REFUSED share_refused 422 "The share was refused" "Fetch a fresh unseal document and seal the share to it.";
+    UNKNOWN_DOCUMENT unknown_document 409 "This enclave did not issue that document" "Fetch a fresh unseal document from this enclave and seal the share to it.";
+    SHARES_DISAGREE shares_disagree 409 "The officers' shares name different heads" "The officers' memory files disagree; find out which history is the appliance's before unsealing.";
+
+    // passkeys
+    REGISTRATION_FAILED registration_failed 422 "The passkey could not be registered" "Start again with fresh options.";
+    AUTHENTICATION_FAILED authentication_failed 401 "Authentication failed" "Start again with fresh options.";
+    CREDENTIAL_EXISTS credential_exists 409 "This credential is already registered" "Use another authenticator or another credential.";
+    NO_PASSKEY no_passkey 409 "No passkey is registered for this user" "Register a passkey first.";
+
+    // biometrics
+    CONSENT_REQUIRED consent_required 422 "Consent is required" "Ask the customer, then send consent_given: true.";
+    UNSUPPORTED_MODALITY unsupported_modality 422 "This modality is not supported" "Use facial.";
+    UNKNOWN_ENROLLMENT unknown_enrollment 404 "There is no such enrolment" "Start one with /api/v1/enroll/initiate.";
+    ENROLLMENT_EXPIRED enrollment_expired 410 "The enrolment has expired" "Start again with /api/v1/enroll/initiate.";
+    ENROLLMENT_CLOSED enrollment_closed 409 "The enrolment is already completed" "Start another one to replace the template.";
+    NOT_ENROLLED not_enrolled 409 "This user has no template for the modality" "Enrol the user first.";
+    ACCOUNT_LOCKED account_locked 423 "The account is locked" "Wait until the lock ends.";
+    ATTEMPTS_IN_PROGRESS attempts_in_progress 429 retry 1 "All remaining attempts are in progress" "Wait for their results.";
+    NOT_AN_IMAGE not_an_image 422 "The sample is not an image" "Send JPEG, PNG or WebP.";
+    TOO_MANY_PIXELS too_many_pixels 422 "The image has too many pixels" "Send a smaller image.";
+    NO_FACE no_face 422 "No face was found" "Take the picture again with the face in view.";
+    MULTIPLE_FACES multiple_faces 422 "More than one face was found" "Take the picture again with one face in view.";
+    FACE_TOO_SMALL face_too_small 422 "The face is too small" "Move closer to the camera.";
+    TOO_DARK too_dark 422 "The face is too dark" "Find better light.";
+    TOO_BRIGHT too_bright 422 "The face is too bright" "Find softer light.";
+    BLURRED blurred 422 "The face is out of focus" "Hold still and take the picture again.";
+
+    // approvals and receipts
+    INVALID_TRANSACTION invalid_transaction 422 "The transaction is not acceptable" "Check amount, currency, payee and reference.";
+    UNKNOWN_APPROVAL unknown_approval 404 "There is no such approval" "Create one with /api/v1/approvals.";
+    APPROVAL_EXPIRED approval_expired 410 "The approval has expired" "Create another one.";
+    APPROVAL_CLOSED approval_closed 409 "The approval is already decided" "Read it with GET /api/v1/approvals/{id}.";
+    IDEMPOTENCY_CONFLICT idempotency_conflict 409 "The idempotency key was used for another request" "Use a fresh key for a different request.";
+    UNKNOWN_RECEIPT unknown_receipt 404 "There is no such receipt" "Use a receipt_id of this tenant.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_carry_error_statuses() {
+        let mut codes: Vec<_> = Kind::all().iter().map(|kind| kind.code).collect();
+        codes.sort_unstable();
+        let before = codes.len();
+        codes.dedup();
+        assert_eq!(codes.len(), before);
+        assert!(
+            Kind::all()
+                .iter()
+                .all(|kind| (400..600).contains(&kind.status))
+        );
+    }
+
+    #[test]
+    fn the_cause_stays_with_the_operator() {
+        let problem = Problem::store_unavailable().because("store closed the stream");
+        let body = serde_json::to_string(&problem.body("r")).unwrap();
+        assert!(!body.contains("closed the stream"));
+        assert_eq!(problem.internal(), Some("store closed the stream"));
+        assert_eq!(problem.retry_after_seconds(), Some(2));
+    }
+
+    #[test]
+    fn a_lock_says_when_it_ends() {
+        let problem = Problem::locked_until(Timestamp(90_500), 60_000);
+        assert_eq!(problem.retry_after_seconds(), Some(31));
+        let body = serde_json::to_value(problem.body("r")).unwrap();
+        assert_eq!(body["locked_until"], "1970-01-01T00:01:30.5Z");
+        assert_eq!(body["status"], 423);
+    }
+}

@@ -1,0 +1,122 @@
+//! The one seam between the gateway and what decides.
+//!
+//! Protects against: a gateway that decides. It parses, authenticates the
+//! session and admits; every use case below is someone else's to answer, with
+//! typed values in and a typed reply or one [`Problem`] out.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use redoubt_shared::supervise::Phase;
+use redoubt_shared::{ApprovalId, ReceiptId};
+
+use super::*;
+
+/// Everything the gateway may ask. The gateway has checked phase, certificate
+/// and role by its route table before any call that takes a [`Caller`].
+pub trait Services: Send + Sync + 'static {
+    /// Where the enclave stands.
+    fn phase(&self) -> Phase;
+
+    /// The appliance's own time in Unix milliseconds; nothing when it is not
+    /// known, and then no client certificate can be accepted.
+    fn now_ms(&self) -> Option<u64>;
+
+    /// The TLS material in force. The same `Arc` as long as nothing changed.
+    fn trust(&self) -> Arc<Trust>;
+
+    /// Counters for the supervisor, from a fixed list of names.
+    fn counters(&self) -> Vec<(&'static str, u64)>;
+
+    /// A fresh document bound to the asking session.
+    fn attestation(
+        &self,
+        request: AttestationRequest,
+    ) -> impl Future<Output = Result<AttestationReply, Problem>> + Send;
+
+    /// Takes one officer's share.
+    fn submit_share(
+        &self,
+        share: ShareSubmission,
+    ) -> impl Future<Output = Result<ShareAccepted, Problem>> + Send;
+
+    /// Options to create a passkey.
+    fn register_options(
+        &self,
+        caller: Caller,
+        request: RegisterOptions,
+    ) -> impl Future<Output = Result<CreationOptions, Problem>> + Send;
+
+    /// Registers the created passkey.
+    fn register_verify(
+        &self,
+        caller: Caller,
+        request: Presented<RegistrationResponse>,
+    ) -> impl Future<Output = Result<Registered, Problem>> + Send;
+
+    /// Options to use a passkey.
+    fn authenticate_options(
+        &self,
+        caller: Caller,
+        request: AuthenticateOptions,
+    ) -> impl Future<Output = Result<RequestOptions, Problem>> + Send;
+
+    /// Verifies the use of a passkey.
+    fn authenticate_verify(
+        &self,
+        caller: Caller,
+        request: Presented<AuthenticationResponse>,
+    ) -> impl Future<Output = Result<Authenticated, Problem>> + Send;
+
+    /// Starts an enrolment.
+    fn enroll_initiate(
+        &self,
+        caller: Caller,
+        request: EnrollInitiate,
+    ) -> impl Future<Output = Result<EnrollInitiated, Problem>> + Send;
+
+    /// Takes the sample of an enrolment.
+    fn enroll_submit(
+        &self,
+        caller: Caller,
+        request: EnrollSubmit,
+        sample: Sample,
+    ) -> impl Future<Output = Result<Enrolled, Problem>> + Send;
+
+    /// Compares a sample with a template.
+    fn verify(
+        &self,
+        caller: Caller,
+        request: VerifyRequest,
+    ) -> impl Future<Output = Result<Verification, Problem>> + Send;
+
+    /// Asks for the approval of a transaction.
+    fn create_approval(
+        &self,
+        caller: Caller,
+        request: ApprovalRequest,
+        idempotency_key: Option<IdempotencyKey>,
+    ) -> impl Future<Output = Result<ApprovalCreated, Problem>> + Send;
+
+    /// An approval as it stands.
+    fn get_approval(
+        &self,
+        caller: Caller,
+        id: ApprovalId,
+    ) -> impl Future<Output = Result<Approval, Problem>> + Send;
+
+    /// Takes the customer's answer to an approval.
+    fn verify_approval(
+        &self,
+        caller: Caller,
+        id: ApprovalId,
+        request: Presented<AuthenticationResponse>,
+    ) -> impl Future<Output = Result<ApprovalVerified, Problem>> + Send;
+
+    /// A receipt with its evidence.
+    fn receipt(
+        &self,
+        reader: Reader,
+        id: ReceiptId,
+    ) -> impl Future<Output = Result<Document, Problem>> + Send;
+}

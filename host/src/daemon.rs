@@ -1,0 +1,241 @@
+//! `redoubt-host run`: puts the parts together and ends them cleanly.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use redoubt_shared::Endpoint;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::admin::{self, Admin};
+use crate::capture::Capture;
+use crate::files::write_atomically;
+use crate::ingress::{self, Ingress, Quotas};
+use crate::metrics::Metrics;
+use crate::store::service::{StoreHandle, StorePaths};
+use crate::store::session;
+use crate::supervise;
+use crate::worker::{self, Launch, Parent, Supervisor, WorkerState};
+
+/// Flags of `redoubt-host run`. Endpoints: vsock:CID:PORT, unix:PATH, unix:PATH:PORT.
+#[derive(Debug, clap::Args)]
+pub struct RunArgs {
+    /// Where banks connect; port 0 takes a free one (see --port-file)
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: SocketAddr,
+    /// Write the port taken by --listen here once it accepts connections
+    #[arg(long, value_name = "FILE")]
+    port_file: Option<PathBuf>,
+    /// Where the enclave accepts bank streams
+    #[arg(long, value_name = "ENDPOINT")]
+    ingress: Endpoint,
+    /// Where the enclave connects for its ledger; this host listens
+    #[arg(long, value_name = "ENDPOINT")]
+    store: Endpoint,
+    /// Folder of the ledger's segments
+    #[arg(long, value_name = "DIR")]
+    store_dir: PathBuf,
+    /// Folder with genesis.json and config.json
+    #[arg(long, value_name = "DIR")]
+    boot_dir: PathBuf,
+    /// Where the enclave connects for a worker; this host listens
+    #[arg(long, value_name = "ENDPOINT", requires = "worker_bin")]
+    worker: Option<Endpoint>,
+    /// The worker's program
+    #[arg(long, value_name = "FILE", requires = "worker")]
+    worker_bin: Option<PathBuf>,
+    /// One argument for the worker; repeat, as --worker-arg=--models --worker-arg=DIR
+    #[arg(long = "worker-arg", value_name = "ARG", allow_hyphen_values = true)]
+    worker_args: Vec<OsString>,
+    /// Write the worker's process id here at every start
+    #[arg(long, value_name = "FILE")]
+    worker_pid_file: Option<PathBuf>,
+    /// Append the worker's standard error here [default: this program's own]
+    #[arg(long, value_name = "FILE")]
+    worker_log: Option<PathBuf>,
+    /// Where the enclave answers its supervisor
+    #[arg(long, value_name = "ENDPOINT")]
+    supervise: Endpoint,
+    /// Where /healthz and /metrics are served; loopback only
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    admin: SocketAddr,
+    /// Write the port taken by --admin here
+    #[arg(long, value_name = "FILE")]
+    admin_port_file: Option<PathBuf>,
+    /// Bank connections at once
+    #[arg(long, value_name = "N", default_value_t = 4096)]
+    max_connections: usize,
+    /// Bank connections at once from one address
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    max_connections_per_source: usize,
+    /// Seconds the enclave has to accept a stream
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    connect_timeout: u64,
+    /// Seconds without a byte after which a bank connection is ended
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    idle_timeout: u64,
+    /// For showing blindness, not for production: append every byte the relays
+    /// move, ingress and worker, both directions, to this file. It holds what a
+    /// curious host can see
+    #[arg(long, value_name = "FILE")]
+    capture: Option<PathBuf>,
+}
+
+/// Runs until SIGTERM or SIGINT.
+pub async fn run(args: RunArgs) -> anyhow::Result<()> {
+    let admin_address = admin::require_loopback(args.admin)?;
+    raise_file_limit();
+    let metrics = Arc::new(Metrics::default());
+    let capture = args.capture.as_deref().map(Capture::open).transpose();
+    let capture = capture.context("--capture")?;
+    let mut tasks = JoinSet::new();
+
+    let paths = StorePaths {
+        store_dir: args.store_dir.clone(),
+        boot_dir: args.boot_dir.clone(),
+    };
+    let (store, store_thread) = StoreHandle::start(paths, metrics.clone())?;
+    let store_listener = args.store.listen().await.context("--store")?;
+    tasks.spawn(session::serve(
+        store_listener,
+        store.clone(),
+        metrics.clone(),
+    ));
+
+    let state = WorkerState::none();
+    let (stop, stopped) = watch::channel(false);
+    let supervisor = start_worker(&args, &state, &metrics, &capture, stopped, &mut tasks).await?;
+    tasks.spawn(supervise::poll(args.supervise.clone(), metrics.clone()));
+
+    let pages = Admin {
+        metrics: metrics.clone(),
+        store: store.clone(),
+        worker: state,
+    };
+    let admin_listener = TcpListener::bind(admin_address).await.context("--admin")?;
+    announce(&admin_listener, args.admin_port_file.as_deref(), "admin")?;
+    tasks.spawn(async move {
+        if let Err(error) = admin::serve(admin_listener, pages).await {
+            tracing::error!(%error, "the admin pages ended");
+        }
+    });
+
+    let listener = bind_ingress(args.listen)?;
+    announce(&listener, args.port_file.as_deref(), "ingress")?;
+    let ingress = Arc::new(Ingress {
+        quotas: args.quotas(),
+        enclave: args.ingress,
+        metrics,
+        capture,
+    });
+    tasks.spawn(ingress::serve(listener, ingress));
+
+    wait_for_signal().await?;
+    tracing::info!("ending");
+    let _ = stop.send(true);
+    if let Some(supervisor) = supervisor {
+        let _ = supervisor.await;
+    }
+    tasks.shutdown().await;
+    store.stop();
+    let _ = tokio::task::spawn_blocking(move || store_thread.join()).await;
+    Ok(())
+}
+
+impl RunArgs {
+    fn quotas(&self) -> Quotas {
+        Quotas {
+            total: self.max_connections,
+            per_source: self.max_connections_per_source,
+            connect: Duration::from_secs(self.connect_timeout),
+            idle: Duration::from_secs(self.idle_timeout),
+        }
+    }
+}
+
+async fn start_worker(
+    args: &RunArgs,
+    state: &WorkerState,
+    metrics: &Arc<Metrics>,
+    capture: &Option<Capture>,
+    stopped: watch::Receiver<bool>,
+    tasks: &mut JoinSet<()>,
+) -> anyhow::Result<Option<tokio::task::JoinHandle<()>>> {
+    let (Some(endpoint), Some(program)) = (&args.worker, &args.worker_bin) else {
+        return Ok(None);
+    };
+    let listener = endpoint.listen().await.context("--worker")?;
+    let (sender, sessions) = worker::queue();
+    tasks.spawn(worker::accept(listener, sender));
+    let supervisor = Supervisor {
+        parent: Parent::new(Launch {
+            program: program.clone(),
+            arguments: args.worker_args.clone(),
+            log: args.worker_log.clone(),
+            pid_file: args.worker_pid_file.clone(),
+        })?,
+        state: state.clone(),
+        metrics: metrics.clone(),
+        capture: capture.clone(),
+    };
+    Ok(Some(tokio::spawn(supervisor.run(sessions, stopped))))
+}
+
+/// A deep queue, so that a burst of banks is met by quotas, not by the kernel.
+fn bind_ingress(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let bind = || {
+        let domain = socket2::Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(4096)?;
+        TcpListener::from_std(socket.into())
+    };
+    bind().with_context(|| format!("--listen {address}"))
+}
+
+fn announce(
+    listener: &TcpListener,
+    port_file: Option<&std::path::Path>,
+    what: &str,
+) -> anyhow::Result<()> {
+    let address = listener.local_addr()?;
+    if let Some(path) = port_file {
+        write_atomically(path, format!("{}\n", address.port()).as_bytes())?;
+    }
+    tracing::info!(%address, what, "listening");
+    Ok(())
+}
+
+async fn wait_for_signal() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Every connection takes two descriptors; the usual soft limit is 1024.
+fn raise_file_limit() {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: both calls get a valid pointer to a limit of this process.
+    #[allow(unsafe_code)]
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The few file operations the segments need, behind a trait.
+//!
+//! Protects against believing a write that no completed `fdatasync` covers:
+//! tests put a disk behind this trait that forgets exactly those.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// A folder of segment files.
+pub trait Disk: Send {
+    /// Names of all files.
+    fn list(&self) -> io::Result<Vec<String>>;
+    /// Opens a file; creates it empty if `create` is set and it is not there.
+    fn open(&self, name: &str, create: bool) -> io::Result<Box<dyn DiskFile>>;
+    /// Makes creations durable.
+    fn sync_dir(&self) -> io::Result<()>;
+    /// Finds out whether `bytes` more bytes could be written now.
+    fn probe(&self, bytes: usize) -> io::Result<()>;
+}
+
+/// One segment file.
+#[allow(clippy::len_without_is_empty)]
+pub trait DiskFile: Send {
+    /// Size in bytes.
+    fn len(&self) -> io::Result<u64>;
+    /// Fills `buffer` from `offset`.
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+    /// Writes all bytes at `offset`.
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// `fdatasync`.
+    fn sync_data(&self) -> io::Result<()>;
+    /// Cuts the file to `len` bytes.
+    fn truncate(&self, len: u64) -> io::Result<()>;
+}
+
+/// A real folder, locked against a second host process.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    /// Creates the folder if need be and takes its lock.
+    pub fn lock(path: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(path).map_err(|error| named(path, error))?;
+        let lock_path = path.join("lock");
+        let lock = open_options()
+            .create(true)
+            .open(&lock_path)
+            .map_err(|error| named(&lock_path, error))?;
+        lock.try_lock().map_err(|error| {
+            let error = io::Error::from(error);
+            let hint = "another redoubt-host uses this store; stop it first";
+            io::Error::new(
+                error.kind(),
+                format!("{}: {hint} ({error})", lock_path.display()),
+            )
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
+    }
+}
+
+fn open_options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    options
+}
+
+fn named(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+impl Disk for Folder {
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.path).map_err(|error| named(&self.path, error))? {
+            names.extend(entry?.file_name().into_string());
+        }
+        Ok(names)
+    }
+
+    fn open(&self, name: &str, create: bool) -> io::Result<Box<dyn DiskFile>> {
+        let path = self.path.join(name);
+        let file = match open_options().create(create).open(&path) {
+            // A read-only disk can still be read; writing to it then fails with its reason.
+            Err(error) if !create && unwritable(&error) => File::open(&path),
+            other => other,
+        };
+        Ok(Box::new(RealFile(
+            file.map_err(|error| named(&path, error))?,
+        )))
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+
+    fn probe(&self, bytes: usize) -> io::Result<()> {
+        let path = self.path.join("probe.tmp");
+        let written = open_options()
+            .create(true)
+            .truncate(true)
+            .open(&path)
+            .and_then(|file| {
+                file.write_all_at(&vec![0; bytes], 0)?;
+                file.sync_data()
+            });
+        let removed = std::fs::remove_file(&path);
+        written.and(removed)
+    }
+}
+
+fn unwritable(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+    )
+}
+
+#[derive(Debug)]
+struct RealFile(File);
+
+impl DiskFile for RealFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_exact_at(buffer, offset)
+    }
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()?;
+        // Bytes synced into a file without a name are gone at the next start.
+        if self.0.metadata()?.nlink() == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "the segment file was removed while in use; stop the host and restore it",
+            ));
+        }
+        Ok(())
+    }
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+}

@@ -1,0 +1,332 @@
+//! The store's own thread: blocking file work, one request after another.
+//!
+//! Protects against two sessions interleaving: requests of a superseded session
+//! are dropped before they begin, and whatever had begun is over before the
+//! next request is read. Also keeps trying to open or mend a store that failed.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use redoubt_shared::store::{StoreRefusal, StoreRequest, StoreResponse, StoredRecord};
+use tokio::sync::oneshot;
+
+use super::disk::Folder;
+use super::index::Index;
+use super::scan::OpenError;
+use super::{Refusal, Store};
+use crate::metrics::Metrics;
+
+/// How often a failed store is tried again, at most.
+const TICK: Duration = Duration::from_secs(1);
+const REOPEN_MAX: Duration = Duration::from_secs(60);
+/// Bytes a full disk must take on trial before new work is accepted.
+const PROBE_MIN: usize = 64 * 1024;
+
+/// Where the store keeps its files.
+#[derive(Debug, Clone)]
+pub struct StorePaths {
+    /// Segments, index, lock.
+    pub store_dir: PathBuf,
+    /// `genesis.json` and `config.json`.
+    pub boot_dir: PathBuf,
+}
+
+/// What `/healthz` says about the store.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum StoreHealth {
+    /// Reading its segments.
+    Opening,
+    /// Taking appends.
+    Open,
+    /// Opened, but the disk takes no appends now.
+    Failing {
+        /// The disk's own words.
+        detail: String,
+    },
+    /// Not opened.
+    Refused {
+        /// What is wrong and how to mend it.
+        detail: String,
+    },
+}
+
+/// Hands requests to the store's thread.
+#[derive(Debug, Clone)]
+pub struct StoreHandle {
+    jobs: mpsc::Sender<Message>,
+    current: Arc<AtomicU64>,
+    health: Arc<Mutex<StoreHealth>>,
+}
+
+#[derive(Debug)]
+enum Message {
+    Job(Job),
+    Stop,
+}
+
+#[derive(Debug)]
+struct Job {
+    session: u64,
+    request: StoreRequest,
+    reply: oneshot::Sender<StoreResponse>,
+}
+
+impl StoreHandle {
+    /// Starts the thread; it ends at [`Self::stop`], or when every handle is gone.
+    pub fn start(
+        paths: StorePaths,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<(Self, JoinHandle<()>)> {
+        let (jobs, inbox) = mpsc::channel();
+        let current = Arc::new(AtomicU64::new(0));
+        let health = Arc::new(Mutex::new(StoreHealth::Opening));
+        let mut worker = Worker {
+            paths,
+            metrics,
+            health: health.clone(),
+            store: None,
+            reopen_after: Duration::ZERO,
+            tried: Instant::now(),
+            failed_bytes: None,
+        };
+        let newest = current.clone();
+        let thread = std::thread::Builder::new()
+            .name("store".into())
+            .spawn(move || worker.run(&inbox, &newest))?;
+        let handle = Self {
+            jobs,
+            current,
+            health,
+        };
+        Ok((handle, thread))
+    }
+
+    /// Begins a session; every earlier one is over.
+    pub fn begin_session(&self) -> u64 {
+        self.current.fetch_add(1, SeqCst) + 1
+    }
+
+    /// Carries out one request. `None`: the session was superseded.
+    pub async fn call(&self, session: u64, request: StoreRequest) -> Option<StoreResponse> {
+        let (reply, answer) = oneshot::channel();
+        let job = Job {
+            session,
+            request,
+            reply,
+        };
+        self.jobs.send(Message::Job(job)).ok()?;
+        answer.await.ok()
+    }
+
+    /// Ends the thread once it has finished what it began.
+    pub fn stop(&self) {
+        let _ = self.jobs.send(Message::Stop);
+    }
+
+    /// How the store is.
+    pub fn health(&self) -> StoreHealth {
+        self.health
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+struct Worker {
+    paths: StorePaths,
+    metrics: Arc<Metrics>,
+    health: Arc<Mutex<StoreHealth>>,
+    store: Option<Store>,
+    reopen_after: Duration,
+    tried: Instant,
+    /// Size of the batch the disk did not take, until it takes one again.
+    failed_bytes: Option<usize>,
+}
+
+impl Worker {
+    fn run(&mut self, inbox: &mpsc::Receiver<Message>, newest: &AtomicU64) {
+        self.open();
+        loop {
+            match inbox.recv_timeout(TICK) {
+                Ok(Message::Job(job)) if job.session == newest.load(SeqCst) => {
+                    let answer = self.answer(job.request);
+                    let _ = job.reply.send(answer);
+                }
+                Ok(Message::Job(_)) | Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Ok(Message::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            }
+            if self.tried.elapsed() >= TICK.max(self.reopen_after) {
+                self.try_again();
+            }
+        }
+    }
+
+    fn set_health(&self, health: StoreHealth) {
+        *self.health.lock().unwrap_or_else(PoisonError::into_inner) = health;
+    }
+
+    fn open(&mut self) {
+        self.tried = Instant::now();
+        match self.open_store() {
+            Ok(store) => {
+                self.reopen_after = Duration::ZERO;
+                self.store = Some(store);
+                self.gauge();
+                self.failed_bytes = Some(PROBE_MIN);
+                self.mend();
+            }
+            Err(error) => {
+                tracing::error!(%error, "the store was not opened");
+                self.reopen_after = (self.reopen_after * 2).clamp(TICK, REOPEN_MAX);
+                let detail = error.to_string();
+                self.set_health(StoreHealth::Refused { detail });
+            }
+        }
+    }
+
+    fn open_store(&self) -> Result<Store, OpenError> {
+        let disk = Folder::lock(&self.paths.store_dir)?;
+        let index = Index::open(&self.paths.store_dir.join("index"));
+        let (store, report) = Store::open(Box::new(disk), index)?;
+        if let Some(cut) = &report.cut {
+            self.metrics.torn_tail_cuts.fetch_add(1, Relaxed);
+            tracing::warn!(
+                segment = cut.name, offset = cut.offset, bytes = cut.bytes, fault = %cut.fault,
+                "torn tail: cut at the last whole batch"
+            );
+        }
+        if report.acknowledged_lost > 0 {
+            let lost = report.acknowledged_lost;
+            self.metrics.acknowledged_lost.fetch_add(lost, Relaxed);
+            tracing::error!(
+                batches = lost,
+                "the segments end before what was acknowledged: somebody shortened or replaced them"
+            );
+        }
+        if report.index_rebuilt {
+            self.metrics.index_rebuilds.fetch_add(1, Relaxed);
+        }
+        tracing::info!(
+            bytes = store.bytes(),
+            segments = store.segments(),
+            "the store is open"
+        );
+        Ok(store)
+    }
+
+    fn try_again(&mut self) {
+        if self.store.is_none() {
+            self.open();
+        } else if self.failed_bytes.is_some() {
+            self.mend();
+        }
+    }
+
+    fn mend(&mut self) {
+        self.tried = Instant::now();
+        let (Some(store), Some(bytes)) = (&mut self.store, self.failed_bytes) else {
+            return;
+        };
+        match store.mend(bytes.max(PROBE_MIN)) {
+            Ok(()) => {
+                self.failed_bytes = None;
+                self.set_health(StoreHealth::Open);
+            }
+            Err(error) => {
+                let detail = error.to_string();
+                self.set_health(StoreHealth::Failing { detail });
+            }
+        }
+    }
+
+    fn answer(&mut self, request: StoreRequest) -> StoreResponse {
+        if request == StoreRequest::Boot {
+            return self.boot();
+        }
+        let Some(store) = &mut self.store else {
+            let detail = match &*self.health.lock().unwrap_or_else(PoisonError::into_inner) {
+                StoreHealth::Refused { detail } => detail.clone(),
+                _ => "the store is not open".into(),
+            };
+            return refused(StoreRefusal::Storage, detail);
+        };
+        match request {
+            StoreRequest::Boot => self.boot(),
+            StoreRequest::Heads => StoreResponse::Heads(store.heads()),
+            StoreRequest::Append { records } => self.append(&records),
+            StoreRequest::Read {
+                ledger,
+                from,
+                limit,
+            } => match store.read(ledger, from, limit) {
+                Ok(records) => StoreResponse::Records(records),
+                Err(refusal) => {
+                    tracing::error!(%refusal, "a read failed; checking all segments");
+                    self.store = None;
+                    self.open();
+                    refused(refusal.code(), refusal.to_string())
+                }
+            },
+        }
+    }
+
+    fn append(&mut self, records: &[StoredRecord]) -> StoreResponse {
+        let Some(store) = &mut self.store else {
+            return refused(StoreRefusal::Storage, "the store is not open".into());
+        };
+        let began = Instant::now();
+        match store.append(records) {
+            Ok(fresh) => {
+                self.metrics.append_took(began.elapsed());
+                self.metrics.appends.fetch_add(1, Relaxed);
+                self.metrics.records.fetch_add(fresh as u64, Relaxed);
+                if self.failed_bytes.take().is_some() {
+                    self.set_health(StoreHealth::Open);
+                }
+                self.gauge();
+                StoreResponse::Appended
+            }
+            Err(refusal) => {
+                self.metrics.appends_refused.fetch_add(1, Relaxed);
+                tracing::warn!(%refusal, "an append was refused");
+                if let Refusal::Storage(error) = &refusal {
+                    let bytes = records.iter().map(|record| record.bytes.len()).sum();
+                    self.failed_bytes = Some(bytes);
+                    self.tried = Instant::now();
+                    let detail = error.to_string();
+                    self.set_health(StoreHealth::Failing { detail });
+                }
+                refused(refusal.code(), refusal.to_string())
+            }
+        }
+    }
+
+    fn boot(&self) -> StoreResponse {
+        let read = |name: &str| {
+            let path = self.paths.boot_dir.join(name);
+            std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))
+        };
+        match (read("genesis.json"), read("config.json")) {
+            (Ok(genesis), Ok(config)) => StoreResponse::Boot { genesis, config },
+            (Err(detail), _) | (_, Err(detail)) => {
+                tracing::error!(detail, "a boot file cannot be read");
+                refused(StoreRefusal::Storage, detail)
+            }
+        }
+    }
+
+    fn gauge(&self) {
+        if let Some(store) = &self.store {
+            self.metrics.store_bytes.store(store.bytes(), Relaxed);
+            self.metrics.store_segments.store(store.segments(), Relaxed);
+        }
+    }
+}
+
+fn refused(reason: StoreRefusal, detail: String) -> StoreResponse {
+    StoreResponse::Refused { reason, detail }
+}

@@ -1,0 +1,219 @@
+//! Whether a vendor's root vouches for a document.
+
+use std::time::Duration;
+
+use rustls_pki_types::{CertificateDer, UnixTime};
+use webpki::{EndEntityCert, KeyUsage};
+
+use super::parse::parse_parts;
+use super::{Document, DocumentError};
+use crate::encode::{Digest32, exactly, sha256};
+use crate::genesis::{RootKind, anchor_der};
+use crate::sign::native;
+
+/// SHA-256 of the certificate of AWS Nitro Enclaves root G1. The certificate
+/// itself comes with every document and is taken from there when it matches.
+pub const AWS_NITRO_ROOT_G1: Digest32 = Digest32([
+    0x64, 0x1a, 0x03, 0x21, 0xa3, 0xe2, 0x44, 0xef, 0xe4, 0x56, 0x46, 0x31, 0x95, 0xd6, 0x06, 0x31,
+    0x7e, 0xd7, 0xcd, 0xcc, 0x3c, 0x17, 0x56, 0xe0, 0x98, 0x93, 0xf3, 0xc6, 0x8f, 0x79, 0xbb, 0x5b,
+]);
+
+/// DER in front of the uncompressed point of every P-384 SubjectPublicKeyInfo.
+const P384_SPKI_PREFIX: [u8; 23] = [
+    0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b,
+    0x81, 0x04, 0x00, 0x22, 0x03, 0x62, 0x00,
+];
+
+/// A pinned root: accepted by the digest of its exact certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VendorRoot {
+    kind: RootKind,
+    digest: Digest32,
+}
+
+/// A root that cannot be pinned.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the root {0}")]
+pub struct RootError(String);
+
+impl VendorRoot {
+    /// AWS Nitro Enclaves root G1.
+    pub const fn aws_nitro() -> Self {
+        Self {
+            kind: RootKind::Nitro,
+            digest: AWS_NITRO_ROOT_G1,
+        }
+    }
+
+    /// Pins the one certificate in a PEM text.
+    pub fn from_pem(kind: RootKind, pem: &str) -> Result<Self, RootError> {
+        Ok(Self::from_der(kind, &anchor_der(pem).map_err(RootError)?))
+    }
+
+    /// Pins a certificate.
+    pub fn from_der(kind: RootKind, der: &[u8]) -> Self {
+        Self {
+            kind,
+            digest: sha256(&[der]),
+        }
+    }
+
+    /// Whose root.
+    pub const fn kind(&self) -> RootKind {
+        self.kind
+    }
+
+    /// SHA-256 of the certificate.
+    pub const fn digest(&self) -> Digest32 {
+        self.digest
+    }
+}
+
+/// When a document's certificates must have been valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Time {
+    /// At the document's own time. Leaves live for hours only, so this is how
+    /// kept documents are judged; freshness is the nonce's or the age's matter.
+    OfDocument,
+    /// At this Unix time in milliseconds.
+    At(u64),
+}
+
+/// Why a document is not authentic. The document is at fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Not readable as a document.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// Its root is not the pinned one.
+    #[error("the document's root certificate has SHA-256 {found}; pinned is {pinned}")]
+    RootNotPinned {
+        /// What it brings.
+        found: Digest32,
+        /// What is trusted.
+        pinned: Digest32,
+    },
+    /// A certificate cannot be read.
+    #[error("a certificate of the document is malformed: {0}")]
+    CertificateMalformed(webpki::Error),
+    /// A certificate has run out at the time asked for.
+    #[error("a certificate of the document had expired at that time")]
+    CertificateExpired,
+    /// A certificate does not hold yet at the time asked for.
+    #[error("a certificate of the document was not yet valid at that time")]
+    CertificateNotYetValid,
+    /// The certificates do not lead to the root.
+    #[error("the document's certificates do not lead to its root: {0}")]
+    ChainBroken(webpki::Error),
+    /// The signing key is not on P-384.
+    #[error("the document's certificate holds no P-384 key")]
+    LeafKey,
+    /// Not 96 bytes.
+    #[error("the document's signature has {0} bytes; ES384 has 96")]
+    SignatureLength(usize),
+    /// The signature is not that of the certificate's key.
+    #[error("the document's signature does not verify under its certificate's key")]
+    BadSignature,
+}
+
+impl Refusal {
+    /// The stable name of this reason.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Document(error) => error.code(),
+            Self::RootNotPinned { .. } => "root_not_pinned",
+            Self::CertificateMalformed(_) => "certificate_malformed",
+            Self::CertificateExpired => "certificate_expired",
+            Self::CertificateNotYetValid => "certificate_not_yet_valid",
+            Self::ChainBroken(_) => "chain_broken",
+            Self::LeafKey => "leaf_key_not_p384",
+            Self::SignatureLength(_) => "signature_length",
+            Self::BadSignature => "bad_signature",
+        }
+    }
+}
+
+/// A document that a pinned root vouches for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedDocument {
+    /// What it says.
+    pub document: Document,
+    /// Whose root vouches.
+    pub root: RootKind,
+    /// Debug mode: the host can read the enclave's memory.
+    pub debug: bool,
+}
+
+/// Verifies a document against one pinned root.
+pub fn verify(bytes: &[u8], root: &VendorRoot, at: Time) -> Result<VerifiedDocument, Refusal> {
+    let (cose, document) = parse_parts(bytes)?;
+    let at = match at {
+        Time::OfDocument => document.timestamp_ms,
+        Time::At(ms) => ms,
+    };
+    let point = verify_chain(&document, root, at)?;
+    let length = cose.signature.len();
+    if length != 96 {
+        return Err(Refusal::SignatureLength(length));
+    }
+    // High s is accepted: 17 of 37 real documents have it.
+    native::verify_es384(&point, &cose.signed_bytes(), cose.signature)
+        .map_err(|_| Refusal::BadSignature)?;
+    Ok(VerifiedDocument {
+        debug: document.pcrs.is_debug(),
+        root: root.kind,
+        document,
+    })
+}
+
+/// Walks leaf, cabundle, root; returns the leaf's public key.
+///
+/// The root's own validity is not looked at: a trust anchor is a name and a key
+/// (RFC 5280 §6.1.1), and this one is pinned by its exact bytes.
+fn verify_chain(document: &Document, root: &VendorRoot, at_ms: u64) -> Result<[u8; 97], Refusal> {
+    let [first, intermediates @ ..] = document.cabundle.as_slice() else {
+        return Err(DocumentError::CabundleEmpty.into());
+    };
+    let found = sha256(&[first]);
+    if found != root.digest {
+        return Err(Refusal::RootNotPinned {
+            found,
+            pinned: root.digest,
+        });
+    }
+    let first = CertificateDer::from(first.as_slice());
+    let anchor = webpki::anchor_from_trusted_cert(&first).map_err(Refusal::CertificateMalformed)?;
+    let leaf = CertificateDer::from(document.certificate.as_slice());
+    let leaf = EndEntityCert::try_from(&leaf).map_err(Refusal::CertificateMalformed)?;
+    let intermediates: Vec<_> = intermediates
+        .iter()
+        .map(|der| CertificateDer::from(der.as_slice()))
+        .collect();
+    leaf.verify_for_usage(
+        &[webpki::aws_lc_rs::ECDSA_P384_SHA384],
+        &[anchor],
+        &intermediates,
+        UnixTime::since_unix_epoch(Duration::from_millis(at_ms)),
+        KeyUsage::client_auth(),
+        None,
+        None,
+    )
+    .map_err(chain_refusal)?;
+    leaf_point(&leaf)
+}
+
+fn chain_refusal(error: webpki::Error) -> Refusal {
+    match error {
+        webpki::Error::CertExpired { .. } => Refusal::CertificateExpired,
+        webpki::Error::CertNotValidYet { .. } => Refusal::CertificateNotYetValid,
+        webpki::Error::BadDer | webpki::Error::BadDerTime => Refusal::CertificateMalformed(error),
+        other => Refusal::ChainBroken(other),
+    }
+}
+
+fn leaf_point(leaf: &EndEntityCert<'_>) -> Result<[u8; 97], Refusal> {
+    let spki = leaf.subject_public_key_info();
+    spki.strip_prefix(&P384_SPKI_PREFIX)
+        .and_then(|point| exactly(point).ok())
+        .ok_or(Refusal::LeafKey)
+}

@@ -1,0 +1,349 @@
+//! The configuration: server names, tenants and their anchors, policy.
+
+use std::collections::BTreeMap;
+
+use redoubt_shared::{LedgerId, TenantId};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use serde::{Deserialize, Serialize};
+
+use super::{GenesisError, SignedFile, Tier, VerifiedGenesis, require};
+use crate::encode::{Digest32, as_text, sha256};
+use crate::jcs::to_jcs;
+
+const FILE: &str = "configuration";
+
+/// Marks the only configuration format so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ConfigType {
+    /// `redoubt/config/v1`
+    #[serde(rename = "redoubt/config/v1")]
+    V1,
+}
+
+/// Trust anchors of roles that are not a bank CA's to grant, in PEM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Anchors {
+    /// Auditors' CA.
+    pub auditor: String,
+    /// Officers' CA.
+    pub officer: String,
+    /// Operators' CA.
+    pub operator: String,
+}
+
+/// WebAuthn relying party of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RelyingParty {
+    /// Relying party id.
+    pub id: String,
+    /// Name shown to people.
+    pub name: String,
+    /// Origins that may register and log in.
+    pub origins: Vec<String>,
+    /// Origins that may approve.
+    pub approval_origins: Vec<String>,
+}
+
+/// What a tenant's client may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Everything a bank does.
+    Bank,
+    /// Reading receipts only.
+    ReadOnly,
+}
+
+/// The role of a leaf that names this subject alternative name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoleMapping {
+    /// DNS name or URI in the leaf.
+    pub san: String,
+    /// Its role.
+    pub role: Role,
+}
+
+/// One tenant: one anchor, one ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tenant {
+    /// Its id.
+    pub id: TenantId,
+    /// Its name, for people.
+    pub name: String,
+    /// CA of its clients, PEM.
+    pub anchor: String,
+    /// Its ledger.
+    #[serde(with = "as_text")]
+    pub ledger: LedgerId,
+    /// WebAuthn relying party.
+    pub rp: RelyingParty,
+    /// Roles by name in the leaf.
+    pub roles: Vec<RoleMapping>,
+    /// Role of leaves that no mapping names; `None` refuses them.
+    pub default_role: Option<Role>,
+}
+
+/// Settings of decisions. What protects people has bounds that no file can leave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// False matches per million comparisons that a face may be accepted at.
+    pub face_false_matches_per_million: u32,
+    /// Consecutive failures before a lockout.
+    pub max_failed_attempts: u32,
+    /// How long it lasts.
+    pub lockout_minutes: u32,
+    /// Worker tiers whose embeddings count.
+    pub accepted_tiers: Vec<Tier>,
+    /// How long an enrolment stays open.
+    pub enrollment_minutes: u32,
+    /// How long a login challenge stays open.
+    pub challenge_seconds: u32,
+    /// How long an approval stays open.
+    pub approval_seconds: u32,
+}
+
+impl Policy {
+    /// SHA-256 over the policy in JCS.
+    pub fn digest(&self) -> Digest32 {
+        let text = to_jcs(self).expect("32-bit integers and names always have a canonical form");
+        sha256(&[text.as_bytes()])
+    }
+
+    fn validate(&self) -> Result<(), GenesisError> {
+        let Self {
+            face_false_matches_per_million,
+            max_failed_attempts,
+            lockout_minutes,
+            accepted_tiers,
+            enrollment_minutes,
+            challenge_seconds,
+            approval_seconds,
+        } = self;
+        let bounds = [
+            (
+                "face_false_matches_per_million",
+                face_false_matches_per_million,
+                1,
+                10_000,
+            ),
+            // RTS on SCA art. 4: at most five consecutive failures.
+            ("max_failed_attempts", max_failed_attempts, 1, 5),
+            ("lockout_minutes", lockout_minutes, 1, 10_080),
+            ("enrollment_minutes", enrollment_minutes, 1, 1_440),
+            ("challenge_seconds", challenge_seconds, 10, 3_600),
+            ("approval_seconds", approval_seconds, 10, 3_600),
+        ];
+        for (name, value, low, high) in bounds {
+            require(
+                (low..=high).contains(value),
+                FILE,
+                format!("policy.{name}"),
+                format!("use {low} to {high}"),
+            )?;
+        }
+        require(
+            !accepted_tiers.is_empty(),
+            FILE,
+            "policy.accepted_tiers",
+            "list at least one tier",
+        )
+    }
+}
+
+/// The configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Always [`ConfigType::V1`].
+    #[serde(rename = "type")]
+    pub kind: ConfigType,
+    /// Digest of the manifest it belongs to.
+    pub genesis: Digest32,
+    /// Grows with every new configuration.
+    pub counter: u64,
+    /// Names and addresses in the TLS leaf.
+    pub server_names: Vec<String>,
+    /// Anchors of auditors, officers, operators.
+    pub anchors: Anchors,
+    /// Tenants.
+    pub tenants: Vec<Tenant>,
+    /// The appliance's own ledger.
+    #[serde(with = "as_text")]
+    pub appliance_ledger: LedgerId,
+    /// Settings of decisions.
+    pub policy: Policy,
+}
+
+/// A configuration that the manifest's officers signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedConfig {
+    /// The configuration.
+    pub config: Config,
+    /// SHA-256 over the payload as received.
+    pub digest: Digest32,
+    /// Digest of the policy inside.
+    pub policy_digest: Digest32,
+    /// The envelope, to be served to clients.
+    pub envelope: SignedFile,
+}
+
+impl Config {
+    /// Reads the signed file and checks it against the manifest's officers.
+    pub fn verify(bytes: &[u8], genesis: &VerifiedGenesis) -> Result<VerifiedConfig, GenesisError> {
+        let envelope = SignedFile::parse(bytes)?;
+        let manifest = &genesis.manifest;
+        let payload = envelope.verify(&manifest.officers, manifest.threshold.into())?;
+        let config: Config = serde_json::from_slice(&payload)
+            .map_err(|source| GenesisError::Json { file: FILE, source })?;
+        require(
+            config.genesis == genesis.digest,
+            FILE,
+            "genesis",
+            format!(
+                "it was signed for another manifest; this one has digest {}",
+                genesis.digest
+            ),
+        )?;
+        config.validate()?;
+        Ok(VerifiedConfig {
+            policy_digest: config.policy.digest(),
+            digest: envelope.digest()?,
+            config,
+            envelope,
+        })
+    }
+
+    /// Checks every member, signed or not yet.
+    pub fn validate(&self) -> Result<(), GenesisError> {
+        let Self {
+            kind: ConfigType::V1,
+            genesis: _,
+            counter,
+            server_names,
+            anchors: _,
+            tenants,
+            appliance_ledger: _,
+            policy,
+        } = self;
+        require(*counter > 0, FILE, "counter", "start at 1")?;
+        require(
+            !server_names.is_empty() && server_names.iter().all(|name| !name.is_empty()),
+            FILE,
+            "server_names",
+            "list the host names or addresses that clients connect to",
+        )?;
+        require(!tenants.is_empty(), FILE, "tenants", "list at least one")?;
+        policy.validate()?;
+        self.check_distinct_names()?;
+        self.check_distinct_anchors()?;
+        tenants
+            .iter()
+            .enumerate()
+            .try_for_each(|(at, tenant)| check_rp(at, &tenant.rp))
+    }
+
+    fn check_distinct_names(&self) -> Result<(), GenesisError> {
+        let mut ids = BTreeMap::new();
+        let mut ledgers = BTreeMap::from([(self.appliance_ledger, "appliance_ledger".to_owned())]);
+        for (at, tenant) in self.tenants.iter().enumerate() {
+            let here = format!("tenants[{at}]");
+            if let Some(other) = ids.insert(&tenant.id, here.clone()) {
+                return Err(GenesisError::field(
+                    FILE,
+                    format!("{here}.id"),
+                    format!("{other} has the same id"),
+                ));
+            }
+            if let Some(other) = ledgers.insert(tenant.ledger, here.clone()) {
+                return Err(GenesisError::field(
+                    FILE,
+                    format!("{here}.ledger"),
+                    format!("{other} has the same ledger"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// One anchor, one tenant or role: two anchors with one key could not be told apart.
+    fn check_distinct_anchors(&self) -> Result<(), GenesisError> {
+        let Anchors {
+            auditor,
+            officer,
+            operator,
+        } = &self.anchors;
+        let mut all = vec![
+            ("anchors.auditor".to_owned(), auditor),
+            ("anchors.officer".to_owned(), officer),
+            ("anchors.operator".to_owned(), operator),
+        ];
+        for (at, tenant) in self.tenants.iter().enumerate() {
+            all.push((format!("tenants[{at}].anchor"), &tenant.anchor));
+        }
+        let mut seen: BTreeMap<Vec<u8>, String> = BTreeMap::new();
+        for (field, pem) in all {
+            let der = anchor_der(pem)
+                .map_err(|problem| GenesisError::field(FILE, field.clone(), problem))?;
+            let spki = webpki::anchor_from_trusted_cert(&der)
+                .map_err(|error| {
+                    GenesisError::field(FILE, field.clone(), format!("no certificate: {error}"))
+                })?
+                .subject_public_key_info
+                .to_vec();
+            if let Some(other) = seen.insert(spki, field.clone()) {
+                return Err(GenesisError::field(
+                    FILE,
+                    field,
+                    format!("{other} has the same key; every anchor needs its own"),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The one certificate of an anchor in PEM.
+pub fn anchor_der(pem: &str) -> Result<CertificateDer<'static>, String> {
+    let mut found = CertificateDer::pem_slice_iter(pem.as_bytes());
+    match (found.next(), found.next()) {
+        (Some(Ok(der)), None) => Ok(der),
+        (Some(Ok(_)), Some(_)) => {
+            Err("holds more than one certificate; give one CA certificate".into())
+        }
+        _ => Err("is no certificate in PEM; give one CA certificate".into()),
+    }
+}
+
+fn check_rp(at: usize, rp: &RelyingParty) -> Result<(), GenesisError> {
+    let field = |name: &str| format!("tenants[{at}].rp.{name}");
+    require(
+        !rp.id.is_empty(),
+        FILE,
+        field("id"),
+        "give the registrable domain of the origins",
+    )?;
+    for (name, origins) in [
+        ("origins", &rp.origins),
+        ("approval_origins", &rp.approval_origins),
+    ] {
+        require(
+            !origins.is_empty()
+                && origins.iter().all(|o| {
+                    o.starts_with("https://")
+                        || o.starts_with("http://localhost")
+                        || o.starts_with("android:")
+                        || o.starts_with("ios:")
+                }),
+            FILE,
+            field(name),
+            "list https:// origins (http://localhost is allowed for development)",
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,333 @@
+//! The genesis manifest: environment, officers, roots, allowed measurements.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{GenesisError, SignedFile, require};
+use crate::document::{AWS_NITRO_ROOT_G1, VendorRoot};
+use crate::encode::{Digest32, from_hex};
+use crate::jwk::EcP256Jwk;
+
+const FILE: &str = "genesis manifest";
+/// Shares are points with one-byte indices.
+const OFFICERS_MAX: usize = 255;
+
+/// Where evidence comes from; fixed at genesis, carried in every receipt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Environment {
+    /// A vendor's hardware signs.
+    Hardware,
+    /// A key in a file signs: development and tests.
+    Emulated,
+}
+
+impl Environment {
+    /// The stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Environment::Hardware => "hardware",
+            Environment::Emulated => "emulated",
+        }
+    }
+}
+
+/// How well an image is protected from whoever runs the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tier {
+    /// A sandboxed process on the host.
+    Process,
+    /// Its own measured enclave.
+    Enclave,
+    /// A confidential machine with a confidential device.
+    ConfidentialGpu,
+}
+
+impl Tier {
+    /// The stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Tier::Process => "process",
+            Tier::Enclave => "enclave",
+            Tier::ConfidentialGpu => "confidential_gpu",
+        }
+    }
+}
+
+/// Which part a measurement is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MeasuredRole {
+    /// The trusted base.
+    Enclave,
+    /// The sealed inference worker.
+    Worker,
+}
+
+/// Whose root signs documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RootKind {
+    /// AWS Nitro Enclaves, root G1.
+    Nitro,
+    /// A root made for development.
+    NitroEmulated,
+}
+
+/// A vendor root of the manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VendorRootEntry {
+    /// Whose.
+    pub kind: RootKind,
+    /// The root certificate. For `nitro` it may be empty: the fingerprint of AWS
+    /// root G1 is known here, and documents carry the certificate.
+    pub pem: String,
+}
+
+/// An officer and the key that signs orders.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Officer {
+    /// Name, the `kid` of signatures.
+    pub id: String,
+    /// Public key.
+    pub key: EcP256Jwk,
+}
+
+/// An image the officers allow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measurement {
+    /// Of which part.
+    pub role: MeasuredRole,
+    /// At which tier.
+    pub tier: Tier,
+    /// PCR index to hexadecimal value; all listed must match.
+    pub pcrs: BTreeMap<u8, String>,
+}
+
+/// Marks the only manifest format so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GenesisType {
+    /// `redoubt/genesis/v1`
+    #[serde(rename = "redoubt/genesis/v1")]
+    V1,
+}
+
+/// The manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Genesis {
+    /// Always [`GenesisType::V1`].
+    #[serde(rename = "type")]
+    pub kind: GenesisType,
+    /// The appliance's name, for people.
+    pub name: String,
+    /// Hardware or emulated.
+    pub environment: Environment,
+    /// Grows with every new manifest of the same appliance.
+    pub counter: u64,
+    /// How many officers are needed.
+    pub threshold: u8,
+    /// Who they are.
+    pub officers: Vec<Officer>,
+    /// SHA-256("redoubt/secret-commitment/v1" || officers' secret).
+    pub secret_commitment: Digest32,
+    /// Whose documents are accepted.
+    pub vendor_roots: Vec<VendorRootEntry>,
+    /// Which images are accepted.
+    pub measurements: Vec<Measurement>,
+    /// Witnesses that cosign heads; none so far.
+    pub witnesses: Vec<serde_json::Value>,
+    /// Custodians of the epoch secret; none so far.
+    pub custodians: Vec<serde_json::Value>,
+    /// When it was made.
+    pub created_ms: u64,
+}
+
+/// A manifest that its own officers signed; clients pin its digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedGenesis {
+    /// The manifest.
+    pub manifest: Genesis,
+    /// SHA-256 over the payload as received.
+    pub digest: Digest32,
+    /// The envelope, to be served to clients.
+    pub envelope: SignedFile,
+    roots: Vec<VendorRoot>,
+}
+
+impl VerifiedGenesis {
+    /// The roots documents may chain to.
+    pub fn roots(&self) -> &[VendorRoot] {
+        &self.roots
+    }
+}
+
+impl Genesis {
+    /// Reads the signed file and checks it against its own officers.
+    pub fn verify(bytes: &[u8]) -> Result<VerifiedGenesis, GenesisError> {
+        let envelope = SignedFile::parse(bytes)?;
+        let payload = envelope.payload()?;
+        let manifest: Genesis = serde_json::from_slice(&payload)
+            .map_err(|source| GenesisError::Json { file: FILE, source })?;
+        manifest.validate()?;
+        envelope.verify(&manifest.officers, manifest.threshold.into())?;
+        Ok(VerifiedGenesis {
+            roots: manifest.parse_roots()?,
+            digest: envelope.digest()?,
+            manifest,
+            envelope,
+        })
+    }
+
+    /// Checks every member, signed or not yet.
+    pub fn validate(&self) -> Result<(), GenesisError> {
+        let Self {
+            kind: GenesisType::V1,
+            name,
+            environment: _,
+            counter,
+            threshold,
+            officers,
+            secret_commitment: _,
+            vendor_roots: _,
+            measurements,
+            witnesses,
+            custodians,
+            created_ms: _,
+        } = self;
+        require(
+            !name.is_empty() && name.len() <= 128,
+            FILE,
+            "name",
+            "use 1 to 128 bytes",
+        )?;
+        require(*counter > 0, FILE, "counter", "start at 1")?;
+        check_officers(officers, *threshold)?;
+        // What this version cannot enforce it must not pretend to honour.
+        require(
+            witnesses.is_empty(),
+            FILE,
+            "witnesses",
+            "this version knows none: leave it []",
+        )?;
+        require(
+            custodians.is_empty(),
+            FILE,
+            "custodians",
+            "this version knows none: leave it []",
+        )?;
+        require(
+            measurements.iter().any(|m| m.role == MeasuredRole::Enclave),
+            FILE,
+            "measurements",
+            "list at least one image with role \"enclave\"",
+        )?;
+        for (at, measurement) in measurements.iter().enumerate() {
+            self.check_measurement(at, measurement)?;
+        }
+        self.parse_roots().map(drop)
+    }
+
+    fn check_measurement(&self, at: usize, measurement: &Measurement) -> Result<(), GenesisError> {
+        let field = |index: u8| format!("measurements[{at}].pcrs[{index}]");
+        require(
+            measurement.pcrs.contains_key(&0),
+            FILE,
+            field(0),
+            "PCR 0 measures the image: list it",
+        )?;
+        for (index, value) in &measurement.pcrs {
+            let bytes = from_hex(value).unwrap_or_default();
+            require(
+                *index < 32 && bytes.len() == 48,
+                FILE,
+                field(*index),
+                "use an index below 32 and 96 lowercase hexadecimal digits",
+            )?;
+            // All zero is debug mode: its memory is readable from the host.
+            let debug = *index < 3 && bytes.iter().all(|b| *b == 0);
+            require(
+                !debug || self.environment == Environment::Emulated,
+                FILE,
+                field(*index),
+                "zero means debug mode, which no hardware manifest may allow",
+            )?;
+        }
+        Ok(())
+    }
+
+    fn parse_roots(&self) -> Result<Vec<VendorRoot>, GenesisError> {
+        require(
+            !self.vendor_roots.is_empty(),
+            FILE,
+            "vendor_roots",
+            "list at least one",
+        )?;
+        self.vendor_roots
+            .iter()
+            .enumerate()
+            .map(|(at, entry)| self.parse_root(at, entry))
+            .collect()
+    }
+
+    /// Emulated roots stand only in an emulated manifest, whatever else is said,
+    /// and `nitro` is AWS's root and nobody else's.
+    fn parse_root(&self, at: usize, entry: &VendorRootEntry) -> Result<VendorRoot, GenesisError> {
+        let field = format!("vendor_roots[{at}]");
+        let root = match (entry.kind, entry.pem.is_empty()) {
+            (RootKind::Nitro, true) => VendorRoot::aws_nitro(),
+            (kind, _) => VendorRoot::from_pem(kind, &entry.pem).map_err(|error| {
+                GenesisError::field(FILE, format!("{field}.pem"), error.to_string())
+            })?,
+        };
+        match entry.kind {
+            RootKind::Nitro => require(
+                root.digest() == AWS_NITRO_ROOT_G1,
+                FILE,
+                format!("{field}.pem"),
+                "kind \"nitro\" is AWS Nitro Enclaves root G1 (641a0321...); leave pem empty to mean it",
+            )?,
+            RootKind::NitroEmulated => require(
+                self.environment == Environment::Emulated,
+                FILE,
+                field,
+                "an emulated root may stand only where environment is \"emulated\"",
+            )?,
+        }
+        Ok(root)
+    }
+}
+
+fn check_officers(officers: &[Officer], threshold: u8) -> Result<(), GenesisError> {
+    require(
+        (1..=OFFICERS_MAX).contains(&officers.len()),
+        FILE,
+        "officers",
+        "list 1 to 255",
+    )?;
+    require(
+        threshold >= 1 && usize::from(threshold) <= officers.len(),
+        FILE,
+        "threshold",
+        "use 1 to the number of officers",
+    )?;
+    let ids: BTreeSet<_> = officers.iter().map(|officer| &officer.id).collect();
+    require(
+        ids.len() == officers.len() && !ids.iter().any(|id| id.is_empty()),
+        FILE,
+        "officers",
+        "every id must be there and differ from the others",
+    )?;
+    let keys: BTreeSet<_> = officers.iter().map(|o| o.key.thumbprint()).collect();
+    require(
+        keys.len() == officers.len(),
+        FILE,
+        "officers",
+        "every key must differ from the others: one key, one voice",
+    )
+}

@@ -1,1 +1,124 @@
-fn main() {}
+//! `cargo xtask`: the one command people type. It fetches, builds, demonstrates,
+//! keeps a development appliance running and tests. It links none of the other
+//! crates, so that it compiles in seconds and can say what a machine lacks.
+
+mod digest;
+mod elf;
+mod fetch;
+mod manifest;
+mod preflight;
+mod process;
+mod programs;
+mod registry;
+mod repo;
+mod signals;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Build, fetch, demonstrate and test Redoubt.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Check that this machine has every tool that is needed
+    Preflight,
+    /// Fetch models and sample media by pinned digest, verify or list them
+    Models {
+        #[command(subcommand)]
+        action: ModelsAction,
+    },
+    /// Build every program into target/redoubt-bin
+    Build,
+}
+
+#[derive(Debug, Subcommand)]
+enum ModelsAction {
+    /// Download what is absent
+    Fetch,
+    /// Check the digests of what is there
+    Verify,
+    /// List every pinned file and where it is
+    List,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    signals::install();
+    match run(arguments.task) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether everything was well.
+fn run(task: Task) -> Result<bool> {
+    if let Task::Preflight = task {
+        return preflight::check().map(|()| true);
+    }
+    let repo = repo::Repo::find()?;
+    match task {
+        Task::Preflight => {}
+        Task::Models { action } => return models(&repo, &action),
+        Task::Build => programs::build(&repo)?,
+    }
+    Ok(true)
+}
+
+fn models(repo: &repo::Repo, action: &ModelsAction) -> Result<bool> {
+    let mut well = true;
+    for path in [repo.models_toml(), repo.media_toml()] {
+        let manifest = manifest::Manifest::read(&path)?;
+        let folder = fetch::folder(&manifest)?;
+        match action {
+            ModelsAction::Fetch => {
+                fetch_one(&path)?;
+            }
+            ModelsAction::Verify => {
+                let problems = fetch::problems(&manifest, &folder);
+                well &= problems.is_empty();
+                say(&format!("{}: {}", folder.display(), verdict(&problems)));
+            }
+            ModelsAction::List => {
+                say(&folder.display().to_string());
+                for file in &manifest.files {
+                    say(&format!("  {}  {}", file.sha256, file.install));
+                }
+            }
+        }
+    }
+    Ok(well)
+}
+
+fn verdict(problems: &[String]) -> String {
+    match problems {
+        [] => "every file is what is pinned".into(),
+        _ => format!("{}; run `cargo xtask models fetch`", problems.join(", ")),
+    }
+}
+
+/// Fetches one manifest's files, saying so.
+fn fetch_one(path: &std::path::Path) -> Result<PathBuf> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    say(&format!("fetching what {name} pins"));
+    let folder = fetch::fetch(path)?;
+    say(&format!("  in {}", folder.display()));
+    Ok(folder)
+}
+
+/// A line of progress.
+fn say(line: &str) {
+    println!("{line}");
+}

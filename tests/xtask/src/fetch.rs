@@ -1,0 +1,138 @@
+//! Brings pinned files into `~/.cache/redoubt/<sha256 of the manifest>/`.
+//!
+//! Protects against running weights nobody pinned: archive and file are both
+//! checked, into a folder beside the real one, and only a complete folder takes
+//! the real name. Interrupted, it goes on where it stopped.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::manifest::{Manifest, Package, PinnedFile};
+use crate::{digest, registry, repo, say};
+
+/// How an archive arrives; a test hands in its own.
+pub(crate) type Download<'a> = &'a dyn Fn(&Package, &Path) -> Result<PathBuf>;
+
+/// The folder a manifest's files are installed into.
+pub(crate) fn folder(manifest: &Manifest) -> Result<PathBuf> {
+    Ok(repo::cache_dir()?.join(&manifest.digest))
+}
+
+/// Makes sure that every file of the manifest at `path` is there and right; returns the folder.
+pub(crate) fn fetch(path: &Path) -> Result<PathBuf> {
+    let manifest = Manifest::read(path)?;
+    let folder = folder(&manifest)?;
+    fetch_into(&manifest, &folder, &registry::download)?;
+    Ok(folder)
+}
+
+/// Names every file that is absent or not what is pinned.
+pub(crate) fn problems(manifest: &Manifest, folder: &Path) -> Vec<String> {
+    let bad = |file: &&PinnedFile| !is_right(folder, file);
+    let name = |file: &PinnedFile| match folder.join(&file.install).exists() {
+        true => format!("{}: not what is pinned", file.install),
+        false => format!("{}: absent", file.install),
+    };
+    manifest.files.iter().filter(bad).map(name).collect()
+}
+
+/// The work behind [`fetch`].
+pub(crate) fn fetch_into(manifest: &Manifest, folder: &Path, download: Download<'_>) -> Result<()> {
+    let parent = folder.parent().context("the cache folder has no parent")?;
+    fs::create_dir_all(parent).with_context(|| {
+        format!(
+            "{}: set HOME to a folder you can write to",
+            parent.display()
+        )
+    })?;
+    let _alone = lock(&folder.with_extension("lock"))?;
+    if folder.exists() {
+        if problems(manifest, folder).is_empty() {
+            return Ok(());
+        }
+        say("  a file in the cache is not what is pinned: fetching it again");
+        fs::remove_dir_all(folder)?;
+    }
+    let partial = folder.with_extension("partial");
+    fs::create_dir_all(&partial)?;
+    for package in &manifest.packages {
+        fetch_package(manifest, package, &partial, download)?;
+    }
+    fs::rename(&partial, folder)?;
+    File::open(parent)?.sync_all()?;
+    Ok(())
+}
+
+fn fetch_package(
+    manifest: &Manifest,
+    package: &Package,
+    partial: &Path,
+    download: Download<'_>,
+) -> Result<()> {
+    let wanted: Vec<_> = manifest
+        .files_of(package)
+        .filter(|file| !is_right(partial, file))
+        .collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let start = Instant::now();
+    let title = format!("{} {}", package.name, package.version);
+    say(&format!("  fetching {title}"));
+    let work = Scratch::beside(partial, &package.id)?;
+    let archive = download(package, &work.0)?;
+    digest::require(&archive, &package.sha256, &format!("the archive {title}"))?;
+    registry::unpack(package.kind, &archive, &wanted, &work.0)
+        .with_context(|| format!("the archive {title}"))?;
+    for file in &wanted {
+        let from = work.0.join(&file.install);
+        let what = format!("{} in {title}", file.path);
+        digest::require(&from, &file.sha256, &what)?;
+        File::open(&from)?.sync_all()?;
+        fs::rename(&from, partial.join(&file.install))?;
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    say(&format!("    {} file(s), {seconds:.1} s", wanted.len()));
+    Ok(())
+}
+
+fn is_right(folder: &Path, file: &PinnedFile) -> bool {
+    digest::sha256_file(&folder.join(&file.install)).is_ok_and(|found| found == file.sha256)
+}
+
+fn lock(path: &Path) -> Result<File> {
+    let file = File::create(path).with_context(|| path.display().to_string())?;
+    if file.try_lock().is_err() {
+        say("  another fetch is under way: waiting for it");
+        file.lock()?;
+    }
+    Ok(file)
+}
+
+/// A folder on the cache's own disk (so that a rename is atomic), gone at the end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn beside(partial: &Path, id: &str) -> Result<Self> {
+        let Some(name) = partial.file_name() else {
+            bail!("{} has no name", partial.display());
+        };
+        let name = format!("{}.{id}.{}", name.to_string_lossy(), std::process::id());
+        let path = partial.with_file_name(name);
+        fs::create_dir(&path).with_context(|| path.display().to_string())?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+#[path = "tests/fetch.rs"]
+mod tests;

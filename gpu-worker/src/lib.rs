@@ -1,1 +1,18 @@
-//! Placeholder head.
+//! The sealed inference worker.
+//!
+//! Protects against: a sample that attacks its decoder, a model file that is
+//! not the pinned one, and anything that would carry a face out of here. The
+//! process loads weights, then closes the world ([`sandbox`]), then proves over
+//! TLS what it is ([`session`]), then turns pictures into embeddings
+//! ([`pipeline`]). It learns a random job id: no tenant, subject, template,
+//! score or verdict.
+//!
+//! What stays in memory after a job: everything allocated by Rust code is wiped
+//! when freed ([`wipe`]). ONNX Runtime keeps an arena per network for the
+//! values between layers; the next job overwrites it, nothing clears it.
+
+pub mod manifest;
+pub mod onnx;
+pub mod pipeline;
+pub mod runtime;
+pub mod wipe;

@@ -1,0 +1,222 @@
+//! The model manifest (`images/models.toml`) as the worker reads it.
+//!
+//! Protects against weights or libraries that are not the pinned ones: every
+//! file is hashed before use, and the digest of the manifest itself goes into
+//! the attestation binding, so that worker and enclave mean the same models.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+/// Why the manifest or a file it names cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// Could not read a file.
+    #[error("{path}: {source}; fetch the models first")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Not the manifest format this worker speaks.
+    #[error("model manifest: {0}")]
+    Format(#[from] toml::de::Error),
+    /// Says something impossible.
+    #[error("model manifest: {0}")]
+    Content(String),
+    /// The bytes on disk are not the pinned ones.
+    #[error("{path}: SHA-256 is {found}, the manifest pins {pinned}; fetch the file again")]
+    Digest {
+        /// The file.
+        path: PathBuf,
+        /// What it hashes to.
+        found: String,
+        /// What the manifest says.
+        pinned: String,
+    },
+}
+
+#[derive(Debug, Deserialize)]
+struct Document {
+    format: u32,
+    #[serde(default)]
+    file: Vec<FileEntry>,
+    #[serde(default)]
+    model: Vec<ModelEntry>,
+    runtime: Runtime,
+}
+
+#[derive(Debug, Deserialize)]
+struct FileEntry {
+    id: String,
+    sha256: String,
+    install: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct ModelEntry {
+    id: String,
+    role: String,
+    file: String,
+    dimension: usize,
+}
+
+#[derive(Debug, Deserialize)]
+struct Runtime {
+    onnxruntime: String,
+}
+
+/// A parsed manifest bound to the folder that holds its files.
+#[derive(Debug)]
+pub struct Manifest {
+    document: Document,
+    digest: [u8; 32],
+    folder: PathBuf,
+}
+
+/// A model's verified bytes.
+#[derive(Debug)]
+pub struct ModelFile {
+    /// Manifest id, such as `sface-2021dec`.
+    pub id: String,
+    /// Length of its embedding (zero where it makes none).
+    pub dimension: usize,
+    /// The file as pinned.
+    pub bytes: Vec<u8>,
+}
+
+impl Manifest {
+    /// Reads `manifest`; its files lie in `folder`.
+    pub fn open(manifest: &Path, folder: &Path) -> Result<Self, ManifestError> {
+        let text = read(manifest)?;
+        Self::parse(&text, folder)
+    }
+
+    /// Parses the manifest's bytes.
+    pub fn parse(bytes: &[u8], folder: &Path) -> Result<Self, ManifestError> {
+        let document: Document = toml::from_slice(bytes)?;
+        if document.format != 1 {
+            return Err(ManifestError::Content(format!(
+                "format {} is not 1; use the worker of the same release",
+                document.format
+            )));
+        }
+        Ok(Self {
+            document,
+            digest: Sha256::digest(bytes).into(),
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// SHA-256 over the manifest's bytes: the models digest of the binding.
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    /// Every model of a role, in the manifest's order, verified.
+    pub fn models(&self, role: &str) -> Result<Vec<ModelFile>, ManifestError> {
+        let entries = self
+            .document
+            .model
+            .iter()
+            .filter(|model| model.role == role);
+        entries
+            .map(|entry| {
+                Ok(ModelFile {
+                    id: entry.id.clone(),
+                    dimension: entry.dimension,
+                    bytes: self.verified(&entry.file)?,
+                })
+            })
+            .collect()
+    }
+
+    /// The inference library's bytes, verified.
+    pub fn runtime(&self) -> Result<Vec<u8>, ManifestError> {
+        self.verified(&self.document.runtime.onnxruntime)
+    }
+
+    fn verified(&self, file: &str) -> Result<Vec<u8>, ManifestError> {
+        let entry = self
+            .document
+            .file
+            .iter()
+            .find(|entry| entry.id == file)
+            .ok_or_else(|| ManifestError::Content(format!("no [[file]] has the id {file:?}")))?;
+        if Path::new(&entry.install).components().count() != 1 || entry.install == ".." {
+            return Err(ManifestError::Content(format!(
+                "install = {:?} must be a bare file name",
+                entry.install
+            )));
+        }
+        let path = self.folder.join(&entry.install);
+        let bytes = read(&path)?;
+        let found = hex::encode(Sha256::digest(&bytes));
+        if found != entry.sha256 {
+            return Err(ManifestError::Digest {
+                path,
+                found,
+                pinned: entry.sha256.clone(),
+            });
+        }
+        Ok(bytes)
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ManifestError> {
+    std::fs::read(path).map_err(|source| ManifestError::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(install: &str, sha256: &str) -> String {
+        format!(
+            "format = 1\n[[file]]\nid = \"f\"\nsha256 = \"{sha256}\"\ninstall = \"{install}\"\n\
+             [[model]]\nid = \"m\"\nrole = \"face_embedder\"\nfile = \"f\"\ndimension = 4\n\
+             [runtime]\nonnxruntime = \"f\"\n"
+        )
+    }
+
+    #[test]
+    fn a_file_with_other_bytes_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("w"), b"weights").unwrap();
+        let right = hex::encode(Sha256::digest(b"weights"));
+        let good = Manifest::parse(manifest("w", &right).as_bytes(), dir.path()).unwrap();
+        assert_eq!(good.models("face_embedder").unwrap()[0].bytes, b"weights");
+        let wrong = hex::encode(Sha256::digest(b"other"));
+        let bad = Manifest::parse(manifest("w", &wrong).as_bytes(), dir.path()).unwrap();
+        assert!(matches!(bad.runtime(), Err(ManifestError::Digest { .. })));
+    }
+
+    #[test]
+    fn a_file_outside_the_models_folder_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        for install in ["../w", "/etc/passwd", "..", "a/b"] {
+            let bad = Manifest::parse(manifest(install, "00").as_bytes(), dir.path()).unwrap();
+            assert!(
+                matches!(bad.runtime(), Err(ManifestError::Content(_))),
+                "{install}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_committed_manifest_parses_and_names_one_detector_and_an_embedder() {
+        let text = include_bytes!("../../images/models.toml");
+        let manifest = Manifest::parse(text, Path::new("/nonexistent")).unwrap();
+        let count = |role| {
+            let models = manifest.document.model.iter();
+            models.filter(|model| model.role == role).count()
+        };
+        assert_eq!(count("face_detector"), 1);
+        assert!(count("face_embedder") >= 1);
+    }
+}

@@ -1,0 +1,98 @@
+//! One loaded graph on one thread.
+
+use ort::environment::Environment;
+use ort::session::builder::GraphOptimizationLevel;
+use ort::session::{Session, SessionOutputs};
+use ort::value::TensorRef;
+
+/// Why inference could not be set up or run.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    /// The library refused the model, the options or the run.
+    #[error("ONNX Runtime: {0}")]
+    Runtime(String),
+    /// A graph answered with other tensors than it should.
+    #[error("model {model}: output {output:?} is missing or has another shape")]
+    Output {
+        /// Manifest id.
+        model: String,
+        /// Output name.
+        output: String,
+    },
+}
+
+impl<T> From<ort::Error<T>> for NetworkError {
+    fn from(error: ort::Error<T>) -> Self {
+        NetworkError::Runtime(error.to_string())
+    }
+}
+
+/// A graph ready to run. One per thread: running needs `&mut`.
+#[derive(Debug)]
+pub(super) struct Network {
+    model: String,
+    session: Session,
+}
+
+impl Network {
+    /// Loads a mended graph; `threads` work inside one run.
+    pub(super) fn load(
+        environment: &Environment,
+        model: &str,
+        graph: &[u8],
+        threads: usize,
+    ) -> Result<Self, NetworkError> {
+        let session = Session::builder(environment)?
+            .with_optimization_level(GraphOptimizationLevel::All)?
+            .with_intra_threads(threads)?
+            .with_inter_threads(1)?
+            .commit_from_memory(graph)?;
+        Ok(Self {
+            model: model.to_owned(),
+            session,
+        })
+    }
+
+    /// Runs on one planar image and hands the outputs to `read`.
+    pub(super) fn run<T>(
+        &mut self,
+        [height, width]: [usize; 2],
+        planar: &[f32],
+        read: impl FnOnce(&Outputs<'_, '_>) -> Result<T, NetworkError>,
+    ) -> Result<T, NetworkError> {
+        let tensor = TensorRef::from_array_view(([1, 3, height, width], planar))?;
+        let outputs = self.session.run(ort::inputs![tensor])?;
+        read(&Outputs {
+            model: &self.model,
+            outputs: &outputs,
+        })
+    }
+}
+
+/// The outputs of one run.
+#[derive(Debug)]
+pub(super) struct Outputs<'m, 's> {
+    model: &'m str,
+    outputs: &'m SessionOutputs<'s>,
+}
+
+impl Outputs<'_, '_> {
+    /// The only output, which must hold `length` numbers.
+    pub(super) fn only(&self, length: usize) -> Result<&[f32], NetworkError> {
+        let name = self.outputs.keys().next().unwrap_or_default();
+        self.named(name, length)
+    }
+
+    /// A named output, which must hold `length` numbers.
+    pub(super) fn named(&self, name: &str, length: usize) -> Result<&[f32], NetworkError> {
+        self.outputs
+            .get(name)
+            .and_then(|value| value.try_extract_tensor::<f32>().ok())
+            .map(|(_, data)| data)
+            .filter(|data| data.len() == length)
+            .ok_or_else(|| NetworkError::Output {
+                model: self.model.to_owned(),
+                output: name.to_owned(),
+            })
+    }
+}

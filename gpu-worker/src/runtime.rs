@@ -1,0 +1,117 @@
+//! Loads the inference library, and says which backend does the work.
+//!
+//! Protects against a library swapped between check and load: the bytes that
+//! were hashed are the bytes that are loaded, from an anonymous sealed file.
+
+use std::ffi::c_int;
+use std::io::Write;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use ort::environment::Environment;
+
+use crate::manifest::{Manifest, ManifestError};
+
+/// Why there is no inference library.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// The library is not the pinned one.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// No memory file could be made of it.
+    #[error("inference library: {0}")]
+    Io(#[from] std::io::Error),
+    /// The loader refused it.
+    #[error("inference library: {0}; it needs a glibc of the same age or newer")]
+    Load(String),
+}
+
+/// Loads ONNX Runtime as pinned. The environment must outlive every network.
+pub fn load(manifest: &Manifest) -> Result<Environment, RuntimeError> {
+    let sealed = sealed_file(&manifest.runtime()?)?;
+    let path = format!("/proc/self/fd/{}", sealed.as_raw_fd());
+    let builder = ort::init_from(path).map_err(|error| RuntimeError::Load(error.to_string()))?;
+    builder
+        .with_name("redoubt-worker")
+        .with_telemetry(false)
+        .build()
+        .map_err(|error| RuntimeError::Load(error.to_string()))
+}
+
+/// An anonymous file that nobody can write to any more.
+fn sealed_file(bytes: &[u8]) -> std::io::Result<std::fs::File> {
+    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING | libc::MFD_EXEC;
+    // SAFETY: the name is a static C string and the returned descriptor is checked below.
+    #[expect(
+        unsafe_code,
+        reason = "memfd_create has no safe wrapper in the standard library"
+    )]
+    let fd = unsafe { libc::memfd_create(c"onnxruntime".as_ptr(), flags) };
+    check(fd)?;
+    // SAFETY: `fd` was just returned by the kernel and has no other owner.
+    #[expect(unsafe_code, reason = "taking ownership of the new descriptor")]
+    let mut file = std::fs::File::from(unsafe { OwnedFd::from_raw_fd(fd) });
+    file.write_all(bytes)?;
+    let seals = libc::F_SEAL_WRITE | libc::F_SEAL_GROW | libc::F_SEAL_SHRINK | libc::F_SEAL_SEAL;
+    // SAFETY: `file` is an open descriptor; F_ADD_SEALS takes an int.
+    #[expect(
+        unsafe_code,
+        reason = "fcntl has no safe wrapper in the standard library"
+    )]
+    let sealed = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) };
+    check(sealed)?;
+    Ok(file)
+}
+
+fn check(result: c_int) -> std::io::Result<()> {
+    if result < 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Which hardware runs the graphs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    /// ONNX Runtime on the CPU.
+    Cpu,
+}
+
+impl Backend {
+    /// As written in the binding.
+    pub fn name(self) -> &'static str {
+        match self {
+            Backend::Cpu => "cpu",
+        }
+    }
+}
+
+/// Looks for a CUDA driver and says what was decided. Inference runs on the CPU
+/// in either case: there are no CUDA kernels yet, and this never pretends so.
+pub fn probe() -> Backend {
+    // SAFETY: only tries to open the driver library by name. Asking first matters:
+    // creating a CUDA context without the library panics.
+    #[expect(
+        unsafe_code,
+        reason = "cudarc marks the probe unsafe as it runs a library's initialisers"
+    )]
+    let driver = unsafe { cudarc::driver::sys::is_culib_present() };
+    if driver {
+        tracing::warn!("a CUDA driver is present but no CUDA backend is built in; using the CPU");
+    } else {
+        tracing::info!("no CUDA driver; using the CPU");
+    }
+    Backend::Cpu
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_library_file_cannot_be_changed_after_its_digest_was_checked() {
+        let mut file = sealed_file(b"library").unwrap();
+        let error = file.write_all(b"x").unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EPERM));
+        assert!(file.set_len(1).is_err());
+    }
+}

@@ -1,0 +1,46 @@
+//! What the tests of the worker share.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use ort::environment::Environment;
+use redoubt_shared::worker::FaceSample;
+use redoubt_worker::manifest::Manifest;
+use redoubt_worker::pipeline::{Graphs, Pipeline};
+use redoubt_worker::runtime;
+
+/// The folder an environment variable names; says so and gives `None` if it is unset.
+pub(crate) fn folder(variable: &str, test: &str) -> Option<PathBuf> {
+    let found = std::env::var_os(variable).map(PathBuf::from);
+    if found.is_none() {
+        println!("skipped: {test}: {variable} is not set");
+    }
+    found
+}
+
+/// The committed model manifest.
+pub(crate) fn manifest_path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../images/models.toml")
+}
+
+/// A pipeline on one thread. The environment must live as long.
+pub(crate) fn pipeline(models: &Path) -> (Environment, Pipeline) {
+    let manifest = Manifest::open(&manifest_path(), models).unwrap();
+    let environment = runtime::load(&manifest).unwrap();
+    let mut pipeline = Pipeline::load(&environment, &Graphs::read(&manifest).unwrap(), 1).unwrap();
+    pipeline.warm_up().unwrap();
+    (environment, pipeline)
+}
+
+/// A deadline no test reaches.
+pub(crate) fn far() -> Instant {
+    Instant::now() + Duration::from_secs(60)
+}
+
+/// Cosine of the first embeddings of two samples.
+pub(crate) fn cosine(a: &FaceSample, b: &FaceSample) -> f32 {
+    let (a, b) = (&a.embeddings[0].vector, &b.embeddings[0].vector);
+    a.iter().zip(b).map(|(x, y)| x * y).sum()
+}

@@ -8,6 +8,7 @@
 //! A library without I/O: time, randomness and bytes are arguments. The one
 //! exception is [`attester::NsmAttester`], which asks its device.
 
+pub mod appraise;
 pub mod attester;
 pub mod binding;
 mod cbor;
@@ -20,4 +21,5 @@ pub mod genesis;
 pub mod jcs;
 pub mod jwk;
 pub mod ledger;
+pub mod shares;
 pub mod sign;

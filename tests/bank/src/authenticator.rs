@@ -123,11 +123,9 @@ fn authenticator(keys: Keys) -> Authenticator<Keys, WillingUser, RustCryptoBacke
 }
 
 fn read_options<T: serde::de::DeserializeOwned>(options: &Value) -> Result<T, BankError> {
-    serde_json::from_value(json!({ "publicKey": options })).map_err(|error| {
-        BankError::Unreadable {
-            status: 200,
-            detail: format!("not WebAuthn options: {error}"),
-        }
+    serde_json::from_value(json!({ "publicKey": options })).map_err(|error| BankError::Unreadable {
+        status: 200,
+        detail: format!("not WebAuthn options: {error}"),
     })
 }
 

@@ -65,11 +65,7 @@ pub struct Reply {
 impl Bank {
     /// Prepares the client; connections open when they are needed.
     pub fn open(connection: &Connection) -> Result<Self> {
-        let config = client_config(
-            &connection.ca,
-            connection.client.as_ref(),
-            connection.http2,
-        )?;
+        let config = client_config(&connection.ca, connection.client.as_ref(), connection.http2)?;
         let connector = Connector {
             config: Arc::new(config),
         };

@@ -11,8 +11,11 @@ pub mod authenticator;
 pub mod blindness;
 pub mod client;
 pub mod dev;
+pub mod huge;
 pub mod load;
 pub mod media;
+pub mod origins;
+pub mod race;
 pub mod receipts;
 pub mod sealed_run;
 pub mod signer;
@@ -26,3 +29,11 @@ pub use authenticator::SoftwareAuthenticator;
 pub use client::{Bank, Connection, Reply};
 pub use dev::Dev;
 pub use signer::PremadeKey;
+
+/// A name that nothing else bears: the prefix and twelve random digits.
+pub fn random_name(prefix: &str) -> String {
+    let mut bytes = [0u8; 6];
+    // A bank that cannot draw a name cannot test anything.
+    aws_lc_rs::rand::fill(&mut bytes).expect("the system's random source answers");
+    format!("{prefix}-{}", hex::encode(bytes))
+}

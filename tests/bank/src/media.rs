@@ -36,9 +36,8 @@ impl Media {
     pub fn read(dir: &Path) -> Result<Self> {
         let file = |name: &str| {
             let path = dir.join(name);
-            std::fs::read(&path).with_context(|| {
-                format!("{}: fetch the sample media first", path.display())
-            })
+            std::fs::read(&path)
+                .with_context(|| format!("{}: fetch the sample media first", path.display()))
         };
         let (person, other) = (file("obama.jpg")?, file("biden.jpg")?);
         let (portrait, second) = (decode(&person)?, decode(&other)?);

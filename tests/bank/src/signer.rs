@@ -167,8 +167,7 @@ mod tests {
         let mut key = PremadeKey::generate().unwrap();
         let options = json!({"challenge": b64u(&[1; 32]), "rp": {"id": "bank.example"}});
         key.create("https://bank.example", &options).unwrap();
-        let data =
-            AuthenticatorData::from_slice(&key.registration_data("bank.example")).unwrap();
+        let data = AuthenticatorData::from_slice(&key.registration_data("bank.example")).unwrap();
         let attested = data.attested_credential_data.unwrap();
         assert_eq!(attested.credential_id(), key.credential_id);
     }

@@ -95,7 +95,13 @@ impl Index {
     pub fn build(markers: &Markers) -> Result<Self> {
         let mut targets = Vec::new();
         for text in &markers.texts {
-            add(&mut targets, &text.name, "", forms(text.value.as_bytes()), false);
+            add(
+                &mut targets,
+                &text.name,
+                "",
+                forms(text.value.as_bytes()),
+                false,
+            );
         }
         for named in &markers.bytes {
             let bytes = URL_SAFE_NO_PAD
@@ -111,14 +117,23 @@ impl Index {
         for vector in &markers.vectors {
             for number in vector_forms(&vector.values) {
                 let prefix = format!("{} ", number.encoding);
-                add(&mut targets, &vector.name, &prefix, forms(&number.bytes), true);
+                add(
+                    &mut targets,
+                    &vector.name,
+                    &prefix,
+                    forms(&number.bytes),
+                    true,
+                );
             }
         }
         Self::over(targets)
     }
 
     fn over(targets: Vec<Target>) -> Result<Self> {
-        ensure!(!targets.is_empty(), "no markers: there is nothing to search for");
+        ensure!(
+            !targets.is_empty(),
+            "no markers: there is nothing to search for"
+        );
         let (mut keys, mut blocks) = (Vec::new(), Vec::new());
         for (number, target) in targets.iter().enumerate() {
             let entry = |hash, position: usize| Entry {

@@ -84,9 +84,8 @@ fn search_one(capture: &Path, index: &Index) -> Result<CaptureReport> {
 
 /// The file itself, or every regular file below a folder.
 fn files_below(path: &Path) -> Result<Vec<PathBuf>> {
-    let kind = std::fs::symlink_metadata(path).with_context(|| {
-        format!("{}: the capture to be searched is missing", path.display())
-    })?;
+    let kind = std::fs::symlink_metadata(path)
+        .with_context(|| format!("{}: the capture to be searched is missing", path.display()))?;
     if !kind.is_dir() {
         return Ok(if kind.is_file() {
             vec![path.to_path_buf()]

@@ -70,7 +70,10 @@ fn a_part_of_an_image_is_found_in_base64_whatever_its_offset() {
     for at in 100..104 {
         let text = base64::engine::general_purpose::STANDARD.encode(&image[at..at + 60]);
         let names = found(&index, text.as_bytes());
-        assert!(names.iter().any(|n| n.contains("base64")), "{at}: {names:?}");
+        assert!(
+            names.iter().any(|n| n.contains("base64")),
+            "{at}: {names:?}"
+        );
         let hex = hex::encode_upper(&image[at..at + 60]);
         assert_eq!(found(&index, hex.as_bytes()), ["image/hex-upper"]);
     }
@@ -78,7 +81,9 @@ fn a_part_of_an_image_is_found_in_base64_whatever_its_offset() {
 
 #[test]
 fn an_embedding_is_found_as_floats_and_as_bytes() {
-    let values: Vec<f32> = (0..128).map(|n| ((n * 37 % 97) as f32 - 48.0) / 400.0).collect();
+    let values: Vec<f32> = (0..128)
+        .map(|n| ((n * 37 % 97) as f32 - 48.0) / 400.0)
+        .collect();
     let markers = Markers {
         vectors: vec![NamedVector {
             name: "embedding".into(),
@@ -90,7 +95,10 @@ fn an_embedding_is_found_as_floats_and_as_bytes() {
     let floats: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
     let part = &floats[129..129 + 64];
     assert!(found(&index, part).contains(&"embedding/f32-le raw".to_owned()));
-    let bytes: Vec<u8> = values.iter().map(|v| (v * 127.0).round() as i8 as u8).collect();
+    let bytes: Vec<u8> = values
+        .iter()
+        .map(|v| (v * 127.0).round() as i8 as u8)
+        .collect();
     assert!(found(&index, &bytes[3..80]).contains(&"embedding/int8 raw".to_owned()));
 }
 

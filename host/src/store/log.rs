@@ -18,7 +18,7 @@ pub(super) struct Log {
     disk: Box<dyn Disk>,
     tail: Option<Tail>,
     reached: Position,
-    /// The file behind `tail.end` is not known to be empty.
+    /// The tail is not known to be durable up to `tail.end`, and empty behind it.
     untidy: bool,
     older: HashMap<u64, Box<dyn DiskFile>>,
     last_read: Option<(Location, Vec<u8>)>,
@@ -26,19 +26,19 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// `untidy` says that bytes behind the tail's end must go first.
+    /// A log as found. It is untidy: a killed process may have left a whole batch,
+    /// or a whole segment, that only the page cache holds.
     pub(super) fn new(
         disk: Box<dyn Disk>,
         tail: Option<Tail>,
         reached: Position,
         closed_bytes: u64,
-        untidy: bool,
     ) -> Self {
         Self {
             disk,
             tail,
             reached,
-            untidy,
+            untidy: true,
             older: HashMap::new(),
             last_read: None,
             closed_bytes,
@@ -93,7 +93,8 @@ impl Log {
         Ok(location)
     }
 
-    /// Cuts what a failed write left behind and writes a missing header.
+    /// Cuts what a failed or interrupted write left behind, writes a missing
+    /// header, and makes what is kept durable.
     pub(super) fn tidy(&mut self) -> io::Result<()> {
         if !self.untidy {
             return Ok(());
@@ -105,10 +106,8 @@ impl Log {
                 tail.file.write_all_at(&header, 0)?;
             }
             tail.file.sync_data()?;
-            if tail.end == 0 {
-                self.disk.sync_dir()?;
-                tail.end = HEADER_LEN;
-            }
+            self.disk.sync_dir()?;
+            tail.end = tail.end.max(HEADER_LEN);
         }
         self.untidy = false;
         Ok(())

@@ -91,17 +91,22 @@ impl Store {
         let acknowledged = index.position();
         let found = scan(&*disk, acknowledged, &mut |_, _, _| {})?;
         let Scan { tail, reached, .. } = found;
-        let untidy = found.cut.is_some() || tail.as_ref().is_some_and(|tail| tail.end == 0);
         let report = OpenReport {
             cut: found.cut,
             acknowledged_lost: acknowledged.sequence.saturating_sub(reached.sequence),
             index_rebuilt: acknowledged != reached,
         };
         let mut store = Self {
-            log: Log::new(disk, tail, reached, found.closed_bytes, untidy),
+            log: Log::new(disk, tail, reached, found.closed_bytes),
             index,
             heads: found.heads,
         };
+        if store.log.tidy().is_err() {
+            // The last batch may yet be lost: the index on disk must not call it acknowledged.
+            store.index = Index::in_memory();
+            store.rebuild_index(Position::default())?;
+            return Ok((store, report));
+        }
         if acknowledged != reached {
             let known = if found.acknowledged_seen {
                 acknowledged

@@ -241,7 +241,7 @@ mod tests {
         payload.extend(b"sealed");
         assert_eq!(&frame[..4], &(payload.len() as u32).to_be_bytes());
         assert_eq!(&frame[8..], &payload[..]);
-        assert_eq!(hex::encode(&frame[4..8]), "ddb1bebb");
+        assert_eq!(hex::encode(&frame[4..8]), "3a24182e");
     }
 
     #[test]

@@ -1,0 +1,213 @@
+//! The store against a model: whatever crashes and failures come, what was
+//! acknowledged is there, in order, and nothing else but the one batch whose
+//! outcome was unknown.
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::{MemDisk, Trouble, ledger, record};
+use proptest::prelude::*;
+use redoubt_host::store::index::Index;
+use redoubt_host::store::{Refusal, Store};
+use redoubt_shared::store::StoredRecord;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Append(Vec<(u8, u16)>),
+    Retry,
+    Gap(u8),
+    Fail(Trouble, Vec<(u8, u16)>),
+    Crash { in_flight: bool, seed: u64 },
+    LoseIndex,
+    Reopen,
+}
+
+fn batch() -> impl Strategy<Value = Vec<(u8, u16)>> {
+    prop::collection::vec((0u8..3, 0u16..600), 1..5)
+}
+
+fn trouble() -> impl Strategy<Value = Trouble> {
+    prop_oneof![
+        (0usize..900).prop_map(Trouble::Full),
+        Just(Trouble::Sync),
+        Just(Trouble::SyncAndTruncate),
+        Just(Trouble::ReadOnly),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => batch().prop_map(Step::Append),
+        1 => Just(Step::Retry),
+        1 => (0u8..3).prop_map(Step::Gap),
+        3 => (trouble(), batch()).prop_map(|(trouble, batch)| Step::Fail(trouble, batch)),
+        3 => (any::<bool>(), any::<u64>())
+            .prop_map(|(in_flight, seed)| Step::Crash { in_flight, seed }),
+        1 => Just(Step::LoseIndex),
+        1 => Just(Step::Reopen),
+    ]
+}
+
+struct World {
+    disk: MemDisk,
+    index: tempfile::TempDir,
+    store: Option<Store>,
+    kept: BTreeMap<u8, Vec<StoredRecord>>,
+    last: Vec<StoredRecord>,
+    /// Refused, and the disk failed so badly that its bytes may still be there.
+    unknown: Vec<StoredRecord>,
+    made: u8,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut world = Self {
+            disk: MemDisk::default(),
+            index: tempfile::tempdir().unwrap(),
+            store: None,
+            kept: BTreeMap::new(),
+            last: Vec::new(),
+            unknown: Vec::new(),
+            made: 0,
+        };
+        world.open();
+        world
+    }
+
+    fn open(&mut self) {
+        self.store = None;
+        let index = Index::open(&self.index.path().join("index"));
+        let (mut store, report) = Store::open(Box::new(self.disk.clone()), index).unwrap();
+        assert_eq!(report.acknowledged_lost, 0);
+        store.mend(1).unwrap();
+        self.store = Some(store);
+        self.adopt();
+    }
+
+    fn store(&mut self) -> &mut Store {
+        self.store.as_mut().unwrap()
+    }
+
+    /// New records, each the next of its ledger, no two batches alike.
+    fn make(&mut self, shape: &[(u8, u16)]) -> Vec<StoredRecord> {
+        self.made = self.made.wrapping_add(1);
+        let mut next: BTreeMap<u8, u64> = BTreeMap::new();
+        shape
+            .iter()
+            .map(|(number, size)| {
+                let kept = self.kept.get(number).map_or(0, Vec::len) as u64;
+                let index = next.entry(*number).or_insert(kept);
+                *index += 1;
+                record(*number, *index - 1, &vec![self.made; *size as usize])
+            })
+            .collect()
+    }
+
+    fn keep(&mut self, batch: Vec<StoredRecord>) {
+        for record in &batch {
+            let number = record.ledger.as_bytes()[0];
+            self.kept.entry(number).or_default().push(record.clone());
+        }
+        self.last = batch;
+        self.unknown.clear();
+    }
+
+    /// At opening, the batch whose outcome was unknown is there whole or not at all.
+    fn adopt(&mut self) {
+        let unknown = std::mem::take(&mut self.unknown);
+        let Some(first) = unknown.first().cloned() else {
+            return;
+        };
+        let found = self.store().read(first.ledger, first.index, 1).unwrap();
+        if found == [first] {
+            self.keep(unknown);
+        }
+    }
+
+    fn check(&mut self) {
+        let kept = self.kept.clone();
+        let heads: Vec<_> = kept
+            .iter()
+            .map(|(n, all)| (ledger(*n), all.len() as u64))
+            .collect();
+        assert_eq!(self.store().heads(), heads);
+        for (number, all) in kept {
+            assert_eq!(self.store().read(ledger(number), 0, u32::MAX).unwrap(), all);
+        }
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Append(shape) => {
+                let batch = self.make(&shape);
+                assert_eq!(self.store().append(&batch).unwrap(), batch.len());
+                self.keep(batch);
+            }
+            Step::Retry => {
+                let batch = self.last.clone();
+                assert_eq!(self.store().append(&batch).unwrap(), 0);
+            }
+            Step::Gap(number) => {
+                let head = self.kept.get(&number).map_or(0, Vec::len) as u64;
+                let refused = self.store().append(&[record(number, head + 1, b"gap")]);
+                assert!(matches!(refused, Err(Refusal::OutOfOrder { .. })));
+            }
+            Step::Fail(trouble, shape) => {
+                let batch = self.make(&shape);
+                self.disk.trouble(trouble);
+                match self.store().append(&batch) {
+                    Ok(_) => self.keep(batch),
+                    Err(refusal) => {
+                        assert!(matches!(refusal, Refusal::Storage(_)));
+                        // An earlier leftover was in the way: this one was never written.
+                        if trouble == Trouble::SyncAndTruncate && self.unknown.is_empty() {
+                            self.unknown = batch;
+                        }
+                    }
+                }
+                self.disk.trouble(Trouble::None);
+            }
+            Step::Crash { in_flight, seed } => self.crash(in_flight, seed),
+            Step::LoseIndex => {
+                self.store = None;
+                std::fs::remove_dir_all(self.index.path().join("index")).unwrap();
+                self.open();
+            }
+            Step::Reopen => self.open(),
+        }
+    }
+
+    fn crash(&mut self, in_flight: bool, seed: u64) {
+        if in_flight {
+            self.take(Step::Fail(
+                Trouble::SyncAndTruncate,
+                vec![(0, 300), (1, 200), (0, 5)],
+            ));
+        }
+        self.store = None;
+        let mut state = seed | 1;
+        self.disk.crash(|| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            state >> 63 == 1
+        });
+        self.open();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_acknowledged_is_lost_and_nothing_else_appears(
+        steps in prop::collection::vec(step(), 1..24)
+    ) {
+        let mut world = World::new();
+        for step in steps {
+            world.take(step);
+            world.check();
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Behaviour of the ceremonies.
+
+mod recorded;

@@ -1,1 +1,194 @@
-//! Placeholder head.
+//! The enclave's side of the sealed worker.
+//!
+//! Protects against the host, which relays this stream and starts the worker:
+//! no sample leaves before the other end has proven, bound to this very TLS
+//! session, that it is a measured worker of an accepted tier with our models;
+//! and no answer is believed that is not well-formed. The worker is told a
+//! random job id and a sample, nothing else.
+//!
+//! Not covered: at tier `process` root on the host can read samples and choose
+//! embeddings, whatever is checked here.
+
+mod check;
+pub mod manifest;
+mod session;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redoubt_attestation::entropy::{Entropy, draw};
+use redoubt_attestation::genesis::{Tier, VerifiedGenesis};
+use redoubt_shared::worker::{FaceSample, SampleRefusal};
+use redoubt_shared::{Endpoint, JobId};
+use rustls::ClientConfig;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
+
+use manifest::Manifest;
+use session::Session;
+
+/// Time to connect, shake hands and prove.
+const PROVE_WITHIN: Duration = Duration::from_secs(20);
+/// How long a job waits for a worker that is just being started.
+const WAIT_FOR_WORKER: Duration = Duration::from_secs(5);
+const BACK_OFF_MIN: Duration = Duration::from_millis(100);
+const BACK_OFF_MAX: Duration = Duration::from_secs(5);
+/// Oldest evidence accepted; it is made on request, so this only bounds clocks.
+const EVIDENCE_AGE_MAX_MS: u64 = 5 * 60 * 1000;
+
+/// Why there is no embedding.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WorkerError {
+    /// No worker is connected. The host's matter: try again later.
+    #[error("no sealed worker is connected; look at the host's worker log")]
+    Unavailable,
+    /// Too many jobs at once: try again later.
+    #[error("the sealed worker's queue is full")]
+    Busy,
+    /// The worker looked at the sample and refused it.
+    #[error("the sample was refused: {0:?}")]
+    Refused(SampleRefusal),
+    /// The other end is not what it should be, or does not behave like it.
+    #[error("the sealed worker is not trusted: {0}")]
+    Untrusted(String),
+    /// No answer in time.
+    #[error("the sealed worker did not answer in time")]
+    Deadline,
+}
+
+/// What a worker must be, and what this side needs to judge it.
+#[derive(Clone)]
+pub struct WorkerTrust {
+    /// Roots, allowed measurements, environment.
+    pub genesis: Arc<VerifiedGenesis>,
+    /// Tiers that policy accepts.
+    pub accepted_tiers: Vec<Tier>,
+    /// Random job ids and nonces.
+    pub entropy: Arc<dyn Entropy + Send + Sync>,
+    /// The enclave's time, Unix milliseconds.
+    pub now_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
+}
+
+/// Keeps one attested session to a worker, and reconnects when it ends.
+pub struct WorkerLink {
+    entropy: Arc<dyn Entropy + Send + Sync>,
+    state: watch::Receiver<State>,
+    keeper: JoinHandle<()>,
+}
+
+#[derive(Clone)]
+enum State {
+    Down(WorkerError),
+    Up(Arc<Session>),
+}
+
+impl WorkerLink {
+    /// Starts connecting at once, in the background. Call within a runtime.
+    pub fn new(
+        endpoint: Endpoint,
+        trust: WorkerTrust,
+        manifest: &Manifest,
+    ) -> Result<Self, rustls::Error> {
+        let (publish, state) = watch::channel(State::Down(WorkerError::Unavailable));
+        let keeper = Keeper {
+            endpoint,
+            config: tls::config()?,
+            manifest: Arc::new(manifest.clone()),
+            trust,
+            publish,
+        };
+        Ok(Self {
+            entropy: Arc::clone(&keeper.trust.entropy),
+            state,
+            keeper: tokio::spawn(keeper.run()),
+        })
+    }
+
+    /// One face of one picture, and the tier of the worker that saw it.
+    pub async fn face(
+        &self,
+        image: Zeroizing<Vec<u8>>,
+    ) -> Result<(FaceSample, Tier), WorkerError> {
+        let session = self.session().await?;
+        let id = draw(&*self.entropy).map_err(|_| WorkerError::Unavailable)?;
+        let sample = session.face(JobId::from_bytes(id), image).await?;
+        Ok((sample, session.tier()))
+    }
+
+    /// The session, waiting a little for one that is being made.
+    async fn session(&self) -> Result<Arc<Session>, WorkerError> {
+        let mut state = self.state.clone();
+        let up = state.wait_for(|state| matches!(state, State::Up(_)));
+        if let Ok(Ok(state)) = tokio::time::timeout(WAIT_FOR_WORKER, up).await
+            && let State::Up(session) = &*state
+        {
+            return Ok(Arc::clone(session));
+        }
+        match &*self.state.borrow() {
+            State::Up(session) => Ok(Arc::clone(session)),
+            State::Down(why) => Err(why.clone()),
+        }
+    }
+
+    /// The tier of the worker now connected, if one is.
+    pub fn tier(&self) -> Option<Tier> {
+        match &*self.state.borrow() {
+            State::Up(session) => Some(session.tier()),
+            State::Down(_) => None,
+        }
+    }
+}
+
+impl Drop for WorkerLink {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
+
+struct Keeper {
+    endpoint: Endpoint,
+    config: Arc<ClientConfig>,
+    manifest: Arc<Manifest>,
+    trust: WorkerTrust,
+    publish: watch::Sender<State>,
+}
+
+impl Keeper {
+    async fn run(self) {
+        let mut back_off = BACK_OFF_MIN;
+        loop {
+            let connected = tokio::time::timeout(PROVE_WITHIN, self.connect()).await;
+            let why = match connected.unwrap_or(Err(WorkerError::Unavailable)) {
+                Ok(session) => {
+                    back_off = BACK_OFF_MIN;
+                    self.serve(session).await
+                }
+                Err(why) => why,
+            };
+            if let WorkerError::Untrusted(problem) = &why {
+                tracing::warn!(problem, "a sealed worker was refused");
+            }
+            self.publish.send_replace(State::Down(why));
+            tokio::time::sleep(back_off).await;
+            back_off = (back_off * 2).min(BACK_OFF_MAX);
+        }
+    }
+
+    async fn connect(&self) -> Result<Session, WorkerError> {
+        let unavailable = |_| WorkerError::Unavailable;
+        let stream = self.endpoint.connect().await.map_err(unavailable)?;
+        let unproven = tls::handshake(Arc::clone(&self.config), stream).await;
+        session::prove(unproven.map_err(unavailable)?, &self.trust, &self.manifest).await
+    }
+
+    async fn serve(&self, session: Session) -> WorkerError {
+        let session = Arc::new(session);
+        tracing::info!(tier = session.tier().name(), "a sealed worker is connected");
+        self.publish.send_replace(State::Up(Arc::clone(&session)));
+        session.ended().await
+    }
+}

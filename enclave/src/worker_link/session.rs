@@ -1,0 +1,281 @@
+//! One attested session: jobs multiplexed by random ids.
+//!
+//! Protects against a worker that answers a job nobody asked, answers twice, or
+//! says anything that is not a well-formed answer: each ends the session and
+//! every job on it, and the next session must prove itself anew.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use redoubt_attestation::appraise::{Appraisal, appraise};
+use redoubt_attestation::binding::{NonceInput, Purpose};
+use redoubt_attestation::entropy::draw;
+use redoubt_attestation::genesis::Tier;
+use redoubt_shared::limits::{JOB_DEADLINE_MS, JOBS_IN_FLIGHT};
+use redoubt_shared::worker::{FaceSample, SampleRefusal, WorkerRequest, WorkerResponse};
+use redoubt_shared::{FrameError, JobId, encode, read_frame, write_frame};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_rustls::client::TlsStream;
+use zeroize::{Zeroize, Zeroizing};
+
+use super::manifest::Manifest;
+use super::tls::Unproven;
+use super::{WorkerError, WorkerTrust, check};
+
+/// Added to a job's own deadline before the worker counts as hung.
+const GRACE: Duration = Duration::from_secs(2);
+
+type Answer = Result<FaceSample, SampleRefusal>;
+
+/// A worker that proved what it is.
+pub(super) struct Session {
+    tier: Tier,
+    frames: mpsc::Sender<Zeroizing<Vec<u8>>>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// Jobs asked and not answered. An entry stays when its asker gave up, so
+    /// that the late answer is known for what it is.
+    waiting: Mutex<HashMap<JobId, oneshot::Sender<Answer>>>,
+    /// Why the session ended, once it did.
+    ended: watch::Sender<Option<WorkerError>>,
+}
+
+impl Shared {
+    fn end(&self, why: WorkerError) {
+        self.ended.send_if_modified(|ended| {
+            let first = ended.is_none();
+            ended.get_or_insert(why);
+            first
+        });
+        self.jobs().clear();
+    }
+
+    fn jobs(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, oneshot::Sender<Answer>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn why(&self) -> WorkerError {
+        self.ended
+            .borrow()
+            .clone()
+            .unwrap_or(WorkerError::Unavailable)
+    }
+}
+
+/// Appraises the peer of a fresh TLS session; only then there is a [`Session`].
+pub(super) async fn prove<S>(
+    unproven: Unproven<S>,
+    trust: &WorkerTrust,
+    manifest: &Arc<Manifest>,
+) -> Result<Session, WorkerError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Unproven {
+        mut stream,
+        spki,
+        exporter,
+    } = unproven;
+    let nonce: [u8; 32] = draw(&*trust.entropy).map_err(|_| WorkerError::Unavailable)?;
+    let ask = WorkerRequest::Prove { nonce };
+    write_frame(&mut stream, &ask).await.map_err(blame)?;
+    let (document, preimage) = match read_frame(&mut stream).await.map_err(blame)? {
+        WorkerResponse::Evidence { document, preimage } => (document, preimage),
+        WorkerResponse::Face { .. } => return Err(untrusted("it answered before it was asked")),
+    };
+    let appraisal = Appraisal {
+        genesis: &trust.genesis,
+        minimum_counter: 0,
+        purpose: Purpose::Worker,
+        nonce: NonceInput::Session {
+            client_nonce: &nonce,
+            exporter: &exporter,
+        },
+        session_spki: Some(&spki),
+        models: Some(manifest.digest()),
+        now_ms: (trust.now_ms)(),
+        max_age_ms: Some(super::EVIDENCE_AGE_MAX_MS),
+        allow_debug: false,
+    };
+    let appraised = appraise(&document, &preimage, &appraisal)
+        .map_err(|refusal| untrusted(refusal.to_string()))?;
+    if !trust.accepted_tiers.contains(&appraised.tier) {
+        let tier = appraised.tier.name();
+        return Err(untrusted(format!("policy does not accept the tier {tier}")));
+    }
+    Ok(Session::start(stream, appraised.tier, Arc::clone(manifest)))
+}
+
+impl Session {
+    fn start<S>(stream: TlsStream<S>, tier: Tier, manifest: Arc<Manifest>) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (reader, writer) = split(stream);
+        let (frames, outbox) = mpsc::channel(JOBS_IN_FLIGHT);
+        let shared = Arc::new(Shared {
+            waiting: Mutex::default(),
+            ended: watch::Sender::new(None),
+        });
+        tokio::spawn(write(writer, outbox, Arc::clone(&shared)));
+        tokio::spawn(read(reader, Arc::clone(&shared), manifest));
+        Self {
+            tier,
+            frames,
+            shared,
+        }
+    }
+
+    /// What the evidence allows it to call itself.
+    pub(super) fn tier(&self) -> Tier {
+        self.tier
+    }
+
+    /// Resolves when the session is over, with the reason.
+    pub(super) async fn ended(&self) -> WorkerError {
+        let mut ended = self.shared.ended.subscribe();
+        let _ = ended.wait_for(Option::is_some).await;
+        self.shared.why()
+    }
+
+    /// Sends one job and waits for its answer.
+    pub(super) async fn face(
+        &self,
+        job: JobId,
+        image: Zeroizing<Vec<u8>>,
+    ) -> Result<FaceSample, WorkerError> {
+        let frame = frame(job, image)?;
+        let answer = self.enlist(job)?;
+        if self.frames.try_send(frame).is_err() {
+            self.shared.jobs().remove(&job);
+            return Err(WorkerError::Busy);
+        }
+        let limit = Duration::from_millis(JOB_DEADLINE_MS.into()) + GRACE;
+        match tokio::time::timeout(limit, answer).await {
+            Ok(Ok(Ok(sample))) => Ok(sample),
+            Ok(Ok(Err(SampleRefusal::Busy))) => Err(WorkerError::Busy),
+            Ok(Ok(Err(SampleRefusal::Deadline))) => Err(WorkerError::Deadline),
+            Ok(Ok(Err(refusal))) => Err(WorkerError::Refused(refusal)),
+            Ok(Err(_)) => Err(self.shared.why()),
+            Err(_) => {
+                // It did not even say that it was late: it hangs.
+                self.shared.end(WorkerError::Unavailable);
+                Err(WorkerError::Deadline)
+            }
+        }
+    }
+
+    fn enlist(&self, job: JobId) -> Result<oneshot::Receiver<Answer>, WorkerError> {
+        let (reply, answer) = oneshot::channel();
+        let mut jobs = self.shared.jobs();
+        if self.shared.ended.borrow().is_some() {
+            return Err(self.shared.why());
+        }
+        if jobs.len() >= JOBS_IN_FLIGHT {
+            return Err(WorkerError::Busy);
+        }
+        jobs.insert(job, reply);
+        Ok(answer)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.shared.end(WorkerError::Unavailable);
+    }
+}
+
+/// The job as a frame; both copies of the picture are wiped when dropped.
+fn frame(job: JobId, mut image: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>, WorkerError> {
+    let mut request = WorkerRequest::Face {
+        job,
+        deadline_ms: JOB_DEADLINE_MS,
+        image: std::mem::take(&mut *image),
+    };
+    let frame = encode(&request).map(Zeroizing::new);
+    if let WorkerRequest::Face { image, .. } = &mut request {
+        image.zeroize();
+    }
+    // Only a picture above every limit of the gateway does not fit.
+    frame.map_err(|_| WorkerError::Refused(SampleRefusal::TooManyPixels))
+}
+
+async fn write<S: AsyncRead + AsyncWrite + Unpin>(
+    mut writer: WriteHalf<TlsStream<S>>,
+    mut outbox: mpsc::Receiver<Zeroizing<Vec<u8>>>,
+    shared: Arc<Shared>,
+) {
+    let mut ended = shared.ended.subscribe();
+    loop {
+        let frame = tokio::select! {
+            frame = outbox.recv() => frame,
+            _ = ended.wait_for(Option::is_some) => None,
+        };
+        let Some(frame) = frame else { break };
+        let sent = tokio::select! {
+            sent = async { writer.write_all(&frame).await?; writer.flush().await } => sent.is_ok(),
+            _ = ended.wait_for(Option::is_some) => false,
+        };
+        if !sent {
+            break;
+        }
+    }
+    let _ = tokio::time::timeout(GRACE, writer.shutdown()).await;
+    shared.end(WorkerError::Unavailable);
+}
+
+async fn read<S: AsyncRead + AsyncWrite + Unpin>(
+    mut reader: ReadHalf<TlsStream<S>>,
+    shared: Arc<Shared>,
+    manifest: Arc<Manifest>,
+) {
+    let mut ended = shared.ended.subscribe();
+    let why = tokio::select! {
+        why = answers(&mut reader, &shared, &manifest) => why,
+        _ = ended.wait_for(Option::is_some) => return,
+    };
+    shared.end(why);
+}
+
+async fn answers<R: AsyncRead + Unpin>(
+    reader: &mut R,
+    shared: &Shared,
+    manifest: &Manifest,
+) -> WorkerError {
+    loop {
+        let (job, outcome) = match read_frame(reader).await {
+            Ok(WorkerResponse::Face { job, outcome }) => (job, outcome),
+            Ok(WorkerResponse::Evidence { .. }) => return untrusted("it sent evidence unasked"),
+            Err(error) => return blame(error),
+        };
+        if let Ok(sample) = &outcome
+            && let Err(problem) = check::sample(sample, manifest)
+        {
+            return untrusted(format!("it sent {problem}"));
+        }
+        match shared.jobs().remove(&job) {
+            // An asker that gave up is no fault of the worker's.
+            Some(reply) => drop(reply.send(outcome)),
+            None => return untrusted("it answered a job that is not waiting"),
+        }
+    }
+}
+
+fn untrusted(problem: impl Into<String>) -> WorkerError {
+    WorkerError::Untrusted(problem.into())
+}
+
+/// Malformed frames are the worker's fault; a broken stream may be the host's.
+fn blame(error: FrameError) -> WorkerError {
+    match error {
+        FrameError::Closed | FrameError::Io(_) => WorkerError::Unavailable,
+        FrameError::Length { .. }
+        | FrameError::Version(_)
+        | FrameError::Malformed(_)
+        | FrameError::NotCanonical => untrusted(error.to_string()),
+    }
+}

@@ -1,0 +1,1 @@
+//! Lies a worker could tell, each refused for its own reason.

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::Document;
 use super::text::{Text, Timestamp, id};
-use super::webauthn::RequestOptions;
+use crate::passkeys::RequestOptions;
 
 /// A decimal amount above zero, such as `250.00`: at most 15 digits before the
 /// point and 4 after it, no sign, no leading zeros.

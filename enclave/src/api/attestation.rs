@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Document;
-use super::text::{Base64Url, Text};
+use super::text::Text;
+use crate::passkeys::Base64Url;
 
 /// What a document's key is for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize, Serialize, ToSchema)]
@@ -36,10 +37,8 @@ pub struct AttestationRequest {
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct AttestationReply {
     /// COSE attestation document (base64url).
-    #[schema(value_type = String)]
     pub document: Base64Url,
     /// JSON whose SHA-384 is the document's `user_data` (base64url).
-    #[schema(value_type = String)]
     pub preimage: Base64Url,
     /// Always `session`: the nonce binds the TLS exporter.
     pub mode: &'static str,
@@ -76,13 +75,10 @@ pub struct ShareSubmission {
     #[schema(value_type = String, max_length = 64)]
     pub officer: Text<64>,
     /// JSON naming document, genesis, counter and head (base64url).
-    #[schema(value_type = String)]
     pub aad: Base64Url,
     /// Encapsulated key (base64url).
-    #[schema(value_type = String)]
     pub enc: Base64Url,
     /// Sealed share (base64url).
-    #[schema(value_type = String)]
     pub ciphertext: Base64Url,
 }
 

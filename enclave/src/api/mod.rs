@@ -15,8 +15,12 @@ mod problem;
 mod services;
 mod text;
 mod trust;
-mod webauthn;
 
+pub use crate::passkeys::{
+    AssertionResponse, AttestationResponse, AuthenticationResponse, AuthenticatorSelection,
+    Base64Url, CreationOptions, CredentialDescriptor, CredentialParameters, RegistrationResponse,
+    RequestOptions, RpEntity, UserEntity,
+};
 pub use approvals::{
     Amount, Approval, ApprovalCreated, ApprovalRequest, ApprovalStatus, ApprovalVerified, Currency,
     IdempotencyKey, Payee, Transaction,
@@ -29,16 +33,14 @@ pub use biometrics::{
     Liveness, Modality, Sample, SecurityFlags, Verdict, Verification, VerifyRequest,
 };
 pub use caller::{ApplianceRole, Caller, Identity, Peer, Reader, RequestId, Role};
-pub use passkeys::{AuthenticateOptions, Authenticated, Presented, RegisterOptions, Registered};
+pub use passkeys::{
+    AuthenticateOptions, Authenticated, Presented, PresentedAuthentication, PresentedRegistration,
+    RegisterOptions, Registered,
+};
 pub use problem::{Kind, LogSafe, Problem, ProblemBody};
 pub use services::Services;
-pub use text::{Base64Url, SessionToken, Text, Timestamp};
+pub use text::{SessionToken, Text, Timestamp};
 pub use trust::{Anchor, Grants, RoleMapping, Trust, TrustError};
-pub use webauthn::{
-    AssertionResponse, AttestationResponse, AuthenticationResponse, AuthenticatorSelection,
-    CreationOptions, CredentialDescriptor, CredentialParameters, CredentialType,
-    RegistrationResponse, RelyingParty, RequestOptions, UserEntity,
-};
 
 /// A receipt or artefact as its own format defines it (`enclave/SPEC.md`).
 pub type Document = serde_json::Value;

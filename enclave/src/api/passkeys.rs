@@ -3,17 +3,21 @@
 //! Protects against: an answer filed under the wrong customer. The user is
 //! named by the bank beside the browser's answer, never taken from inside it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
 use redoubt_shared::UserId;
-use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeSeed, Error as _, IntoDeserializer, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value};
-use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{AllOfBuilder, ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::Document;
-use super::text::{Base64Url, SessionToken, Text, Timestamp};
+use super::text::{SessionToken, Text, Timestamp};
+use crate::passkeys::{AuthenticationResponse, Base64Url, RegistrationResponse};
 
 /// Asks for options to create a passkey.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
@@ -43,16 +47,20 @@ pub struct AuthenticateOptions {
 
 /// A browser's answer with the customer it is for: the answer's members beside
 /// `user_id`, or nested under `credential`.
-#[derive(Debug, Clone, PartialEq, ToSchema)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Presented<T> {
     /// The bank's name for its customer.
-    #[schema(value_type = String, max_length = 128)]
     pub user_id: UserId,
     /// The browser's answer.
     pub credential: T,
 }
 
-impl<'de, T: DeserializeOwned> Deserialize<'de> for Presented<T> {
+/// The answer of `navigator.credentials.create` with its customer.
+pub type PresentedRegistration = Presented<RegistrationResponse>;
+/// The answer of `navigator.credentials.get` with its customer.
+pub type PresentedAuthentication = Presented<AuthenticationResponse>;
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Presented<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(PresentedVisitor(PhantomData))
     }
@@ -60,7 +68,7 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Presented<T> {
 
 struct PresentedVisitor<T>(PhantomData<T>);
 
-impl<'de, T: DeserializeOwned> Visitor<'de> for PresentedVisitor<T> {
+impl<'de, T: Deserialize<'de>> Visitor<'de> for PresentedVisitor<T> {
     type Value = Presented<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -68,33 +76,106 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for PresentedVisitor<T> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (mut user_id, mut nested, mut flat) = (None, None, Map::new());
-        while let Some(key) = map.next_key::<String>()? {
-            let seen_before = match key.as_str() {
-                "user_id" => user_id.replace(map.next_value::<UserId>()?).is_some(),
-                "credential" => nested.replace(map.next_value::<T>()?).is_some(),
-                _ => flat
-                    .insert(key.clone(), map.next_value::<Value>()?)
-                    .is_some(),
-            };
-            if seen_before {
-                return Err(A::Error::custom(format_args!("{key} appears twice")));
+        let mut user_id = None;
+        let key = next_but_user_id(&mut map, &mut user_id)?;
+        let credential = match key.as_deref() {
+            Some("credential") => {
+                let credential = map.next_value()?;
+                if let Some(key) = next_but_user_id(&mut map, &mut user_id)? {
+                    let told = "send nothing but user_id and credential, or the members flat";
+                    return Err(A::Error::custom(format_args!("{key}: {told}")));
+                }
+                credential
             }
-        }
-        let user_id = user_id.ok_or_else(|| A::Error::missing_field("user_id"))?;
-        let credential = match nested {
-            Some(_) if flat.contains_key("response") => {
-                return Err(A::Error::custom(
-                    "send the response either beside user_id or under credential, not both",
-                ));
-            }
-            Some(credential) => credential,
-            None => T::deserialize(Value::Object(flat)).map_err(A::Error::custom)?,
+            _ => T::deserialize(MapAccessDeserializer::new(Flat {
+                map: &mut map,
+                key,
+                user_id: &mut user_id,
+            }))?,
         };
+        let user_id = user_id.ok_or_else(|| A::Error::missing_field("user_id"))?;
         Ok(Presented {
             user_id,
             credential,
         })
+    }
+}
+
+/// The next key that is not `user_id`; that one's value is set aside on the way.
+fn next_but_user_id<'de, A: MapAccess<'de>>(
+    map: &mut A,
+    user_id: &mut Option<UserId>,
+) -> Result<Option<String>, A::Error> {
+    while let Some(key) = map.next_key::<String>()? {
+        if key != "user_id" {
+            return Ok(Some(key));
+        }
+        if user_id.replace(map.next_value()?).is_some() {
+            return Err(A::Error::custom("user_id appears twice"));
+        }
+    }
+    Ok(None)
+}
+
+/// A flat answer as its own type sees it: without `user_id`.
+struct Flat<'a, A> {
+    map: &'a mut A,
+    key: Option<String>,
+    user_id: &'a mut Option<UserId>,
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Flat<'_, A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, A::Error> {
+        let key = match self.key.take() {
+            Some(first) => Some(first),
+            None => next_but_user_id(self.map, self.user_id)?,
+        };
+        match key {
+            Some(key) if key == "credential" => Err(A::Error::custom(
+                "credential: send the response flat or under credential, not both",
+            )),
+            Some(key) => seed.deserialize(key.into_deserializer()).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.map.next_value_seed(seed)
+    }
+}
+
+impl<T: ToSchema> PartialSchema for Presented<T> {
+    fn schema() -> RefOr<Schema> {
+        let user_id = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .max_length(Some(128))
+            .description(Some("The bank's name for its customer."));
+        let named = ObjectBuilder::new()
+            .property("user_id", user_id)
+            .required("user_id");
+        AllOfBuilder::new()
+            .item(named)
+            .item(T::schema())
+            .description(Some(
+                "The browser's answer with the customer it is for: the answer's members \
+                 beside `user_id` as here, or all of them under `credential`.",
+            ))
+            .into()
+    }
+}
+
+impl<T: ToSchema> ToSchema for Presented<T> {
+    fn name() -> Cow<'static, str> {
+        format!("{}WithUser", T::name()).into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        T::schemas(schemas);
     }
 }
 
@@ -104,7 +185,6 @@ pub struct Registered {
     /// Always true.
     pub verified: bool,
     /// Credential id (base64url).
-    #[schema(value_type = String)]
     pub credential_id: Base64Url,
     /// The bank's name for its customer.
     #[schema(value_type = String)]
@@ -127,7 +207,6 @@ pub struct Authenticated {
     #[schema(value_type = String)]
     pub user_id: UserId,
     /// Credential id (base64url).
-    #[schema(value_type = String)]
     pub credential_id: Base64Url,
     /// Opaque bearer token of the session.
     #[schema(value_type = String)]
@@ -142,7 +221,7 @@ pub struct Authenticated {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::api::AuthenticationResponse;
@@ -169,7 +248,12 @@ mod tests {
         let mut both = answer();
         both["user_id"] = json!("alice");
         both["credential"] = answer();
-        assert!(read(both).is_err());
+        assert!(read(both.clone()).is_err());
+        let credential = both.as_object_mut().unwrap().shift_remove("credential");
+        let mut first = json!({"credential": credential, "user_id": "alice"});
+        assert!(read(first.clone()).is_ok());
+        first["response"] = json!({});
+        assert!(read(first).is_err());
         let twice = r#"{"user_id":"a","user_id":"b"}"#;
         let error = serde_json::from_str::<Presented<AuthenticationResponse>>(twice).unwrap_err();
         assert!(error.to_string().contains("user_id appears twice"));

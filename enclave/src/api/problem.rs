@@ -112,9 +112,9 @@ impl Problem {
     }
 
     /// The lock of `account_locked`, with the time left as `Retry-After`.
-    pub fn locked_until(until: Timestamp, now_ms: u64) -> Self {
+    pub fn account_locked(until: Timestamp, now_ms: u64) -> Self {
         let left = until.0.saturating_sub(now_ms).div_ceil(1000);
-        let mut problem = Self::of(&ACCOUNT_LOCKED)
+        let mut problem = Self::of(&LOCKED)
             .detail(format!(
                 "Too many failed attempts; locked_until {until}. Try again after that."
             ))
@@ -174,6 +174,13 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
+static LOCKED: Kind = Kind {
+    code: "account_locked",
+    status: 423,
+    title: "The account is locked",
+    detail: "Too many failed attempts. Wait until locked_until, then try again.",
+};
+
 macro_rules! kinds {
     ($($konst:ident $make:ident $status:literal $(retry $retry:literal)? $title:literal $detail:literal;)*) => {
         $(
@@ -185,9 +192,9 @@ macro_rules! kinds {
             };
         )*
         impl Kind {
-            /// Every kind there is, in the order of the table.
+            /// Every kind there is.
             pub fn all() -> &'static [&'static Kind] {
-                static ALL: &[&Kind] = &[$(&$konst),*];
+                static ALL: &[&Kind] = &[&LOCKED, $(&$konst),*];
                 ALL
             }
         }
@@ -241,7 +248,6 @@ kinds! {
     ENROLLMENT_EXPIRED enrollment_expired 410 "The enrolment has expired" "Start again with /api/v1/enroll/initiate.";
     ENROLLMENT_CLOSED enrollment_closed 409 "The enrolment is already completed" "Start another one to replace the template.";
     NOT_ENROLLED not_enrolled 409 "This user has no template for the modality" "Enrol the user first.";
-    ACCOUNT_LOCKED account_locked 423 "The account is locked" "Wait until the lock ends.";
     ATTEMPTS_IN_PROGRESS attempts_in_progress 429 retry 1 "All remaining attempts are in progress" "Wait for their results.";
     NOT_AN_IMAGE not_an_image 422 "The sample is not an image" "Send JPEG, PNG or WebP.";
     TOO_MANY_PIXELS too_many_pixels 422 "The image has too many pixels" "Send a smaller image.";
@@ -290,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_lock_says_when_it_ends() {
-        let problem = Problem::locked_until(Timestamp(90_500), 60_000);
+        let problem = Problem::account_locked(Timestamp(90_500), 60_000);
         assert_eq!(problem.retry_after_seconds(), Some(31));
         let body = serde_json::to_value(problem.body("r")).unwrap();
         assert_eq!(body["locked_until"], "1970-01-01T00:01:30.5Z");

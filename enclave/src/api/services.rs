@@ -51,7 +51,7 @@ pub trait Services: Send + Sync + 'static {
     fn register_verify(
         &self,
         caller: Caller,
-        request: Presented<RegistrationResponse>,
+        request: PresentedRegistration,
     ) -> impl Future<Output = Result<Registered, Problem>> + Send;
 
     /// Options to use a passkey.
@@ -65,7 +65,7 @@ pub trait Services: Send + Sync + 'static {
     fn authenticate_verify(
         &self,
         caller: Caller,
-        request: Presented<AuthenticationResponse>,
+        request: PresentedAuthentication,
     ) -> impl Future<Output = Result<Authenticated, Problem>> + Send;
 
     /// Starts an enrolment.
@@ -110,7 +110,7 @@ pub trait Services: Send + Sync + 'static {
         &self,
         caller: Caller,
         id: ApprovalId,
-        request: Presented<AuthenticationResponse>,
+        request: PresentedAuthentication,
     ) -> impl Future<Output = Result<ApprovalVerified, Problem>> + Send;
 
     /// A receipt with its evidence.

@@ -1,0 +1,186 @@
+//! Admission: may this session use this route in this phase?
+//!
+//! Protects against: a handler that forgets to ask. The check is made of the
+//! route table alone, wraps every route when the router is built, and runs
+//! before a byte of the body is read.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use futures::future::Either;
+use redoubt_shared::supervise::Phase;
+use tower::{Layer, Service};
+
+use super::routes::Route;
+use super::tls::Session;
+use crate::api::{ApplianceRole, Caller, Identity, Problem, Reader, RequestId, Role, Services};
+
+/// What a session may be, as the route table names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Badge {
+    Bank,
+    ReadOnly,
+    Auditor,
+    Officer,
+    Operator,
+}
+
+/// Who may use a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// With or without a certificate.
+    Anyone,
+    /// Only these.
+    Holders(&'static [Badge]),
+}
+
+/// One request on its way: what the session proved, what to call it, and where it went.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub(super) session: Arc<Session>,
+    pub(super) request_id: RequestId,
+    pub(super) route: OnceLock<Arc<Route>>,
+}
+
+impl Session {
+    pub(super) fn badge(&self) -> Option<Badge> {
+        match &self.peer.as_ref()?.identity {
+            Identity::Tenant { role, .. } => role.map(|role| match role {
+                Role::Bank => Badge::Bank,
+                Role::ReadOnly => Badge::ReadOnly,
+            }),
+            Identity::Appliance(role) => Some(match role {
+                ApplianceRole::Auditor => Badge::Auditor,
+                ApplianceRole::Officer => Badge::Officer,
+                ApplianceRole::Operator => Badge::Operator,
+            }),
+        }
+    }
+}
+
+impl Exchange {
+    /// The tenant's client behind this request.
+    pub(super) fn caller(&self) -> Result<Caller, Problem> {
+        let peer = self.session.peer.as_ref();
+        let peer = peer.ok_or_else(Problem::client_certificate_required)?;
+        match &peer.identity {
+            Identity::Tenant {
+                tenant,
+                role: Some(role),
+            } => Ok(Caller {
+                tenant: tenant.clone(),
+                role: *role,
+                leaf_sha256: peer.leaf_sha256,
+                request_id: self.request_id.clone(),
+            }),
+            _ => Err(Problem::role_not_allowed()),
+        }
+    }
+
+    /// The tenant's client or the auditor behind this request.
+    pub(super) fn reader(&self) -> Result<Reader, Problem> {
+        match &self.session.peer {
+            Some(peer) if peer.identity == Identity::Appliance(ApplianceRole::Auditor) => {
+                Ok(Reader::Auditor {
+                    leaf_sha256: peer.leaf_sha256,
+                    request_id: self.request_id.clone(),
+                })
+            }
+            _ => self.caller().map(Reader::Tenant),
+        }
+    }
+}
+
+/// The table's answer: phase first, then certificate, then role.
+pub(super) fn admit(route: &Route, phase: Phase, session: &Session) -> Result<(), Problem> {
+    if !route.phases.contains(&phase) {
+        return Err(Problem::not_serving().because(phase.name()));
+    }
+    let Access::Holders(holders) = route.access else {
+        return Ok(());
+    };
+    if session.peer.is_none() {
+        return Err(Problem::client_certificate_required());
+    }
+    match session.badge() {
+        Some(badge) if holders.contains(&badge) => Ok(()),
+        _ => Err(Problem::role_not_allowed()),
+    }
+}
+
+/// Wraps a route with its row of the table.
+pub(super) struct Gate<S> {
+    pub(super) route: Arc<Route>,
+    pub(super) services: Arc<S>,
+}
+
+impl<S> Clone for Gate<S> {
+    fn clone(&self) -> Self {
+        Self {
+            route: self.route.clone(),
+            services: self.services.clone(),
+        }
+    }
+}
+
+impl<I, S> Layer<I> for Gate<S> {
+    type Service = Gated<I, S>;
+
+    fn layer(&self, inner: I) -> Gated<I, S> {
+        Gated {
+            inner,
+            gate: self.clone(),
+        }
+    }
+}
+
+/// A route behind its gate.
+pub(super) struct Gated<I, S> {
+    inner: I,
+    gate: Gate<S>,
+}
+
+impl<I: Clone, S> Clone for Gated<I, S> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            gate: self.gate.clone(),
+        }
+    }
+}
+
+impl<I, S> Service<Request> for Gated<I, S>
+where
+    I: Service<Request, Response = Response, Error = Infallible>,
+    S: Services,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Either<Ready<Result<Response, Infallible>>, I::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let admitted = match request.extensions().get::<Arc<Exchange>>() {
+            Some(exchange) => {
+                exchange.route.get_or_init(|| self.gate.route.clone());
+                admit(
+                    &self.gate.route,
+                    self.gate.services.phase(),
+                    &exchange.session,
+                )
+            }
+            None => Err(Problem::internal_error().because("a request without a session")),
+        };
+        match admitted {
+            Ok(()) => Either::Right(self.inner.call(request)),
+            Err(problem) => Either::Left(ready(Ok(problem.into_response()))),
+        }
+    }
+}

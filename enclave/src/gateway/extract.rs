@@ -1,0 +1,254 @@
+//! From bytes to typed requests.
+//!
+//! Protects against: input that is not what the route was promised. Content
+//! types are checked, bodies are bounded (samples by a budget over all
+//! connections as well), and a refusal names the field.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequest, FromRequestParts, Multipart, Query, Request};
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http_body_util::Limited;
+use serde::de::DeserializeOwned;
+use tokio::sync::OwnedSemaphorePermit;
+use zeroize::Zeroizing;
+
+use super::admit::Exchange;
+use super::body::{declared_length, read_whole};
+use super::serve::Shared;
+use crate::api::{Caller, IdempotencyKey, Problem, Reader, Sample, Services};
+
+/// A tenant's client with a role.
+pub(super) struct Client(pub(super) Caller);
+
+/// Who may read a receipt.
+pub(super) struct ReceiptReader(pub(super) Reader);
+
+/// The exporter of the session and whether it has a certificate.
+pub(super) struct Binding {
+    pub(super) exporter: [u8; 32],
+    pub(super) anonymous: bool,
+}
+
+/// A JSON body without a sample.
+pub(super) struct Received<T>(pub(super) T);
+
+/// A JSON body with a sample, and its share of the budget.
+pub(super) struct ReceivedSample<T>(pub(super) T, pub(super) Budget);
+
+/// The one file of a multipart form, and its share of the budget.
+pub(super) struct Upload(pub(super) Sample, pub(super) Budget);
+
+/// A share of the memory for samples; given back when dropped.
+pub(super) struct Budget(#[allow(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+
+/// A query string.
+pub(super) struct Asked<T>(pub(super) T);
+
+/// A `{id}` of the path; what is no id names nothing.
+pub(super) struct Named(pub(super) String);
+
+impl Named {
+    pub(super) fn parse<T: FromStr>(&self, unknown: fn() -> Problem) -> Result<T, Problem> {
+        self.0.parse().map_err(|_| unknown())
+    }
+}
+
+/// The `Idempotency-Key` header.
+pub(super) struct Idempotency(pub(super) Option<IdempotencyKey>);
+
+fn exchange(parts: &Parts) -> Result<&Arc<Exchange>, Problem> {
+    parts
+        .extensions
+        .get()
+        .ok_or_else(|| Problem::internal_error().because("a request without a session"))
+}
+
+impl<St: Sync> FromRequestParts<St> for Client {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &St) -> Result<Self, Problem> {
+        exchange(parts)?.caller().map(Client)
+    }
+}
+
+impl<St: Sync> FromRequestParts<St> for ReceiptReader {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &St) -> Result<Self, Problem> {
+        exchange(parts)?.reader().map(ReceiptReader)
+    }
+}
+
+impl<St: Sync> FromRequestParts<St> for Binding {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &St) -> Result<Self, Problem> {
+        let session = &exchange(parts)?.session;
+        Ok(Binding {
+            exporter: session.exporter,
+            anonymous: session.peer.is_none(),
+        })
+    }
+}
+
+impl<St: Sync> FromRequestParts<St> for Idempotency {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &St) -> Result<Self, Problem> {
+        let Some(value) = parts.headers.get("idempotency-key") else {
+            return Ok(Idempotency(None));
+        };
+        let key = value.to_str().ok().and_then(IdempotencyKey::from_header);
+        let wrong = "Idempotency-Key: use 1 to 128 visible ASCII characters.";
+        let key = key.ok_or_else(|| Problem::malformed_request().detail(wrong))?;
+        Ok(Idempotency(Some(key)))
+    }
+}
+
+impl<St: Send + Sync> FromRequestParts<St> for Named {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, state: &St) -> Result<Self, Problem> {
+        let path = axum::extract::Path::<String>::from_request_parts(parts, state).await;
+        path.map(|path| Named(path.0))
+            .map_err(|_| Problem::malformed_request().detail("The id in the path is not text."))
+    }
+}
+
+impl<St: Send + Sync, T: DeserializeOwned> FromRequestParts<St> for Asked<T> {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, state: &St) -> Result<Self, Problem> {
+        let query = Query::<T>::from_request_parts(parts, state).await;
+        query.map(|query| Asked(query.0)).map_err(|rejection| {
+            let text = rejection.body_text();
+            let text = text.strip_prefix("Failed to deserialize query string: ");
+            let text = text.unwrap_or("it cannot be read").to_owned();
+            Problem::malformed_request().detail(format!("Query string: {text}"))
+        })
+    }
+}
+
+impl<S: Services, T: DeserializeOwned> FromRequest<Arc<Shared<S>>> for Received<T> {
+    type Rejection = Problem;
+    async fn from_request(request: Request, shared: &Arc<Shared<S>>) -> Result<Self, Problem> {
+        require_json(request.headers())?;
+        let limit = shared.limits.small_body;
+        let declared = declared_length(request.headers(), limit)?;
+        let time = shared.limits.body_read;
+        let body = read_whole(request.into_body(), declared, limit, time).await?;
+        parse(&body).map(Received)
+    }
+}
+
+impl<S: Services, T: DeserializeOwned> FromRequest<Arc<Shared<S>>> for ReceivedSample<T> {
+    type Rejection = Problem;
+    async fn from_request(request: Request, shared: &Arc<Shared<S>>) -> Result<Self, Problem> {
+        require_json(request.headers())?;
+        let limit = shared.limits.sample_body;
+        let declared = declared_length(request.headers(), limit)?;
+        let budget = shared.budget(declared.unwrap_or(limit)).await?;
+        let time = shared.limits.body_read;
+        let body = read_whole(request.into_body(), declared, limit, time).await?;
+        Ok(ReceivedSample(parse(&body)?, budget))
+    }
+}
+
+impl<S: Services> FromRequest<Arc<Shared<S>>> for Upload {
+    type Rejection = Problem;
+    async fn from_request(request: Request, shared: &Arc<Shared<S>>) -> Result<Self, Problem> {
+        if !content_type_is(request.headers(), |kind| kind == "multipart/form-data") {
+            return Err(Problem::unsupported_media_type());
+        }
+        let limit = shared.limits.sample_body;
+        let declared = declared_length(request.headers(), limit)?;
+        let budget = shared.budget(declared.unwrap_or(limit)).await?;
+        let form = read_form(request, limit, shared.limits.sample);
+        let sample = tokio::time::timeout(shared.limits.body_read, form)
+            .await
+            .map_err(|_| Problem::request_timeout())??;
+        Ok(Upload(sample, budget))
+    }
+}
+
+impl<S: Services> Shared<S> {
+    /// Waits for room for a body of this many bytes.
+    async fn budget(&self, bytes: usize) -> Result<Budget, Problem> {
+        let kibibytes = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        let room = self.sample_bodies.clone().acquire_many_owned(kibibytes);
+        match tokio::time::timeout(self.limits.body_read, room).await {
+            Ok(Ok(permit)) => Ok(Budget(permit)),
+            _ => Err(Problem::busy()),
+        }
+    }
+}
+
+async fn read_form(request: Request, limit: usize, sample_limit: usize) -> Result<Sample, Problem> {
+    let mut request = request.map(|body| Body::new(Limited::new(body, limit)));
+    axum::extract::DefaultBodyLimit::disable().apply(&mut request);
+    let mut form = Multipart::from_request(request, &()).await.map_err(|_| {
+        Problem::malformed_request().detail("Content-Type: the boundary is missing.")
+    })?;
+    let mut sample = None;
+    while let Some(mut field) = form.next_field().await.map_err(form_problem)? {
+        if field.name() != Some("biometric_file") || sample.is_some() {
+            let wrong = "Send one field, biometric_file, once.";
+            return Err(Problem::malformed_request().detail(wrong));
+        }
+        let mut bytes = Zeroizing::new(Vec::new());
+        while let Some(chunk) = field.chunk().await.map_err(form_problem)? {
+            if chunk.len() > sample_limit - bytes.len() {
+                return Err(Problem::body_too_large());
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        sample = Some(Sample::new(std::mem::take(&mut bytes)));
+    }
+    match sample {
+        Some(sample) if sample.as_bytes().is_empty() => {
+            Err(Problem::malformed_request().detail("biometric_file: it is empty."))
+        }
+        Some(sample) => Ok(sample),
+        None => Err(Problem::malformed_request().detail("biometric_file: it is missing.")),
+    }
+}
+
+fn form_problem(error: axum::extract::multipart::MultipartError) -> Problem {
+    if error.status() == http::StatusCode::PAYLOAD_TOO_LARGE {
+        return Problem::body_too_large();
+    }
+    Problem::malformed_request().detail("The multipart form is broken.")
+}
+
+fn content_type_is(headers: &HeaderMap, wanted: fn(&str) -> bool) -> bool {
+    let essence = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .map(|value| value.trim().to_ascii_lowercase());
+    essence.is_some_and(|essence| wanted(&essence))
+}
+
+fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let json = |kind: &str| {
+        kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
+    };
+    if content_type_is(headers, json) {
+        return Ok(());
+    }
+    Err(Problem::unsupported_media_type())
+}
+
+/// Reads JSON; only when that fails it is read again to learn where.
+pub(super) fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(text).or_else(|_| {
+        let located = axum::Json::<T>::from_bytes(text);
+        located.map(|found| found.0).map_err(json_problem)
+    })
+}
+
+fn json_problem(rejection: JsonRejection) -> Problem {
+    let text = rejection.body_text();
+    let (_, told) = text.split_once(": ").unwrap_or(("", &text));
+    Problem::malformed_request().detail(format!("{told}."))
+}

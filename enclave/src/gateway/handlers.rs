@@ -1,0 +1,290 @@
+//! One function per route: typed in, typed out, no decision.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::StatusCode;
+use serde::Deserialize;
+
+use super::extract::{
+    Asked, Binding, Client, Idempotency, Named, ReceiptReader, Received, ReceivedSample, Upload,
+};
+use super::reply::{Reply, json_text};
+use super::serve::Shared;
+use crate::api::*;
+
+type Asker<S> = State<Arc<Shared<S>>>;
+type Outcome<T> = Result<Reply<T>, Problem>;
+
+#[derive(Deserialize)]
+pub(super) struct EvidenceQuery {
+    nonce: String,
+    #[serde(default)]
+    purpose: Purpose,
+}
+
+/// Evidence: a fresh attestation document bound to this TLS session.
+#[utoipa::path(
+    get, path = "/.well-known/attestation", tag = "evidence",
+    params(
+        ("nonce" = String, Query, description = "8 to 64 fresh bytes, base64url or hexadecimal"),
+        ("purpose" = Option<Purpose>, Query, description = "What the key is for; serve if absent"),
+    ),
+    responses((status = 200, description = "The document and its preimage", body = AttestationReply)),
+)]
+pub(super) async fn attestation<S: Services>(
+    State(shared): Asker<S>,
+    binding: Binding,
+    Asked(query): Asked<EvidenceQuery>,
+) -> Outcome<AttestationReply> {
+    let nonce = read_nonce(&query.nonce).ok_or_else(Problem::invalid_nonce)?;
+    if !shared.attestations[usize::from(binding.anonymous)].take() {
+        return Err(Problem::too_many_requests());
+    }
+    let request = AttestationRequest {
+        purpose: query.purpose,
+        nonce,
+        exporter: binding.exporter,
+    };
+    Ok(Reply::ok(shared.services.attestation(request).await?))
+}
+
+/// Text of hexadecimal digits only, 16 or more and an even number, is
+/// hexadecimal; everything else is base64url.
+pub(super) fn read_nonce(text: &str) -> Option<Vec<u8>> {
+    let hexadecimal = text.len() >= 16
+        && text.len().is_multiple_of(2)
+        && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let nonce = if hexadecimal {
+        hex::decode(text).ok()
+    } else {
+        URL_SAFE_NO_PAD.decode(text).ok()
+    };
+    nonce.filter(|nonce| (8..=64).contains(&nonce.len()))
+}
+
+/// Hands in one officer's share, sealed to this boot's unseal key.
+#[utoipa::path(
+    post, path = "/api/v1/unseal/share", tag = "evidence", request_body = ShareSubmission,
+    responses((status = 202, description = "Taken", body = ShareAccepted)),
+)]
+pub(super) async fn submit_share<S: Services>(
+    State(shared): Asker<S>,
+    Received(share): Received<ShareSubmission>,
+) -> Outcome<ShareAccepted> {
+    let accepted = shared.services.submit_share(share).await?;
+    Ok(Reply(StatusCode::ACCEPTED, accepted))
+}
+
+/// Options to create a passkey (`PublicKeyCredentialCreationOptionsJSON`).
+#[utoipa::path(
+    post, path = "/api/v1/passkeys/register/options", tag = "passkeys",
+    request_body = RegisterOptions,
+    responses((status = 200, description = "For `navigator.credentials.create`", body = CreationOptions)),
+)]
+pub(super) async fn register_options<S: Services>(
+    State(shared): Asker<S>,
+    Client(caller): Client,
+    Received(request): Received<RegisterOptions>,
+) -> Outcome<CreationOptions> {
+    let options = shared.services.register_options(caller, request).await?;
+    Ok(Reply::ok(options))
+}
+
+/// Registers the created passkey (`RegistrationResponseJSON` and `user_id`).
+#[utoipa::path(
+    post, path = "/api/v1/passkeys/register/verify", tag = "passkeys",
+    request_body = PresentedRegistration,
+    responses((status = 200, description = "Registered", body = Registered)),
+)]
+pub(super) async fn register_verify<S: Services>(
+    State(shared): Asker<S>,
+    Client(caller): Client,
+    Received(request): Received<PresentedRegistration>,
+) -> Outcome<Registered> {
+    let registered = shared.services.register_verify(caller, request).await?;
+    Ok(Reply::ok(registered))
+}
+
+/// Options to use a passkey (`PublicKeyCredentialRequestOptionsJSON`).
+#[utoipa::path(
+    post, path = "/api/v1/passkeys/authenticate/options", tag = "passkeys",
+    request_body = AuthenticateOptions,
+    responses((status = 200, description = "For `navigator.credentials.get`", body = RequestOptions)),
+)]
+pub(super) async fn authenticate_options<S: Services>(
+    State(shared): Asker<S>,
+    Client(caller): Client,
+    Received(request): Received<AuthenticateOptions>,
+) -> Outcome<RequestOptions> {
+    let options = shared
+        .services
+        .authenticate_options(caller, request)
+        .await?;
+    Ok(Reply::ok(options))
+}
+
+/// Verifies the use of a passkey (`AuthenticationResponseJSON` and `user_id`).
+#[utoipa::path(
+    post, path = "/api/v1/passkeys/authenticate/verify", tag = "passkeys",
+    request_body = PresentedAuthentication,
+    responses((status = 200, description = "Authenticated", body = Authenticated)),
+)]
+pub(super) async fn authenticate_verify<S: Services>(
+    State(shared): Asker<S>,
+    Client(caller): Client,
+    Received(request): Received<PresentedAuthentication>,
+) -> Outcome<Authenticated> {
+    let authenticated = shared.services.authenticate_verify(caller, request).await?;
+    Ok(Reply::ok(authenticated))
+}
+
+/// Starts an enrolment.
+#[utoipa::path(
+    post, path = "/api/v1/enroll/initiate", tag = "biometrics", request_body = EnrollInitiate,
+    responses((status = 201, description = "Started", body = EnrollInitiated)),
+)]
+pub(super) async fn enroll_initiate<S: Services>(
+    State(shared): Asker<S>,
+    Client(caller): Client,
+    Received(request): Received<EnrollInitiate>,
+) -> Outcome<EnrollInitiated> {
+    let initiated = shared.services.enroll_initiate(caller, request).await?;
+    Ok(Reply(StatusCode::CREATED, initiated))
+}
+
+/// The form of `enroll/submit`, for the OpenAPI document.
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code, reason = "describes a form that is read as a stream")]
+pub(super) struct EnrollForm {
+    /// JPEG, PNG or WebP, at most 8 MiB.
+    #[schema(value_type = String, format = Binary)]
+    biometric_file: Vec<u8>,
+}
+
+/// Hands in the sample of an enrolment.
+#[utoipa::path(
+    post, path = "/api/v1/enroll/submit", tag = "biometrics", params(EnrollSubmit),
+    request_body(content = EnrollForm, content_type = "multipart/form-data"),
+    responses((status = 200, description = "Completed", body = Enrolled)),
+)]
+pub(super) async fn enroll_submit<S: Services>(
+    State(shared): Asker<S>,
+    Client(caller): Client,
+    Asked(request): Asked<EnrollSubmit>,
+    Upload(sample, _budget): Upload,
+) -> Outcome<Enrolled> {
+    let enrolled = shared
+        .services
+        .enroll_submit(caller, request, sample)
+        .await?;
+    Ok(Reply::ok(enrolled))
+}
+
+/// Compares a sample with the customer's template.
+#[utoipa::path(
+    post, path = "/api/v1/verify", tag = "biometrics", request_body = VerifyRequest,
+    responses((status = 200, description = "The verdict", body = Verification)),
+)]
+pub(super) async fn verify<S: Services>(
+    State(shared): Asker<S>,
+    Client(caller): Client,
+    ReceivedSample(request, _budget): ReceivedSample<VerifyRequest>,
+) -> Outcome<Verification> {
+    if request.biometric_data.as_bytes().len() > shared.limits.sample {
+        return Err(Problem::body_too_large());
+    }
+    let verification = shared.services.verify(caller, request).await?;
+    Ok(Reply::ok(verification))
+}
+
+/// Asks for a customer's approval of a transaction.
+#[utoipa::path(
+    post, path = "/api/v1/approvals", tag = "approvals", request_body = ApprovalRequest,
+    params(("Idempotency-Key" = Option<String>, Header,
+        description = "Makes a retry find the first answer; 1 to 128 visible ASCII characters")),
+    responses((status = 201, description = "Pending", body = ApprovalCreated)),
+)]
+pub(super) async fn create_approval<S: Services>(
+    State(shared): Asker<S>,
+    Client(caller): Client,
+    Idempotency(key): Idempotency,
+    Received(request): Received<ApprovalRequest>,
+) -> Outcome<ApprovalCreated> {
+    let created = shared
+        .services
+        .create_approval(caller, request, key)
+        .await?;
+    Ok(Reply(StatusCode::CREATED, created))
+}
+
+/// An approval as it stands.
+#[utoipa::path(
+    get, path = "/api/v1/approvals/{id}", tag = "approvals",
+    params(("id" = String, Path, description = "approval_id")),
+    responses((status = 200, description = "As it stands", body = Approval)),
+)]
+pub(super) async fn get_approval<S: Services>(
+    State(shared): Asker<S>,
+    Client(caller): Client,
+    name: Named,
+) -> Outcome<Approval> {
+    let id = name.parse(Problem::unknown_approval)?;
+    Ok(Reply::ok(shared.services.get_approval(caller, id).await?))
+}
+
+/// Hands in the customer's answer (`AuthenticationResponseJSON` and `user_id`).
+#[utoipa::path(
+    post, path = "/api/v1/approvals/{id}/verify", tag = "approvals",
+    params(("id" = String, Path, description = "approval_id")),
+    request_body = PresentedAuthentication,
+    responses((status = 200, description = "Approved, with its proof", body = ApprovalVerified)),
+)]
+pub(super) async fn verify_approval<S: Services>(
+    State(shared): Asker<S>,
+    Client(caller): Client,
+    name: Named,
+    Received(request): Received<PresentedAuthentication>,
+) -> Outcome<ApprovalVerified> {
+    let id = name.parse(Problem::unknown_approval)?;
+    let verified = shared.services.verify_approval(caller, id, request).await?;
+    Ok(Reply::ok(verified))
+}
+
+/// A receipt with its evidence.
+#[utoipa::path(
+    get, path = "/api/v1/receipts/{id}", tag = "evidence",
+    params(("id" = String, Path, description = "receipt_id")),
+    responses((status = 200, description = "The receipt", body = Object)),
+)]
+pub(super) async fn receipt<S: Services>(
+    State(shared): Asker<S>,
+    ReceiptReader(reader): ReceiptReader,
+    name: Named,
+) -> Outcome<Document> {
+    let id = name.parse(Problem::unknown_receipt)?;
+    Ok(Reply::ok(shared.services.receipt(reader, id).await?))
+}
+
+/// Where the enclave stands.
+#[utoipa::path(
+    get, path = "/healthz", tag = "evidence",
+    responses((status = 200, description = "The phase", body = Health)),
+)]
+pub(super) async fn health<S: Services>(State(shared): Asker<S>) -> Reply<Health> {
+    Reply::ok(Health {
+        phase: shared.services.phase(),
+    })
+}
+
+/// This document.
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "evidence",
+    responses((status = 200, description = "OpenAPI 3.1", body = Object)),
+)]
+pub(super) async fn openapi<S: Services>(State(shared): Asker<S>) -> Response {
+    json_text(shared.openapi.clone())
+}

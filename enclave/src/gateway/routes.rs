@@ -1,0 +1,202 @@
+//! The route table: every route, the phases it exists in, who may use it, and
+//! what it may refuse. Router, admission and OpenAPI document are built from it.
+
+use std::sync::Arc;
+
+use axum::handler::Handler;
+use axum::routing::{MethodFilter, MethodRouter};
+use redoubt_shared::supervise::Phase;
+use utoipa::__dev::{SchemaReferences, Tags};
+use utoipa::Path;
+use utoipa::openapi::path::Paths;
+use utoipa_axum::PathItemExt;
+use utoipa_axum::router::UtoipaMethodRouter;
+
+use super::admit::{Access, Badge, Gate};
+use super::handlers as h;
+use super::serve::Shared;
+use crate::api::{Problem, Services, Timestamp};
+
+/// One row of the table.
+#[derive(Debug)]
+pub(super) struct Route {
+    /// Upper-case method.
+    pub(super) method: &'static str,
+    /// Path with `{}` for its parameters.
+    pub(super) template: String,
+    /// Phases it exists in.
+    pub(super) phases: &'static [Phase],
+    /// Who may use it.
+    pub(super) access: Access,
+    /// Refusals of its own, besides those of admission and parsing.
+    pub(super) problems: &'static [fn() -> Problem],
+}
+
+/// A row with its handler.
+pub(super) struct Row<S: Services> {
+    pub(super) route: Arc<Route>,
+    pub(super) mounted: UtoipaMethodRouter<Arc<Shared<S>>>,
+}
+
+pub(super) const ALWAYS: &[Phase] = &[
+    Phase::Booted,
+    Phase::AwaitingUnseal,
+    Phase::Recovering,
+    Phase::Serving,
+    Phase::Halted,
+];
+const MEASURED: &[Phase] = &[
+    Phase::AwaitingUnseal,
+    Phase::Recovering,
+    Phase::Serving,
+    Phase::Halted,
+];
+const UNSEALING: &[Phase] = &[Phase::AwaitingUnseal];
+const SERVING: &[Phase] = &[Phase::Serving];
+
+const ANYONE: Access = Access::Anyone;
+const BANK: Access = Access::Holders(&[Badge::Bank]);
+const TENANT: Access = Access::Holders(&[Badge::Bank, Badge::ReadOnly]);
+const READERS: Access = Access::Holders(&[Badge::Bank, Badge::ReadOnly, Badge::Auditor]);
+
+type Refusals = &'static [fn() -> Problem];
+const SHARES: Refusals = &[
+    Problem::share_refused,
+    Problem::unknown_document,
+    Problem::shares_disagree,
+];
+const EVIDENCE: Refusals = &[Problem::invalid_nonce, Problem::too_many_requests];
+const REGISTER: Refusals = &[
+    Problem::registration_failed,
+    Problem::credential_exists,
+    Problem::store_unavailable,
+];
+const LOGIN_OPTIONS: Refusals = &[Problem::no_passkey, Problem::store_unavailable];
+const LOGIN: Refusals = &[Problem::authentication_failed, Problem::store_unavailable];
+const INITIATE: Refusals = &[
+    Problem::consent_required,
+    Problem::unsupported_modality,
+    Problem::store_unavailable,
+];
+const SUBMIT: Refusals = &[
+    Problem::unknown_enrollment,
+    Problem::enrollment_expired,
+    Problem::enrollment_closed,
+    Problem::not_an_image,
+    Problem::too_many_pixels,
+    Problem::no_face,
+    Problem::multiple_faces,
+    Problem::face_too_small,
+    Problem::too_dark,
+    Problem::too_bright,
+    Problem::blurred,
+    Problem::worker_unavailable,
+    Problem::store_unavailable,
+];
+const COMPARE: Refusals = &[
+    Problem::not_enrolled,
+    Problem::unsupported_modality,
+    || Problem::account_locked(Timestamp(0), 0),
+    Problem::attempts_in_progress,
+    Problem::not_an_image,
+    Problem::too_many_pixels,
+    Problem::no_face,
+    Problem::multiple_faces,
+    Problem::face_too_small,
+    Problem::too_dark,
+    Problem::too_bright,
+    Problem::blurred,
+    Problem::worker_unavailable,
+    Problem::store_unavailable,
+];
+const ASK_APPROVAL: Refusals = &[
+    Problem::no_passkey,
+    Problem::invalid_transaction,
+    Problem::idempotency_conflict,
+    Problem::store_unavailable,
+];
+const READ_APPROVAL: Refusals = &[Problem::unknown_approval];
+const APPROVE: Refusals = &[
+    Problem::authentication_failed,
+    Problem::unknown_approval,
+    Problem::approval_expired,
+    Problem::approval_closed,
+    Problem::store_unavailable,
+];
+const READ_RECEIPT: Refusals = &[Problem::unknown_receipt, Problem::store_unavailable];
+
+/// The table.
+#[rustfmt::skip]
+pub(super) fn table<S: Services>() -> Vec<Row<S>> {
+    vec![
+        row(h::__path_health, h::health::<S>, ALWAYS, ANYONE, &[]),
+        row(h::__path_openapi, h::openapi::<S>, ALWAYS, ANYONE, &[]),
+        row(h::__path_attestation, h::attestation::<S>, MEASURED, ANYONE, EVIDENCE),
+        row(h::__path_submit_share, h::submit_share::<S>, UNSEALING, ANYONE, SHARES),
+        row(h::__path_register_options, h::register_options::<S>, SERVING, BANK, REGISTER),
+        row(h::__path_register_verify, h::register_verify::<S>, SERVING, BANK, REGISTER),
+        row(h::__path_authenticate_options, h::authenticate_options::<S>, SERVING, BANK, LOGIN_OPTIONS),
+        row(h::__path_authenticate_verify, h::authenticate_verify::<S>, SERVING, BANK, LOGIN),
+        row(h::__path_enroll_initiate, h::enroll_initiate::<S>, SERVING, BANK, INITIATE),
+        row(h::__path_enroll_submit, h::enroll_submit::<S>, SERVING, BANK, SUBMIT),
+        row(h::__path_verify, h::verify::<S>, SERVING, BANK, COMPARE),
+        row(h::__path_create_approval, h::create_approval::<S>, SERVING, BANK, ASK_APPROVAL),
+        row(h::__path_get_approval, h::get_approval::<S>, SERVING, TENANT, READ_APPROVAL),
+        row(h::__path_verify_approval, h::verify_approval::<S>, SERVING, BANK, APPROVE),
+        row(h::__path_receipt, h::receipt::<S>, SERVING, READERS, READ_RECEIPT),
+    ]
+}
+
+fn row<P, H, T, S>(
+    _: P,
+    handler: H,
+    phases: &'static [Phase],
+    access: Access,
+    problems: &'static [fn() -> Problem],
+) -> Row<S>
+where
+    P: Path + SchemaReferences + for<'t> Tags<'t>,
+    H: Handler<T, Arc<Shared<S>>>,
+    T: 'static,
+    S: Services,
+{
+    let (template, methods) = (P::path(), P::methods());
+    let mut operation = P::operation();
+    operation.tags = Some(P::tags().iter().map(ToString::to_string).collect());
+    let (mut schemas, mut paths) = (Vec::new(), Paths::new());
+    P::schemas(&mut schemas);
+    let filter = methods
+        .iter()
+        .map(PathItemExt::to_method_filter)
+        .reduce(MethodFilter::or)
+        .unwrap_or(MethodFilter::GET);
+    let method = if filter == MethodFilter::POST {
+        "POST"
+    } else {
+        "GET"
+    };
+    paths.add_path_operation(&template, methods, operation);
+    let route = Route {
+        method,
+        template,
+        phases,
+        access,
+        problems,
+    };
+    Row {
+        route: Arc::new(route),
+        mounted: (schemas, paths, MethodRouter::new().on(filter, handler)),
+    }
+}
+
+impl<S: Services> Row<S> {
+    /// Puts the row's own gate in front of its handler.
+    pub(super) fn gated(self, services: &Arc<S>) -> UtoipaMethodRouter<Arc<Shared<S>>> {
+        let (schemas, paths, handler) = self.mounted;
+        let gate = Gate {
+            route: self.route,
+            services: services.clone(),
+        };
+        (schemas, paths, handler.route_layer(gate))
+    }
+}

@@ -9,6 +9,7 @@
 //! exception is [`attester::NsmAttester`], which asks its device.
 
 pub mod appraise;
+pub mod artefact;
 pub mod attester;
 pub mod binding;
 mod cbor;

@@ -141,33 +141,36 @@ impl OfficersSecret {
     /// Restores the secret from k shares and checks it against the manifest's
     /// commitment, so that one forged share cannot open an empty appliance.
     pub fn combine(shares: &[Share], commitment: &Digest32) -> Result<Self, ShareError> {
-        let first = shares
-            .first()
-            .ok_or(ShareError::TooFew { have: 0, need: 1 })?;
-        let need = usize::from(first.k);
-        if shares.len() < need {
-            return Err(ShareError::TooFew {
-                have: shares.len(),
-                need,
-            });
-        }
-        for (at, share) in shares.iter().enumerate() {
-            share.belongs_with(first)?;
-            if shares[..at].iter().any(|other| other.index == share.index) {
-                return Err(ShareError::Repeated(share.index));
-            }
-        }
-        let points: Vec<_> = shares[..need]
-            .iter()
-            .map(|s| (s.index, &*s.value))
-            .collect();
-        let secret = Self(shamir::combine(&points));
+        let secret = combine(shares)?;
         if bool::from(secret.commitment().0.ct_eq(&commitment.0)) {
             Ok(secret)
         } else {
             Err(ShareError::OtherSecret)
         }
     }
+}
+
+/// Restores a secret from shares of one splitting. Wrong shares make a wrong
+/// secret: compare its commitment, or use [`OfficersSecret::combine`].
+pub fn combine(shares: &[Share]) -> Result<OfficersSecret, ShareError> {
+    let first = shares
+        .first()
+        .ok_or(ShareError::TooFew { have: 0, need: 1 })?;
+    let (have, need) = (shares.len(), usize::from(first.k));
+    if have < need {
+        return Err(ShareError::TooFew { have, need });
+    }
+    for (at, share) in shares.iter().enumerate() {
+        share.belongs_with(first)?;
+        if shares[..at].iter().any(|other| other.index == share.index) {
+            return Err(ShareError::Repeated(share.index));
+        }
+    }
+    let points: Vec<_> = shares[..need]
+        .iter()
+        .map(|share| (share.index, &*share.value))
+        .collect();
+    Ok(OfficersSecret(shamir::combine(&points)))
 }
 
 /// One officer's share.

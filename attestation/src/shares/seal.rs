@@ -43,6 +43,11 @@ pub struct UnsealAad {
 }
 
 impl UnsealAad {
+    /// Reads the bytes an officer authenticated.
+    pub fn parse(json: &[u8]) -> Result<Self, ShareError> {
+        serde_json::from_slice(json).map_err(|error| ShareError::Malformed(format!("aad: {error}")))
+    }
+
     /// Whether two officers saw the same appliance. Their documents differ,
     /// since each asked for its own.
     pub fn agrees_with(&self, other: &Self) -> bool {
@@ -93,6 +98,27 @@ impl UnsealKey {
     pub fn public(&self) -> &[u8] {
         &self.public
     }
+
+    /// Opens a ciphertext under the AAD bytes as received. What they say, and
+    /// whose share it is, is the caller's to check; see [`open_share`].
+    pub fn open_share(
+        &self,
+        aad: &[u8],
+        enc: &[u8],
+        ciphertext: &[u8],
+    ) -> Result<Share, ShareError> {
+        let enc = EncappedKey::from_bytes(enc).map_err(|_| ShareError::NotForThisBoot)?;
+        let plaintext = single_shot_open::<AesGcm256, HkdfSha256, XWing>(
+            &OpModeR::Base,
+            &self.private,
+            &enc,
+            INFO,
+            ciphertext,
+            aad,
+        )
+        .map_err(|_| ShareError::NotForThisBoot)?;
+        Share::parse(&Zeroizing::new(plaintext))
+    }
 }
 
 /// A share that arrived, and what its officer saw.
@@ -133,19 +159,8 @@ pub fn seal_share(
 
 /// Opens a share that was sealed to this boot.
 pub fn open_share(key: &UnsealKey, sealed: &SealedShare) -> Result<OpenedShare, ShareError> {
-    let enc = EncappedKey::from_bytes(&sealed.enc).map_err(|_| ShareError::NotForThisBoot)?;
-    let plaintext = single_shot_open::<AesGcm256, HkdfSha256, XWing>(
-        &OpModeR::Base,
-        &key.private,
-        &enc,
-        INFO,
-        &sealed.ciphertext,
-        &sealed.aad,
-    )
-    .map_err(|_| ShareError::NotForThisBoot)?;
-    let share = Share::parse(&Zeroizing::new(plaintext))?;
-    let aad: UnsealAad = serde_json::from_slice(&sealed.aad)
-        .map_err(|error| ShareError::Malformed(format!("aad: {error}")))?;
+    let share = key.open_share(&sealed.aad, &sealed.enc, &sealed.ciphertext)?;
+    let aad = UnsealAad::parse(&sealed.aad)?;
     if share.officer != sealed.officer {
         return Err(ShareError::Mixed("officer"));
     }

@@ -1,0 +1,207 @@
+//! From a receipt with evidence to a claim that a genuine enclave recorded.
+
+use redoubt_shared::TenantId;
+use serde::Deserialize;
+
+use super::Refusal;
+use crate::appraise::{Appraisal, Appraised, appraise};
+use crate::binding::{Binding, NonceInput, Purpose};
+use crate::encode::{Digest32, exactly, from_b64u};
+use crate::genesis::{ClientPolicy, Environment, VerifiedGenesis};
+use crate::jwk::{AkpMlDsa65Jwk, OkpEd25519Jwk};
+use crate::ledger::checkpoint::NoteAlgorithms;
+use crate::ledger::receipt::{Evidence, TrustedBoot};
+use crate::ledger::{NoteKey, Receipt, VerifiedReceipt};
+use crate::sign::both;
+
+/// Largest receipt or artefact read, in bytes.
+pub(super) const FILE_MAX: usize = 4 * 1024 * 1024;
+/// Most documents one receipt may bring.
+const EVIDENCE_MAX: usize = 16;
+
+/// What an auditor pinned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trust {
+    /// The pinned manifest.
+    pub genesis: VerifiedGenesis,
+    /// Manifests with a lower counter are superseded.
+    pub minimum_counter: u64,
+    /// Whether debug mode is accepted.
+    pub allow_debug: bool,
+}
+
+impl Trust {
+    /// From a client policy file.
+    pub fn from_policy(bytes: &[u8]) -> Result<Self, Refusal> {
+        let (policy, genesis) = ClientPolicy::verify(bytes)?;
+        Ok(Self {
+            genesis,
+            minimum_counter: policy.minimum_counter,
+            allow_debug: policy.allow_debug,
+        })
+    }
+
+    /// Appraises a kept document: made for no session, at any time.
+    fn appraise(
+        &self,
+        document: &[u8],
+        preimage: &[u8],
+    ) -> Result<Appraised, crate::appraise::Refusal> {
+        let appraisal = Appraisal {
+            genesis: &self.genesis,
+            minimum_counter: self.minimum_counter,
+            purpose: Purpose::Serve,
+            nonce: NonceInput::NoSession,
+            session_spki: None,
+            models: None,
+            now_ms: 0,
+            // Kept documents are old by nature; their place in the ledger dates them.
+            max_age_ms: None,
+            allow_debug: self.allow_debug,
+        };
+        appraise(document, preimage, &appraisal)
+    }
+}
+
+/// A receipt that holds, and the boot that made its claim.
+#[derive(Debug, Clone)]
+pub struct JudgedReceipt {
+    /// Claim, entry, head.
+    pub receipt: VerifiedReceipt,
+    /// What the claim's own document binds.
+    pub binding: Binding,
+    /// SHA-256 of that document.
+    pub document: Digest32,
+    /// Whose root signed it.
+    pub environment: Environment,
+    /// Debug mode, which the policy allowed.
+    pub debug: bool,
+}
+
+/// What every claim repeats of the term it was made in.
+#[derive(Deserialize)]
+struct CommonClaims {
+    tenant: TenantId,
+    environment: String,
+    document: Digest32,
+    policy: Digest32,
+    config: Digest32,
+    models: Digest32,
+}
+
+/// Judges a receipt with its evidence.
+pub fn verify_receipt(receipt: &Receipt, trust: &Trust) -> Result<JudgedReceipt, Refusal> {
+    // 1. Each document is genuine, of this appliance, and for serving.
+    let boots = appraise_all(&receipt.evidence, trust)?;
+    let trusted: Vec<TrustedBoot> = boots
+        .iter()
+        .map(|boot| trusted_boot(&boot.1, &boot.0))
+        .collect();
+    // 2. The claim is in the ledger under a head one of those boots signed.
+    let verified = receipt.verify(&trusted, NOTE_ALGORITHMS)?;
+    // 3. The claim says of its term what the term's document says.
+    let claims: CommonClaims = serde_json::from_value(verified.claims.clone())
+        .map_err(|error| Refusal::malformed("claims", error))?;
+    let (appraised, binding) = boots
+        .into_iter()
+        .find(|(appraised, _)| appraised.document_sha256 == claims.document)
+        .ok_or(crate::ledger::ReceiptError::UnknownDocument)?;
+    check_claims(&claims, &appraised, &binding)?;
+    // 4. That document binds the ledger to the claim's tenant.
+    let bound = binding.ledgers.iter().any(|bound| {
+        bound.ledger == verified.header.ledger && bound.tenant.as_ref() == Some(&claims.tenant)
+    });
+    if !bound {
+        return Err(Refusal::OtherLedger);
+    }
+    Ok(JudgedReceipt {
+        receipt: verified,
+        binding,
+        document: appraised.document_sha256,
+        environment: appraised.environment,
+        debug: appraised.debug,
+    })
+}
+
+fn appraise_all(
+    evidence: &[Evidence],
+    trust: &Trust,
+) -> Result<Vec<(Appraised, Binding)>, Refusal> {
+    if evidence.is_empty() {
+        return Err(Refusal::NoEvidence);
+    }
+    if evidence.len() > EVIDENCE_MAX {
+        return Err(Refusal::malformed("evidence", "more than 16 documents"));
+    }
+    let decode =
+        |text: &str| from_b64u(text).map_err(|error| Refusal::malformed("evidence", error));
+    let mut boots = Vec::new();
+    for (index, one) in evidence.iter().enumerate() {
+        let appraised = trust
+            .appraise(&decode(&one.document)?, &decode(&one.preimage)?)
+            .map_err(|source| Refusal::Evidence { index, source })?;
+        if let Some(binding) = appraised.enclave().cloned() {
+            boots.push((appraised, binding));
+        }
+    }
+    Ok(boots)
+}
+
+fn trusted_boot(binding: &Binding, appraised: &Appraised) -> TrustedBoot {
+    TrustedBoot {
+        document: appraised.document_sha256.0,
+        note_key: NoteKey {
+            ed25519: *binding.boot_keys.checkpoint_ed25519.as_bytes(),
+            mldsa65: binding.boot_keys.receipt_mldsa65.as_bytes().to_vec(),
+        },
+    }
+}
+
+fn check_claims(
+    claims: &CommonClaims,
+    appraised: &Appraised,
+    binding: &Binding,
+) -> Result<(), Refusal> {
+    let CommonClaims {
+        tenant: _,
+        environment,
+        document: _,
+        policy,
+        config,
+        models,
+    } = claims;
+    let attested = appraised.environment.name();
+    if environment != attested {
+        return Err(contradiction("environment", environment, attested));
+    }
+    let digests = [
+        ("policy", policy, &binding.policy),
+        ("config", config, &binding.config),
+        ("models", models, &binding.models),
+    ];
+    match digests.into_iter().find(|(_, said, bound)| said != bound) {
+        Some((field, said, bound)) => Err(contradiction(field, said, bound)),
+        None => Ok(()),
+    }
+}
+
+fn contradiction(field: &'static str, said: impl ToString, bound: impl ToString) -> Refusal {
+    Refusal::Contradiction {
+        field,
+        said: said.to_string(),
+        bound: bound.to_string(),
+    }
+}
+
+/// Notes verify only if both implementations say so.
+const NOTE_ALGORITHMS: NoteAlgorithms = NoteAlgorithms {
+    ed25519: |public, message, signature| {
+        exactly(public)
+            .map(OkpEd25519Jwk::from_bytes)
+            .is_ok_and(|key| both::verify_ed25519(&key, message, signature).is_ok())
+    },
+    mldsa65: |public, message, signature| {
+        AkpMlDsa65Jwk::from_bytes(public)
+            .is_some_and(|key| both::verify_ml_dsa_65(&key, message, signature).is_ok())
+    },
+};

@@ -1,0 +1,136 @@
+//! Judging what the enclave hands out: receipts with their evidence, and the
+//! signed artefact of an approval.
+//!
+//! Protects a court years later: with nothing but a pinned genesis it learns
+//! that a genuine enclave of that appliance recorded this claim, and for an
+//! approval, that the customer's own key signed a challenge made from exactly
+//! this transaction. Every signature must verify in two implementations.
+//!
+//! Not covered: what the customer's screen showed. That is the word of the page
+//! at the origin named in the assertion.
+
+mod approval;
+mod assertion;
+mod challenge;
+mod evidence;
+
+pub use approval::{APPROVAL_TYP, Artefact, VerifiedArtefact, verify_artefact};
+pub use assertion::{Assertion, AssertionError};
+pub use challenge::ChallengeInput;
+pub use evidence::{JudgedReceipt, Trust, verify_receipt};
+
+use crate::appraise;
+use crate::genesis::GenesisError;
+use crate::ledger::ReceiptError;
+use crate::sign::jws::JwsError;
+
+/// Why a receipt or artefact is not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// Not in the format.
+    #[error("the {what} cannot be read: {problem}")]
+    Malformed {
+        /// Receipt, artefact, claims or evidence.
+        what: &'static str,
+        /// What is wrong and where.
+        problem: String,
+    },
+    /// A receipt as replies carry it, without documents.
+    #[error("the receipt carries no evidence; fetch it again with GET /api/v1/receipts/{{id}}")]
+    NoEvidence,
+    /// The trust folder.
+    #[error(transparent)]
+    Trust(#[from] GenesisError),
+    /// A document behind it.
+    #[error("evidence {index}: {source}")]
+    Evidence {
+        /// Position in `evidence`.
+        index: usize,
+        /// Why.
+        source: appraise::Refusal,
+    },
+    /// Inclusion, checkpoint or commitment.
+    #[error(transparent)]
+    Receipt(#[from] ReceiptError),
+    /// The claim contradicts the document it names.
+    #[error("the claim says {field} {said}; its attestation document says {bound}")]
+    Contradiction {
+        /// Which member.
+        field: &'static str,
+        /// In the claim.
+        said: String,
+        /// In the document.
+        bound: String,
+    },
+    /// The checkpoint is of a ledger the document does not bind to the claim's tenant.
+    #[error("the ledger of this receipt is not the one its document binds to the claim's tenant")]
+    OtherLedger,
+    /// The payload is not the receipted claim.
+    #[error("the artefact's payload is not the claim its receipt proves")]
+    OtherClaim,
+    /// The claim is no approval.
+    #[error("the claim is {0:?}, no approval that was given")]
+    NotAnApproval(String),
+    /// A tenant key is not the one the claim names.
+    #[error("tenant_keys: the claim names other keys")]
+    TenantKeys,
+    /// A signature's header.
+    #[error("signature {index}: {source}")]
+    Jws {
+        /// Position in `signatures`.
+        index: usize,
+        /// What is wrong.
+        source: JwsError,
+    },
+    /// A signature is missing, repeated or of a key that does not belong.
+    #[error("signatures: {0}")]
+    Signatures(String),
+    /// A signature does not verify.
+    #[error("the {0} signature does not verify over this payload")]
+    BadSignature(&'static str),
+    /// The challenge is not made from the transaction.
+    #[error(
+        "the challenge is not the digest of the transaction and the rest of its input: {0} differs"
+    )]
+    Challenge(&'static str),
+    /// The approval came too late.
+    #[error("the approval was recorded after its challenge had expired")]
+    Expired,
+    /// The customer's own signature.
+    #[error("the customer's assertion: {0}")]
+    Assertion(#[from] AssertionError),
+}
+
+impl Refusal {
+    /// The stable name of this reason.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed { .. } => "malformed",
+            Self::NoEvidence => "no_evidence",
+            Self::Trust(_) => "trust",
+            Self::Evidence { source, .. } => source.code(),
+            Self::Receipt(_) => "receipt",
+            Self::Contradiction { .. } => "contradiction",
+            Self::OtherLedger => "other_ledger",
+            Self::OtherClaim => "other_claim",
+            Self::NotAnApproval(_) => "not_an_approval",
+            Self::TenantKeys => "tenant_keys",
+            Self::Jws { .. } => "jws",
+            Self::Signatures(_) => "signatures",
+            Self::BadSignature(_) => "bad_signature",
+            Self::Challenge(_) => "challenge",
+            Self::Expired => "expired",
+            Self::Assertion(error) => error.code(),
+        }
+    }
+
+    fn malformed(what: &'static str, problem: impl ToString) -> Self {
+        Self::Malformed {
+            what,
+            problem: problem.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

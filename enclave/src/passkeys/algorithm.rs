@@ -62,7 +62,7 @@ impl Algorithm {
     /// What options offer by default, most wanted first. Not among them: RS1
     /// (SHA-1), ES256K (no use outside ledgers) and Ed448 (its only Rust
     /// implementation has not been audited); policy can name them.
-    pub const OFFERED: [Self; 11] = [
+    pub const DEFAULT: &'static [Self] = &[
         A::Es256,
         A::EdDsa,
         A::MlDsa65,

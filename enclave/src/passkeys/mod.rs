@@ -41,8 +41,9 @@ pub use cbor::CborError;
 pub use client_data::MAX_CLIENT_DATA_BYTES;
 pub use error::{Ceremony, CeremonyError, Fault};
 pub use policy::{
-    AssertionExpectation, AttestationPolicy, BackupPolicy, CrossOrigin, Identification, Origins,
-    RegistrationExpectation, SignCountPolicy, UserPresence, UserVerification,
+    AndroidKeyPolicy, AssertionExpectation, AttestationPolicy, BackupPolicy, CrossOrigin,
+    Identification, Origins, RegistrationExpectation, SafetyNetOrigin, SignCountPolicy,
+    UserPresence, UserVerification,
 };
 pub use public_key::KeyError;
 pub use record::{CredentialRecord, StoredRecord, StoredRecordV1};

@@ -103,6 +103,31 @@ pub enum SignCountPolicy {
     Report,
 }
 
+/// How origin and purpose of an Android key are read from its two
+/// authorization lists (§8.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AndroidKeyPolicy {
+    /// Both are stated by the trusted environment.
+    HardwareEnforced,
+    /// Both are stated, by either list.
+    #[default]
+    Stated,
+    /// Neither list states another value. The W3C's own test vector states
+    /// nothing; no phone seen so far does.
+    NotContradicted,
+}
+
+/// Whether host name and signature of a SafetyNet verdict are checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SafetyNetOrigin {
+    /// They are.
+    #[default]
+    Verified,
+    /// They are not, which is only heeded while trust is open: then anybody's
+    /// certificate would do anyway.
+    DangerouslyUnverified,
+}
+
 /// What policy says about attestation statements and their makers.
 #[derive(Debug, Clone)]
 pub struct AttestationPolicy {
@@ -116,8 +141,10 @@ pub struct AttestationPolicy {
     pub allowed_aaguids: Vec<[u8; 16]>,
     /// Authenticator models that are refused.
     pub denied_aaguids: Vec<[u8; 16]>,
-    /// Android keys: accept only keys that a trusted environment holds.
-    pub android_hardware_only: bool,
+    /// What an Android key's authorization lists have to say.
+    pub android_key: AndroidKeyPolicy,
+    /// Whether a SafetyNet verdict has to have come from Google's service.
+    pub safetynet_origin: SafetyNetOrigin,
     /// SafetyNet: oldest acceptable verdict; `None` accepts any age.
     pub safetynet_max_age_ms: Option<u64>,
     /// Whether statements may be signed with SHA-1 (`RS1`, first-generation TPMs).
@@ -143,7 +170,8 @@ impl Default for AttestationPolicy {
             trust: TrustAnchors::Open,
             allowed_aaguids: Vec::new(),
             denied_aaguids: Vec::new(),
-            android_hardware_only: false,
+            android_key: AndroidKeyPolicy::default(),
+            safetynet_origin: SafetyNetOrigin::default(),
             safetynet_max_age_ms: Some(60_000),
             allow_sha1_statements: false,
         }

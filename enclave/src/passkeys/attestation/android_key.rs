@@ -1,6 +1,7 @@
 //! §8.4 `android-key`: Android's keystore certifies the credential's key.
 
 use super::super::cbor::Value;
+use super::super::policy::AndroidKeyPolicy;
 use super::der::{self, Tag};
 use super::x509::Certificate;
 use super::{AttestationFormat, AttestationType, Statement, Verified, syntax};
@@ -104,18 +105,34 @@ impl<'a> KeyDescription<'a> {
             !software.all_applications && !tee.all_applications,
             AndroidKeyError::AllApplications,
         )?;
-        let union = !statement.policy.android_hardware_only;
-        let generated = |list: &AuthorizationList| list.origin == Some(KM_ORIGIN_GENERATED);
-        let signs = |list: &AuthorizationList| list.purposes.contains(&KM_PURPOSE_SIGN);
+        let policy = statement.policy.android_key;
+        let origins: Vec<u32> = lists(software, tee, policy)
+            .filter_map(|list| list.origin)
+            .collect();
+        let purposes: Vec<u32> = lists(software, tee, policy)
+            .flat_map(|list| list.purposes.iter().copied())
+            .collect();
+        let unstated = policy == AndroidKeyPolicy::NotContradicted;
         require(
-            generated(tee) || (union && tee.origin.is_none() && generated(software)),
+            (!origins.is_empty() || unstated)
+                && origins.iter().all(|origin| *origin == KM_ORIGIN_GENERATED),
             AndroidKeyError::Origin,
         )?;
         require(
-            signs(tee) || (union && signs(software)),
+            purposes.contains(&KM_PURPOSE_SIGN) || (unstated && purposes.is_empty()),
             AndroidKeyError::Purpose,
         )
     }
+}
+
+/// The lists that policy reads: the trusted environment's, or both.
+fn lists<'l>(
+    software: &'l AuthorizationList,
+    tee: &'l AuthorizationList,
+    policy: AndroidKeyPolicy,
+) -> impl Iterator<Item = &'l AuthorizationList> {
+    let software = (policy != AndroidKeyPolicy::HardwareEnforced).then_some(software);
+    software.into_iter().chain([tee])
 }
 
 impl AuthorizationList {

@@ -12,6 +12,7 @@ pub(super) struct Tag {
 
 impl Tag {
     pub(super) const INTEGER: Self = Self::universal(0x00, 2);
+    pub(super) const BIT_STRING: Self = Self::universal(0x00, 3);
     pub(super) const OCTET_STRING: Self = Self::universal(0x00, 4);
     pub(super) const ENUMERATED: Self = Self::universal(0x00, 10);
     pub(super) const SEQUENCE: Self = Self::universal(0x20, 16);

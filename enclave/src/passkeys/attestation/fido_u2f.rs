@@ -13,6 +13,7 @@ checks! {
         OneCertificate = "u2f_not_one_certificate", "x5c must hold exactly one certificate";
         Certificate = "u2f_certificate_malformed", "the attestation certificate cannot be read";
         CertificateKey = "u2f_certificate_key_not_p256", "the attestation certificate's key is not on P-256";
+        Transports = "u2f_transports_extension_malformed", "the certificate's FIDO transports extension is not a BIT STRING";
         CredentialKey = "u2f_credential_key_not_p256", "the credential's key is not on P-256";
         Signature = "u2f_signature_invalid", "the signature does not verify under the attestation certificate";
     }
@@ -33,6 +34,9 @@ pub(super) fn verify(
         .public_key()
         .ok_or(FidoU2fError::CertificateKey)?;
     p256_point(&key).ok_or(FidoU2fError::CertificateKey)?;
+    if !certificate.transports_are_well_formed() {
+        return Err(FidoU2fError::Transports);
+    }
     let public_key_u2f =
         p256_point(&statement.public_key.material).ok_or(FidoU2fError::CredentialKey)?;
     let verification_data = [

@@ -85,7 +85,7 @@ impl AttestationFormat {
 
     /// The identifier as registered with IANA.
     #[must_use]
-    pub const fn identifier(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::None => "none",
             Self::Packed => "packed",
@@ -103,7 +103,7 @@ impl AttestationFormat {
     pub fn from_identifier(identifier: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
-            .find(|format| format.identifier() == identifier)
+            .find(|format| format.name() == identifier)
     }
 }
 

@@ -17,6 +17,7 @@ checks! {
         Version = "packed_certificate_version", "the attestation certificate is not of version 3";
         Subject = "packed_certificate_subject", "the attestation certificate's subject lacks C, O, CN or OU 'Authenticator Attestation'";
         BasicConstraints = "packed_certificate_is_ca", "the attestation certificate must not be a CA's";
+        Transports = "packed_transports_extension_malformed", "the certificate's FIDO transports extension is not a BIT STRING";
         AaguidExtension = "packed_aaguid_extension_malformed", "the certificate's AAGUID extension is malformed or critical";
         AaguidMismatch = "packed_aaguid_mismatch", "the certificate is for another AAGUID";
         SelfAlgorithm = "packed_self_algorithm_mismatch", "self attestation names another algorithm than the credential's";
@@ -82,6 +83,10 @@ fn certificate_requirements(certificate: &Certificate<'_>) -> Result<(), PackedE
             && named(subject.common_name())
             && subject.organizational_unit() == Some("Authenticator Attestation"),
         PackedError::Subject,
+    )?;
+    require(
+        certificate.transports_are_well_formed(),
+        PackedError::Transports,
     )?;
     require(
         certificate.says_it_is_no_ca(),

@@ -11,15 +11,16 @@ use x509_parser::extensions::GeneralName;
 
 use super::super::algorithm::Algorithm;
 use super::super::cbor::Value;
+use super::super::policy::{AttestationPolicy, SafetyNetOrigin};
 use super::x509::Certificate;
-use super::{AttestationFormat, AttestationType, Statement, Verified, syntax};
+use super::{AttestationFormat, AttestationType, Statement, TrustAnchors, Verified, syntax};
 
 checks! {
     /// Why an `android-safetynet` statement is refused.
     SafetyNetError {
         Syntax = "safetynet_syntax", "the statement is not (ver, response)";
         Jws = "safetynet_jws_malformed", "the response is not a JWS in compact serialization with x5c";
-        Algorithm = "safetynet_algorithm_refused", "the JWS algorithm is neither RS256 nor ES256";
+        Algorithm = "safetynet_algorithm_refused", "the JWS algorithm is not RS256";
         Certificate = "safetynet_certificate_malformed", "the signing certificate cannot be read";
         Host = "safetynet_wrong_host", "the signing certificate is not for attest.android.com";
         Signature = "safetynet_signature_invalid", "the JWS signature does not verify";
@@ -56,7 +57,10 @@ pub(super) fn verify(
     require(version.is_some(), SafetyNetError::Syntax)?;
     let response = syntax::bytes(map, "response").ok_or(SafetyNetError::Syntax)?;
     let jws = Jws::parse(response).ok_or(SafetyNetError::Jws)?;
-    let path = jws.signing_path()?;
+    let path = jws.certificates()?;
+    if origin_is_judged(statement.policy) {
+        jws.check_origin(&path)?;
+    }
     check_payload(&jws.payload, statement)?;
     Ok(Verified {
         format: AttestationFormat::AndroidSafetyNet,
@@ -87,30 +91,32 @@ impl<'a> Jws<'a> {
         })
     }
 
-    /// Verifies the signature and returns the certificates behind it.
-    fn signing_path(&self) -> Result<Vec<Vec<u8>>, SafetyNetError> {
-        let path: Option<Vec<Vec<u8>>> = self
-            .header
-            .x5c
-            .iter()
-            .map(|der| STANDARD.decode(der).ok())
-            .collect();
-        let path = path.ok_or(SafetyNetError::Jws)?;
+    fn certificates(&self) -> Result<Vec<Vec<u8>>, SafetyNetError> {
+        let decoded = self.header.x5c.iter().map(|der| STANDARD.decode(der).ok());
+        let path: Option<Vec<Vec<u8>>> = decoded.collect();
+        path.filter(|path| !path.is_empty())
+            .ok_or(SafetyNetError::Jws)
+    }
+
+    /// Whether the verdict came from the service: host name and signature. That
+    /// the certificates chain to a root is judged with all other trust paths.
+    fn check_origin(&self, path: &[Vec<u8>]) -> Result<(), SafetyNetError> {
         let leaf = path.first().ok_or(SafetyNetError::Jws)?;
         let certificate = Certificate::parse(leaf).ok_or(SafetyNetError::Certificate)?;
         require(is_for_host(&certificate), SafetyNetError::Host)?;
         let key = certificate
             .public_key()
             .ok_or(SafetyNetError::Certificate)?;
-        let algorithm = match self.header.alg.as_str() {
-            "RS256" => Algorithm::Rs256,
-            "ES256" => Algorithm::Es256,
-            _ => return Err(SafetyNetError::Algorithm),
-        };
-        let verifies = key.verify(algorithm, self.signing_input.as_bytes(), &self.signature);
-        require(verifies, SafetyNetError::Signature)?;
-        Ok(path)
+        require(self.header.alg == "RS256", SafetyNetError::Algorithm)?;
+        let input = self.signing_input.as_bytes();
+        let verifies = key.verify(Algorithm::Rs256, input, &self.signature);
+        require(verifies, SafetyNetError::Signature)
     }
+}
+
+fn origin_is_judged(policy: &AttestationPolicy) -> bool {
+    policy.safetynet_origin == SafetyNetOrigin::Verified
+        || !matches!(policy.trust, TrustAnchors::Open)
 }
 
 fn is_for_host(certificate: &Certificate<'_>) -> bool {

@@ -13,6 +13,8 @@ use x509_parser::x509::{X509Name, X509Version};
 use super::super::public_key::{Curve, KeyMaterial, strip_zeros};
 use super::der::{self, Tag};
 
+/// `id-fido-u2f-ce-transports`.
+const TRANSPORTS_EXTENSION: &str = "1.3.6.1.4.1.45724.2.1.1";
 /// `id-fido-gen-ce-aaguid`.
 const AAGUID_EXTENSION: &str = "1.3.6.1.4.1.45724.1.1.4";
 const EXTENDED_KEY_USAGE: &str = "2.5.29.37";
@@ -100,6 +102,19 @@ impl<'a> Certificate<'a> {
         der::only(extension.value, Tag::OCTET_STRING)
             .and_then(|bytes| bytes.try_into().ok())
             .map_or(AaguidExtension::Malformed, AaguidExtension::Present)
+    }
+
+    /// Whether the FIDO transports extension is absent or a BIT STRING, as its
+    /// specification says; some makers shipped it as an OCTET STRING.
+    pub(super) fn transports_are_well_formed(&self) -> bool {
+        let Some(oid) = parse_oid(TRANSPORTS_EXTENSION) else {
+            return false;
+        };
+        match self.0.get_extension_unique(&oid) {
+            Ok(None) => true,
+            Ok(Some(extension)) => der::only(extension.value, Tag::BIT_STRING).is_some(),
+            Err(_) => false,
+        }
     }
 
     /// The subject's public key, if of a kind that is known here.

@@ -2,6 +2,8 @@
 //! keeps a development appliance running and tests. It links none of the other
 //! crates, so that it compiles in seconds and can say what a machine lacks.
 
+mod demo;
+mod dev;
 mod digest;
 mod elf;
 mod fetch;
@@ -12,9 +14,11 @@ mod programs;
 mod registry;
 mod repo;
 mod signals;
+mod suite;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -38,6 +42,31 @@ enum Task {
     },
     /// Build every program into target/redoubt-bin
     Build,
+    /// Keep an appliance running in a folder, with credentials and curl lines
+    Dev {
+        /// Its folder; made if absent, resumed if it exists
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+        /// Where banks connect [default: the last run's if free, else a free one]
+        #[arg(long, value_name = "N")]
+        port: Option<u16>,
+    },
+    /// Fetch, build, start the appliance and tell the whole story, each step timed
+    Demo,
+    /// Format, lints, unit and end-to-end tests, the demo's story
+    Test,
+    /// Judge documents or ceremonies that others recorded
+    Conformance {
+        /// nitro DIR [--root PEM] [--at T] --json OUT, or webauthn FILE --json OUT
+        #[arg(required = true, num_args = 1.., trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Measure against a peer or a limit in the same run
+    Bench {
+        /// [NAME] --json OUT
+        #[arg(num_args = 0.., trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -73,8 +102,36 @@ fn run(task: Task) -> Result<bool> {
         Task::Preflight => {}
         Task::Models { action } => return models(&repo, &action),
         Task::Build => programs::build(&repo)?,
+        Task::Dev { dir, port } => dev::run(&repo, &absolute(&dir)?, port)?,
+        Task::Demo => return demo::run(&repo),
+        Task::Test => return suite::run(&repo),
+        Task::Conformance { arguments } => return built(&repo, "redoubt-conformance", &arguments),
+        Task::Bench { arguments } => return built(&repo, "redoubt-bench", &arguments),
     }
     Ok(true)
+}
+
+/// Builds, then becomes one of the programs, in the folder this was called from.
+fn built(repo: &repo::Repo, program: &str, arguments: &[OsString]) -> Result<bool> {
+    programs::build(repo)?;
+    let mut command = Command::new(repo.bin(program));
+    command.args(arguments);
+    command.env("REDOUBT_BIN_DIR", repo.bin_dir());
+    for (name, path) in [
+        ("REDOUBT_MODELS_DIR", repo.models_toml()),
+        ("REDOUBT_MEDIA_DIR", repo.media_toml()),
+    ] {
+        let manifest = manifest::Manifest::read(&path)?;
+        let folder = fetch::folder(&manifest)?;
+        if folder.exists() {
+            command.env(name, folder);
+        }
+    }
+    Ok(process::wait_in_foreground(&mut command)?.success())
+}
+
+fn absolute(path: &std::path::Path) -> Result<PathBuf> {
+    Ok(std::path::absolute(path)?)
 }
 
 fn models(repo: &repo::Repo, action: &ModelsAction) -> Result<bool> {

@@ -166,14 +166,23 @@ pub(crate) fn log_end(log: &Path) -> String {
     format!("  the end of {}:\n{}", log.display(), shown.join("\n"))
 }
 
-/// Sends SIGTERM to a process this user may signal.
-#[expect(unsafe_code, reason = "signals are sent by a system call")]
+/// Asks a process to end.
 pub(crate) fn terminate(pid: u32) {
+    signal(pid, libc::SIGTERM);
+}
+
+/// Ends a process that is not this program's own child.
+pub(crate) fn kill(pid: u32) {
+    signal(pid, libc::SIGKILL);
+}
+
+#[expect(unsafe_code, reason = "signals are sent by a system call")]
+fn signal(pid: u32, signal: libc::c_int) {
     if let Ok(pid) = libc::pid_t::try_from(pid)
         && pid > 1
     {
         // SAFETY: kill takes two integers; a positive pid names one process.
-        unsafe { libc::kill(pid, libc::SIGTERM) };
+        unsafe { libc::kill(pid, signal) };
     }
 }
 

@@ -1,0 +1,222 @@
+//! `cargo xtask test`: every check in stages, each with a budget and its time.
+//!
+//! Budgets are for two cores and an empty target folder. They are printed, not
+//! enforced: a slow machine is no failure, a stage that doubled is worth a look.
+
+mod outcome;
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use crate::repo::Repo;
+use crate::{demo, fetch_one, preflight, process, programs, say};
+use outcome::Outcome;
+
+/// The crate whose tests start whole appliances.
+const END_TO_END: &str = "tests/e2e";
+
+/// Runs every stage, whatever failed before; whether all was well.
+pub(crate) fn run(repo: &Repo) -> Result<bool> {
+    preflight::check()?;
+    let start = Instant::now();
+    let mut suite = Suite {
+        repo,
+        logs: repo.report_dir("test"),
+        models: PathBuf::new(),
+        media: PathBuf::new(),
+        total: Outcome::default(),
+    };
+    fs::create_dir_all(&suite.logs)?;
+    suite.stages()?;
+    let minutes = start.elapsed().as_secs_f64() / 60.0;
+    say("");
+    for reason in &suite.total.skipped {
+        say(&format!("skipped: {reason}"));
+    }
+    for name in &suite.total.failures {
+        say(&format!("failed: {name}"));
+    }
+    say(&format!(
+        "{minutes:.1} minutes of a budget of {:.0}; logs in {}",
+        15.0,
+        suite.logs.display()
+    ));
+    say(&suite.total.summary());
+    Ok(suite.total.failed == 0)
+}
+
+struct Suite<'a> {
+    repo: &'a Repo,
+    logs: PathBuf,
+    models: PathBuf,
+    media: PathBuf,
+    total: Outcome,
+}
+
+impl Suite<'_> {
+    fn stages(&mut self) -> Result<()> {
+        let repo = self.repo;
+        self.stage("format", 5, |suite| {
+            let mut fmt = repo.cargo("fmt");
+            fmt.args(["--all", "--check"]);
+            suite.passes("format", &mut fmt)
+        })?;
+        self.stage("models and media", 60, |suite| {
+            suite.models = fetch_one(&repo.models_toml())?;
+            suite.media = fetch_one(&repo.media_toml())?;
+            Ok(Outcome::single("models and media", true))
+        })?;
+        self.stage("build", 300, |_| {
+            programs::build(repo)?;
+            Ok(Outcome::single("build", true))
+        })?;
+        self.stage("lints", 180, |suite| {
+            let mut clippy = programs::cargo(repo, "clippy");
+            // Clippy brings its own wrapper.
+            clippy.env_remove("RUSTC_WORKSPACE_WRAPPER");
+            clippy.args(["--all-targets", "--", "-D", "warnings"]);
+            suite.passes("lints", &mut clippy)
+        })?;
+        let (unit, end_to_end) = test_targets(&repo.root)?;
+        self.stage("unit and integration tests", 150, |suite| {
+            let mut arguments = vec!["--lib".into(), "--bins".into()];
+            arguments.extend(named(&unit));
+            suite.cargo_test("unit", &arguments)
+        })?;
+        self.stage("documentation tests", 30, |suite| {
+            suite.cargo_test("documentation", &["--doc".into()])
+        })?;
+        self.stage("end-to-end tests", 120, |suite| {
+            suite.cargo_test("end-to-end", &named(&end_to_end))
+        })?;
+        self.stage("demo story", 60, |_| {
+            let well = demo::run(repo)?;
+            Ok(Outcome::single("demo story", well))
+        })
+    }
+
+    /// Runs one stage; an error is one failure, a request to stop ends everything.
+    fn stage(
+        &mut self,
+        name: &str,
+        budget: u64,
+        work: impl FnOnce(&mut Self) -> Result<Outcome>,
+    ) -> Result<()> {
+        anyhow::ensure!(!crate::signals::asked_to_stop(), "stopped");
+        say(&format!("== {name} (budget {budget} s)"));
+        let start = Instant::now();
+        let outcome = work(self).unwrap_or_else(|error| {
+            say(&format!("{error:#}"));
+            Outcome::single(name, false)
+        });
+        let seconds = start.elapsed().as_secs_f64();
+        let over = if seconds > budget as f64 {
+            ", over budget"
+        } else {
+            ""
+        };
+        say(&format!("   {} in {seconds:.1} s{over}", outcome.summary()));
+        self.total.add(outcome);
+        Ok(())
+    }
+
+    fn passes(&self, name: &str, command: &mut Command) -> Result<Outcome> {
+        let status = process::wait_in_foreground(command)?;
+        Ok(Outcome::single(name, status.success()))
+    }
+
+    fn cargo_test(&self, name: &str, arguments: &[String]) -> Result<Outcome> {
+        let log = self.logs.join(format!("{name}.log"));
+        let file = File::create(&log).with_context(|| log.display().to_string())?;
+        let mut cargo = programs::cargo(self.repo, "test");
+        cargo.arg("--no-fail-fast").args(arguments);
+        cargo.args(["--", "--show-output"]);
+        cargo.env("REDOUBT_BIN_DIR", self.repo.bin_dir());
+        cargo.env("REDOUBT_MODELS_DIR", &self.models);
+        cargo.env("REDOUBT_MEDIA_DIR", &self.media);
+        cargo.stdout(Stdio::from(file));
+        let status = process::wait_in_foreground(&mut cargo)?;
+        let text = fs::read(&log)?;
+        let text = String::from_utf8_lossy(&text);
+        let mut outcome = Outcome::of_cargo_test(&text);
+        if outcome.failed > 0 {
+            say(&failures_in(&text));
+        } else if !status.success() {
+            // A program that died, or one that did not compile, counts nothing.
+            outcome.add(Outcome::single(
+                &format!("{name}: cargo ended with {status}"),
+                false,
+            ));
+            say(&process::log_end(&log));
+        }
+        Ok(outcome)
+    }
+}
+
+/// What the failed tests said.
+fn failures_in(text: &str) -> String {
+    let mut shown = String::new();
+    let mut showing = false;
+    for line in text.lines() {
+        match line {
+            "failures:" => showing = true,
+            _ if line.starts_with("test result:") => showing = false,
+            _ if showing => shown += &format!("    {line}\n"),
+            _ => {}
+        }
+    }
+    shown
+}
+
+/// Names of integration tests: those of the other crates, and the end-to-end ones.
+fn test_targets(root: &Path) -> Result<(BTreeSet<String>, BTreeSet<String>)> {
+    #[derive(serde::Deserialize)]
+    struct Workspace {
+        workspace: Members,
+    }
+    #[derive(serde::Deserialize)]
+    struct Members {
+        members: Vec<String>,
+    }
+    let manifest: Workspace = toml::from_str(&fs::read_to_string(root.join("Cargo.toml"))?)?;
+    let (mut unit, mut end_to_end) = (BTreeSet::new(), BTreeSet::new());
+    for member in manifest.workspace.members {
+        let names = test_names(&root.join(&member).join("tests"))?;
+        let into = if member == END_TO_END {
+            &mut end_to_end
+        } else {
+            &mut unit
+        };
+        into.extend(names);
+    }
+    // A name in both places would run twice: it runs with the quick ones.
+    end_to_end.retain(|name| !unit.contains(name));
+    Ok((unit, end_to_end))
+}
+
+/// `NAME.rs` and `NAME/main.rs` in a crate's `tests` folder.
+fn test_names(dir: &Path) -> Result<Vec<String>> {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return Ok(Vec::new());
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        let is_test =
+            path.extension().is_some_and(|ext| ext == "rs") || path.join("main.rs").exists();
+        if let (true, Some(stem)) = (is_test, path.file_stem()) {
+            names.push(stem.to_string_lossy().into_owned());
+        }
+    }
+    Ok(names)
+}
+
+fn named(tests: &BTreeSet<String>) -> Vec<String> {
+    let pair = |name: &String| ["--test".to_owned(), name.clone()];
+    tests.iter().flat_map(pair).collect()
+}

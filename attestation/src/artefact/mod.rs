@@ -101,7 +101,37 @@ pub enum Refusal {
     Assertion(#[from] AssertionError),
 }
 
+/// The checks of a receipt, then those an artefact adds, in their order.
+pub const CHECKS: [&str; 7] = [
+    "documents are genuine and of the pinned genesis",
+    "claim is in the ledger under a head that an attested key signed",
+    "claim agrees with its attestation document",
+    "payload is the receipted claim",
+    "tenant and enclave signed it with ES256 and ML-DSA-65",
+    "challenge is made from exactly this transaction",
+    "customer's own key signed that challenge",
+];
+/// How many of [`CHECKS`] a receipt alone has.
+pub const RECEIPT_CHECKS: usize = 3;
+
 impl Refusal {
+    /// Position in [`CHECKS`] of the check that failed; those before it passed.
+    /// `None` where the file could not be judged at all.
+    pub const fn check(&self) -> Option<usize> {
+        match self {
+            Self::Malformed { .. } | Self::Trust(_) => None,
+            Self::NoEvidence | Self::Evidence { .. } => Some(0),
+            Self::Receipt(_) => Some(1),
+            Self::Contradiction { .. } | Self::OtherLedger => Some(2),
+            Self::OtherClaim | Self::NotAnApproval(_) => Some(3),
+            Self::TenantKeys | Self::Jws { .. } | Self::Signatures(_) | Self::BadSignature(_) => {
+                Some(4)
+            }
+            Self::Challenge(_) | Self::Expired => Some(5),
+            Self::Assertion(_) => Some(6),
+        }
+    }
+
     /// The stable name of this reason.
     pub const fn code(&self) -> &'static str {
         match self {

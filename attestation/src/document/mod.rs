@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 pub use parse::{DocumentError, timestamp_of};
 pub use verify::{
-    AWS_NITRO_ROOT_G1, Refusal, RootError, Time, VendorRoot, VerifiedDocument, verify,
+    AWS_NITRO_ROOT_G1, Refusal, RootError, Time, VendorRoot, VerifiedDocument, verify, verify_twice,
 };
 
 /// Most bytes of `user_data`, `nonce`, `public_key` each, and of a certificate.

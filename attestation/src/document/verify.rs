@@ -9,7 +9,7 @@ use super::parse::parse_parts;
 use super::{Document, DocumentError};
 use crate::encode::{Digest32, exactly, sha256};
 use crate::genesis::{RootKind, anchor_der};
-use crate::sign::native;
+use crate::sign::{independent, native};
 
 /// SHA-256 of the certificate of AWS Nitro Enclaves root G1. The certificate
 /// itself comes with every document and is taken from there when it matches.
@@ -144,6 +144,20 @@ pub struct VerifiedDocument {
     pub debug: bool,
 }
 
+/// As [`verify`], and the signature must verify in the second implementation too.
+pub fn verify_twice(
+    bytes: &[u8],
+    root: &VendorRoot,
+    at: Time,
+) -> Result<VerifiedDocument, Refusal> {
+    let verified = verify(bytes, root, at)?;
+    let (cose, document) = parse_parts(bytes)?;
+    let point = leaf_point_of(&document)?;
+    independent::verify_es384(&point, &cose.signed_bytes(), cose.signature)
+        .map_err(|_| Refusal::BadSignature)?;
+    Ok(verified)
+}
+
 /// Verifies a document against one pinned root.
 pub fn verify(bytes: &[u8], root: &VendorRoot, at: Time) -> Result<VerifiedDocument, Refusal> {
     let (cose, document) = parse_parts(bytes)?;
@@ -216,4 +230,11 @@ fn leaf_point(leaf: &EndEntityCert<'_>) -> Result<[u8; 97], Refusal> {
     spki.strip_prefix(&P384_SPKI_PREFIX)
         .and_then(|point| exactly(point).ok())
         .ok_or(Refusal::LeafKey)
+}
+
+/// The key in a document's certificate, whoever issued it: for a second opinion
+/// on the signature.
+fn leaf_point_of(document: &Document) -> Result<[u8; 97], Refusal> {
+    let leaf = CertificateDer::from(document.certificate.as_slice());
+    leaf_point(&EndEntityCert::try_from(&leaf).map_err(Refusal::CertificateMalformed)?)
 }

@@ -290,12 +290,8 @@ impl Config {
         for (field, pem) in all {
             let der = anchor_der(pem)
                 .map_err(|problem| GenesisError::field(FILE, field.clone(), problem))?;
-            let spki = webpki::anchor_from_trusted_cert(&der)
-                .map_err(|error| {
-                    GenesisError::field(FILE, field.clone(), format!("no certificate: {error}"))
-                })?
-                .subject_public_key_info
-                .to_vec();
+            let spki = spki_of(&der)
+                .map_err(|problem| GenesisError::field(FILE, field.clone(), problem))?;
             if let Some(other) = seen.insert(spki, field.clone()) {
                 return Err(GenesisError::field(
                     FILE,
@@ -317,6 +313,15 @@ pub fn anchor_der(pem: &str) -> Result<CertificateDer<'static>, String> {
             Err("holds more than one certificate; give one CA certificate".into())
         }
         _ => Err("is no certificate in PEM; give one CA certificate".into()),
+    }
+}
+
+/// The SubjectPublicKeyInfo of a certificate in DER.
+pub fn spki_of(certificate: &[u8]) -> Result<Vec<u8>, String> {
+    let der = CertificateDer::from(certificate);
+    match webpki::EndEntityCert::try_from(&der) {
+        Ok(certificate) => Ok(certificate.subject_public_key_info().to_vec()),
+        Err(error) => Err(format!("is no X.509 v3 certificate: {error}")),
     }
 }
 

@@ -13,7 +13,7 @@ mod signed_file;
 pub use client_policy::ClientPolicy;
 pub use config::{
     Anchors, Config, ConfigType, Policy, RelyingParty, Role, RoleMapping, Tenant, VerifiedConfig,
-    anchor_der,
+    anchor_der, spki_of,
 };
 pub use manifest::{
     Environment, Genesis, GenesisType, MeasuredRole, Measurement, Officer, RootKind, Tier,

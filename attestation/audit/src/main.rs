@@ -1,0 +1,296 @@
+//! `redoubt-audit`: is this my appliance, and did it really say that?
+//!
+//! Exit status: 0 yes, 1 no, 2 wrong usage or unreadable input.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+use redoubt_attestation::appraise::CHECKS as APPRAISAL_CHECKS;
+use redoubt_attestation::artefact::{self, JudgedReceipt, RECEIPT_CHECKS, Trust};
+use redoubt_attestation::binding::Purpose;
+use redoubt_attestation::document::{Document, Refusal, Time, VendorRoot, verify_twice};
+use redoubt_attestation::encode::sha256;
+use redoubt_attestation::genesis::RootKind;
+use redoubt_attestation::ledger::Receipt;
+use redoubt_audit::fetch::{AttestedConnection, ClientIdentity, FetchError, Pinned};
+use redoubt_audit::report::Report;
+use redoubt_audit::{sandbox, trust};
+use serde_json::{Value, json};
+
+/// Largest file judged, in bytes.
+const FILE_MAX: u64 = 8 * 1024 * 1024;
+
+/// Verifies a Redoubt appliance and what it signed.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Exit status: 0 yes, 1 no, 2 wrong usage or unreadable input."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Prove that a URL is the appliance of a pinned genesis; write the CA to pin.
+    Trust(TrustArgs),
+    /// Judge an artefact or a receipt offline; sockets are denied first.
+    Verify(VerifyArgs),
+    /// Judge one Nitro attestation document; sockets are denied first.
+    Document(DocumentArgs),
+}
+
+#[derive(Args)]
+struct TrustArgs {
+    /// https://HOST:PORT of the appliance.
+    url: String,
+    /// Policy file that pins the genesis.
+    #[arg(long)]
+    policy: PathBuf,
+    /// Folder to write ca.pem, genesis.json, policy.json and evidence.json to.
+    #[arg(long)]
+    out: PathBuf,
+    /// Client certificate chain, PEM (not needed for evidence).
+    #[arg(long, requires = "key")]
+    cert: Option<PathBuf>,
+    /// Key of the client certificate, PEM.
+    #[arg(long, requires = "cert")]
+    key: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct VerifyArgs {
+    /// Artefact or receipt, JSON.
+    #[arg(long)]
+    artefact: PathBuf,
+    /// Folder that `trust` wrote.
+    #[arg(long)]
+    trust: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct DocumentArgs {
+    /// COSE document.
+    file: PathBuf,
+    /// Root certificate, PEM; AWS Nitro Enclaves root G1 without it.
+    #[arg(long)]
+    root: Option<PathBuf>,
+    /// Judge at this time (RFC 3339, or Unix milliseconds); the document's own without it.
+    #[arg(long, value_parser = parse_time)]
+    at: Option<u64>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    let command = Cli::parse().command;
+    let (result, as_json) = match &command {
+        Command::Trust(args) => (establish(args), args.json),
+        Command::Verify(args) => (judge(args), args.json),
+        Command::Document(args) => (judge_document(args), args.json),
+    };
+    match result {
+        Ok(report) => ExitCode::from(report.print(as_json)),
+        Err(error) => {
+            eprintln!("redoubt-audit: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn establish(args: &TrustArgs) -> Result<Report> {
+    let pinned = Pinned::from_policy(&read(&args.policy)?)
+        .with_context(|| args.policy.display().to_string())?;
+    let identity = match (&args.cert, &args.key) {
+        (Some(certificates), Some(key)) => Some(ClientIdentity {
+            certificates: read_text(certificates)?,
+            key: read_text(key)?,
+        }),
+        _ => None,
+    };
+    let proven =
+        match AttestedConnection::open(&args.url, &pinned, Purpose::Serve, identity.as_ref()) {
+            Ok(proven) => proven,
+            Err(FetchError::Refused(refusal)) => return Ok(Report::not_appraised(&refusal)),
+            Err(error) => return Ok(Report::no(&[], None, error.code(), error)),
+        };
+    if let Err(error) = trust::write(&args.out, &pinned, &proven) {
+        return Ok(Report::no(
+            &[],
+            None,
+            "nothing_to_pin",
+            format!("{error:#}"),
+        ));
+    }
+    let manifest = &pinned.genesis.manifest;
+    let facts = json!({
+        "url": args.url,
+        "name": manifest.name,
+        "environment": proven.appraised.environment,
+        "debug": proven.appraised.debug,
+        "genesis": pinned.genesis.digest,
+        "genesis_counter": manifest.counter,
+        "config": proven.config.digest,
+        "policy": proven.config.policy_digest,
+        "models": proven.binding.models,
+        "phase": proven.reply.phase,
+        "term": proven.binding.term,
+        "head": proven.binding.head,
+        "document": proven.appraised.document_sha256,
+        "pcrs": proven.appraised.document.pcrs.to_hex(),
+        "ca": args.out.join(trust::CA),
+    });
+    Ok(Report::yes(&APPRAISAL_CHECKS, facts))
+}
+
+fn judge(args: &VerifyArgs) -> Result<Report> {
+    sandbox::deny_sockets()?;
+    let trust = trust::read(&args.trust)?;
+    let bytes = read(&args.artefact)?;
+    let shape: Value = match serde_json::from_slice(&bytes) {
+        Ok(shape) => shape,
+        Err(error) => {
+            return Ok(Report::no(
+                &[],
+                None,
+                "malformed",
+                format!("no JSON: {error}"),
+            ));
+        }
+    };
+    let judged = if shape.get("payload").is_some() {
+        judge_artefact(&bytes, &trust)
+    } else {
+        judge_receipt(&bytes, &trust)
+    };
+    Ok(judged.unwrap_or_else(|refusal| Report::not_judged(&refusal)))
+}
+
+fn judge_artefact(bytes: &[u8], trust: &Trust) -> Result<Report, artefact::Refusal> {
+    let verified = artefact::verify_artefact(bytes, trust)?;
+    let mut facts = receipt_facts(&verified.receipt);
+    facts["kind"] = "artefact".into();
+    facts["transaction"] = verified.transaction;
+    facts["origin"] = verified.origin.into();
+    facts["challenge"] = verified.challenge.to_string().into();
+    Ok(Report::yes(&artefact::CHECKS, facts))
+}
+
+fn judge_receipt(bytes: &[u8], trust: &Trust) -> Result<Report, artefact::Refusal> {
+    let receipt: Receipt =
+        serde_json::from_slice(bytes).map_err(|error| artefact::Refusal::Malformed {
+            what: "receipt",
+            problem: error.to_string(),
+        })?;
+    let judged = artefact::verify_receipt(&receipt, trust)?;
+    let facts = receipt_facts(&judged);
+    Ok(Report::yes(&artefact::CHECKS[..RECEIPT_CHECKS], facts))
+}
+
+fn receipt_facts(judged: &JudgedReceipt) -> Value {
+    let JudgedReceipt {
+        receipt,
+        binding,
+        document,
+        environment,
+        debug,
+    } = judged;
+    let claim = |name: &str| receipt.claims.get(name).cloned();
+    json!({
+        "kind": "receipt",
+        "type": claim("type"),
+        "receipt_id": claim("receipt_id"),
+        "tenant": claim("tenant"),
+        "time_ms": claim("time_ms"),
+        "freshness": claim("freshness"),
+        "worker_tier": claim("worker_tier"),
+        "environment": environment,
+        "debug": debug,
+        "genesis": binding.genesis,
+        "document": document,
+        "ledger": receipt.header.ledger.to_string(),
+        "index": receipt.header.index,
+        "tree_size": receipt.checkpoint.size,
+        "root": sha256_text(&receipt.checkpoint.root),
+        "post_quantum_head": receipt.post_quantum,
+        "claims": receipt.claims,
+    })
+}
+
+fn sha256_text(hash: &[u8; 32]) -> String {
+    redoubt_attestation::encode::Digest32(*hash).to_string()
+}
+
+const DOCUMENT_CHECKS: [&str; 1] = ["signed under the pinned root, by two implementations"];
+
+fn judge_document(args: &DocumentArgs) -> Result<Report> {
+    sandbox::deny_sockets()?;
+    let root = match &args.root {
+        Some(path) => VendorRoot::from_pem(RootKind::NitroEmulated, &read_text(path)?)
+            .with_context(|| path.display().to_string())?,
+        None => VendorRoot::aws_nitro(),
+    };
+    let bytes = read(&args.file)?;
+    let verdict = verify_twice(&bytes, &root, args.at.map_or(Time::OfDocument, Time::At));
+    Ok(match verdict {
+        Ok(verified) => Report::yes(&DOCUMENT_CHECKS, document_facts(&bytes, &verified.document)),
+        Err(Refusal::Document(error)) => Report::no(&[], None, error.code(), error),
+        Err(refusal) => Report::no(&DOCUMENT_CHECKS, Some(0), refusal.code(), refusal),
+    })
+}
+
+fn document_facts(bytes: &[u8], document: &Document) -> Value {
+    let length = |field: &Option<Vec<u8>>| field.as_ref().map(Vec::len);
+    json!({
+        "module_id": document.module_id,
+        "timestamp_ms": document.timestamp_ms,
+        "debug": document.pcrs.is_debug(),
+        "pcrs": document.pcrs.to_hex(),
+        "user_data_len": length(&document.user_data),
+        "nonce_len": length(&document.nonce),
+        "public_key_len": length(&document.public_key),
+        "sha256": sha256(&[bytes]),
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    use std::io::Read;
+    let name = || path.display().to_string();
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).with_context(name)?;
+    file.take(FILE_MAX + 1)
+        .read_to_end(&mut bytes)
+        .with_context(name)?;
+    anyhow::ensure!(
+        bytes.len() as u64 <= FILE_MAX,
+        "{}: larger than {FILE_MAX} bytes",
+        path.display()
+    );
+    Ok(bytes)
+}
+
+fn read_text(path: &Path) -> Result<String> {
+    String::from_utf8(read(path)?).with_context(|| path.display().to_string())
+}
+
+fn parse_time(text: &str) -> Result<u64, String> {
+    use time::OffsetDateTime;
+    use time::format_description::well_known::Rfc3339;
+    if let Ok(ms) = text.parse() {
+        return Ok(ms);
+    }
+    OffsetDateTime::parse(text, &Rfc3339)
+        .ok()
+        .and_then(|time| u64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok())
+        .ok_or_else(|| "use RFC 3339 (2026-01-31T12:00:00Z) or Unix milliseconds".to_owned())
+}

@@ -1,0 +1,148 @@
+//! What was checked, for people (✓ ✗) and for programs (JSON).
+
+use redoubt_attestation::{appraise, artefact};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+/// One check and its outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What was checked.
+    pub name: &'static str,
+    /// Whether it held.
+    pub ok: bool,
+}
+
+/// The outcome of one run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// Yes or no.
+    pub ok: bool,
+    /// Stable snake_case reason of a no.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<&'static str>,
+    /// The reason in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Checks in their order; those after the first that failed were not made.
+    pub checks: Vec<Check>,
+    /// What is known now.
+    #[serde(flatten)]
+    pub facts: Map<String, Value>,
+}
+
+impl Report {
+    /// Every check held.
+    pub fn yes(names: &[&'static str], facts: Value) -> Self {
+        Self {
+            ok: true,
+            code: None,
+            reason: None,
+            checks: names.iter().map(|name| Check { name, ok: true }).collect(),
+            facts: match facts {
+                Value::Object(facts) => facts,
+                _ => Map::new(),
+            },
+        }
+    }
+
+    /// A check failed; `failed` is its position, if it got that far.
+    pub fn no(
+        names: &[&'static str],
+        failed: Option<usize>,
+        code: &'static str,
+        reason: impl ToString,
+    ) -> Self {
+        let made = failed.map_or(0, |failed| failed + 1);
+        let checks = names.iter().take(made).enumerate();
+        Self {
+            ok: false,
+            code: Some(code),
+            reason: Some(reason.to_string()),
+            checks: checks
+                .map(|(at, name)| Check {
+                    name,
+                    ok: Some(at) != failed,
+                })
+                .collect(),
+            facts: Map::new(),
+        }
+    }
+
+    /// An appraisal that failed.
+    pub fn not_appraised(refusal: &appraise::Refusal) -> Self {
+        Self::no(
+            &appraise::CHECKS,
+            Some(refusal.check()),
+            refusal.code(),
+            refusal,
+        )
+    }
+
+    /// A receipt or artefact that was refused.
+    pub fn not_judged(refusal: &artefact::Refusal) -> Self {
+        Self::no(&artefact::CHECKS, refusal.check(), refusal.code(), refusal)
+    }
+
+    /// Prints the report; returns the exit status.
+    pub fn print(&self, as_json: bool) -> u8 {
+        if as_json {
+            println!("{}", json!(self));
+        } else {
+            print!("{}", self.to_text());
+        }
+        if self.ok { 0 } else { 1 }
+    }
+
+    fn to_text(&self) -> String {
+        let mut text = String::new();
+        for Check { name, ok } in &self.checks {
+            text += &format!("{} {name}\n", if *ok { '✓' } else { '✗' });
+        }
+        for (name, value) in &self.facts {
+            if let Some(shown) = short(value) {
+                text += &format!("  {name}: {shown}\n");
+            }
+        }
+        if let (Some(code), Some(reason)) = (self.code, &self.reason) {
+            text += &format!("no: {reason} ({code})\n");
+        }
+        text
+    }
+}
+
+/// Values short enough for a line; the rest is in the JSON.
+fn short(value: &Value) -> Option<String> {
+    let shown = match value {
+        Value::Null => return None,
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let fits = shown.chars().count() <= 160 && !shown.contains('\n');
+    fits.then(|| shown.chars().filter(|c| !c.is_control()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_no_shows_what_passed_what_failed_and_why() {
+        let report = Report::not_appraised(&appraise::Refusal::Debug);
+        assert_eq!(report.checks.len(), 3);
+        let text = report.to_text();
+        assert!(text.starts_with("✓ signed under a vendor root"), "{text}");
+        assert!(text.contains("✗ not in debug mode"), "{text}");
+        assert!(text.ends_with("(debug)\n"), "{text}");
+    }
+
+    #[test]
+    fn json_carries_facts_beside_the_verdict() {
+        let report = Report::yes(&["a"], json!({"kind": "receipt"}));
+        let json = json!(report);
+        assert_eq!(json["ok"], true);
+        assert_eq!(json["kind"], "receipt");
+        assert_eq!(json["checks"][0]["name"], "a");
+        assert!(json.get("code").is_none());
+    }
+}

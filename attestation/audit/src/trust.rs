@@ -1,0 +1,61 @@
+//! The folder that `redoubt-audit trust` writes and `verify` reads.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use redoubt_attestation::artefact::Trust;
+use redoubt_attestation::encode::b64u;
+use serde_json::json;
+
+use crate::fetch::{AttestedConnection, Pinned};
+
+/// What clients pin for TLS.
+pub const CA: &str = "ca.pem";
+/// The manifest as its officers signed it.
+pub const GENESIS: &str = "genesis.json";
+/// What this auditor pinned.
+pub const POLICY: &str = "policy.json";
+/// The document, preimage and session that were appraised.
+pub const EVIDENCE: &str = "evidence.json";
+
+/// Writes the folder. The CA is absent until the enclave is unsealed, and
+/// without it nothing is written: there would be nothing to pin.
+pub fn write(folder: &Path, pinned: &Pinned, proven: &AttestedConnection) -> Result<()> {
+    let ca =
+        proven.reply.ca_certificate.as_ref().context(
+            "the enclave is genuine but has no CA yet: unseal it first (redoubt unseal)",
+        )?;
+    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    let evidence = json!({
+        "type": "redoubt/evidence/v1",
+        "document": b64u(&proven.reply.document),
+        "preimage": b64u(&proven.reply.preimage),
+        "client_nonce": b64u(&proven.client_nonce),
+        "exporter": b64u(&proven.exporter),
+        "phase": proven.reply.phase,
+        "config": proven.reply.config,
+    });
+    let put = |name: &str, bytes: &[u8]| replace(&folder.join(name), bytes);
+    put(GENESIS, &pinned.genesis.envelope.to_json())?;
+    put(POLICY, &pinned.policy.to_json())?;
+    put(EVIDENCE, &serde_json::to_vec_pretty(&evidence)?)?;
+    // Last, since its presence tells scripts that trust was established.
+    put(CA, ca.as_bytes())
+}
+
+/// Writes beside and renames, so that nobody reads half a file.
+fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    std::fs::write(&beside, bytes)
+        .and_then(|()| std::fs::rename(&beside, path))
+        .with_context(|| path.display().to_string())
+}
+
+/// Reads what `verify` needs of the folder: the policy, with its manifest inside.
+pub fn read(folder: &Path) -> Result<Trust> {
+    let path = folder.join(POLICY);
+    let bytes = std::fs::read(&path)
+        .with_context(|| format!("{}: run redoubt-audit trust first", path.display()))?;
+    Trust::from_policy(&bytes).with_context(|| path.display().to_string())
+}

@@ -27,7 +27,6 @@ const PROGRAMS: &[(&str, Linkage)] = &[
     ("redoubt-bank", Linkage::Dynamic),
     ("redoubt-conformance", Linkage::Dynamic),
     ("redoubt-bench", Linkage::Dynamic),
-    ("redoubt-credentials", Linkage::Dynamic),
 ];
 
 /// A line of cargo's JSON output, as far as it matters here.

@@ -1,1 +1,157 @@
-//! Placeholder head.
+//! Templates and their comparison, inside the enclave only.
+//!
+//! Protects against scores that mean different things: a cosine becomes a
+//! false-match rate by the model's calibration table, policy speaks in
+//! false-match rates, and only a coarse score leaves.
+
+use redoubt_shared::worker::{Embedding, FaceSample};
+
+use crate::core::Template;
+
+/// Version of [`Template`] records made here.
+const TEMPLATE_VERSION: u8 = 1;
+/// The identity transform.
+const NO_TRANSFORM: u32 = 0;
+/// Steps of the confidence score.
+const STEPS: f32 = 20.0;
+/// Confidence is 1 from this false-match rate on: ten to the minus this.
+const BEST: f32 = 5.0;
+
+/// One row of a calibration: at this cosine, impostors match at this rate.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CalibrationPoint {
+    /// Share of impostor comparisons at or above the cosine.
+    pub false_match_rate: f64,
+    /// Cosine of the two embeddings.
+    pub cosine: f32,
+}
+
+/// An enrolment's sample to a template: int8, one scale.
+pub fn template(sample: &FaceSample, embedding: &Embedding, worker_tier: &str, now_ms: u64) -> Template {
+    let largest = embedding.vector.iter().fold(0f32, |most, v| most.max(v.abs()));
+    let scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };
+    Template {
+        version: TEMPLATE_VERSION,
+        model: embedding.model.clone(),
+        transform: NO_TRANSFORM,
+        dimension: embedding.vector.len() as u16,
+        scale,
+        values: embedding.vector.iter().map(|v| (v / scale).round() as i8).collect(),
+        quality: sample.quality.score,
+        worker_tier: worker_tier.to_owned(),
+        enrolled_ms: now_ms,
+    }
+}
+
+/// Cosine of template and embedding; `None` if they are of different models or sizes.
+pub fn cosine(template: &Template, embedding: &Embedding) -> Option<f32> {
+    if template.model != embedding.model || template.values.len() != embedding.vector.len() {
+        return None;
+    }
+    let (mut dot, mut own, mut other) = (0f32, 0f32, 0f32);
+    for (a, b) in template.values.iter().zip(&embedding.vector) {
+        let a = f32::from(*a);
+        dot += a * b;
+        own += a * a;
+        other += b * b;
+    }
+    let norms = (own * other).sqrt();
+    (norms > 0.0).then(|| dot / norms)
+}
+
+/// The false-match rate a cosine stands for: log-linear between the table's
+/// points, and beyond its ends no better than its ends.
+pub fn false_match_rate(calibration: &[CalibrationPoint], cosine: f32) -> f64 {
+    let mut below: Option<&CalibrationPoint> = None;
+    for point in calibration {
+        if cosine < point.cosine {
+            let Some(from) = below else { return 1.0 };
+            let share = f64::from((cosine - from.cosine) / (point.cosine - from.cosine));
+            let (low, high) = (from.false_match_rate.ln(), point.false_match_rate.ln());
+            return (low + share * (high - low)).exp();
+        }
+        below = Some(point);
+    }
+    below.map_or(1.0, |last| last.false_match_rate)
+}
+
+/// Whether policy's rate is met.
+pub fn accepts(rate: f64, false_matches_per_million: u32) -> bool {
+    // A hair of tolerance: the table's own points must count as themselves.
+    rate <= f64::from(false_matches_per_million) / 1_000_000.0 * (1.0 + 1e-9)
+}
+
+/// A monotone score in twentieths: fine scores feed hill-climbing.
+pub fn confidence(rate: f64) -> f32 {
+    let orders = -rate.max(1e-12).log10() as f32;
+    ((orders / BEST).clamp(0.0, 1.0) * STEPS).floor() / STEPS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: [CalibrationPoint; 4] = [
+        CalibrationPoint { false_match_rate: 1e-2, cosine: 0.292 },
+        CalibrationPoint { false_match_rate: 1e-3, cosine: 0.359 },
+        CalibrationPoint { false_match_rate: 1e-4, cosine: 0.415 },
+        CalibrationPoint { false_match_rate: 1e-5, cosine: 0.466 },
+    ];
+
+    #[test]
+    fn the_tables_own_points_are_met_and_just_below_them_not() {
+        for point in TABLE {
+            let million = (point.false_match_rate * 1e6).round() as u32;
+            assert!(accepts(false_match_rate(&TABLE, point.cosine), million));
+            assert!(!accepts(false_match_rate(&TABLE, point.cosine - 0.001), million));
+        }
+    }
+
+    #[test]
+    fn rates_fall_as_cosines_rise_and_never_beyond_what_was_measured() {
+        let mut last = 1.0;
+        for step in -100..=100 {
+            let rate = false_match_rate(&TABLE, step as f32 / 100.0);
+            assert!(rate <= last);
+            last = rate;
+        }
+        assert_eq!(false_match_rate(&TABLE, 1.0), 1e-5);
+        assert_eq!(false_match_rate(&TABLE, 0.1), 1.0);
+        assert_eq!(false_match_rate(&[], 1.0), 1.0);
+    }
+
+    #[test]
+    fn confidence_is_coarse_and_monotone() {
+        let scores: Vec<f32> = (0..100).map(|i| confidence(10f64.powf(-f64::from(i) / 16.0))).collect();
+        assert!(scores.windows(2).all(|pair| pair[0] <= pair[1]));
+        let mut distinct = scores.clone();
+        distinct.dedup();
+        assert!(distinct.len() <= 21);
+    }
+
+    #[test]
+    fn quantised_templates_keep_the_cosine() {
+        let unit = |seed: u32| {
+            let raw: Vec<f32> =
+                (0..128).map(|i| ((i * seed + 13 * i * i) as f32 * 0.37).sin()).collect();
+            let norm = raw.iter().map(|v| v * v).sum::<f32>().sqrt();
+            Embedding { model: "m".into(), vector: raw.iter().map(|v| v / norm).collect() }
+        };
+        let quality = redoubt_shared::worker::FaceQuality {
+            detection: 1.0,
+            eye_distance: 60.0,
+            brightness: 120.0,
+            sharpness: 100.0,
+            embedding_norm: 10.0,
+            score: 0.9,
+        };
+        let (a, b) = (unit(3), unit(5));
+        let sample = FaceSample { embeddings: vec![a.clone()], quality, liveness: None };
+        let stored = template(&sample, &a, "process", 0);
+        let exact: f32 = a.vector.iter().zip(&b.vector).map(|(x, y)| x * y).sum();
+        assert!((cosine(&stored, &b).unwrap() - exact).abs() < 5e-3);
+        assert!(cosine(&stored, &a).unwrap() > 0.999);
+        let other = Embedding { model: "other".into(), ..a };
+        assert_eq!(cosine(&stored, &other), None);
+    }
+}

@@ -1,1 +1,28 @@
-//! Placeholder head.
+//! The core: what the appliance knows and how it decides. No I/O, no clock, no
+//! randomness: values in, events out.
+//!
+//! Protects against a crash, a replay or a race handing out something twice:
+//! `decide` is pure, state changes only by `apply` over events the ledger has
+//! made durable, and recovery is the same `apply` over the same events.
+
+mod apply;
+mod claims;
+mod command;
+mod decide;
+mod event;
+mod refusal;
+mod state;
+
+pub use apply::apply;
+pub use claims::TermContext;
+pub use command::{Command, Comparison, CreateApproval, Facts, Reply, SampleUse};
+pub use decide::{Decision, decide};
+pub use event::{Content, Event, Recorded, SubjectKey};
+pub use refusal::Refusal;
+pub use state::{
+    Approval, ApprovalStatus, Attempts, Enrollment, EnrollmentStatus, Position, Subject,
+    SubjectHandle, Template, TenantKeySeeds, TenantState, Transaction,
+};
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,22 @@
-//! Placeholder head.
+//! The use cases: what happens between a typed request and a typed reply.
+//!
+//! Protects the order of things: spend first, then work, then record, then
+//! answer. Everything that decides is in `core`; everything that lasts is in
+//! `ledger`; this room only leads one request through both.
+
+mod approvals;
+mod boot;
+mod challenges;
+mod clock;
+mod documents;
+mod enroll;
+mod passkeys;
+mod problems;
+mod receipts;
+mod recover;
+mod serving;
+mod unseal;
+mod verify;
+
+pub use boot::{Appliance, BootConfig, BootError};
+pub use serving::Front;

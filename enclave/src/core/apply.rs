@@ -1,0 +1,191 @@
+//! How events change the state. The only place that does.
+
+use super::claims;
+use super::event::{Content, Event, Recorded};
+use super::state::*;
+use crate::passkeys::CredentialRecord;
+
+/// Folds one event, which stands at `at`, into the state. Events come from our
+/// own `decide` or from the verified ledger, so one that names something
+/// unknown cannot happen; it changes nothing.
+pub fn apply(state: &mut TenantState, recorded: &Recorded, at: Position) {
+    match &recorded.content {
+        Content::Claims { receipt, .. } => {
+            state.receipts.insert(*receipt, at);
+        }
+        Content::State(event) => apply_event(state, event),
+    }
+}
+
+impl Content {
+    /// A claim read back from the ledger.
+    pub fn claims_from_text(text: String) -> Option<Self> {
+        Some(Content::Claims { receipt: claims::receipt_of(&text)?, text })
+    }
+}
+
+fn apply_event(state: &mut TenantState, event: &Event) {
+    match event {
+        Event::TenantOpened { keys } => state.keys = Some(keys.clone()),
+        Event::TermBegan { at_ms, max_failures, lockout_ms, .. } => {
+            begin_term(state, *at_ms, *max_failures, *lockout_ms);
+        }
+        Event::SubjectOpened { .. } | Event::SubjectNamed { .. } => open_subject(state, event),
+        Event::PasskeyRegistered { .. } | Event::PasskeyUsed { .. } => apply_passkey(state, event),
+        Event::EnrollmentBegan { id, enrollment } => {
+            state.enrollments.insert(*id, enrollment.clone());
+        }
+        Event::EnrollmentSampleReserved { id } => set_enrollment(state, id, EnrollmentStatus::InProgress),
+        Event::EnrollmentSampleReleased { id } => set_enrollment(state, id, EnrollmentStatus::Pending),
+        Event::FaceEnrolled { id, handle, template } => {
+            set_enrollment(state, id, EnrollmentStatus::Completed);
+            with(state, handle, |subject| subject.face = Some(Template::clone(template)));
+        }
+        Event::AttemptReserved { .. }
+        | Event::AttemptReleased { .. }
+        | Event::AttemptConcluded { .. }
+        | Event::LockExpired { .. } => apply_attempt(state, event),
+        Event::ApprovalCreated { .. } | Event::ApprovalGiven { .. } => apply_approval(state, event),
+    }
+}
+
+fn with(state: &mut TenantState, handle: &SubjectHandle, change: impl FnOnce(&mut Subject)) {
+    if let Some(subject) = state.subjects.get_mut(handle) {
+        change(subject);
+    }
+}
+
+fn set_enrollment(state: &mut TenantState, id: &redoubt_shared::EnrollmentId, status: EnrollmentStatus) {
+    if let Some(enrollment) = state.enrollments.get_mut(id) {
+        enrollment.status = status;
+    }
+}
+
+/// What a dead term left reserved counts as failed; its enrolments may try again.
+fn begin_term(state: &mut TenantState, at_ms: u64, max_failures: u32, lockout_ms: u64) {
+    for subject in state.subjects.values_mut() {
+        let attempts = &mut subject.attempts;
+        if attempts.reserved.is_empty() {
+            continue;
+        }
+        attempts.failures += attempts.reserved.len() as u32;
+        attempts.reserved.clear();
+        if attempts.failures >= max_failures {
+            attempts.locked_until_ms = Some(at_ms.saturating_add(lockout_ms));
+        }
+    }
+    for enrollment in state.enrollments.values_mut() {
+        if enrollment.status == EnrollmentStatus::InProgress {
+            enrollment.status = EnrollmentStatus::Pending;
+        }
+    }
+    state.enrollments.retain(|_, e| e.status != EnrollmentStatus::Completed && e.expires_ms > at_ms);
+}
+
+fn open_subject(state: &mut TenantState, event: &Event) {
+    match event {
+        Event::SubjectOpened { handle, key } => {
+            let Ok(unnamed) = "unnamed".parse() else { return };
+            let subject = Subject {
+                user: unnamed,
+                key: key.clone(),
+                user_handle: [0; 16],
+                passkeys: Default::default(),
+                face: None,
+                attempts: Attempts::default(),
+            };
+            state.subjects.insert(*handle, subject);
+        }
+        Event::SubjectNamed { handle, user, user_handle } => {
+            state.users.insert(user.clone(), *handle);
+            with(state, handle, |subject| {
+                subject.user = user.clone();
+                subject.user_handle = *user_handle;
+            });
+        }
+        _ => {}
+    }
+}
+
+fn apply_passkey(state: &mut TenantState, event: &Event) {
+    match event {
+        Event::PasskeyRegistered { handle, record } => {
+            state.credentials.insert(record.id.clone(), *handle);
+            with(state, handle, |subject| {
+                subject.passkeys.insert(record.id.clone(), CredentialRecord::clone(record));
+            });
+        }
+        Event::PasskeyUsed { handle, credential_id, sign_count, backup_state } => {
+            with(state, handle, |subject| {
+                if let Some(record) = subject.passkeys.get_mut(credential_id) {
+                    record.sign_count = *sign_count;
+                    record.backup_state = *backup_state;
+                }
+            });
+        }
+        _ => {}
+    }
+}
+
+fn apply_attempt(state: &mut TenantState, event: &Event) {
+    match event {
+        Event::AttemptReserved { handle, id } => {
+            with(state, handle, |subject| subject.attempts.reserved.push(*id));
+        }
+        Event::AttemptReleased { handle, id } => {
+            with(state, handle, |subject| subject.attempts.reserved.retain(|other| other != id));
+        }
+        Event::AttemptConcluded { handle, id, accepted, locked_until_ms } => {
+            with(state, handle, |subject| {
+                let attempts = &mut subject.attempts;
+                attempts.reserved.retain(|other| other != id);
+                attempts.failures = if *accepted { 0 } else { attempts.failures + 1 };
+                if locked_until_ms.is_some() {
+                    attempts.locked_until_ms = *locked_until_ms;
+                }
+            });
+        }
+        Event::LockExpired { handle } => {
+            with(state, handle, |subject| {
+                subject.attempts.failures = 0;
+                subject.attempts.locked_until_ms = None;
+            });
+        }
+        _ => {}
+    }
+}
+
+fn apply_approval(state: &mut TenantState, event: &Event) {
+    match event {
+        Event::ApprovalCreated {
+            id,
+            handle,
+            transaction,
+            transaction_jcs,
+            nonce,
+            challenge,
+            expires_ms,
+            idempotency,
+        } => {
+            let approval = Approval {
+                subject: *handle,
+                transaction: transaction.clone(),
+                transaction_jcs: transaction_jcs.clone(),
+                nonce: *nonce,
+                challenge: *challenge,
+                expires_ms: *expires_ms,
+                status: ApprovalStatus::Pending,
+            };
+            state.approvals.insert(*id, approval);
+            if let Some((key, request)) = idempotency {
+                state.idempotency.insert(*key, (*request, *id));
+            }
+        }
+        Event::ApprovalGiven { id, receipt } => {
+            if let Some(approval) = state.approvals.get_mut(id) {
+                approval.status = ApprovalStatus::Approved(*receipt);
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,78 @@
+//! Claims: the JSON text a receipt discloses. Written once, committed to byte
+//! for byte, never serialised again.
+
+use redoubt_shared::{ReceiptId, TenantId, UserId};
+use serde_json::{Map, Value, json};
+
+use super::command::Facts;
+
+/// What every claim of a term repeats, and the limits of its policy.
+#[derive(Debug, Clone)]
+pub struct TermContext {
+    /// The tenant whose ledger this is.
+    pub tenant: TenantId,
+    /// `hardware` or `emulated`, from genesis.
+    pub environment: String,
+    /// Where time comes from.
+    pub time_source: String,
+    /// SHA-256 of this term's attestation document, hex.
+    pub document: String,
+    /// Digest of the tenant policy, hex.
+    pub policy: String,
+    /// Digest of the configuration, hex.
+    pub config: String,
+    /// Digest of the model manifest, hex.
+    pub models: String,
+    /// Consecutive failures that lock.
+    pub max_failures: u32,
+    /// How long a lock lasts, in milliseconds.
+    pub lockout_ms: u64,
+    /// How long an enrolment may take, in milliseconds.
+    pub enrollment_ms: u64,
+}
+
+/// The text of a claim: common members first, then those of its type.
+pub(super) fn text(
+    context: &TermContext,
+    facts: &Facts,
+    kind: &str,
+    user: &UserId,
+    worker_tier: Option<&str>,
+    own: Value,
+) -> String {
+    let mut claims = Map::new();
+    let mut put = |name: &str, value: Value| claims.insert(name.to_owned(), value);
+    put("type", kind.into());
+    put("receipt_id", receipt_name(facts.receipt).into());
+    put("tenant", context.tenant.as_str().into());
+    put("user_id", user.as_str().into());
+    put("time_ms", facts.now_ms.into());
+    put("time_source", context.time_source.as_str().into());
+    put("environment", context.environment.as_str().into());
+    put("document", context.document.as_str().into());
+    put("policy", context.policy.as_str().into());
+    put("config", context.config.as_str().into());
+    put("models", context.models.as_str().into());
+    put("worker_tier", json!(worker_tier));
+    put("freshness", "none".into());
+    put("restore_count", 0.into());
+    if let Value::Object(own) = own {
+        own.into_iter().for_each(|(name, value)| {
+            claims.insert(name, value);
+        });
+    }
+    Value::Object(claims).to_string()
+}
+
+/// The receipt named by a claim's text.
+pub(super) fn receipt_of(text: &str) -> Option<ReceiptId> {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        receipt_id: String,
+    }
+    serde_json::from_str::<Named>(text).ok()?.receipt_id.parse().ok()
+}
+
+fn receipt_name(id: ReceiptId) -> String {
+    id.to_string()
+}

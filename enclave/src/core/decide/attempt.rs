@@ -1,0 +1,89 @@
+//! The attempt budget. Protects a customer against guessing in bulk: an attempt
+//! is spent before its sample goes anywhere, reservations count against the
+//! budget, and what a crash leaves open stays spent.
+
+use redoubt_shared::{UserId, VerificationId};
+use serde_json::json;
+
+use super::{Cx, Decision, owned};
+use crate::core::{Comparison, Event, Refusal, Reply, Subject, SubjectHandle};
+
+pub(super) fn reserve(cx: &Cx<'_>, user: UserId, id: VerificationId) -> Result<Decision, Refusal> {
+    let (handle, subject) = cx.subject(&user)?;
+    if subject.face.is_none() {
+        return Err(Refusal::NotEnrolled);
+    }
+    let attempts = &subject.attempts;
+    let mut events = Vec::new();
+    let failures = match attempts.locked_until_ms {
+        Some(until_ms) if until_ms > cx.facts.now_ms => return Err(Refusal::Locked { until_ms }),
+        Some(_) => {
+            events.push(owned(handle, Event::LockExpired { handle }));
+            0
+        }
+        None => attempts.failures,
+    };
+    if failures as usize + attempts.reserved.len() >= cx.context.max_failures as usize {
+        return Err(Refusal::AttemptsInProgress);
+    }
+    events.push(owned(handle, Event::AttemptReserved { handle, id }));
+    Ok(Decision { events, reply: Reply::Subject(handle) })
+}
+
+pub(super) fn release(
+    cx: &Cx<'_>,
+    user: UserId,
+    id: VerificationId,
+    reason: &str,
+) -> Result<Decision, Refusal> {
+    let (handle, _) = reserved(cx, &user, id)?;
+    let own = json!({
+        "verification_id": id.to_string(), "modality": "facial", "verdict": "error", "reason": reason,
+    });
+    let claim = cx.claim(handle, "verification", &user, None, own);
+    Ok(cx.done(vec![owned(handle, Event::AttemptReleased { handle, id }), claim]))
+}
+
+pub(super) fn conclude(
+    cx: &Cx<'_>,
+    user: UserId,
+    id: VerificationId,
+    comparison: &Comparison,
+) -> Result<Decision, Refusal> {
+    let (handle, subject) = reserved(cx, &user, id)?;
+    let accepted = comparison.accepted;
+    let locks = !accepted && subject.attempts.failures + 1 >= cx.context.max_failures;
+    let locked_until_ms =
+        locks.then(|| cx.facts.now_ms.saturating_add(cx.context.lockout_ms));
+    let own = json!({
+        "verification_id": id.to_string(),
+        "modality": "facial",
+        "verdict": if accepted { "verified" } else { "rejected" },
+        "confidence_score": round(comparison.confidence),
+        "quality_score": round(comparison.sample.quality),
+        "liveness": "not_evaluated",
+        "model": comparison.sample.model,
+        "locked_until_ms": locked_until_ms,
+    });
+    let claim = cx.claim(handle, "verification", &user, Some(&comparison.sample.worker_tier), own);
+    let concluded = Event::AttemptConcluded { handle, id, accepted, locked_until_ms };
+    let events = vec![owned(handle, concluded), claim];
+    Ok(Decision { events, reply: Reply::Verdict { locked_until_ms } })
+}
+
+fn reserved<'a>(
+    cx: &'a Cx<'_>,
+    user: &UserId,
+    id: VerificationId,
+) -> Result<(SubjectHandle, &'a Subject), Refusal> {
+    let (handle, subject) = cx.subject(user)?;
+    if !subject.attempts.reserved.contains(&id) {
+        return Err(Refusal::UnknownAttempt);
+    }
+    Ok((handle, subject))
+}
+
+/// Two decimals: scores leave the enclave coarse.
+fn round(score: f32) -> f64 {
+    (f64::from(score) * 100.0).round() / 100.0
+}

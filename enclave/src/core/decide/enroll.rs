@@ -1,0 +1,90 @@
+//! Face enrolment: consent first, one sample at a time, a template at the end.
+
+use redoubt_shared::{EnrollmentId, UserId};
+use serde_json::json;
+use subtle::ConstantTimeEq;
+
+use super::{Cx, Decision, owned, unowned};
+use crate::core::{Enrollment, EnrollmentStatus, Event, Refusal, Reply, Template};
+
+pub(super) fn begin(
+    cx: &Cx<'_>,
+    user: UserId,
+    id: EnrollmentId,
+    token_hash: [u8; 32],
+    consent_given: bool,
+) -> Result<Decision, Refusal> {
+    if !consent_given {
+        return Err(Refusal::ConsentRequired);
+    }
+    let (subject, mut events) = cx.open_subject(&user, cx.facts.user_handle);
+    let expires_ms = cx.facts.now_ms.saturating_add(cx.context.enrollment_ms);
+    let status = EnrollmentStatus::Pending;
+    let enrollment = Enrollment { subject, token_hash, expires_ms, status };
+    events.push(unowned(Event::EnrollmentBegan { id, enrollment }));
+    let own = json!({ "enrollment_id": id.to_string(), "modality": "facial", "consent_given": true });
+    events.push(cx.claim(subject, "enrollment_consent", &user, None, own));
+    Ok(Decision { events, reply: Reply::Until(expires_ms) })
+}
+
+pub(super) fn reserve(
+    cx: &Cx<'_>,
+    id: EnrollmentId,
+    token_hash: [u8; 32],
+) -> Result<Decision, Refusal> {
+    let enrollment = find(cx, id)?;
+    if !bool::from(enrollment.token_hash.ct_eq(&token_hash)) {
+        return Err(Refusal::UnknownEnrollment);
+    }
+    if enrollment.expires_ms <= cx.facts.now_ms {
+        return Err(Refusal::EnrollmentExpired);
+    }
+    if enrollment.status != EnrollmentStatus::Pending {
+        return Err(Refusal::EnrollmentBusy);
+    }
+    let events = vec![unowned(Event::EnrollmentSampleReserved { id })];
+    Ok(Decision { events, reply: Reply::Subject(enrollment.subject) })
+}
+
+pub(super) fn release(cx: &Cx<'_>, id: EnrollmentId, reason: &str) -> Result<Decision, Refusal> {
+    let (handle, user) = in_progress(cx, id)?;
+    let own = json!({
+        "enrollment_id": id.to_string(), "modality": "facial", "status": "pending", "reason": reason,
+    });
+    let claim = cx.claim(handle, "enrollment", &user, None, own);
+    Ok(cx.done(vec![unowned(Event::EnrollmentSampleReleased { id }), claim]))
+}
+
+pub(super) fn complete(
+    cx: &Cx<'_>,
+    id: EnrollmentId,
+    template: Box<Template>,
+) -> Result<Decision, Refusal> {
+    let (handle, user) = in_progress(cx, id)?;
+    let own = json!({
+        "enrollment_id": id.to_string(),
+        "modality": "facial",
+        "status": "completed",
+        "model": template.model,
+        "quality_score": f64::from(template.quality),
+        "liveness": "not_evaluated",
+    });
+    let claim = cx.claim(handle, "enrollment", &user, Some(&template.worker_tier), own);
+    Ok(cx.done(vec![owned(handle, Event::FaceEnrolled { id, handle, template }), claim]))
+}
+
+fn find<'a>(cx: &'a Cx<'_>, id: EnrollmentId) -> Result<&'a Enrollment, Refusal> {
+    cx.state.enrollments.get(&id).ok_or(Refusal::UnknownEnrollment)
+}
+
+fn in_progress(
+    cx: &Cx<'_>,
+    id: EnrollmentId,
+) -> Result<(crate::core::SubjectHandle, UserId), Refusal> {
+    let enrollment = find(cx, id)?;
+    if enrollment.status != EnrollmentStatus::InProgress {
+        return Err(Refusal::EnrollmentBusy);
+    }
+    let subject = cx.state.subjects.get(&enrollment.subject).ok_or(Refusal::UnknownUser)?;
+    Ok((enrollment.subject, subject.user.clone()))
+}

@@ -1,0 +1,127 @@
+//! The pure heart: from state, command and facts to events, or a refusal.
+
+mod approve;
+mod attempt;
+mod enroll;
+mod passkey;
+
+use redoubt_shared::UserId;
+use serde_json::Value;
+
+use super::claims::{self, TermContext};
+use super::command::{Command, Facts, Reply};
+use super::event::{Content, Event, Recorded, SubjectKey};
+use super::refusal::Refusal;
+use super::state::{Subject, SubjectHandle, TenantState};
+
+/// What a command leads to.
+pub struct Decision {
+    /// To be recorded, in order. Empty: nothing changes.
+    pub events: Vec<Recorded>,
+    /// For the caller, once the events are durable.
+    pub reply: Reply,
+}
+
+/// Decides one command. Pure: same arguments, same answer.
+pub fn decide(
+    state: &TenantState,
+    context: &TermContext,
+    command: Command,
+    facts: &Facts,
+) -> Result<Decision, Refusal> {
+    let cx = Cx { state, context, facts };
+    match command {
+        Command::OpenTenant { keys } => Ok(cx.done(vec![unowned(Event::TenantOpened { keys })])),
+        Command::BeginTerm { term } => Ok(cx.begin_term(term)),
+        Command::RegisterPasskey { user, user_handle, record } => {
+            passkey::register(&cx, user, user_handle, record)
+        }
+        Command::ConcludeLogin { user, credential_id, sign_count, backup_state, user_verified } => {
+            let used = passkey::Used { credential_id, sign_count, backup_state };
+            passkey::conclude_login(&cx, user, used, user_verified)
+        }
+        Command::RefuseLogin { user, reason } => passkey::refuse_login(&cx, user, reason),
+        Command::BeginEnrollment { user, id, token_hash, consent_given } => {
+            enroll::begin(&cx, user, id, token_hash, consent_given)
+        }
+        Command::ReserveEnrollmentSample { id, token_hash } => enroll::reserve(&cx, id, token_hash),
+        Command::ReleaseEnrollmentSample { id, reason } => enroll::release(&cx, id, reason),
+        Command::CompleteEnrollment { id, template } => enroll::complete(&cx, id, template),
+        Command::ReserveAttempt { user, id } => attempt::reserve(&cx, user, id),
+        Command::ReleaseAttempt { user, id, reason } => attempt::release(&cx, user, id, reason),
+        Command::ConcludeAttempt { user, id, comparison } => attempt::conclude(&cx, user, id, &comparison),
+        Command::CreateApproval(asked) => approve::create(&cx, *asked),
+        Command::GiveApproval {
+            id,
+            user,
+            assertion,
+            credential_id,
+            sign_count,
+            backup_state,
+            tenant_keys,
+            rp_id,
+        } => {
+            let used = passkey::Used { credential_id, sign_count, backup_state };
+            approve::give(&cx, id, user, approve::Given { assertion, used, tenant_keys, rp_id })
+        }
+    }
+}
+
+/// What every decision looks at.
+struct Cx<'a> {
+    state: &'a TenantState,
+    context: &'a TermContext,
+    facts: &'a Facts,
+}
+
+impl Cx<'_> {
+    fn done(&self, events: Vec<Recorded>) -> Decision {
+        Decision { events, reply: Reply::Done }
+    }
+
+    fn subject(&self, user: &UserId) -> Result<(SubjectHandle, &Subject), Refusal> {
+        self.state.subject(user).ok_or(Refusal::UnknownUser)
+    }
+
+    fn begin_term(&self, term: u64) -> Decision {
+        let event = Event::TermBegan {
+            term,
+            at_ms: self.facts.now_ms,
+            max_failures: self.context.max_failures,
+            lockout_ms: self.context.lockout_ms,
+        };
+        self.done(vec![unowned(event)])
+    }
+
+    /// Events that open a subject, if the bank's name is new.
+    fn open_subject(&self, user: &UserId, user_handle: [u8; 16]) -> (SubjectHandle, Vec<Recorded>) {
+        if let Some((handle, _)) = self.state.subject(user) {
+            return (handle, Vec::new());
+        }
+        let handle = self.facts.handle;
+        let opened = Event::SubjectOpened { handle, key: SubjectKey::new(self.facts.subject_key) };
+        let named = Event::SubjectNamed { handle, user: user.clone(), user_handle };
+        (handle, vec![unowned(opened), owned(handle, named)])
+    }
+
+    /// A claim of this command, sealed under its subject's key.
+    fn claim(
+        &self,
+        owner: SubjectHandle,
+        kind: &str,
+        user: &UserId,
+        worker_tier: Option<&str>,
+        own: Value,
+    ) -> Recorded {
+        let text = claims::text(self.context, self.facts, kind, user, worker_tier, own);
+        Recorded { owner: Some(owner), content: Content::Claims { receipt: self.facts.receipt, text } }
+    }
+}
+
+fn unowned(event: Event) -> Recorded {
+    Recorded { owner: None, content: Content::State(event) }
+}
+
+fn owned(owner: SubjectHandle, event: Event) -> Recorded {
+    Recorded { owner: Some(owner), content: Content::State(event) }
+}

@@ -1,0 +1,78 @@
+//! Passkeys: the ceremonies themselves are verified before they get here.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use redoubt_shared::UserId;
+use serde_json::json;
+
+use super::{Cx, Decision, owned};
+use crate::core::{Event, Refusal};
+use crate::passkeys::CredentialRecord;
+
+/// A passkey that signed, and where its counters stand now.
+pub(super) struct Used {
+    pub(super) credential_id: Vec<u8>,
+    pub(super) sign_count: u32,
+    pub(super) backup_state: bool,
+}
+
+pub(super) fn register(
+    cx: &Cx<'_>,
+    user: UserId,
+    user_handle: [u8; 16],
+    record: Box<CredentialRecord>,
+) -> Result<Decision, Refusal> {
+    if cx.state.credentials.contains_key(&record.id) {
+        return Err(Refusal::CredentialTaken);
+    }
+    if cx.state.subject(&user).is_some_and(|(_, known)| known.user_handle != user_handle) {
+        return Err(Refusal::StaleOptions);
+    }
+    let (handle, mut events) = cx.open_subject(&user, user_handle);
+    let own = json!({
+        "credential_id": URL_SAFE_NO_PAD.encode(&record.id),
+        "public_key_cose": URL_SAFE_NO_PAD.encode(&record.public_key),
+        "attestation_format": record.attestation_format.name(),
+        "aaguid": hex::encode(record.aaguid),
+    });
+    events.push(owned(handle, Event::PasskeyRegistered { handle, record }));
+    events.push(cx.claim(handle, "passkey_registration", &user, None, own));
+    Ok(cx.done(events))
+}
+
+pub(super) fn conclude_login(
+    cx: &Cx<'_>,
+    user: UserId,
+    used: Used,
+    user_verified: bool,
+) -> Result<Decision, Refusal> {
+    let (handle, subject) = cx.subject(&user)?;
+    if !subject.passkeys.contains_key(&used.credential_id) {
+        return Err(Refusal::UnknownCredential);
+    }
+    let own = json!({
+        "verdict": "accepted",
+        "credential_id": URL_SAFE_NO_PAD.encode(&used.credential_id),
+        "user_verified": user_verified,
+    });
+    let claim = cx.claim(handle, "passkey_authentication", &user, None, own);
+    Ok(cx.done(vec![owned(handle, used.event(handle)), claim]))
+}
+
+pub(super) fn refuse_login(cx: &Cx<'_>, user: UserId, reason: &str) -> Result<Decision, Refusal> {
+    let (handle, _) = cx.subject(&user)?;
+    let own = json!({ "verdict": "refused", "reason": reason });
+    Ok(cx.done(vec![cx.claim(handle, "passkey_authentication", &user, None, own)]))
+}
+
+impl Used {
+    /// The counters' move, as an event.
+    pub(super) fn event(self, handle: crate::core::SubjectHandle) -> Event {
+        Event::PasskeyUsed {
+            handle,
+            credential_id: self.credential_id,
+            sign_count: self.sign_count,
+            backup_state: self.backup_state,
+        }
+    }
+}

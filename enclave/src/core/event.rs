@@ -1,0 +1,185 @@
+//! What the ledger records. Variants are append-only: postcard numbers them.
+
+use redoubt_shared::{ApprovalId, EnrollmentId, ReceiptId, UserId, VerificationId};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroize;
+
+use super::state::{Enrollment, SubjectHandle, Template, TenantKeySeeds, Transaction};
+use crate::passkeys::CredentialRecord;
+
+/// A subject's random key. Never derived, so destroying it is erasure.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Zeroize)]
+#[zeroize(drop)]
+pub struct SubjectKey(Box<[u8; 32]>);
+
+impl SubjectKey {
+    /// From 32 random bytes.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(Box::new(bytes))
+    }
+    /// For sealing and opening this subject's events.
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// One event with the subject it belongs to, if any: such events are sealed
+/// under that subject's key inside the sealed entry.
+#[derive(Clone)]
+pub struct Recorded {
+    /// Whose event this is.
+    pub owner: Option<SubjectHandle>,
+    /// What happened.
+    pub content: Content,
+}
+
+/// State changes stay inside; claims are what receipts disclose.
+#[derive(Clone)]
+pub enum Content {
+    /// A change of state.
+    State(Event),
+    /// A claim to others: JSON text.
+    Claims {
+        /// Its receipt.
+        receipt: ReceiptId,
+        /// The JSON text, byte for byte what is committed to.
+        text: String,
+    },
+}
+
+/// A change of one tenant's state.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// The tenant's ledger opened with these signing keys.
+    TenantOpened {
+        /// Sealed here and nowhere else.
+        keys: TenantKeySeeds,
+    },
+    /// A new term began: every reservation left open by the last one is spent.
+    TermBegan {
+        /// The term.
+        term: u64,
+        /// When, Unix milliseconds.
+        at_ms: u64,
+        /// Policy of the time: failures that lock.
+        max_failures: u32,
+        /// Policy of the time: how long, in milliseconds.
+        lockout_ms: u64,
+    },
+    /// A subject exists from here on.
+    SubjectOpened {
+        /// Its handle.
+        handle: SubjectHandle,
+        /// Its key.
+        key: SubjectKey,
+    },
+    /// What the bank calls the subject.
+    SubjectNamed {
+        /// Whom.
+        handle: SubjectHandle,
+        /// The bank's name.
+        user: UserId,
+        /// WebAuthn user handle.
+        user_handle: [u8; 16],
+    },
+    /// A passkey was registered.
+    PasskeyRegistered {
+        /// By whom.
+        handle: SubjectHandle,
+        /// What is kept of it.
+        record: Box<CredentialRecord>,
+    },
+    /// A passkey signed: its counters moved.
+    PasskeyUsed {
+        /// By whom.
+        handle: SubjectHandle,
+        /// Which.
+        credential_id: Vec<u8>,
+        /// New signature counter.
+        sign_count: u32,
+        /// New backup state.
+        backup_state: bool,
+    },
+    /// An enrolment began, with consent.
+    EnrollmentBegan {
+        /// Its id.
+        id: EnrollmentId,
+        /// Its state.
+        enrollment: Enrollment,
+    },
+    /// A sample for an enrolment is being worked on.
+    EnrollmentSampleReserved {
+        /// Which enrolment.
+        id: EnrollmentId,
+    },
+    /// The sample gave no template; another may follow.
+    EnrollmentSampleReleased {
+        /// Which enrolment.
+        id: EnrollmentId,
+    },
+    /// A template is stored and the enrolment over.
+    FaceEnrolled {
+        /// Which enrolment.
+        id: EnrollmentId,
+        /// Whom.
+        handle: SubjectHandle,
+        /// The template.
+        template: Box<Template>,
+    },
+    /// An attempt is spent before its work starts.
+    AttemptReserved {
+        /// Whose.
+        handle: SubjectHandle,
+        /// Which.
+        id: VerificationId,
+    },
+    /// No comparison was made: the attempt is given back.
+    AttemptReleased {
+        /// Whose.
+        handle: SubjectHandle,
+        /// Which.
+        id: VerificationId,
+    },
+    /// A comparison was made.
+    AttemptConcluded {
+        /// Whose.
+        handle: SubjectHandle,
+        /// Which.
+        id: VerificationId,
+        /// Whether it matched.
+        accepted: bool,
+        /// Set when this failure locks the subject.
+        locked_until_ms: Option<u64>,
+    },
+    /// A lock ran out: the budget is whole again.
+    LockExpired {
+        /// Whose.
+        handle: SubjectHandle,
+    },
+    /// A payment waits for approval.
+    ApprovalCreated {
+        /// Its id.
+        id: ApprovalId,
+        /// Who is asked.
+        handle: SubjectHandle,
+        /// What for.
+        transaction: Transaction,
+        /// RFC 8785 form of it.
+        transaction_jcs: String,
+        /// Inside the challenge.
+        nonce: [u8; 32],
+        /// What is signed.
+        challenge: [u8; 32],
+        /// Until when, Unix milliseconds.
+        expires_ms: u64,
+        /// Hashed idempotency key and digest of the request.
+        idempotency: Option<([u8; 32], [u8; 32])>,
+    },
+    /// The customer approved: the approval is spent.
+    ApprovalGiven {
+        /// Which.
+        id: ApprovalId,
+        /// Its evidence.
+        receipt: ReceiptId,
+    },
+}

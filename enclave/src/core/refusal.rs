@@ -1,0 +1,57 @@
+//! Why the core said no. Every variant is the caller's doing or the subject's state.
+
+/// A command that changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The bank names a customer this tenant does not have.
+    #[error("no such customer in this tenant")]
+    UnknownUser,
+    /// A credential id that is taken in this tenant.
+    #[error("this passkey is registered already")]
+    CredentialTaken,
+    /// A credential that is not this customer's.
+    #[error("no such passkey for this customer")]
+    UnknownCredential,
+    /// The customer's record changed after the options were made.
+    #[error("the options are out of date")]
+    StaleOptions,
+    /// Consent was not given.
+    #[error("consent is required")]
+    ConsentRequired,
+    /// No such enrolment, or a wrong session token.
+    #[error("no such enrolment")]
+    UnknownEnrollment,
+    /// The enrolment's time is over.
+    #[error("the enrolment expired")]
+    EnrollmentExpired,
+    /// A sample of this enrolment is being worked on, or it is complete.
+    #[error("the enrolment takes no sample now")]
+    EnrollmentBusy,
+    /// Nothing to compare with.
+    #[error("the customer has no template for this modality")]
+    NotEnrolled,
+    /// Locked after too many failures.
+    #[error("locked")]
+    Locked {
+        /// Until when, Unix milliseconds.
+        until_ms: u64,
+    },
+    /// Every attempt left is reserved by work under way.
+    #[error("all remaining attempts are in progress")]
+    AttemptsInProgress,
+    /// A verdict for an attempt that is not reserved.
+    #[error("no such attempt is reserved")]
+    UnknownAttempt,
+    /// No such approval in this tenant.
+    #[error("no such approval")]
+    UnknownApproval,
+    /// The approval was given already.
+    #[error("the approval is spent")]
+    ApprovalSpent,
+    /// The approval's time is over.
+    #[error("the approval expired")]
+    ApprovalExpired,
+    /// The same idempotency key with another request.
+    #[error("this idempotency key was used for another request")]
+    IdempotencyConflict,
+}

@@ -1,0 +1,185 @@
+//! What one tenant's ledger folds to.
+
+use std::collections::{BTreeMap, HashMap};
+
+use redoubt_shared::{ApprovalId, EnrollmentId, ReceiptId, UserId, VerificationId};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroize;
+
+use super::event::SubjectKey;
+use crate::passkeys::CredentialRecord;
+
+/// A subject's name inside the ledger: random, means nothing outside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SubjectHandle(pub [u8; 16]);
+
+/// Where an event stands: entry of the tenant's ledger, event of that entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Entry index.
+    pub entry: u64,
+    /// Event index within the entry.
+    pub event: u32,
+}
+
+/// The fold of one tenant's ledger.
+#[derive(Default)]
+pub struct TenantState {
+    /// Seeds of the tenant's signing keys, once opened.
+    pub keys: Option<TenantKeySeeds>,
+    /// Bank's names to handles.
+    pub users: HashMap<UserId, SubjectHandle>,
+    /// Everyone enrolled here.
+    pub subjects: HashMap<SubjectHandle, Subject>,
+    /// Credential ids of the tenant (unique within it) to their owners.
+    pub credentials: HashMap<Vec<u8>, SubjectHandle>,
+    /// Enrolments begun, until they complete or expire.
+    pub enrollments: HashMap<EnrollmentId, Enrollment>,
+    /// Approvals asked for.
+    pub approvals: HashMap<ApprovalId, Approval>,
+    /// Idempotency keys (hashed) of approvals, with the digest of what was asked.
+    pub idempotency: HashMap<[u8; 32], ([u8; 32], ApprovalId)>,
+    /// Where each receipt's claim stands.
+    pub receipts: HashMap<ReceiptId, Position>,
+}
+
+/// Seeds of a tenant's signing keys, sealed in its ledger.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Zeroize)]
+#[zeroize(drop)]
+pub struct TenantKeySeeds {
+    /// P-256 private scalar.
+    pub es256: [u8; 32],
+    /// ML-DSA-65 seed (FIPS 204).
+    pub mldsa65: [u8; 32],
+}
+
+/// One person, as one tenant knows them.
+pub struct Subject {
+    /// The bank's name.
+    pub user: UserId,
+    /// The key their events are sealed under.
+    pub key: SubjectKey,
+    /// Random WebAuthn user handle.
+    pub user_handle: [u8; 16],
+    /// Passkeys by credential id.
+    pub passkeys: BTreeMap<Vec<u8>, CredentialRecord>,
+    /// The face template, if enrolled.
+    pub face: Option<Template>,
+    /// The attempt budget.
+    pub attempts: Attempts,
+}
+
+/// Spent and reserved attempts of one subject.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Attempts {
+    /// Consecutive failures.
+    pub failures: u32,
+    /// Attempts whose work has begun and whose verdict is not recorded.
+    pub reserved: Vec<VerificationId>,
+    /// Locked until this time, in Unix milliseconds.
+    pub locked_until_ms: Option<u64>,
+}
+
+/// A face template as stored (sealed under the subject's key).
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Template {
+    /// Record version.
+    pub version: u8,
+    /// Model that made the embedding.
+    pub model: String,
+    /// Which keyed transform was applied (ISO/IEC 24745 renewability); 0 is the identity.
+    pub transform: u32,
+    /// Components before padding.
+    pub dimension: u16,
+    /// Value of one step of `values`.
+    pub scale: f32,
+    /// int8 components.
+    pub values: Vec<i8>,
+    /// Quality score at enrolment, 0 to 1.
+    pub quality: f32,
+    /// Tier of the worker that made it.
+    pub worker_tier: String,
+    /// Enrolled at, Unix milliseconds.
+    pub enrolled_ms: u64,
+}
+
+impl Drop for Template {
+    fn drop(&mut self) {
+        self.values.zeroize();
+    }
+}
+
+/// An enrolment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enrollment {
+    /// Whom.
+    pub subject: SubjectHandle,
+    /// SHA-256 of the session token.
+    pub token_hash: [u8; 32],
+    /// Until when, Unix milliseconds.
+    pub expires_ms: u64,
+    /// How far.
+    pub status: EnrollmentStatus,
+}
+
+/// How far an enrolment is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EnrollmentStatus {
+    /// Waiting for a sample.
+    Pending,
+    /// A sample is being worked on.
+    InProgress,
+    /// A template is stored.
+    Completed,
+}
+
+/// A payment to approve. Amount is a decimal string; nothing here is parsed as a float.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transaction {
+    /// Decimal amount, such as `250.00`.
+    pub amount: String,
+    /// ISO 4217 code.
+    pub currency: String,
+    /// Name of the payee.
+    pub payee_name: String,
+    /// Account of the payee.
+    pub payee_account: String,
+    /// The bank's reference.
+    pub reference: String,
+}
+
+/// One approval.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approval {
+    /// Who is asked.
+    pub subject: SubjectHandle,
+    /// What for.
+    pub transaction: Transaction,
+    /// RFC 8785 form of the transaction, as bound.
+    pub transaction_jcs: String,
+    /// The single-use nonce inside the challenge.
+    pub nonce: [u8; 32],
+    /// What the customer's authenticator signs.
+    pub challenge: [u8; 32],
+    /// Until when, Unix milliseconds.
+    pub expires_ms: u64,
+    /// Where it stands.
+    pub status: ApprovalStatus,
+}
+
+/// Where an approval stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApprovalStatus {
+    /// Waiting for the customer.
+    Pending,
+    /// Given; its evidence is this receipt.
+    Approved(ReceiptId),
+}
+
+impl TenantState {
+    /// The subject of a bank's name for a customer.
+    pub fn subject(&self, user: &UserId) -> Option<(SubjectHandle, &Subject)> {
+        let handle = *self.users.get(user)?;
+        Some((handle, self.subjects.get(&handle)?))
+    }
+}

@@ -1,0 +1,322 @@
+//! The core against a model: random commands, and the budget and single-use
+//! rules that must hold after each.
+
+use proptest::prelude::*;
+use redoubt_shared::{ApprovalId, EnrollmentId, ReceiptId, UserId, VerificationId};
+
+use super::*;
+
+fn context() -> TermContext {
+    TermContext {
+        tenant: "bank-a".parse().unwrap(),
+        environment: "emulated".into(),
+        time_source: "emulated-attester".into(),
+        document: "00".repeat(32),
+        policy: "11".repeat(32),
+        config: "22".repeat(32),
+        models: "33".repeat(32),
+        max_failures: 3,
+        lockout_ms: 30 * 60_000,
+        enrollment_ms: 30 * 60_000,
+    }
+}
+
+/// A state with its log, so that replay can be compared with it.
+struct World {
+    state: TenantState,
+    log: Vec<Recorded>,
+    now_ms: u64,
+    drawn: u64,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { state: TenantState::default(), log: Vec::new(), now_ms: 1_000_000, drawn: 0 }
+    }
+
+    fn draw(&mut self) -> [u8; 16] {
+        self.drawn += 1;
+        let mut out = [0; 16];
+        out[..8].copy_from_slice(&self.drawn.to_be_bytes());
+        out
+    }
+
+    fn facts(&mut self) -> Facts {
+        Facts {
+            now_ms: self.now_ms,
+            receipt: ReceiptId::from_bytes(self.draw()),
+            handle: SubjectHandle(self.draw()),
+            user_handle: self.draw(),
+            subject_key: [7; 32],
+        }
+    }
+
+    fn run(&mut self, command: Command) -> Result<Reply, Refusal> {
+        let facts = self.facts();
+        let decision = decide(&self.state, &context(), command, &facts)?;
+        for recorded in decision.events {
+            let at = Position { entry: self.log.len() as u64, event: 0 };
+            apply(&mut self.state, &recorded, at);
+            self.log.push(recorded);
+        }
+        Ok(decision.reply)
+    }
+
+    fn replayed(&self) -> TenantState {
+        let mut state = TenantState::default();
+        for (entry, recorded) in self.log.iter().enumerate() {
+            apply(&mut state, recorded, Position { entry: entry as u64, event: 0 });
+        }
+        state
+    }
+
+    fn enrol(&mut self, user: &UserId) {
+        let id = EnrollmentId::from_bytes(self.draw());
+        let begin = Command::BeginEnrollment { user: user.clone(), id, token_hash: [1; 32], consent_given: true };
+        self.run(begin).unwrap();
+        self.run(Command::ReserveEnrollmentSample { id, token_hash: [1; 32] }).unwrap();
+        self.run(Command::CompleteEnrollment { id, template: Box::new(template()) }).unwrap();
+    }
+
+    fn reserve(&mut self, user: &UserId) -> Result<VerificationId, Refusal> {
+        let id = VerificationId::from_bytes(self.draw());
+        self.run(Command::ReserveAttempt { user: user.clone(), id }).map(|_| id)
+    }
+
+    fn conclude(&mut self, user: &UserId, id: VerificationId, accepted: bool) -> Result<Reply, Refusal> {
+        let sample = SampleUse { model: "m".into(), worker_tier: "process".into(), quality: 0.9 };
+        let comparison = Comparison { accepted, confidence: 0.5, sample };
+        self.run(Command::ConcludeAttempt { user: user.clone(), id, comparison })
+    }
+}
+
+fn template() -> Template {
+    Template {
+        version: 1,
+        model: "m".into(),
+        transform: 0,
+        dimension: 2,
+        scale: 1.0,
+        values: vec![1, 2],
+        quality: 0.9,
+        worker_tier: "process".into(),
+        enrolled_ms: 1,
+    }
+}
+
+fn user() -> UserId {
+    "customer-1".parse().unwrap()
+}
+
+#[test]
+fn two_hundred_parallel_attempts_get_three_comparisons() {
+    let mut world = World::new();
+    world.enrol(&user());
+    let reserved: Vec<_> = (0..200).filter_map(|_| world.reserve(&user()).ok()).collect();
+    assert_eq!(reserved.len(), 3);
+    for id in reserved {
+        world.conclude(&user(), id, false).unwrap();
+    }
+    assert!(matches!(world.reserve(&user()), Err(Refusal::Locked { .. })));
+}
+
+#[test]
+fn the_lock_ends_after_its_time_and_the_budget_is_whole_again() {
+    let mut world = World::new();
+    world.enrol(&user());
+    for _ in 0..3 {
+        let id = world.reserve(&user()).unwrap();
+        world.conclude(&user(), id, false).unwrap();
+    }
+    let Err(Refusal::Locked { until_ms }) = world.reserve(&user()) else { panic!("not locked") };
+    assert_eq!(until_ms, world.now_ms + 30 * 60_000);
+    world.now_ms = until_ms - 1;
+    assert!(world.reserve(&user()).is_err());
+    world.now_ms = until_ms;
+    assert_eq!((0..9).filter(|_| world.reserve(&user()).is_ok()).count(), 3);
+}
+
+#[test]
+fn what_a_dead_term_left_reserved_stays_spent() {
+    let mut world = World::new();
+    world.enrol(&user());
+    let first = world.reserve(&user()).unwrap();
+    world.reserve(&user()).unwrap();
+    world.run(Command::BeginTerm { term: 2 }).unwrap();
+    assert_eq!(world.conclude(&user(), first, true), Err(Refusal::UnknownAttempt));
+    let last = world.reserve(&user()).unwrap();
+    assert_eq!(world.reserve(&user()), Err(Refusal::AttemptsInProgress));
+    let verdict = world.conclude(&user(), last, false).unwrap();
+    assert!(matches!(verdict, Reply::Verdict { locked_until_ms: Some(_) }));
+}
+
+#[test]
+fn a_crash_with_every_attempt_reserved_locks() {
+    let mut world = World::new();
+    world.enrol(&user());
+    (0..3).for_each(|_| drop(world.reserve(&user()).unwrap()));
+    world.run(Command::BeginTerm { term: 2 }).unwrap();
+    assert!(matches!(world.reserve(&user()), Err(Refusal::Locked { .. })));
+}
+
+#[test]
+fn an_enrolment_needs_consent_its_token_and_its_time() {
+    let mut world = World::new();
+    let id = EnrollmentId::from_bytes([1; 16]);
+    let begin = |consent_given| Command::BeginEnrollment { user: user(), id, token_hash: [1; 32], consent_given };
+    assert_eq!(world.run(begin(false)), Err(Refusal::ConsentRequired));
+    let Reply::Until(expires_ms) = world.run(begin(true)).unwrap() else { panic!() };
+    let reserve = |token_hash| Command::ReserveEnrollmentSample { id, token_hash };
+    assert_eq!(world.run(reserve([2; 32])), Err(Refusal::UnknownEnrollment));
+    world.run(reserve([1; 32])).unwrap();
+    assert_eq!(world.run(reserve([1; 32])), Err(Refusal::EnrollmentBusy));
+    world.run(Command::ReleaseEnrollmentSample { id, reason: "no_face" }).unwrap();
+    world.now_ms = expires_ms;
+    assert_eq!(world.run(reserve([1; 32])), Err(Refusal::EnrollmentExpired));
+}
+
+fn approval(id: u8, idempotency: Option<([u8; 32], [u8; 32])>, expires_ms: u64) -> Command {
+    Command::CreateApproval(Box::new(CreateApproval {
+        id: ApprovalId::from_bytes([id; 16]),
+        user: user(),
+        transaction: Transaction {
+            amount: "250.00".into(),
+            currency: "EUR".into(),
+            payee_name: "P".into(),
+            payee_account: "A".into(),
+            reference: "R".into(),
+        },
+        transaction_jcs: "{}".into(),
+        nonce: [1; 32],
+        challenge: [2; 32],
+        expires_ms,
+        idempotency,
+    }))
+}
+
+fn give(id: u8, credential_id: &[u8]) -> Command {
+    Command::GiveApproval {
+        id: ApprovalId::from_bytes([id; 16]),
+        user: user(),
+        assertion: serde_json::json!({}),
+        credential_id: credential_id.to_vec(),
+        sign_count: 1,
+        backup_state: false,
+        tenant_keys: ["a".into(), "b".into()],
+        rp_id: "localhost".into(),
+    }
+}
+
+fn with_passkey(world: &mut World) {
+    let record = crate::passkeys::CredentialRecord {
+        id: b"credential".to_vec(),
+        public_key: vec![1],
+        algorithm: crate::passkeys::Algorithm::DEFAULT[0],
+        sign_count: 0,
+        uv_initialized: true,
+        transports: vec![],
+        backup_eligible: false,
+        backup_state: false,
+        attestation_format: crate::passkeys::AttestationFormat::None,
+        attestation_trusted: false,
+        aaguid: [0; 16],
+        created_ms: 1,
+    };
+    let command = |record| Command::RegisterPasskey { user: user(), user_handle: [9; 16], record };
+    world.run(command(Box::new(record.clone()))).unwrap();
+    assert_eq!(world.run(command(Box::new(record))), Err(Refusal::CredentialTaken));
+}
+
+#[test]
+fn an_approval_is_given_once_by_its_own_credential_within_its_time() {
+    let mut world = World::new();
+    with_passkey(&mut world);
+    let soon = world.now_ms + 1000;
+    world.run(approval(1, None, soon)).unwrap();
+    assert_eq!(world.run(give(2, b"credential")), Err(Refusal::UnknownApproval));
+    assert_eq!(world.run(give(1, b"other")), Err(Refusal::UnknownCredential));
+    world.run(give(1, b"credential")).unwrap();
+    assert_eq!(world.run(give(1, b"credential")), Err(Refusal::ApprovalSpent));
+    world.run(approval(3, None, soon)).unwrap();
+    world.now_ms = soon;
+    assert_eq!(world.run(give(3, b"credential")), Err(Refusal::ApprovalExpired));
+}
+
+#[test]
+fn an_idempotency_key_finds_its_approval_and_no_other_request() {
+    let mut world = World::new();
+    with_passkey(&mut world);
+    let first = world.run(approval(1, Some(([1; 32], [1; 32])), 2_000_000)).unwrap();
+    let again = world.run(approval(2, Some(([1; 32], [1; 32])), 2_000_000)).unwrap();
+    assert_eq!(first, again);
+    let other = world.run(approval(3, Some(([1; 32], [2; 32])), 2_000_000));
+    assert_eq!(other, Err(Refusal::IdempotencyConflict));
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Reserve,
+    Conclude { at: usize, accepted: bool },
+    Release { at: usize },
+    Crash,
+    Wait { ms: u64 },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => Just(Step::Reserve),
+        3 => (any::<usize>(), any::<bool>()).prop_map(|(at, accepted)| Step::Conclude { at, accepted }),
+        1 => any::<usize>().prop_map(|at| Step::Release { at }),
+        1 => Just(Step::Crash),
+        1 => (0u64..40 * 60_000).prop_map(|ms| Step::Wait { ms }),
+    ];
+    proptest::collection::vec(step, 1..120)
+}
+
+proptest! {
+    /// Between two successes, or two ends of a lock, no more than three
+    /// comparisons fail; and replay always leads to the same budget.
+    #[test]
+    fn no_order_of_events_buys_a_fourth_failure(steps in steps()) {
+        let mut world = World::new();
+        world.enrol(&user());
+        let mut open: Vec<VerificationId> = Vec::new();
+        let mut failures = 0u32;
+        let mut locked_until = 0u64;
+        for step in steps {
+            match step {
+                Step::Reserve => {
+                    if let Ok(id) = world.reserve(&user()) {
+                        prop_assert!(world.now_ms >= locked_until);
+                        if locked_until != 0 { failures = 0; locked_until = 0; }
+                        open.push(id);
+                        prop_assert!(failures as usize + open.len() <= 3);
+                    }
+                }
+                Step::Conclude { at, accepted } if !open.is_empty() => {
+                    let id = open.remove(at % open.len());
+                    let reply = world.conclude(&user(), id, accepted).unwrap();
+                    failures = if accepted { 0 } else { failures + 1 };
+                    if let Reply::Verdict { locked_until_ms: Some(until) } = reply { locked_until = until; }
+                    prop_assert!(failures <= 3);
+                }
+                Step::Release { at } if !open.is_empty() => {
+                    let id = open.remove(at % open.len());
+                    world.run(Command::ReleaseAttempt { user: user(), id, reason: "no_face" }).unwrap();
+                }
+                Step::Crash => {
+                    failures += open.len() as u32;
+                    world.run(Command::BeginTerm { term: 2 }).unwrap();
+                    if !open.is_empty() && failures >= 3 { locked_until = world.now_ms + 30 * 60_000; }
+                    open.clear();
+                }
+                Step::Wait { ms } => world.now_ms += ms,
+                _ => {}
+            }
+            let (_, now) = world.state.subject(&user()).unwrap();
+            let replayed = world.replayed();
+            let (_, then) = replayed.subject(&user()).unwrap();
+            prop_assert_eq!(&now.attempts, &then.attempts);
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! What is sealed inside an entry: its events with their salts, padded to a
+//! size class so that length tells neither kind nor verdict.
+
+use redoubt_attestation::ledger::entry::{EventKind, Hash, commit};
+use redoubt_shared::frame::decode_canonical;
+use serde::{Deserialize, Serialize};
+
+use crate::core::{Content, Recorded, SubjectHandle, TenantState};
+use crate::keys::{ObjectKey, Pool, SealError};
+
+/// Smallest padded body, in bytes; larger ones go to the next power of two.
+const SMALLEST_CLASS: usize = 1024;
+
+/// A body was not what its header promises.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// Not a padded body.
+    #[error("the sealed body is malformed")]
+    Malformed,
+    /// A subject's event does not open.
+    #[error("a subject's event does not open: {0}")]
+    Subject(#[from] SealError),
+    /// No entropy for salts.
+    #[error(transparent)]
+    Entropy(#[from] redoubt_attestation::entropy::EntropyError),
+    /// The library refused to encode.
+    #[error("the body does not encode")]
+    Encode,
+}
+
+/// One event as the body keeps it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// Nobody's in particular.
+    Clear {
+        /// 0 state, 1 claims.
+        kind: u8,
+        /// Behind the commitment.
+        salt: [u8; 32],
+        /// postcard or JSON.
+        bytes: Vec<u8>,
+    },
+    /// A subject's: kind, salt and bytes are sealed under the subject's key.
+    Owned {
+        /// Whose.
+        owner: SubjectHandle,
+        /// The commitment, which outlives the key.
+        commitment: Hash,
+        /// Makes this event's key unique.
+        random: [u8; 32],
+        /// AES-256-GCM of kind ‖ salt ‖ bytes.
+        sealed: Vec<u8>,
+    },
+}
+
+/// An event in clear, with what its commitment is made of.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Opened {
+    /// 0 state, 1 claims.
+    pub(super) kind: u8,
+    /// The salt.
+    pub(super) salt: [u8; 32],
+    /// The bytes.
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Opened {
+    /// The commitment over this event, if its kind is known.
+    pub(super) fn commitment(&self) -> Option<Hash> {
+        let kind = match self.kind {
+            0 => EventKind::State,
+            1 => EventKind::Claims,
+            _ => return None,
+        };
+        Some(commit(kind, &self.salt, &self.bytes))
+    }
+}
+
+/// An event ready to be written.
+pub(super) struct Encoded {
+    pub(super) event: Event,
+    pub(super) commitment: Hash,
+    pub(super) salt: [u8; 32],
+}
+
+/// Encodes one event of a tenant, sealing it under its owner's key if it has one.
+pub(super) fn encode_event(
+    recorded: &Recorded,
+    state: &TenantState,
+    pool: &Pool,
+) -> Result<Encoded, BodyError> {
+    let (kind, bytes) = match &recorded.content {
+        Content::State(event) => {
+            (0, postcard::to_stdvec(event).map_err(|_| BodyError::Encode)?)
+        }
+        Content::Claims { text, .. } => (1, text.clone().into_bytes()),
+    };
+    let opened = Opened { kind, salt: pool.draw()?, bytes };
+    let commitment = opened.commitment().ok_or(BodyError::Encode)?;
+    let salt = opened.salt;
+    let event = match recorded.owner {
+        None => Event::Clear { kind, salt, bytes: opened.bytes },
+        Some(owner) => seal_owned(opened, commitment, owner, state, pool)?,
+    };
+    Ok(Encoded { event, commitment, salt })
+}
+
+fn seal_owned(
+    opened: Opened,
+    commitment: Hash,
+    owner: SubjectHandle,
+    state: &TenantState,
+    pool: &Pool,
+) -> Result<Event, BodyError> {
+    let subject = state.subjects.get(&owner).ok_or(BodyError::Encode)?;
+    let random: [u8; 32] = pool.draw()?;
+    let mut sealed = vec![opened.kind];
+    sealed.extend_from_slice(&opened.salt);
+    sealed.extend_from_slice(&opened.bytes);
+    ObjectKey::for_subject(subject.key.expose(), &random)?.seal(0, &commitment, &mut sealed)?;
+    Ok(Event::Owned { owner, commitment, random, sealed })
+}
+
+/// Opens one event; the caller checks the commitment against the header's root.
+pub(super) fn open_event(event: Event, state: &TenantState) -> Result<Opened, BodyError> {
+    match event {
+        Event::Clear { kind, salt, bytes } => Ok(Opened { kind, salt, bytes }),
+        Event::Owned { owner, commitment, random, sealed } => {
+            let subject = state.subjects.get(&owner).ok_or(BodyError::Malformed)?;
+            let key = ObjectKey::for_subject(subject.key.expose(), &random)?;
+            let clear = key.open(0, &commitment, sealed)?;
+            let (head, bytes) = clear.split_at_checked(33).ok_or(BodyError::Malformed)?;
+            let salt = head[1..].try_into().map_err(|_| BodyError::Malformed)?;
+            Ok(Opened { kind: head[0], salt, bytes: bytes.to_vec() })
+        }
+    }
+}
+
+/// The commitment of an event as stored.
+pub(super) fn commitment_of(event: &Event) -> Option<Hash> {
+    match event {
+        Event::Clear { kind, salt, bytes } => {
+            Opened { kind: *kind, salt: *salt, bytes: bytes.clone() }.commitment()
+        }
+        Event::Owned { commitment, .. } => Some(*commitment),
+    }
+}
+
+/// Events to padded bytes: u32 length, postcard, zeros up to the size class.
+pub(super) fn pad(events: &[Event]) -> Result<Vec<u8>, BodyError> {
+    let body = postcard::to_stdvec(events).map_err(|_| BodyError::Encode)?;
+    let class = (body.len() + 4).next_power_of_two().max(SMALLEST_CLASS);
+    let mut padded = Vec::with_capacity(class + 16);
+    padded.extend_from_slice(&(body.len() as u32).to_be_bytes());
+    padded.extend_from_slice(&body);
+    padded.resize(class, 0);
+    Ok(padded)
+}
+
+/// Padded bytes to events.
+pub(super) fn unpad(padded: &[u8]) -> Result<Vec<Event>, BodyError> {
+    let (length, rest) = padded.split_first_chunk::<4>().ok_or(BodyError::Malformed)?;
+    let length = u32::from_be_bytes(*length) as usize;
+    let body = rest.get(..length).ok_or(BodyError::Malformed)?;
+    if rest[length..].iter().any(|b| *b != 0) {
+        return Err(BodyError::Malformed);
+    }
+    decode_canonical(body).map_err(|_| BodyError::Malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_of_one_class_have_one_length() {
+        let event = |n| Event::Clear { kind: 0, salt: [1; 32], bytes: vec![7; n] };
+        let lengths: Vec<usize> =
+            [0, 1, 500, 900].iter().map(|n| pad(&[event(*n)]).unwrap().len()).collect();
+        assert_eq!(lengths, [1024; 4]);
+        assert_eq!(pad(&[event(1000)]).unwrap().len(), 2048);
+    }
+
+    #[test]
+    fn padding_reads_back_and_anything_else_is_refused() {
+        let events = vec![Event::Clear { kind: 1, salt: [1; 32], bytes: b"{}".to_vec() }];
+        let padded = pad(&events).unwrap();
+        assert!(unpad(&padded).unwrap() == events);
+        let mut dirty = padded.clone();
+        *dirty.last_mut().unwrap() = 1;
+        assert!(matches!(unpad(&dirty), Err(BodyError::Malformed)));
+        let mut long = padded;
+        long[0] = 0xff;
+        assert!(matches!(unpad(&long), Err(BodyError::Malformed)));
+        assert!(matches!(unpad(&[0, 0]), Err(BodyError::Malformed)));
+    }
+}

@@ -1,0 +1,197 @@
+//! One ledger being written: its tree, its sealing key of this boot, its counter.
+
+use std::sync::Arc;
+
+use redoubt_attestation::entropy::EntropyError;
+use redoubt_attestation::ledger::entry::{Hash, Header, events_tree};
+use redoubt_attestation::ledger::merkle::Tree;
+use redoubt_attestation::ledger::Checkpoint;
+use redoubt_attestation::sign::{Ed25519Signer, SignerError};
+use redoubt_shared::LedgerId;
+use redoubt_shared::store::StoredRecord;
+
+use super::body::{self, BodyError, Event};
+use super::record::{self, ENTRY_LABEL, RecordError, SealedRecord};
+use crate::keys::{EpochKey, ObjectKey, Pool};
+
+/// An entry could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum BookError {
+    /// Sealing or opening.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// Encoding or opening the body.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// Signing the checkpoint.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    /// Key of this boot.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+    /// An event the state points at is not in its entry.
+    #[error("an entry lacks an event the state points at")]
+    Missing,
+}
+
+/// One ledger.
+pub struct Book {
+    ledger: LedgerId,
+    tree: Tree,
+    key: ObjectKey,
+    key_random: [u8; 32],
+    counter: u64,
+}
+
+/// Where a batch put an entry and how to prove it.
+#[derive(Debug, Clone)]
+pub struct Committed {
+    /// Its header.
+    pub header: Header,
+    /// Paths from each event to the header's root, by event.
+    pub events: Arc<Tree>,
+    /// Size of the ledger after it.
+    pub size: u64,
+    /// Path from its leaf to the root at `size`.
+    pub leaf_path: Vec<Hash>,
+    /// Signed checkpoint at `size`.
+    pub note: String,
+}
+
+impl Book {
+    /// An empty ledger, with a sealing key of this boot.
+    pub fn new(ledger: LedgerId, epoch: &EpochKey, pool: &Pool) -> Result<Self, BookError> {
+        let key_random = pool.draw()?;
+        let key = epoch
+            .object(ENTRY_LABEL, ledger.as_bytes(), &key_random)
+            .map_err(RecordError::from)?;
+        Ok(Self { ledger, tree: Tree::new(), key, key_random, counter: 0 })
+    }
+
+    /// Its id.
+    pub fn ledger(&self) -> LedgerId {
+        self.ledger
+    }
+
+    /// Entries so far, which is the index of the next.
+    pub fn size(&self) -> u64 {
+        self.tree.size()
+    }
+
+    /// Root so far.
+    pub fn root(&self) -> Hash {
+        self.tree.root()
+    }
+
+    /// The tree, for proofs.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// The head as a checkpoint.
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint { ledger: self.ledger, size: self.size(), root: self.root() }
+    }
+
+    /// Seals and appends one entry.
+    pub fn write(
+        &mut self,
+        epoch: u32,
+        term: u64,
+        events: Vec<Event>,
+        commitments: Vec<Hash>,
+        signer: &Ed25519Signer,
+    ) -> Result<(StoredRecord, Committed), BookError> {
+        let root_before = self.root();
+        let index = self.size();
+        let events_tree = events_tree(commitments);
+        let events_root = events_tree.root();
+        let header = Header { ledger: self.ledger, index, epoch, term, events_root };
+        let padded = body::pad(&events)?;
+        self.tree.push(header.leaf());
+        let note = sign_note(&self.checkpoint(), signer)?;
+        let counter = self.counter;
+        self.counter += 1;
+        let bytes = record::seal(
+            &self.key,
+            &self.key_random,
+            counter,
+            &header,
+            &root_before,
+            padded,
+            note.clone(),
+        )?;
+        let leaf_path = self.tree.inclusion(index, index + 1).unwrap_or_default();
+        let events = Arc::new(events_tree);
+        let committed = Committed { header, events, size: index + 1, leaf_path, note };
+        Ok((StoredRecord { ledger: self.ledger, index, bytes }, committed))
+    }
+
+    /// Checks and opens the next stored entry, and appends it to the tree.
+    pub fn read(
+        &mut self,
+        epoch: &EpochKey,
+        stored: &StoredRecord,
+    ) -> Result<(Header, Vec<Event>), BookError> {
+        let (header, events) = self.open_at(epoch, stored, self.size(), &self.root())?;
+        self.tree.push(header.leaf());
+        Ok((header, events))
+    }
+
+    /// Checks and opens an earlier stored entry against the tree.
+    pub fn reopen(
+        &self,
+        epoch: &EpochKey,
+        stored: &StoredRecord,
+        index: u64,
+    ) -> Result<(Header, Vec<Event>), BookError> {
+        let before = self.tree.root_at(index).ok_or(RecordError::Misplaced)?;
+        let (header, events) = self.open_at(epoch, stored, index, &before)?;
+        if self.tree.leaf(index) != Some(header.leaf()) {
+            return Err(RecordError::Misplaced.into());
+        }
+        Ok((header, events))
+    }
+
+    /// How to prove an earlier entry under the present head.
+    pub fn prove(
+        &self,
+        header: Header,
+        events: &[Event],
+        signer: &Ed25519Signer,
+    ) -> Result<Committed, BookError> {
+        let commitments: Option<Vec<Hash>> = events.iter().map(body::commitment_of).collect();
+        let events = Arc::new(events_tree(commitments.ok_or(RecordError::OtherEvents)?));
+        let size = self.size();
+        let leaf_path = self.tree.inclusion(header.index, size).ok_or(RecordError::Misplaced)?;
+        let note = sign_note(&self.checkpoint(), signer)?;
+        Ok(Committed { header, events, size, leaf_path, note })
+    }
+
+    fn open_at(
+        &self,
+        epoch: &EpochKey,
+        stored: &StoredRecord,
+        index: u64,
+        before: &Hash,
+    ) -> Result<(Header, Vec<Event>), BookError> {
+        let record = SealedRecord::decode(&stored.bytes)?;
+        let header = record.header()?;
+        if header.ledger != self.ledger || header.index != index || stored.index != index {
+            return Err(RecordError::Misplaced.into());
+        }
+        let events = body::unpad(&record.open(epoch, before)?)?;
+        let commitments: Option<Vec<Hash>> = events.iter().map(body::commitment_of).collect();
+        let commitments = commitments.ok_or(RecordError::OtherEvents)?;
+        if events_tree(commitments).root() != header.events_root {
+            return Err(RecordError::OtherEvents.into());
+        }
+        Ok((header, events))
+    }
+}
+
+fn sign_note(checkpoint: &Checkpoint, signer: &Ed25519Signer) -> Result<String, SignerError> {
+    let signature = signer.sign(checkpoint.body().as_bytes())?;
+    let line = checkpoint.ed25519_line(signer.jwk().as_bytes(), &signature);
+    Ok(checkpoint.note(&[line]))
+}

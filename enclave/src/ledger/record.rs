@@ -1,0 +1,122 @@
+//! One entry as the host stores it: clear header, sealing header, note, ciphertext.
+
+use redoubt_attestation::ledger::entry::{HEADER_BYTES, Hash, Header};
+use redoubt_shared::frame::decode_canonical;
+use serde::{Deserialize, Serialize};
+
+use crate::keys::{EpochKey, ObjectKey, SealError};
+
+const RECORD_VERSION: u8 = 1;
+const SEAL_DOMAIN: &[u8] = b"redoubt/entry-seal/v1";
+pub(super) const ENTRY_LABEL: &str = "redoubt/entry/v1";
+
+/// A stored entry does not hold.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// Not the encoding of a record.
+    #[error("the record is malformed")]
+    Malformed,
+    /// Sealed in another epoch than the one at hand.
+    #[error("the record belongs to epoch {found}; this root opens epoch {expected}")]
+    Epoch {
+        /// In the record.
+        found: u32,
+        /// At hand.
+        expected: u32,
+    },
+    /// Stands at another place than it was sealed for.
+    #[error("the record was sealed for another place in the ledger")]
+    Misplaced,
+    /// Altered, or sealed by someone else.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The events are not those the header commits to.
+    #[error("the sealed events are not those the header commits to")]
+    OtherEvents,
+}
+
+/// The stored form.
+#[derive(Serialize, Deserialize)]
+pub struct SealedRecord {
+    version: u8,
+    header: Vec<u8>,
+    /// 32 bytes of the writing boot: names the key.
+    key_random: [u8; 32],
+    /// Nonce counter under that key.
+    counter: u64,
+    /// Root before this entry; the size before it is the header's index.
+    root_before: Hash,
+    /// The signed checkpoint after this entry.
+    note: String,
+    ciphertext: Vec<u8>,
+}
+
+/// What the additional data of a sealed body says: the exact place of the entry.
+fn aad(header: &[u8], key_random: &[u8; 32], root_before: &Hash) -> Vec<u8> {
+    [SEAL_DOMAIN, key_random, header, root_before].concat()
+}
+
+/// Seals a padded body for its place.
+pub(super) fn seal(
+    key: &ObjectKey,
+    key_random: &[u8; 32],
+    counter: u64,
+    header: &Header,
+    root_before: &Hash,
+    padded: Vec<u8>,
+    note: String,
+) -> Result<Vec<u8>, RecordError> {
+    let header = header.encode().to_vec();
+    let mut ciphertext = padded;
+    key.seal(counter, &aad(&header, key_random, root_before), &mut ciphertext)?;
+    let record = SealedRecord {
+        version: RECORD_VERSION,
+        header,
+        key_random: *key_random,
+        counter,
+        root_before: *root_before,
+        note,
+        ciphertext,
+    };
+    postcard::to_stdvec(&record).map_err(|_| RecordError::Malformed)
+}
+
+impl SealedRecord {
+    /// Reads the stored form, refusing trailing bytes and other encodings.
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        let record: Self = decode_canonical(bytes).map_err(|_| RecordError::Malformed)?;
+        if record.version != RECORD_VERSION || record.header.len() != HEADER_BYTES {
+            return Err(RecordError::Malformed);
+        }
+        Ok(record)
+    }
+
+    /// The clear header.
+    pub fn header(&self) -> Result<Header, RecordError> {
+        Header::decode(&self.header).ok_or(RecordError::Malformed)
+    }
+
+    /// The checkpoint note stored with it.
+    pub fn note(&self) -> &str {
+        &self.note
+    }
+
+    /// What names this record's key and nonce: no two records may share it.
+    pub fn nonce_id(&self) -> ([u8; 32], u64) {
+        (self.key_random, self.counter)
+    }
+
+    /// Opens the body; `root_before` is the reader's own, not the record's.
+    pub fn open(&self, epoch: &EpochKey, root_before: &Hash) -> Result<Vec<u8>, RecordError> {
+        let header = self.header()?;
+        if header.epoch != epoch.epoch() {
+            return Err(RecordError::Epoch { found: header.epoch, expected: epoch.epoch() });
+        }
+        if self.root_before != *root_before {
+            return Err(RecordError::Misplaced);
+        }
+        let key = epoch.object(ENTRY_LABEL, header.ledger.as_bytes(), &self.key_random)?;
+        let aad = aad(&self.header, &self.key_random, root_before);
+        Ok(key.open(self.counter, &aad, self.ciphertext.clone())?)
+    }
+}

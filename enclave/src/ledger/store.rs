@@ -1,0 +1,178 @@
+//! The enclave's side of the ledger store. Nothing the store answers is believed
+//! without a check; an unknown outcome is resolved by reading back.
+
+use std::time::Duration;
+
+use redoubt_shared::store::{StoreRefusal, StoreRequest, StoreResponse, StoredRecord};
+use redoubt_shared::{Endpoint, LedgerId, Stream, read_frame, write_frame};
+
+/// First wait before trying the store again; doubles up to [`RETRY_MOST`].
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_MOST: Duration = Duration::from_secs(2);
+/// Longest wait for one answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// Records asked for at once.
+const READ_LIMIT: u32 = 4096;
+
+/// The store failed in a way that ends the enclave.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It keeps something else than what was written.
+    #[error("the store keeps a different record at index {index}: it was rewritten or another enclave writes to it")]
+    Different {
+        /// Where.
+        index: u64,
+    },
+    /// It holds fewer or more entries than an acknowledged batch left.
+    #[error("the store holds {found} entries where {expected} were acknowledged")]
+    Count {
+        /// There.
+        found: u64,
+        /// Known here.
+        expected: u64,
+    },
+    /// It answers something that does not belong to the question.
+    #[error("the store answered out of turn")]
+    OutOfTurn,
+    /// The connection failed (retried by callers that can).
+    #[error("the store cannot be reached: {0}")]
+    Unreachable(String),
+    /// It refused for a reason that may pass.
+    #[error("the store refuses: {0}")]
+    Refused(String),
+}
+
+/// One connection at a time, reopened when it fails.
+pub struct StoreClient {
+    endpoint: Endpoint,
+    stream: Option<Stream>,
+}
+
+impl StoreClient {
+    /// A client; connects on first use.
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint, stream: None }
+    }
+
+    async fn ask(&mut self, request: &StoreRequest) -> Result<StoreResponse, StoreError> {
+        let unreachable = |error: &dyn std::fmt::Display| StoreError::Unreachable(error.to_string());
+        let mut stream = match self.stream.take() {
+            Some(stream) => stream,
+            None => self.endpoint.connect().await.map_err(|e| unreachable(&e))?,
+        };
+        let exchange = async {
+            write_frame(&mut stream, request).await?;
+            read_frame::<StoreResponse, _>(&mut stream).await
+        };
+        let response = tokio::time::timeout(ANSWER_WITHIN, exchange)
+            .await
+            .map_err(|_| StoreError::Unreachable("no answer in time".into()))?
+            .map_err(|e| unreachable(&e))?;
+        self.stream = Some(stream);
+        Ok(response)
+    }
+
+    /// Asks until the store answers; waits longer each time it cannot be reached.
+    async fn insist(&mut self, request: &StoreRequest) -> Result<StoreResponse, StoreError> {
+        let mut wait = RETRY_FIRST;
+        loop {
+            match self.ask(request).await {
+                Err(StoreError::Unreachable(why)) => tracing::warn!(why, "store unreachable, trying again"),
+                answered => return answered,
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(RETRY_MOST);
+        }
+    }
+
+    /// The signed genesis manifest and configuration.
+    pub async fn boot_files(&mut self) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
+        match self.insist(&StoreRequest::Boot).await? {
+            StoreResponse::Boot { genesis, config } => Ok((genesis, config)),
+            other => Err(out_of_turn(other)),
+        }
+    }
+
+    /// How many entries the store says a ledger has.
+    pub async fn count(&mut self, ledger: LedgerId) -> Result<u64, StoreError> {
+        match self.insist(&StoreRequest::Heads).await? {
+            StoreResponse::Heads(heads) => {
+                Ok(heads.iter().find(|(id, _)| *id == ledger).map_or(0, |(_, count)| *count))
+            }
+            other => Err(out_of_turn(other)),
+        }
+    }
+
+    /// Entries of a ledger from an index on; empty past its end.
+    pub async fn read(&mut self, ledger: LedgerId, from: u64) -> Result<Vec<StoredRecord>, StoreError> {
+        self.read_some(ledger, from, READ_LIMIT).await
+    }
+
+    /// One entry.
+    pub async fn read_one(&mut self, ledger: LedgerId, index: u64) -> Result<StoredRecord, StoreError> {
+        let mut records = self.read_some(ledger, index, 1).await?;
+        records.pop().ok_or(StoreError::Count { found: index, expected: index + 1 })
+    }
+
+    async fn read_some(
+        &mut self,
+        ledger: LedgerId,
+        from: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredRecord>, StoreError> {
+        let request = StoreRequest::Read { ledger, from, limit };
+        match self.insist(&request).await? {
+            StoreResponse::Records(records) => {
+                let in_turn = |(i, r): (usize, &StoredRecord)| r.ledger == ledger && r.index == from + i as u64;
+                let fits = records.len() <= limit as usize && records.iter().enumerate().all(in_turn);
+                if fits { Ok(records) } else { Err(StoreError::OutOfTurn) }
+            }
+            other => Err(out_of_turn(other)),
+        }
+    }
+
+    /// Makes a batch durable. Returns only when it is, or when the store shows
+    /// that it keeps something else. A retry sends identical bytes.
+    pub async fn append(&mut self, records: Vec<StoredRecord>) -> Result<(), StoreError> {
+        let request = StoreRequest::Append { records };
+        let mut wait = RETRY_FIRST;
+        loop {
+            let why = match self.ask(&request).await {
+                Ok(StoreResponse::Appended) => return Ok(()),
+                Ok(StoreResponse::Refused { reason: StoreRefusal::Storage, detail }) => detail,
+                Ok(StoreResponse::Refused { .. }) => return self.settle(&request).await,
+                Ok(other) => return Err(out_of_turn(other)),
+                Err(StoreError::Unreachable(why)) => why,
+                Err(other) => return Err(other),
+            };
+            tracing::warn!(why, "the batch is not durable yet, trying again");
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(RETRY_MOST);
+        }
+    }
+
+    /// After a refusal that should not happen: identical records mean committed,
+    /// anything else is a store that was changed behind our back.
+    async fn settle(&mut self, request: &StoreRequest) -> Result<(), StoreError> {
+        let StoreRequest::Append { records } = request else { return Err(StoreError::OutOfTurn) };
+        for record in records {
+            let kept = self.read_some(record.ledger, record.index, 1).await?.pop();
+            match kept {
+                Some(kept) if kept == *record => {}
+                Some(_) => return Err(StoreError::Different { index: record.index }),
+                None => {
+                    let found = self.count(record.ledger).await?;
+                    return Err(StoreError::Count { found, expected: record.index });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn out_of_turn(response: StoreResponse) -> StoreError {
+    match response {
+        StoreResponse::Refused { reason, detail } => StoreError::Refused(format!("{reason:?}: {detail}")),
+        _ => StoreError::OutOfTurn,
+    }
+}

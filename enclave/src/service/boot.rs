@@ -1,0 +1,246 @@
+//! From start to waiting for the officers: measure, read what they signed, make keys.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+
+use redoubt_attestation::attester::{Attester, AttesterError};
+use redoubt_attestation::encode::Digest32;
+use redoubt_attestation::entropy::EntropyError;
+use redoubt_attestation::genesis::{Config, Genesis, GenesisError, MeasuredRole, VerifiedConfig, VerifiedGenesis};
+use redoubt_shared::Endpoint;
+use redoubt_shared::supervise::Phase;
+
+use super::clock::{self, Clock};
+use super::serving::Serving;
+use super::unseal::Shares;
+use crate::api::{Anchor, ApplianceRole, Grants, RoleMapping, Trust, TrustError};
+use crate::keys::{BootKeySet, CertificateError, Pool};
+use crate::ledger::{StoreClient, StoreError};
+use crate::worker_link::manifest::Manifest;
+
+/// What `main` chose.
+pub struct BootConfig {
+    /// Signs documents, gives entropy and time.
+    pub attester: Arc<dyn Attester>,
+    /// The ledger store.
+    pub store: Endpoint,
+    /// The worker relay.
+    pub worker: Endpoint,
+}
+
+/// The enclave cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// No documents, entropy or time.
+    #[error("attester: {0}")]
+    Attester(#[from] AttesterError),
+    /// No entropy.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+    /// The host gave no genesis or configuration.
+    #[error("boot files: {0}")]
+    Store(#[from] StoreError),
+    /// What it gave is not what officers signed.
+    #[error(transparent)]
+    Genesis(#[from] GenesisError),
+    /// This image runs elsewhere than the manifest says.
+    #[error("this enclave runs in the {actual} environment; the genesis manifest is for {expected}")]
+    Environment {
+        /// Here.
+        actual: &'static str,
+        /// In the manifest.
+        expected: &'static str,
+    },
+    /// The officers did not allow this image.
+    #[error("this enclave measures PCR0 {pcr0}, which the genesis manifest does not allow")]
+    Measurement {
+        /// Of this image.
+        pcr0: String,
+    },
+    /// A boot key could not be made.
+    #[error("boot keys: {0}")]
+    Keys(String),
+    /// The bootstrap certificate could not be made.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The anchors of the configuration are unusable.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+}
+
+/// Where the enclave stands. A consuming state machine: each step takes the one
+/// before it, and there is no way back.
+pub(super) enum Stage {
+    /// Collecting shares; the store client waits to be used.
+    Awaiting { shares: Shares, store: StoreClient },
+    /// Replaying.
+    Recovering,
+    /// Answering.
+    Serving(Arc<Serving>),
+    /// Over.
+    Halted,
+}
+
+/// The enclave.
+pub struct Appliance {
+    pub(super) attester: Arc<dyn Attester>,
+    pub(super) pool: Arc<Pool>,
+    pub(super) clock: Arc<Clock>,
+    pub(super) keys: BootKeySet,
+    pub(super) genesis: VerifiedGenesis,
+    pub(super) config: VerifiedConfig,
+    pub(super) manifest: Manifest,
+    pub(super) worker: Endpoint,
+    pub(super) stage: Mutex<Stage>,
+    pub(super) trust: RwLock<Arc<Trust>>,
+    /// Unseal documents issued at this boot.
+    pub(super) unseal_documents: Mutex<HashSet<Digest32>>,
+    pub(super) counters: Counters,
+    pub(super) documents_started: Mutex<super::documents::Rate>,
+}
+
+/// Counters the supervisor may see: a fixed list of names.
+#[derive(Default)]
+pub(super) struct Counters {
+    pub(super) documents: AtomicU64,
+    pub(super) decisions: AtomicU64,
+    pub(super) samples: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn add(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn list(&self) -> Vec<(&'static str, u64)> {
+        let Self { documents, decisions, samples } = self;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        vec![
+            ("attestation_documents", read(documents)),
+            ("decisions", read(decisions)),
+            ("samples", read(samples)),
+        ]
+    }
+}
+
+impl Appliance {
+    /// Boots as far as waiting for shares.
+    pub async fn boot(config: BootConfig) -> Result<Arc<Self>, BootError> {
+        let attester = config.attester;
+        let pool = Arc::new(Pool::seed(&*attester)?);
+        let clock = Clock::start(&*attester)?;
+        let mut store = StoreClient::new(config.store);
+        let (genesis_file, config_file) = store.boot_files().await?;
+        let genesis = Genesis::verify(&genesis_file)?;
+        let verified = Config::verify(&config_file, &genesis)?;
+        check_environment(&*attester, &genesis)?;
+        let keys = BootKeySet::generate(&*pool).map_err(|e| BootError::Keys(e.to_string()))?;
+        let now_ms = attester.now_ms()?;
+        let bootstrap = keys.tls.self_signed(&verified.config.server_names, now_ms)?;
+        let trust = Trust::new(vec![bootstrap], keys.tls.private(), anchors(&verified)?)?;
+        let shares = Shares::new(genesis.manifest.threshold);
+        let appliance = Arc::new(Self {
+            attester,
+            pool,
+            clock,
+            keys,
+            genesis,
+            config: verified,
+            manifest: Manifest::built_in(),
+            worker: config.worker,
+            stage: Mutex::new(Stage::Awaiting { shares, store }),
+            trust: RwLock::new(Arc::new(trust)),
+            unseal_documents: Mutex::default(),
+            counters: Counters::default(),
+            documents_started: Mutex::default(),
+        });
+        appliance.clone().keep_time();
+        Ok(appliance)
+    }
+
+    /// Re-reads the attester's time for as long as the enclave lives.
+    fn keep_time(self: Arc<Self>) {
+        std::thread::spawn(move || {
+            loop {
+                std::thread::sleep(clock::REREAD);
+                self.clock.reread(&*self.attester);
+            }
+        });
+    }
+
+    /// The phase the stage stands for.
+    pub(super) fn current_phase(&self) -> Phase {
+        match &*self.stage() {
+            Stage::Awaiting { .. } => Phase::AwaitingUnseal,
+            Stage::Recovering => Phase::Recovering,
+            Stage::Serving(_) => Phase::Serving,
+            Stage::Halted => Phase::Halted,
+        }
+    }
+
+    pub(super) fn stage(&self) -> std::sync::MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Stops for good.
+    pub(super) fn halt(&self, reason: &dyn std::fmt::Display) {
+        tracing::error!(%reason, "halted");
+        *self.stage() = Stage::Halted;
+    }
+}
+
+/// Emulated evidence only under an emulated genesis, and no image the officers
+/// did not allow: clients would find out, but better not to start at all.
+fn check_environment(attester: &dyn Attester, genesis: &VerifiedGenesis) -> Result<(), BootError> {
+    let (actual, expected) = (attester.environment(), genesis.manifest.environment);
+    if actual != expected {
+        return Err(BootError::Environment { actual: actual.name(), expected: expected.name() });
+    }
+    let pcrs = attester.pcrs()?;
+    let measures = |index: u8, value: &str| pcrs.get(index).is_some_and(|pcr| hex::encode(pcr) == value);
+    let allowed = genesis
+        .manifest
+        .measurements
+        .iter()
+        .filter(|m| m.role == MeasuredRole::Enclave)
+        .any(|m| m.pcrs.iter().all(|(index, value)| measures(*index, value)));
+    if allowed {
+        return Ok(());
+    }
+    let pcr0 = pcrs.get(0).map(hex::encode).unwrap_or_default();
+    Err(BootError::Measurement { pcr0 })
+}
+
+/// The client anchors of the configuration.
+pub(super) fn anchors(verified: &VerifiedConfig) -> Result<Vec<Anchor>, BootError> {
+    use redoubt_attestation::genesis::{Role as Signed, anchor_der};
+    let config = &verified.config;
+    let role = |role: Signed| match role {
+        Signed::Bank => crate::api::Role::Bank,
+        Signed::ReadOnly => crate::api::Role::ReadOnly,
+    };
+    let certificate = |pem: &str| anchor_der(pem).map_err(|problem| BootError::Keys(format!("anchor {problem}")));
+    let mut anchors = Vec::new();
+    for tenant in &config.tenants {
+        let roles = tenant
+            .roles
+            .iter()
+            .map(|mapping| RoleMapping { san: mapping.san.clone(), role: role(mapping.role) })
+            .collect();
+        let grants = Grants::Tenant {
+            tenant: tenant.id.clone(),
+            roles,
+            default_role: tenant.default_role.map(role),
+        };
+        anchors.push(Anchor { certificate: certificate(&tenant.anchor)?, grants });
+    }
+    for (pem, role) in [
+        (&config.anchors.auditor, ApplianceRole::Auditor),
+        (&config.anchors.officer, ApplianceRole::Officer),
+        (&config.anchors.operator, ApplianceRole::Operator),
+    ] {
+        anchors.push(Anchor { certificate: certificate(pem)?, grants: Grants::Appliance(role) });
+    }
+    Ok(anchors)
+}

@@ -1,0 +1,100 @@
+//! Login and registration challenges: drawn here, single-use, short-lived.
+//!
+//! Protects against replay: a challenge is removed before the answer to it is
+//! looked at. They live in memory only, so a crash leaves every one of them
+//! unknown, which is as good as spent.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use redoubt_shared::{TenantId, UserId};
+
+/// Challenges one tenant may have open.
+const OPEN_PER_TENANT: usize = 100_000;
+
+/// What a challenge was drawn for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ceremony {
+    /// Creating a passkey; the options named this user handle.
+    Registration {
+        /// WebAuthn user handle.
+        user_handle: [u8; 16],
+    },
+    /// Using one.
+    Login,
+}
+
+#[derive(Debug, Clone)]
+struct Open {
+    user: UserId,
+    ceremony: Ceremony,
+    expires_ms: u64,
+}
+
+/// Every challenge that may still be answered.
+#[derive(Default)]
+pub(super) struct Challenges {
+    open: Mutex<HashMap<TenantId, HashMap<[u8; 32], Open>>>,
+}
+
+impl Challenges {
+    /// Opens a challenge. `false`: this tenant has too many open.
+    pub(super) fn open(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+        ceremony: Ceremony,
+        challenge: [u8; 32],
+        now_ms: u64,
+        expires_ms: u64,
+    ) -> bool {
+        let mut all = self.open.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let of_tenant = all.entry(tenant.clone()).or_default();
+        if of_tenant.len() >= OPEN_PER_TENANT {
+            of_tenant.retain(|_, open| open.expires_ms > now_ms);
+        }
+        if of_tenant.len() >= OPEN_PER_TENANT {
+            return false;
+        }
+        of_tenant.insert(challenge, Open { user: user.clone(), ceremony, expires_ms });
+        true
+    }
+
+    /// Spends a challenge: whatever comes of the answer, it is gone. `None` if it
+    /// was not open for exactly this tenant and user, or its time is over.
+    pub(super) fn spend(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+        challenge: &[u8],
+        now_ms: u64,
+    ) -> Option<Ceremony> {
+        let challenge: [u8; 32] = challenge.try_into().ok()?;
+        let mut all = self.open.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let open = all.get_mut(tenant)?.remove(&challenge)?;
+        (open.user == *user && open.expires_ms > now_ms).then_some(open.ceremony)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_challenge_is_good_once_for_its_own_tenant_and_user_and_time() {
+        let (a, b): (TenantId, TenantId) = ("a".parse().unwrap(), "b".parse().unwrap());
+        let (x, y): (UserId, UserId) = ("x".parse().unwrap(), "y".parse().unwrap());
+        let challenges = Challenges::default();
+        let open = |c| assert!(challenges.open(&a, &x, Ceremony::Login, [c; 32], 0, 100));
+        open(1);
+        assert_eq!(challenges.spend(&b, &x, &[1; 32], 50), None);
+        assert_eq!(challenges.spend(&a, &x, &[1; 32], 50), Some(Ceremony::Login));
+        assert_eq!(challenges.spend(&a, &x, &[1; 32], 50), None, "spent");
+        open(2);
+        assert_eq!(challenges.spend(&a, &y, &[2; 32], 50), None);
+        assert_eq!(challenges.spend(&a, &x, &[2; 32], 50), None, "a wrong user spends it too");
+        open(3);
+        assert_eq!(challenges.spend(&a, &x, &[3; 32], 100), None, "expired");
+        assert_eq!(challenges.spend(&a, &x, b"short", 50), None);
+    }
+}

@@ -1,0 +1,268 @@
+//! Registration and login: draw a challenge, spend it, verify, record.
+
+use redoubt_attestation::genesis::RelyingParty;
+use redoubt_shared::UserId;
+
+use super::boot::{Appliance, Counters};
+use super::challenges::Ceremony;
+use super::problems::{commit, internal};
+use super::receipts::to_json;
+use super::serving::Serving;
+use crate::api::{
+    AuthenticateOptions, Authenticated, Caller, CreationOptions, Presented, Problem, RegisterOptions,
+    Registered, RegistrationResponse, RequestOptions, AuthenticationResponse, SessionToken, Timestamp,
+};
+use crate::core::{Command, Reply};
+use crate::ledger::Claim;
+use crate::passkeys::{
+    self, Algorithm, Assertion, AssertionExpectation, AttestationPolicy, BackupPolicy, CredentialDescriptor,
+    CredentialRecord, CrossOrigin, Identification, Origins, RegistrationExpectation, RpEntity, SignCountPolicy,
+    UserEntity, UserPresence, UserVerification,
+};
+
+/// How long a login counts.
+const SESSION_MS: u64 = 5 * 60_000;
+
+/// A customer's passkeys and handle, as the core knows them now.
+pub(super) struct Known {
+    pub(super) user_handle: [u8; 16],
+    pub(super) passkeys: Vec<CredentialRecord>,
+}
+
+impl Appliance {
+    pub(super) async fn register_options(
+        &self,
+        caller: &Caller,
+        request: RegisterOptions,
+    ) -> Result<CreationOptions, Problem> {
+        let (serving, now_ms) = (self.serving()?, self.time()?);
+        let rp = &serving.tenant(&caller.tenant)?.config.rp;
+        let known = known(&serving, caller, &request.user_id).await?;
+        let fresh = self.pool.draw::<16>().map_err(|_| internal("no entropy"))?;
+        let user_handle = known.as_ref().map_or(fresh, |known| known.user_handle);
+        let ceremony = Ceremony::Registration { user_handle };
+        let challenge = self.open_challenge(&serving, caller, &request.user_id, ceremony, now_ms)?;
+        let name = request.user_name.as_ref().map_or(request.user_id.as_str(), |name| name.as_str());
+        let user = UserEntity {
+            id: user_handle[..].into(),
+            name: name.to_owned(),
+            display_name: request.display_name.as_ref().map_or(name, |text| text.as_str()).to_owned(),
+        };
+        let rp = RpEntity { id: rp.id.clone(), name: rp.name.clone() };
+        let mut options = CreationOptions::passkey(rp, user, &challenge, Algorithm::DEFAULT);
+        options.timeout = Some(u64::from(self.config.config.policy.challenge_seconds) * 1000);
+        options.exclude_credentials = descriptors(&known.map_or(Vec::new(), |known| known.passkeys));
+        Ok(options)
+    }
+
+    pub(super) async fn register_verify(
+        &self,
+        caller: &Caller,
+        request: Presented<RegistrationResponse>,
+    ) -> Result<Registered, Problem> {
+        let (serving, now_ms) = (self.serving()?, self.time()?);
+        let rp = serving.tenant(&caller.tenant)?.config.rp.clone();
+        let challenge = challenge_of(request.credential.response.client_data_json.as_slice());
+        let spent = serving.challenges.spend(&caller.tenant, &request.user_id, &challenge, now_ms);
+        let Some(Ceremony::Registration { user_handle }) = spent else {
+            return Err(Problem::registration_failed());
+        };
+        let registered = verify_registration(&rp, &challenge, &request.credential, now_ms)?;
+        let record = registered.record;
+        let (id, aaguid) = (record.id.clone(), record.aaguid);
+        let format = record.attestation_format.name().to_owned();
+        let user = request.user_id.clone();
+        let command = Command::RegisterPasskey { user, user_handle, record: Box::new(record) };
+        let claim = self.decide_claim(&serving, caller, command, now_ms).await?;
+        Ok(Registered {
+            verified: true,
+            credential_id: id.into(),
+            user_id: request.user_id,
+            attestation_format: format,
+            aaguid: hex::encode(aaguid),
+            receipt: to_json(&claim.receipt())?,
+        })
+    }
+
+    pub(super) async fn authenticate_options(
+        &self,
+        caller: &Caller,
+        request: AuthenticateOptions,
+    ) -> Result<RequestOptions, Problem> {
+        let (serving, now_ms) = (self.serving()?, self.time()?);
+        let rp_id = serving.tenant(&caller.tenant)?.config.rp.id.clone();
+        let known = known(&serving, caller, &request.user_id).await?;
+        let passkeys = known.map_or(Vec::new(), |known| known.passkeys);
+        if passkeys.is_empty() {
+            return Err(Problem::no_passkey());
+        }
+        let challenge = self.open_challenge(&serving, caller, &request.user_id, Ceremony::Login, now_ms)?;
+        let mut options = RequestOptions::passkey(&rp_id, &challenge, descriptors(&passkeys));
+        options.timeout = Some(u64::from(self.config.config.policy.challenge_seconds) * 1000);
+        Ok(options)
+    }
+
+    pub(super) async fn authenticate_verify(
+        &self,
+        caller: &Caller,
+        request: Presented<AuthenticationResponse>,
+    ) -> Result<Authenticated, Problem> {
+        let (serving, now_ms) = (self.serving()?, self.time()?);
+        let rp = &serving.tenant(&caller.tenant)?.config.rp;
+        let user = request.user_id.clone();
+        let challenge = challenge_of(request.credential.response.client_data_json.as_slice());
+        let spent = serving.challenges.spend(&caller.tenant, &user, &challenge, now_ms);
+        if spent != Some(Ceremony::Login) {
+            return Err(Problem::authentication_failed());
+        }
+        let known = known(&serving, caller, &user).await?.ok_or_else(Problem::authentication_failed)?;
+        let verified = verify_assertion(&rp.id, &rp.origins, &challenge, &request.credential, &known);
+        let (record, assertion) = match verified {
+            Ok(verified) => verified,
+            Err(reason) => {
+                self.decide(&serving, caller, Command::RefuseLogin { user, reason }, now_ms).await?;
+                return Err(Problem::authentication_failed());
+            }
+        };
+        let command = Command::ConcludeLogin {
+            user,
+            credential_id: record.id.clone(),
+            sign_count: assertion.sign_count,
+            backup_state: assertion.backup_state,
+            user_verified: assertion.user_verified,
+        };
+        let claim = self.decide_claim(&serving, caller, command, now_ms).await?;
+        let token = self.pool.draw::<32>().map_err(|_| internal("no entropy"))?;
+        Ok(Authenticated {
+            verified: true,
+            user_id: request.user_id,
+            credential_id: record.id.into(),
+            session_token: SessionToken::new(redoubt_attestation::encode::b64u(&token)),
+            expires_at: Timestamp(now_ms.saturating_add(SESSION_MS)),
+            receipt: to_json(&claim.receipt())?,
+        })
+    }
+
+    fn open_challenge(
+        &self,
+        serving: &Serving,
+        caller: &Caller,
+        user: &UserId,
+        ceremony: Ceremony,
+        now_ms: u64,
+    ) -> Result<[u8; 32], Problem> {
+        let challenge = self.pool.draw().map_err(|_| internal("no entropy"))?;
+        let lifetime_ms = u64::from(self.config.config.policy.challenge_seconds) * 1000;
+        let expires_ms = now_ms.saturating_add(lifetime_ms);
+        let opened = serving.challenges.open(&caller.tenant, user, ceremony, challenge, now_ms, expires_ms);
+        if opened { Ok(challenge) } else { Err(Problem::too_many_requests()) }
+    }
+
+    /// One command through the ledger.
+    pub(super) async fn decide(
+        &self,
+        serving: &Serving,
+        caller: &Caller,
+        command: Command,
+        now_ms: u64,
+    ) -> Result<(Reply, Option<Claim>), Problem> {
+        let outcome = serving.ledgers.decide(&caller.tenant, command).await;
+        let outcome = outcome.map_err(|error| commit(error, now_ms))?;
+        Counters::add(&self.counters.decisions);
+        Ok((outcome.reply, outcome.claim))
+    }
+
+    /// One command that makes a claim.
+    pub(super) async fn decide_claim(
+        &self,
+        serving: &Serving,
+        caller: &Caller,
+        command: Command,
+        now_ms: u64,
+    ) -> Result<Claim, Problem> {
+        let (_, claim) = self.decide(serving, caller, command, now_ms).await?;
+        claim.ok_or_else(|| internal("a decision made no claim"))
+    }
+}
+
+/// What the core knows of a customer.
+pub(super) async fn known(serving: &Serving, caller: &Caller, user: &UserId) -> Result<Option<Known>, Problem> {
+    let (tenant, user) = (caller.tenant.clone(), user.clone());
+    serving
+        .ledgers
+        .look(move |core| {
+            let (_, subject) = core.tenants.get(&tenant)?.state.subject(&user)?;
+            let passkeys = subject.passkeys.values().cloned().collect();
+            Some(Known { user_handle: subject.user_handle, passkeys })
+        })
+        .await
+        .map_err(|error| commit(error, 0))
+}
+
+fn verify_registration(
+    rp: &RelyingParty,
+    challenge: &[u8],
+    response: &RegistrationResponse,
+    now_ms: u64,
+) -> Result<passkeys::RegisteredCredential, Problem> {
+    let attestation = AttestationPolicy::default();
+    let expectation = RegistrationExpectation {
+        challenge,
+        rp_id: &rp.id,
+        origins: Origins::Exactly(&rp.origins),
+        cross_origin: CrossOrigin::Refuse,
+        user_presence: UserPresence::Required,
+        user_verification: UserVerification::Required,
+        backup: BackupPolicy::Any,
+        algorithms: Algorithm::DEFAULT,
+        attestation: &attestation,
+        // The core refuses a credential id that is taken, in the same batch that would take it.
+        is_registered: &|_| false,
+        now_ms,
+    };
+    passkeys::register(response, &expectation)
+        .map_err(|error| Problem::registration_failed().because(error.reason()))
+}
+
+/// Verifies an assertion against one of the customer's own passkeys.
+pub(super) fn verify_assertion(
+    rp_id: &str,
+    origins: &[String],
+    challenge: &[u8],
+    response: &AuthenticationResponse,
+    known: &Known,
+) -> Result<(CredentialRecord, Assertion), &'static str> {
+    let id = response.raw_id.as_slice();
+    let record = known.passkeys.iter().find(|record| record.id == id).ok_or("credential_unknown")?;
+    let allowed: Vec<&[u8]> = known.passkeys.iter().map(|record| record.id.as_slice()).collect();
+    let expectation = AssertionExpectation {
+        challenge,
+        rp_id,
+        origins: Origins::Exactly(origins),
+        cross_origin: CrossOrigin::Refuse,
+        user_verification: UserVerification::Required,
+        backup: BackupPolicy::Any,
+        sign_count: SignCountPolicy::Refuse,
+        allow_credentials: &allowed,
+        identification: Identification::Before { user_handle: &known.user_handle },
+        credential: record,
+    };
+    let assertion = passkeys::assert(response, &expectation).map_err(|error| error.reason())?;
+    Ok((record.clone(), assertion))
+}
+
+fn descriptors(passkeys: &[CredentialRecord]) -> Vec<CredentialDescriptor> {
+    passkeys.iter().map(|record| CredentialDescriptor::new(&record.id, &record.transports)).collect()
+}
+
+/// The challenge a response answers, to look it up by; verification compares it again.
+fn challenge_of(client_data_json: &[u8]) -> Vec<u8> {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        challenge: String,
+    }
+    serde_json::from_slice::<Named>(client_data_json)
+        .ok()
+        .and_then(|named| redoubt_attestation::encode::from_b64u(&named.challenge).ok())
+        .unwrap_or_default()
+}

@@ -1,0 +1,72 @@
+//! From inner refusals to what a caller may read.
+
+use redoubt_shared::worker::SampleRefusal;
+
+use crate::api::{Problem, Timestamp};
+use crate::core::Refusal;
+use crate::ledger::CommitError;
+use crate::worker_link::WorkerError;
+
+/// The appliance's own fault.
+pub(super) fn internal(cause: &'static str) -> Problem {
+    Problem::internal_error().because(cause)
+}
+
+/// A commit that failed.
+pub(super) fn commit(error: CommitError, now_ms: u64) -> Problem {
+    match error {
+        CommitError::Refused(refusal) => refused(refusal, now_ms),
+        CommitError::Halted => Problem::not_serving(),
+        CommitError::Busy => Problem::busy(),
+        CommitError::UnknownTenant => internal("a caller of a tenant without a ledger"),
+        CommitError::UnknownReceipt => Problem::unknown_receipt(),
+        CommitError::Damaged => Problem::store_unavailable().because("the store returned a damaged entry"),
+    }
+}
+
+fn refused(refusal: Refusal, now_ms: u64) -> Problem {
+    match refusal {
+        Refusal::UnknownUser | Refusal::UnknownCredential => Problem::no_passkey(),
+        Refusal::CredentialTaken => Problem::credential_exists(),
+        Refusal::StaleOptions => Problem::registration_failed(),
+        Refusal::ConsentRequired => Problem::consent_required(),
+        Refusal::UnknownEnrollment => Problem::unknown_enrollment(),
+        Refusal::EnrollmentExpired => Problem::enrollment_expired(),
+        Refusal::EnrollmentBusy => Problem::enrollment_closed(),
+        Refusal::NotEnrolled => Problem::not_enrolled(),
+        Refusal::Locked { until_ms } => Problem::account_locked(Timestamp(until_ms), now_ms),
+        Refusal::AttemptsInProgress => Problem::attempts_in_progress(),
+        Refusal::UnknownAttempt => internal("a verdict for an attempt that is not reserved"),
+        Refusal::UnknownApproval => Problem::unknown_approval(),
+        Refusal::ApprovalSpent => Problem::approval_closed(),
+        Refusal::ApprovalExpired => Problem::approval_expired(),
+        Refusal::IdempotencyConflict => Problem::idempotency_conflict(),
+    }
+}
+
+/// A sample that gave no embedding: the problem, and the stable reason recorded.
+pub(super) fn sample(error: &WorkerError) -> (Problem, &'static str) {
+    match error {
+        WorkerError::Unavailable => (Problem::worker_unavailable(), "worker_unavailable"),
+        WorkerError::Busy => (Problem::too_many_requests(), "worker_busy"),
+        WorkerError::Deadline => (Problem::worker_unavailable(), "worker_deadline"),
+        WorkerError::Untrusted(_) => (Problem::worker_unavailable(), "worker_untrusted"),
+        WorkerError::Refused(refusal) => sample_refused(*refusal),
+    }
+}
+
+fn sample_refused(refusal: SampleRefusal) -> (Problem, &'static str) {
+    match refusal {
+        SampleRefusal::NotAnImage => (Problem::not_an_image(), "not_an_image"),
+        SampleRefusal::TooManyPixels => (Problem::too_many_pixels(), "too_many_pixels"),
+        SampleRefusal::NoFace => (Problem::no_face(), "no_face"),
+        SampleRefusal::ManyFaces => (Problem::multiple_faces(), "multiple_faces"),
+        SampleRefusal::FaceTooSmall => (Problem::face_too_small(), "face_too_small"),
+        SampleRefusal::TooDark => (Problem::too_dark(), "too_dark"),
+        SampleRefusal::TooBright => (Problem::too_bright(), "too_bright"),
+        SampleRefusal::Blurred => (Problem::blurred(), "blurred"),
+        SampleRefusal::Deadline => (Problem::worker_unavailable(), "worker_deadline"),
+        SampleRefusal::Busy => (Problem::too_many_requests(), "worker_busy"),
+        SampleRefusal::Failed => (Problem::worker_unavailable(), "worker_failed"),
+    }
+}

@@ -1,0 +1,111 @@
+//! Receipts with everything a court needs, and artefacts around them.
+//!
+//! Protects a bank years later: what is handed out here holds the claim, its
+//! path, a head under two signatures, and the documents behind all keys.
+
+use redoubt_attestation::encode::{Digest32, b64u};
+use redoubt_attestation::ledger::Receipt;
+use redoubt_attestation::ledger::checkpoint;
+use redoubt_attestation::ledger::receipt::Evidence;
+use redoubt_shared::{ReceiptId, TenantId};
+use serde_json::Value;
+
+use super::boot::Appliance;
+use super::problems::{commit, internal};
+use super::serving::Serving;
+use crate::api::{Document, Problem, Reader};
+use crate::ledger::{Claim, CommitError, TermRecord};
+
+impl Appliance {
+    /// Answers `GET /api/v1/receipts/{id}`: a tenant sees its own, an auditor any.
+    pub(super) async fn receipt(&self, reader: Reader, id: ReceiptId) -> Result<Document, Problem> {
+        let serving = self.serving()?;
+        let tenants: Vec<TenantId> = match reader {
+            Reader::Tenant(caller) => vec![caller.tenant],
+            Reader::Auditor { .. } => serving.tenants.keys().cloned().collect(),
+        };
+        for tenant in tenants {
+            match serving.ledgers.fetch(&tenant, id).await {
+                Ok(claim) => {
+                    let receipt = self.lasting_receipt(&serving, &claim).await?;
+                    return to_json(&receipt);
+                }
+                Err(CommitError::UnknownReceipt) => {}
+                Err(other) => return Err(commit(other, 0)),
+            }
+        }
+        Err(Problem::unknown_receipt())
+    }
+
+    /// The receipt with evidence, its head under ML-DSA-65 as well.
+    pub(super) async fn lasting_receipt(&self, serving: &Serving, claim: &Claim) -> Result<Receipt, Problem> {
+        let mut receipt = claim.receipt();
+        receipt.checkpoint = self.with_mldsa65(&receipt.checkpoint)?;
+        let named = named_document(&claim.text).ok_or_else(|| internal("a claim names no document"))?;
+        let terms = serving
+            .ledgers
+            .look(move |core| {
+                let current = core.appliance.terms.last().cloned();
+                (core.appliance.term_of(&named).cloned(), current)
+            })
+            .await
+            .map_err(|error| commit(error, 0))?;
+        let (Some(then), Some(now)) = terms else {
+            return Err(internal("a claim's document is not in the ledger"));
+        };
+        receipt.evidence.push(evidence(&then));
+        if then.term != now.term {
+            receipt.evidence.push(evidence(&now));
+        }
+        Ok(receipt)
+    }
+
+    fn with_mldsa65(&self, note: &str) -> Result<String, Problem> {
+        let body = note.split_once("\n\n").map(|(body, _)| format!("{body}\n"));
+        let checkpoint = body
+            .and_then(|body| checkpoint::Checkpoint::parse_body(&body).ok())
+            .ok_or_else(|| internal("our own note does not parse"))?;
+        let signature = self
+            .keys
+            .receipt
+            .sign_ml_dsa_65(checkpoint.body().as_bytes())
+            .map_err(|_| internal("ML-DSA-65 signing failed"))?;
+        let (_, mldsa65) = self.keys.receipt.jwks();
+        Ok(format!("{note}{}", checkpoint.mldsa65_line(mldsa65.as_bytes(), &signature)))
+    }
+
+    /// The artefact around an approval's claim: four signatures and the receipt.
+    pub(super) async fn artefact(
+        &self,
+        serving: &Serving,
+        tenant: &TenantId,
+        claim: &Claim,
+    ) -> Result<Document, Problem> {
+        const TYPE: &str = "redoubt-approval+jws";
+        let signer = &serving.tenant(tenant)?.signer;
+        let payload = claim.text.as_bytes();
+        let failed = |_| internal("signing an artefact failed");
+        let mut signatures = signer.sign_jws(payload, TYPE).map_err(failed)?.to_vec();
+        signatures.extend(self.keys.receipt.sign_jws(payload, TYPE).map_err(failed)?);
+        let (es256, mldsa65) = signer.jwks();
+        let receipt = self.lasting_receipt(serving, claim).await?;
+        Ok(serde_json::json!({
+            "payload": b64u(payload),
+            "signatures": to_json(&signatures)?,
+            "tenant_keys": [to_json(es256)?, to_json(mldsa65)?],
+            "receipt": to_json(&receipt)?,
+        }))
+    }
+}
+
+fn evidence(term: &TermRecord) -> Evidence {
+    Evidence { document: b64u(&term.document), preimage: b64u(&term.preimage) }
+}
+
+fn named_document(claims: &str) -> Option<Digest32> {
+    serde_json::from_str::<Value>(claims).ok()?["document"].as_str()?.parse().ok()
+}
+
+pub(super) fn to_json(value: &impl serde::Serialize) -> Result<Value, Problem> {
+    serde_json::to_value(value).map_err(|_| internal("a reply does not serialise"))
+}

@@ -1,0 +1,243 @@
+//! From the officers' secret to serving: root, replay, new term, certificates.
+//!
+//! Protects against serving from a state that cannot be proven: the officers'
+//! remembered head must be in the replayed ledger, the configuration must not
+//! be older than the one recorded, and the term entry must be durable first.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use redoubt_attestation::attester::AttesterError;
+use redoubt_attestation::binding::{Head, NonceInput, Purpose};
+use redoubt_attestation::genesis::Tenant;
+use redoubt_attestation::shares::OfficersSecret;
+use redoubt_attestation::sign::{HybridSeeds, HybridSigner, SignerError};
+use redoubt_shared::TenantId;
+
+use super::boot::{Appliance, BootError};
+use super::documents::ServingFacts;
+use super::serving::{Serving, TenantService};
+use crate::core::{Command, TenantKeySeeds, TermContext};
+use crate::worker_link::{WorkerLink, WorkerTrust};
+use crate::keys::{CertificateAuthority, CertificateError, EpochKey, Root, SealError};
+use crate::ledger::{
+    ApplianceEvent, ApplianceState, CaSecret, Core, HaltReason, Ledgers, Recovered, ReplayError, StoreClient,
+    TenantCore, TermRecord, recover,
+};
+
+/// The only epoch until officers can rotate.
+const EPOCH: u32 = 0;
+
+/// Recovery failed: the enclave halts.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RecoverError {
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    #[error("the ledger was opened under another genesis manifest")]
+    OtherGenesis,
+    #[error("the officers remember {remembered} entries of this appliance's ledger; the store shows {found}, or another history: it was rolled back")]
+    RolledBack { remembered: u64, found: u64 },
+    #[error("configuration {offered} is older than configuration {recorded}, which the ledger records")]
+    OldConfig { offered: u64, recorded: u64 },
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    #[error(transparent)]
+    Attester(#[from] AttesterError),
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    #[error(transparent)]
+    Halt(#[from] HaltReason),
+    #[error(transparent)]
+    Trust(#[from] BootError),
+    #[error("there is no trusted time")]
+    Time,
+    #[error("worker link: {0}")]
+    Worker(#[from] rustls::Error),
+    #[error("tenant {0} has no signing keys in its ledger")]
+    NoTenantKeys(TenantId),
+}
+
+impl Appliance {
+    /// Everything between the last share and serving.
+    pub(super) async fn open_ledgers(
+        self: &Arc<Self>,
+        secret: OfficersSecret,
+        remembered: Option<Head>,
+        mut store: StoreClient,
+    ) -> Result<Arc<Serving>, RecoverError> {
+        let root = Root::new(secret.expose_secret(), &[]);
+        drop(secret);
+        let epoch = root.epoch(self.genesis.digest.as_bytes(), EPOCH)?;
+        let config = &self.config.config;
+        let ledgers: Vec<_> = config.tenants.iter().map(|t| (t.id.clone(), t.ledger)).collect();
+        let recovered = recover(&mut store, &epoch, &self.pool, config.appliance_ledger, &ledgers).await?;
+        self.check_history(&recovered, remembered)?;
+        let now_ms = self.clock.now_ms().ok_or(RecoverError::Time)?;
+        let (ca, opening) = self.certificate_authority(&recovered.appliance.0, now_ms)?;
+        let term = self.new_term(&recovered, &ca, now_ms)?;
+        let core = self.begin(recovered, epoch, &term, opening, now_ms, &mut store).await?;
+        self.serve(core, store, ca, term)
+    }
+
+    fn check_history(&self, recovered: &Recovered, remembered: Option<Head>) -> Result<(), RecoverError> {
+        let (state, book) = &recovered.appliance;
+        if state.opened.as_ref().is_some_and(|(genesis, _)| genesis != self.genesis.digest.as_bytes()) {
+            return Err(RecoverError::OtherGenesis);
+        }
+        if let Some(head) = remembered
+            && book.tree().root_at(head.size) != Some(head.root.0)
+        {
+            return Err(RecoverError::RolledBack { remembered: head.size, found: book.size() });
+        }
+        let recorded = state.terms.last().map_or(0, |term| term.config_counter);
+        let offered = self.config.config.counter;
+        if offered < recorded {
+            return Err(RecoverError::OldConfig { offered, recorded });
+        }
+        Ok(())
+    }
+
+    /// The CA of the sealed ledger, or a new one with the event that keeps it.
+    fn certificate_authority(
+        &self,
+        state: &ApplianceState,
+        now_ms: u64,
+    ) -> Result<(CertificateAuthority, Option<ApplianceEvent>), RecoverError> {
+        if let Some((_, ca)) = &state.opened {
+            return Ok((CertificateAuthority::restore(&ca.pkcs8, ca.certificate.clone())?, None));
+        }
+        let ca = CertificateAuthority::generate(&self.genesis.manifest.name, now_ms)?;
+        let secret =
+            CaSecret { pkcs8: ca.expose_pkcs8().to_vec(), certificate: ca.certificate().to_vec() };
+        let opened = ApplianceEvent::Opened { genesis: self.genesis.digest.0, ca: secret };
+        Ok((ca, Some(opened)))
+    }
+
+    /// This boot's serve document, kept in the ledger for every later receipt.
+    fn new_term(
+        &self,
+        recovered: &Recovered,
+        ca: &CertificateAuthority,
+        now_ms: u64,
+    ) -> Result<TermRecord, RecoverError> {
+        let (state, book) = &recovered.appliance;
+        let term = state.term() + 1;
+        let head = Head { size: book.size(), root: redoubt_attestation::encode::Digest32(book.root()) };
+        let facts =
+            ServingFacts { ca_spki_sha256: Some(ca.spki_sha256()), head: Some(head), term: Some(term) };
+        let (document, preimage) = self.document(Purpose::Serve, facts, NonceInput::NoSession)?;
+        let config = self.config.digest.0;
+        let config_counter = self.config.config.counter;
+        Ok(TermRecord { term, at_ms: now_ms, document, preimage, config, config_counter })
+    }
+
+    /// Makes the new term durable in every ledger.
+    async fn begin(
+        &self,
+        recovered: Recovered,
+        epoch: EpochKey,
+        term: &TermRecord,
+        opening: Option<ApplianceEvent>,
+        now_ms: u64,
+        store: &mut StoreClient,
+    ) -> Result<Core, RecoverError> {
+        let mut tenants = HashMap::new();
+        let mut new_tenants = Vec::new();
+        for (id, state, book) in recovered.tenants {
+            if state.keys.is_none() {
+                new_tenants.push((id.clone(), self.open_tenant()?));
+            }
+            let context = self.context(&id, term);
+            tenants.insert(id, TenantCore::new(state, book, context));
+        }
+        let (state, book) = recovered.appliance;
+        let signer = Arc::clone(&self.keys.checkpoint);
+        let pool = Arc::clone(&self.pool);
+        let mut core = Core::new(tenants, state, book, Arc::new(epoch), term.term, signer, pool);
+        let mut events: Vec<ApplianceEvent> = opening.into_iter().collect();
+        events.push(ApplianceEvent::TermBegan(term.clone()));
+        core.begin_term(store, now_ms, events, new_tenants).await?;
+        Ok(core)
+    }
+
+    fn open_tenant(&self) -> Result<Command, RecoverError> {
+        let signer = HybridSigner::generate(&*self.pool)?;
+        let seeds = signer.expose_seeds();
+        let keys = TenantKeySeeds { es256: *seeds.expose_es256(), mldsa65: *seeds.expose_mldsa65() };
+        Ok(Command::OpenTenant { keys })
+    }
+
+    fn context(&self, tenant: &TenantId, term: &TermRecord) -> TermContext {
+        const MINUTE_MS: u64 = 60_000;
+        let policy = &self.config.config.policy;
+        let environment = self.genesis.manifest.environment.name();
+        TermContext {
+            tenant: tenant.clone(),
+            environment: environment.to_owned(),
+            time_source: format!("{environment}-attester"),
+            document: term.document_digest().to_string(),
+            policy: self.config.policy_digest.to_string(),
+            config: self.config.digest.to_string(),
+            models: self.manifest.digest().to_string(),
+            max_failures: policy.max_failed_attempts,
+            lockout_ms: u64::from(policy.lockout_minutes) * MINUTE_MS,
+            enrollment_ms: u64::from(policy.enrollment_minutes) * MINUTE_MS,
+        }
+    }
+
+    /// Certificates, committer, worker link: what answers banks.
+    fn serve(
+        self: &Arc<Self>,
+        core: Core,
+        store: StoreClient,
+        ca: CertificateAuthority,
+        term: TermRecord,
+    ) -> Result<Arc<Serving>, RecoverError> {
+        let mut tenants = HashMap::new();
+        for tenant in &self.config.config.tenants {
+            tenants.insert(tenant.id.clone(), tenant_service(tenant, &core)?);
+        }
+        self.install_leaf(&ca)?;
+        let clock = Arc::clone(&self.clock);
+        let appliance = Arc::downgrade(self);
+        let ledgers = Ledgers::start(core, store, move || clock.now_ms(), move |reason| {
+            if let Some(appliance) = appliance.upgrade() {
+                appliance.halt(&reason);
+            }
+        });
+        let serving = Arc::new(Serving {
+            ledgers,
+            tenants,
+            ca,
+            term: term.term,
+            challenges: Default::default(),
+            worker: self.worker_link()?,
+        });
+        self.renew_leaf(&serving);
+        Ok(serving)
+    }
+}
+
+impl Appliance {
+    fn worker_link(&self) -> Result<WorkerLink, RecoverError> {
+        let clock = Arc::clone(&self.clock);
+        let trust = WorkerTrust {
+            genesis: Arc::new(self.genesis.clone()),
+            accepted_tiers: self.config.config.policy.accepted_tiers.clone(),
+            entropy: self.pool.clone(),
+            // Without trusted time the evidence of every worker is too old.
+            now_ms: Arc::new(move || clock.now_ms().unwrap_or(u64::MAX)),
+        };
+        Ok(WorkerLink::new(self.worker.clone(), trust, &self.manifest)?)
+    }
+}
+
+fn tenant_service(tenant: &Tenant, core: &Core) -> Result<TenantService, RecoverError> {
+    let missing = || RecoverError::NoTenantKeys(tenant.id.clone());
+    let state = &core.tenants.get(&tenant.id).ok_or_else(missing)?.state;
+    let keys = state.keys.as_ref().ok_or_else(missing)?;
+    let signer = HybridSigner::from_seeds(HybridSeeds::new(&keys.es256, &keys.mldsa65))?;
+    Ok(TenantService { config: tenant.clone(), signer: Arc::new(signer) })
+}

@@ -1,0 +1,177 @@
+//! What a serving enclave holds, and its `Services` for the gateway.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use redoubt_attestation::genesis::Tenant;
+use redoubt_attestation::sign::HybridSigner;
+use redoubt_shared::supervise::Phase;
+use redoubt_shared::{ApprovalId, ReceiptId, TenantId};
+
+use super::boot::{Appliance, BootError, anchors};
+use super::challenges::Challenges;
+use super::problems::internal;
+use crate::api::{self, *};
+use crate::keys::CertificateAuthority;
+use crate::ledger::Ledgers;
+use crate::worker_link::WorkerLink;
+
+/// How often the TLS leaf is renewed; it is valid for a day.
+const RENEW_LEAF: Duration = Duration::from_secs(6 * 3600);
+
+/// One tenant, as configured and keyed.
+pub(super) struct TenantService {
+    pub(super) config: Tenant,
+    pub(super) signer: Arc<HybridSigner>,
+}
+
+/// Everything behind a serving enclave's routes.
+pub(super) struct Serving {
+    pub(super) ledgers: Ledgers,
+    pub(super) tenants: HashMap<TenantId, TenantService>,
+    pub(super) ca: CertificateAuthority,
+    pub(super) term: u64,
+    pub(super) challenges: Challenges,
+    pub(super) worker: WorkerLink,
+}
+
+impl Serving {
+    pub(super) fn tenant(&self, id: &TenantId) -> Result<&TenantService, Problem> {
+        self.tenants.get(id).ok_or_else(|| internal("a caller of a tenant that is not configured"))
+    }
+}
+
+impl Appliance {
+    /// Presents a fresh leaf from now on.
+    pub(super) fn install_leaf(&self, ca: &CertificateAuthority) -> Result<(), BootError> {
+        let now_ms = self.clock.now_ms().ok_or_else(|| BootError::Keys("there is no trusted time".into()))?;
+        let leaf = ca.mint(&self.keys.tls, &self.config.config.server_names, now_ms)?;
+        let chain = vec![leaf, ca.certificate().clone()];
+        let trust = Trust::new(chain, self.keys.tls.private(), anchors(&self.config)?)?;
+        *self.trust.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = Arc::new(trust);
+        Ok(())
+    }
+
+    /// Renews the leaf for as long as this serving lives.
+    pub(super) fn renew_leaf(self: &Arc<Self>, serving: &Arc<Serving>) {
+        let (appliance, serving): (Weak<Self>, Weak<Serving>) = (Arc::downgrade(self), Arc::downgrade(serving));
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(RENEW_LEAF).await;
+                let (Some(appliance), Some(serving)) = (appliance.upgrade(), serving.upgrade()) else { return };
+                if let Err(error) = appliance.install_leaf(&serving.ca) {
+                    tracing::warn!(%error, "the TLS leaf was not renewed");
+                }
+            }
+        });
+    }
+}
+
+/// The appliance as the gateway sees it.
+#[derive(Clone)]
+pub struct Front(pub Arc<Appliance>);
+
+impl Services for Front {
+    fn phase(&self) -> Phase {
+        self.0.current_phase()
+    }
+
+    fn now_ms(&self) -> Option<u64> {
+        self.0.clock.now_ms()
+    }
+
+    fn trust(&self) -> Arc<Trust> {
+        self.0.trust.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
+    fn counters(&self) -> Vec<(&'static str, u64)> {
+        self.0.counters.list()
+    }
+
+    async fn attestation(&self, request: AttestationRequest) -> Result<AttestationReply, Problem> {
+        self.0.answer_attestation(request).await
+    }
+
+    async fn submit_share(&self, share: ShareSubmission) -> Result<ShareAccepted, Problem> {
+        self.0.take_share(share)
+    }
+
+    async fn register_options(&self, caller: Caller, request: RegisterOptions) -> Result<CreationOptions, Problem> {
+        self.0.register_options(&caller, request).await
+    }
+
+    async fn register_verify(
+        &self,
+        caller: Caller,
+        request: Presented<RegistrationResponse>,
+    ) -> Result<Registered, Problem> {
+        self.0.register_verify(&caller, request).await
+    }
+
+    async fn authenticate_options(
+        &self,
+        caller: Caller,
+        request: AuthenticateOptions,
+    ) -> Result<RequestOptions, Problem> {
+        self.0.authenticate_options(&caller, request).await
+    }
+
+    async fn authenticate_verify(
+        &self,
+        caller: Caller,
+        request: Presented<AuthenticationResponse>,
+    ) -> Result<Authenticated, Problem> {
+        self.0.authenticate_verify(&caller, request).await
+    }
+
+    async fn enroll_initiate(&self, caller: Caller, request: EnrollInitiate) -> Result<EnrollInitiated, Problem> {
+        self.0.enroll_initiate(&caller, request).await
+    }
+
+    async fn enroll_submit(
+        &self,
+        caller: Caller,
+        request: EnrollSubmit,
+        sample: Sample,
+    ) -> Result<Enrolled, Problem> {
+        let appliance = Arc::clone(&self.0);
+        // In its own task: a caller that hangs up must not leave a reservation behind.
+        tokio::spawn(async move { appliance.enroll_submit(&caller, request, sample).await })
+            .await
+            .map_err(|_| internal("the enrolment task failed"))?
+    }
+
+    async fn verify(&self, caller: Caller, request: VerifyRequest) -> Result<Verification, Problem> {
+        let appliance = Arc::clone(&self.0);
+        tokio::spawn(async move { appliance.verify_sample(&caller, request).await })
+            .await
+            .map_err(|_| internal("the verification task failed"))?
+    }
+
+    async fn create_approval(
+        &self,
+        caller: Caller,
+        request: ApprovalRequest,
+        idempotency_key: Option<IdempotencyKey>,
+    ) -> Result<ApprovalCreated, Problem> {
+        self.0.create_approval(&caller, request, idempotency_key).await
+    }
+
+    async fn get_approval(&self, caller: Caller, id: ApprovalId) -> Result<api::Approval, Problem> {
+        self.0.get_approval(&caller, id).await
+    }
+
+    async fn verify_approval(
+        &self,
+        caller: Caller,
+        id: ApprovalId,
+        request: Presented<AuthenticationResponse>,
+    ) -> Result<ApprovalVerified, Problem> {
+        self.0.verify_approval(&caller, id, request).await
+    }
+
+    async fn receipt(&self, reader: Reader, id: ReceiptId) -> Result<Document, Problem> {
+        self.0.receipt(reader, id).await
+    }
+}

@@ -1,0 +1,130 @@
+//! Taking officers' shares until k of them open the root.
+//!
+//! Protects against shares that were meant for another boot, another appliance
+//! or another history: each is sealed to this boot's attested key, under data
+//! that names an unseal document issued here, the genesis, its counter and the
+//! highest ledger head its officer has seen, and all k must name the same.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use redoubt_attestation::binding::Head;
+use redoubt_attestation::shares::{OfficersSecret, Share, UnsealAad, combine};
+use redoubt_shared::supervise::Phase;
+
+use super::boot::{Appliance, Stage};
+use super::problems::internal;
+use crate::api::{Problem, ShareAccepted, ShareSubmission};
+
+/// Shares received at this boot, by officer.
+pub(super) struct Shares {
+    needed: u8,
+    received: BTreeMap<String, (Option<Head>, Share)>,
+}
+
+impl Shares {
+    pub(super) fn new(needed: u8) -> Self {
+        Self { needed, received: BTreeMap::new() }
+    }
+
+    /// Adds one; refuses a head that another officer's share does not name.
+    fn add(&mut self, officer: String, head: Option<Head>, share: Share) -> Result<(), Problem> {
+        if self.received.values().any(|(other, _)| *other != head) {
+            return Err(Problem::shares_disagree());
+        }
+        self.received.insert(officer, (head, share));
+        Ok(())
+    }
+}
+
+impl Appliance {
+    /// Takes one share. With the last one needed, recovery starts.
+    pub(super) fn take_share(self: &Arc<Self>, submission: ShareSubmission) -> Result<ShareAccepted, Problem> {
+        let aad = self.checked_aad(submission.aad.as_slice())?;
+        let officer = submission.officer.as_str().to_owned();
+        let known = self.genesis.manifest.officers.iter().any(|known| known.id == officer);
+        if !known {
+            return Err(Problem::share_refused().detail("The genesis manifest names no such officer."));
+        }
+        let share = self
+            .keys
+            .unseal
+            .open_share(submission.aad.as_slice(), submission.enc.as_slice(), submission.ciphertext.as_slice())
+            .map_err(|_| Problem::share_refused())?;
+        if share.officer != officer {
+            return Err(Problem::share_refused().detail("The share belongs to another officer."));
+        }
+        let mut stage = self.stage();
+        let Stage::Awaiting { shares, .. } = &mut *stage else { return Err(Problem::not_serving()) };
+        shares.add(officer, aad.head, share)?;
+        let (received, needed) = (shares.received.len() as u32, u32::from(shares.needed));
+        if received < needed {
+            return Ok(ShareAccepted { received, needed, phase: Phase::AwaitingUnseal });
+        }
+        let secret = self.open_secret(shares)?;
+        let head = aad.head;
+        if let Stage::Awaiting { store, .. } = std::mem::replace(&mut *stage, Stage::Recovering) {
+            let appliance = Arc::clone(self);
+            tokio::spawn(async move { appliance.recover(secret, head, store).await });
+        }
+        Ok(ShareAccepted { received, needed, phase: Phase::Recovering })
+    }
+
+    fn checked_aad(&self, bytes: &[u8]) -> Result<UnsealAad, Problem> {
+        let aad = UnsealAad::parse(bytes).map_err(|_| Problem::share_refused())?;
+        let issued = self.unseal_documents.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if !issued.contains(&aad.document) {
+            return Err(Problem::unknown_document());
+        }
+        if aad.genesis != self.genesis.digest || aad.counter != self.genesis.manifest.counter {
+            return Err(Problem::share_refused().detail("The share was sealed for another genesis manifest."));
+        }
+        Ok(aad)
+    }
+
+    /// Combines the shares; on failure all are forgotten so that officers can begin again.
+    fn open_secret(&self, shares: &mut Shares) -> Result<OfficersSecret, Problem> {
+        let received = std::mem::take(&mut shares.received);
+        let list: Vec<Share> = received.into_values().map(|(_, share)| share).collect();
+        let secret = combine(&list).map_err(|_| {
+            Problem::share_refused().detail("The shares do not fit together; all must be sent again.")
+        })?;
+        if secret.commitment() != self.genesis.manifest.secret_commitment {
+            return Err(Problem::share_refused()
+                .detail("The shares do not open this appliance; all must be sent again."));
+        }
+        Ok(secret)
+    }
+
+    /// Recovery, as its own task: ends in serving or halted.
+    async fn recover(
+        self: Arc<Self>,
+        secret: OfficersSecret,
+        head: Option<Head>,
+        store: crate::ledger::StoreClient,
+    ) {
+        match self.open_ledgers(secret, head, store).await {
+            Ok(serving) => {
+                let mut stage = self.stage();
+                if matches!(*stage, Stage::Recovering) {
+                    *stage = Stage::Serving(serving);
+                    tracing::info!("serving");
+                }
+            }
+            Err(reason) => self.halt(&reason),
+        }
+    }
+
+    /// Whether the enclave serves, or the problem that says it does not.
+    pub(super) fn serving(&self) -> Result<Arc<super::serving::Serving>, Problem> {
+        match &*self.stage() {
+            Stage::Serving(serving) => Ok(Arc::clone(serving)),
+            _ => Err(Problem::not_serving()),
+        }
+    }
+
+    /// Trusted time, or the problem that there is none.
+    pub(super) fn time(&self) -> Result<u64, Problem> {
+        self.clock.now_ms().ok_or_else(|| internal("no trusted time"))
+    }
+}

@@ -1,0 +1,369 @@
+//! One appliance: genesis, configuration, credentials, and the processes.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use redoubt_bank::client::{Bank, Connection};
+use redoubt_bank::dev::Identity;
+use redoubt_bank::receipts::Auditor;
+use redoubt_bank::tls::ClientPem;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::environment::Environment;
+use crate::process::{Part, run_ok, signal};
+
+mod config;
+mod start;
+mod wait;
+
+pub use config::{Banks, Tenant};
+pub use wait::{only_file, wait_for};
+
+/// How to start.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Added to the emulated clock.
+    pub time_offset_ms: i64,
+    /// Record everything the relays move.
+    pub capture: bool,
+    /// Log filter of every part.
+    pub log_filter: Option<&'static str>,
+    /// Streams that go through the test: the enclave uses `e.NAME`, the host `h.NAME`.
+    pub interposed: bool,
+}
+
+/// A started appliance. Its processes end with it.
+pub struct Appliance {
+    environment: Environment,
+    /// What it was started with.
+    pub options: Options,
+    dir: Option<TempDir>,
+    path: PathBuf,
+    enclave: Option<Part>,
+    host: Option<Part>,
+    keep: AtomicBool,
+    /// Tenants, roles and their certificates.
+    pub banks: Banks,
+    port: u16,
+}
+
+/// A path below the appliance's folder.
+macro_rules! paths {
+    ($($(#[$doc:meta])* $name:ident => $file:expr;)*) => {
+        $($(#[$doc])* pub fn $name(&self) -> PathBuf { self.path.join($file) })*
+    };
+}
+
+impl Appliance {
+    paths! {
+        /// Genesis, officers' keys and shares.
+        genesis_dir => "genesis";
+        /// What the host hands to the enclave at boot.
+        boot_dir => "boot";
+        /// The host's ledger store.
+        store_dir => "store";
+        /// What `redoubt-audit trust` wrote.
+        trust_dir => "trust";
+        /// The client policy that pins the genesis.
+        policy => "genesis/policy.json";
+        /// Everything the relays moved.
+        capture_file => "capture.bin";
+        /// Logs of all parts.
+        log_dir => "logs";
+        /// The current worker's process id.
+        worker_pid_file => "worker.pid";
+    }
+
+    /// Makes genesis and configuration; starts nothing.
+    pub fn prepare(environment: &Environment, options: Options) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("rdt").tempdir()?;
+        let path = dir.path().to_path_buf();
+        let banks = Banks::new(&path)?;
+        let appliance = Self {
+            environment: environment.clone(),
+            options,
+            dir: Some(dir),
+            path,
+            enclave: None,
+            host: None,
+            keep: AtomicBool::new(false),
+            banks,
+            port: 0,
+        };
+        for dir in [
+            appliance.boot_dir(),
+            appliance.store_dir(),
+            appliance.log_dir(),
+        ] {
+            std::fs::create_dir_all(dir)?;
+        }
+        appliance.make_genesis()?;
+        appliance.sign_config()?;
+        Ok(appliance)
+    }
+
+    /// Prepares, starts, unseals, and fetches the auditor's trust.
+    pub fn serving(environment: &Environment, options: Options) -> Result<Self> {
+        let mut appliance = Self::prepare(environment, options)?;
+        appliance.keep_on_failure(Self::bring_up)?;
+        Ok(appliance)
+    }
+
+    /// Starts what is not running, unseals, and waits until it serves.
+    pub fn bring_up(&mut self) -> Result<()> {
+        self.start()?;
+        self.unseal()?;
+        self.wait_for_phase("serving")?;
+        self.trust()
+    }
+
+    /// Starts what is not running.
+    pub fn start(&mut self) -> Result<()> {
+        if self.enclave.is_none() {
+            self.enclave = Some(self.start_enclave()?);
+        }
+        if self.host.is_none() {
+            self.host = Some(self.start_host()?);
+            self.port = self.read_port("port")?;
+        }
+        Ok(())
+    }
+
+    /// The folder with everything in it.
+    pub fn dir(&self) -> &Path {
+        &self.path
+    }
+
+    /// What was found outside the repository.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// A built program.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.environment.program(name)
+    }
+
+    /// Where banks connect.
+    pub fn url(&self) -> String {
+        format!("https://localhost:{}", self.port)
+    }
+
+    /// The port banks connect to.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Where the host shows metrics and health.
+    pub fn admin_url(&self) -> Result<String> {
+        Ok(format!(
+            "http://127.0.0.1:{}",
+            self.read_port("admin.port")?
+        ))
+    }
+
+    /// PEM of the CA to pin.
+    pub fn ca(&self) -> Result<Vec<u8>> {
+        let path = self.trust_dir().join("ca.pem");
+        std::fs::read(&path).with_context(|| path.display().to_string())
+    }
+
+    /// A client under a tenant's certificate.
+    pub fn bank(&self, tenant: &Tenant) -> Result<Bank> {
+        self.client(Some(tenant.pem.clone()), false)
+    }
+
+    /// A client under any certificate, or none.
+    pub fn client(&self, client: Option<ClientPem>, http2: bool) -> Result<Bank> {
+        Bank::open(&Connection {
+            url: self.url(),
+            ca: self.ca()?,
+            client,
+            http2,
+        })
+    }
+
+    /// The auditor's program with this appliance's trust.
+    pub fn auditor(&self) -> Auditor {
+        Auditor {
+            program: self.program("redoubt-audit"),
+            trust: self.trust_dir(),
+            without_sockets: Some(self.program("redoubt-bank")),
+        }
+    }
+
+    /// Process ids: enclave, host, worker.
+    pub fn pids(&self) -> Result<[u32; 3]> {
+        let id = |part: &Option<Part>| part.as_ref().map(Part::pid).context("not running");
+        Ok([id(&self.enclave)?, id(&self.host)?, self.worker_pid()?])
+    }
+
+    /// The current worker's process id.
+    pub fn worker_pid(&self) -> Result<u32> {
+        let text = std::fs::read_to_string(self.worker_pid_file())?;
+        text.trim().parse().context("worker.pid")
+    }
+
+    /// SIGKILL to enclave, host and worker.
+    pub fn kill_all(&mut self) -> Result<()> {
+        let worker = self.worker_pid();
+        self.enclave = None;
+        self.host = None;
+        if let Ok(pid) = worker {
+            // It may have ended already, since its stream closed.
+            let _ = signal(pid, libc::SIGKILL);
+        }
+        Ok(())
+    }
+
+    /// SIGKILL to the host alone.
+    pub fn kill_host(&mut self) {
+        self.host = None;
+    }
+
+    /// SIGKILL to the enclave alone.
+    pub fn kill_enclave(&mut self) {
+        self.enclave = None;
+    }
+
+    /// The enclave's process is still there.
+    pub fn enclave_is_alive(&mut self) -> bool {
+        self.enclave
+            .as_mut()
+            .is_some_and(|part| part.ended().is_none())
+    }
+
+    /// The host's process is still there.
+    pub fn host_is_alive(&mut self) -> bool {
+        self.host
+            .as_mut()
+            .is_some_and(|part| part.ended().is_none())
+    }
+
+    /// Ends the host by SIGTERM.
+    pub fn end_host(&mut self) -> Result<std::process::ExitStatus> {
+        let mut host = self.host.take().context("the host is not running")?;
+        host.terminate(Duration::from_secs(10))
+    }
+
+    /// Ends the enclave by SIGTERM.
+    pub fn end_enclave(&mut self) -> Result<std::process::ExitStatus> {
+        let mut enclave = self.enclave.take().context("the enclave is not running")?;
+        enclave.terminate(Duration::from_secs(10))
+    }
+
+    /// Everything at this address stays on disk after the test.
+    pub fn keep_files(&self) {
+        self.keep.store(true, Ordering::Relaxed);
+    }
+
+    /// Every log as text, for searching and for failure messages.
+    pub fn logs(&self) -> Result<String> {
+        let mut all = String::new();
+        for entry in std::fs::read_dir(self.log_dir())? {
+            let path = entry?.path();
+            let text = std::fs::read(&path)?;
+            all += &format!("--- {}\n", path.display());
+            all += &String::from_utf8_lossy(&text);
+        }
+        Ok(all)
+    }
+
+    /// Does something; if it fails, the files stay and the ends of the logs are shown.
+    pub fn keep_on_failure(&mut self, work: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        let outcome = work(self);
+        if outcome.is_err() {
+            self.keep_files();
+            let logs = self.logs().unwrap_or_default();
+            let lines: Vec<&str> = logs.lines().collect();
+            let tail = &lines[lines.len().saturating_sub(60)..];
+            eprintln!("{}", tail.join("\n"));
+        }
+        outcome
+    }
+
+    fn read_port(&self, file: &str) -> Result<u16> {
+        let path = self.path.join(file);
+        let text = wait_for(Duration::from_secs(15), &format!("{file} written"), || {
+            std::fs::read_to_string(&path)
+                .ok()
+                .filter(|text| text.ends_with('\n'))
+        })?;
+        text.trim().parse().context(file.to_owned())
+    }
+
+    /// The phase that the enclave answers to anybody.
+    pub fn phase(&self) -> Result<String> {
+        let output = run_ok(Command::new("curl").args([
+            "--silent",
+            "--insecure",
+            "--max-time",
+            "5",
+            &format!("{}/healthz", self.url()),
+        ]))?;
+        let health: Value = serde_json::from_slice(&output.stdout)?;
+        Ok(health["phase"].as_str().context("no phase")?.to_owned())
+    }
+
+    /// Waits until the enclave is in a phase.
+    pub fn wait_for_phase(&self, phase: &str) -> Result<()> {
+        wait_for(Duration::from_secs(30), &format!("phase {phase}"), || {
+            self.phase().ok().filter(|now| now == phase)
+        })?;
+        Ok(())
+    }
+
+    /// The officer's share, sealed to the attested boot key.
+    pub fn unseal(&self) -> Result<()> {
+        self.wait_for_phase("awaiting_unseal")?;
+        let share = only_file(&self.genesis_dir(), "share")?;
+        run_ok(
+            Command::new(self.program("redoubt"))
+                .arg("unseal")
+                .arg(self.url())
+                .arg("--policy")
+                .arg(self.policy())
+                .arg("--share")
+                .arg(share)
+                .arg("--memory")
+                .arg(self.path.join("officer-memory.json")),
+        )?;
+        Ok(())
+    }
+
+    /// The auditor verifies the enclave and writes the CA to pin.
+    pub fn trust(&self) -> Result<()> {
+        run_ok(&mut self.trust_command(&self.url(), &self.policy(), &self.trust_dir()))?;
+        Ok(())
+    }
+
+    /// `redoubt-audit trust` against any address and policy.
+    pub fn trust_command(&self, url: &str, policy: &Path, out: &Path) -> Command {
+        let mut command = Command::new(self.program("redoubt-audit"));
+        command.arg("trust").arg(url);
+        command.arg("--policy").arg(policy);
+        command.arg("--out").arg(out).arg("--json");
+        command
+    }
+
+    /// The tenant's certificate and key as files.
+    pub fn identity(&self, tenant: &Tenant) -> Identity {
+        tenant.files.clone()
+    }
+}
+
+impl Drop for Appliance {
+    fn drop(&mut self) {
+        self.enclave = None;
+        self.host = None;
+        if (self.keep.load(Ordering::Relaxed) || std::thread::panicking())
+            && let Some(dir) = self.dir.take()
+        {
+            eprintln!("kept for inspection: {}", dir.keep().display());
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The command lines of the parts.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::Appliance;
+use crate::process::Part;
+
+impl Appliance {
+    /// An address of one stream as the given side uses it.
+    pub fn stream(&self, side: char, name: &str) -> PathBuf {
+        if self.options.interposed {
+            self.path.join(format!("{side}.{name}"))
+        } else {
+            self.path.join(format!("s.{name}"))
+        }
+    }
+
+    fn endpoint(&self, side: char, name: &str) -> String {
+        format!("unix:{}", self.stream(side, name).display())
+    }
+
+    pub(super) fn start_enclave(&self) -> Result<Part> {
+        let mut command = self.command("redoubt-enclave");
+        for stream in ["ingress", "store", "worker", "supervise"] {
+            command.arg(format!("--{stream}"));
+            command.arg(self.endpoint('e', stream));
+        }
+        command.arg("--dangerous-emulated-attester");
+        command.arg(self.genesis_dir().join("emulated"));
+        if self.options.time_offset_ms != 0 {
+            let offset = self.options.time_offset_ms.to_string();
+            command.args(["--dangerous-time-offset-ms", &offset]);
+        }
+        Part::start("enclave", command, &self.log_dir().join("enclave.log"))
+    }
+
+    pub(super) fn start_host(&self) -> Result<Part> {
+        for stale in ["port", "admin.port"] {
+            let _ = std::fs::remove_file(self.path.join(stale));
+        }
+        let mut command = self.command("redoubt-host");
+        let listen = format!("127.0.0.1:{}", self.port);
+        command.args(["run", "--listen", &listen, "--admin", "127.0.0.1:0"]);
+        for stream in ["ingress", "store", "worker", "supervise"] {
+            command.arg(format!("--{stream}"));
+            command.arg(self.endpoint('h', stream));
+        }
+        for (flag, path) in [
+            ("--store-dir", self.store_dir()),
+            ("--boot-dir", self.boot_dir()),
+            ("--port-file", self.path.join("port")),
+            ("--admin-port-file", self.path.join("admin.port")),
+            ("--worker-bin", self.program("redoubt-worker")),
+            ("--worker-pid-file", self.worker_pid_file()),
+            ("--worker-log", self.log_dir().join("worker.log")),
+        ] {
+            command.arg(flag).arg(path);
+        }
+        for argument in self.worker_arguments() {
+            command.arg("--worker-arg").arg(argument);
+        }
+        if self.options.capture {
+            command.arg("--capture").arg(self.capture_file());
+        }
+        Part::start("host", command, &self.log_dir().join("host.log"))
+    }
+
+    fn worker_arguments(&self) -> Vec<PathBuf> {
+        let mut arguments: Vec<PathBuf> = Vec::new();
+        for (flag, value) in [
+            ("--models", self.environment.models().clone()),
+            ("--manifest", self.environment.manifest()),
+            (
+                "--dangerous-emulated-attester",
+                self.genesis_dir().join("emulated"),
+            ),
+        ] {
+            arguments.push(flag.into());
+            arguments.push(value);
+        }
+        arguments
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(self.program(program));
+        match self.options.log_filter {
+            Some(filter) => command.env("RUST_LOG", filter),
+            None => command.env_remove("RUST_LOG"),
+        };
+        command
+    }
+}

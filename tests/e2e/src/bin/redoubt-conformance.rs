@@ -1,0 +1,140 @@
+//! `redoubt-conformance`: judges whole folders of evidence that others recorded.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use redoubt_attestation::conformance as documents;
+use redoubt_attestation::document::VendorRoot;
+use redoubt_attestation::genesis::RootKind;
+use redoubt_enclave::passkeys::conformance as ceremonies;
+use serde::Serialize;
+
+/// Judges recorded evidence, one row each. Verdicts are rows, not exit codes.
+#[derive(Debug, Parser)]
+#[command(version)]
+enum Command {
+    /// Every `.cose` document below a folder
+    Nitro {
+        /// The folder
+        dir: PathBuf,
+        /// PEM of the vendor root [default: AWS Nitro Enclaves root G1]
+        #[arg(long, value_name = "PEM")]
+        root: Option<PathBuf>,
+        /// Judge at this time, RFC 3339 or Unix seconds [default: each document's own]
+        #[arg(long, value_name = "TIME", value_parser = time_ms)]
+        at: Option<u64>,
+        /// The rows
+        #[arg(long, value_name = "FILE")]
+        json: PathBuf,
+    },
+    /// Every recorded WebAuthn ceremony of a file
+    Webauthn {
+        /// The file
+        file: PathBuf,
+        /// The rows
+        #[arg(long, value_name = "FILE")]
+        json: PathBuf,
+    },
+}
+
+#[derive(Serialize)]
+struct DocumentRow {
+    file: String,
+    #[serde(flatten)]
+    row: documents::Row,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Command::parse() {
+        Command::Nitro {
+            dir,
+            root,
+            at,
+            json,
+        } => nitro(&dir, root.as_deref(), at, &json),
+        Command::Webauthn { file, json } => webauthn(&file, &json),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("redoubt-conformance: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn nitro(dir: &Path, root: Option<&Path>, at: Option<u64>, json: &Path) -> Result<()> {
+    let root = vendor_root(root)?;
+    let files = documents_below(dir)?;
+    ensure!(
+        !files.is_empty(),
+        "{}: no .cose file below it",
+        dir.display()
+    );
+    let mut rows = Vec::with_capacity(files.len());
+    for path in files {
+        let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
+        let name = path.strip_prefix(dir).unwrap_or(&path);
+        rows.push(DocumentRow {
+            file: name.display().to_string(),
+            row: documents::row(&bytes, &root, at),
+        });
+    }
+    let accepted = rows
+        .iter()
+        .filter(|row| row.row.verdict == documents::Verdict::Accept);
+    println!("{} of {} documents accepted", accepted.count(), rows.len());
+    write(json, &rows)
+}
+
+fn vendor_root(path: Option<&Path>) -> Result<VendorRoot> {
+    let Some(path) = path else {
+        return Ok(VendorRoot::aws_nitro());
+    };
+    let pem = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    VendorRoot::from_pem(RootKind::Nitro, &pem).with_context(|| path.display().to_string())
+}
+
+fn documents_below(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let entries = std::fs::read_dir(dir).with_context(|| dir.display().to_string())?;
+    for entry in entries {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(documents_below(&path)?);
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "cose")
+        {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn webauthn(file: &Path, json: &Path) -> Result<()> {
+    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    let rows = ceremonies::rows(&text)?;
+    let agree = rows.iter().filter(|row| row.expect == row.verdict);
+    println!("{} of {} verdicts agree", agree.count(), rows.len());
+    write(json, &rows)
+}
+
+fn write(path: &Path, rows: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(rows)?;
+    std::fs::write(path, text + "\n").with_context(|| path.display().to_string())
+}
+
+/// RFC 3339, or Unix seconds.
+fn time_ms(text: &str) -> Result<u64, String> {
+    if let Ok(seconds) = text.parse::<u64>() {
+        return seconds.checked_mul(1000).ok_or_else(|| "too late".into());
+    }
+    let format = &time::format_description::well_known::Rfc3339;
+    let moment = time::OffsetDateTime::parse(text, format)
+        .map_err(|_| "write RFC 3339, as 2026-01-31T12:00:00Z, or Unix seconds".to_owned())?;
+    u64::try_from(moment.unix_timestamp_nanos() / 1_000_000).map_err(|_| "before 1970".to_owned())
+}

@@ -1,0 +1,157 @@
+//! Which room may depend on which, and what may be linked into the trusted base.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+/// Room, and the rooms it may depend on in normal and build dependencies.
+const ARROWS: [(&str, &[&str]); 6] = [
+    ("redoubt-shared", &[]),
+    ("redoubt-attestation", &["redoubt-shared"]),
+    ("redoubt-audit", &["redoubt-shared", "redoubt-attestation"]),
+    (
+        "redoubt-enclave",
+        &["redoubt-shared", "redoubt-attestation"],
+    ),
+    ("redoubt-worker", &["redoubt-shared", "redoubt-attestation"]),
+    (
+        "redoubt-host",
+        &["redoubt-shared", "redoubt-attestation", "redoubt-audit"],
+    ),
+];
+
+/// Rooms that only test and build; they may depend on anything but are depended on by tests only.
+const OUTSIDE: [&str; 4] = ["redoubt-bank", "redoubt-e2e", "redoubt-load", "xtask"];
+
+fn metadata() -> Result<Value> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+        .args(["--filter-platform", "x86_64-unknown-linux-gnu"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()?;
+    ensure!(
+        output.status.success(),
+        "cargo metadata: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// Normal (and, if asked, build) dependencies of every package, by package id.
+fn edges(metadata: &Value, kinds: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
+    let mut edges = BTreeMap::new();
+    for node in metadata["resolve"]["nodes"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
+        let mut targets = BTreeSet::new();
+        for dependency in node["deps"].as_array().into_iter().flatten() {
+            let kept = dependency["dep_kinds"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .any(|kind| kinds.contains(&kind["kind"].as_str().unwrap_or("normal")));
+            if kept && let Some(id) = dependency["pkg"].as_str() {
+                targets.insert(id.to_owned());
+            }
+        }
+        if let Some(id) = node["id"].as_str() {
+            edges.insert(id.to_owned(), targets);
+        }
+    }
+    edges
+}
+
+fn names(metadata: &Value) -> BTreeMap<String, String> {
+    let packages = metadata["packages"].as_array().into_iter().flatten();
+    packages
+        .filter_map(|package| {
+            Some((
+                package["id"].as_str()?.to_owned(),
+                package["name"].as_str()?.to_owned(),
+            ))
+        })
+        .collect()
+}
+
+#[test]
+fn dependencies_point_one_way_and_nothing_depends_on_the_host() -> Result<()> {
+    let metadata = metadata()?;
+    let names = names(&metadata);
+    let edges = edges(&metadata, &["normal", "build"]);
+    let members: BTreeSet<&str> = metadata["workspace_members"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|id| names.get(id.as_str()?).map(String::as_str))
+        .collect();
+    let known: BTreeSet<&str> = ARROWS.iter().map(|arrow| arrow.0).chain(OUTSIDE).collect();
+    ensure!(
+        members == known,
+        "a room came or went: {:?}",
+        members.symmetric_difference(&known)
+    );
+    for (id, targets) in &edges {
+        let room = names[id].as_str();
+        let Some((_, allowed)) = ARROWS.iter().find(|arrow| arrow.0 == room) else {
+            continue;
+        };
+        for target in targets.iter().map(|id| names[id].as_str()) {
+            ensure!(
+                !members.contains(target) || allowed.contains(&target),
+                "{room} must not depend on {target}"
+            );
+        }
+    }
+    for (id, targets) in &edges {
+        let room = names[id].as_str();
+        let on_host = targets.iter().any(|target| names[target] == "redoubt-host");
+        ensure!(
+            !on_host || OUTSIDE.contains(&room),
+            "{room} depends on the host"
+        );
+    }
+    Ok(())
+}
+
+/// Everything linked into the enclave: a new crate is a decision, not an accident.
+#[test]
+fn the_enclave_links_only_crates_on_its_list() -> Result<()> {
+    let metadata = metadata()?;
+    let names = names(&metadata);
+    let edges = edges(&metadata, &["normal"]);
+    let root = names
+        .iter()
+        .find(|(_, name)| *name == "redoubt-enclave")
+        .context("no enclave in the workspace")?
+        .0;
+    let mut reached = BTreeSet::new();
+    let mut open = vec![root.clone()];
+    while let Some(id) = open.pop() {
+        if reached.insert(id.clone()) {
+            open.extend(edges[&id].iter().cloned());
+        }
+    }
+    let linked: BTreeSet<&str> = reached.iter().map(|id| names[id].as_str()).collect();
+    let list = include_str!("../enclave-crates.txt");
+    let allowed: BTreeSet<&str> = list
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect();
+    let newcomers: Vec<_> = linked.difference(&allowed).collect();
+    let gone: Vec<_> = allowed.difference(&linked).collect();
+    ensure!(
+        newcomers.is_empty(),
+        "not on tests/e2e/enclave-crates.txt: {newcomers:?}; add each only after reading it"
+    );
+    ensure!(
+        gone.is_empty(),
+        "listed but no longer linked, take off: {gone:?}"
+    );
+    Ok(())
+}

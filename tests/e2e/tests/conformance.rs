@@ -1,0 +1,103 @@
+//! The conformance runner over evidence that others recorded.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+fn vectors(test: &str) -> Option<PathBuf> {
+    let found = std::env::var_os("REDOUBT_VECTORS").map(PathBuf::from);
+    if found.is_none() {
+        println!("skipped: {test}: REDOUBT_VECTORS is not set");
+    }
+    found
+}
+
+fn rows(arguments: &[&str], input: &Path) -> Result<Vec<Value>> {
+    let out = tempfile::NamedTempFile::new()?;
+    let status = Command::new(env!("CARGO_BIN_EXE_redoubt-conformance"))
+        .arg(arguments[0])
+        .arg(input)
+        .args(&arguments[1..])
+        .arg("--json")
+        .arg(out.path())
+        .status()?;
+    ensure!(status.success(), "{status}");
+    Ok(serde_json::from_slice(&std::fs::read(out.path())?)?)
+}
+
+fn row<'r>(rows: &'r [Value], part: &str) -> Result<&'r Value> {
+    let named = |row: &&Value| row["file"].as_str().is_some_and(|file| file.contains(part));
+    rows.iter().find(named).with_context(|| part.to_owned())
+}
+
+#[test]
+fn recorded_documents_get_the_verdicts_they_deserve() -> Result<()> {
+    let Some(vectors) = vectors("recorded_documents_get_the_verdicts_they_deserve") else {
+        return Ok(());
+    };
+    let rows = rows(&["nitro"], &vectors.join("nitro"))?;
+    for row in &rows {
+        let file = row["file"].as_str().unwrap_or_default();
+        let authentic = file.starts_with("ok_") || file.contains("malleable_twin");
+        let expected = if authentic { "accept" } else { "refuse" };
+        ensure!(row["verdict"] == expected, "{row}");
+        ensure!(row["reason"].is_null() == authentic, "{row}");
+        for member in [
+            "pcrs",
+            "debug",
+            "user_data_len",
+            "nonce_len",
+            "public_key_len",
+        ] {
+            ensure!(row.get(member).is_some(), "no {member} in {row}");
+        }
+    }
+    ensure!(rows.len() >= 11, "{} rows", rows.len());
+    ensure!(row(&rows, "ok_2021-04-26")?["debug"] == true);
+    ensure!(row(&rows, "ok_2024-09-07")?["user_data_len"] == 1024);
+    let registers = row(&rows, "ok_2025-04-29")?["pcrs"].as_object();
+    ensure!(registers.map(serde_json::Map::len) == Some(17));
+    Ok(())
+}
+
+#[test]
+fn a_document_judged_at_another_time_has_expired() -> Result<()> {
+    let Some(vectors) = vectors("a_document_judged_at_another_time_has_expired") else {
+        return Ok(());
+    };
+    let arguments = ["nitro", "--at", "2030-01-01T00:00:00Z"];
+    for row in rows(&arguments, &vectors.join("nitro"))? {
+        ensure!(row["verdict"] == "refuse", "{row}");
+    }
+    Ok(())
+}
+
+#[test]
+fn recorded_ceremonies_agree() -> Result<()> {
+    let Some(vectors) = vectors("recorded_ceremonies_agree") else {
+        return Ok(());
+    };
+    let rows = rows(&["webauthn"], &vectors.join("webauthn/cases.json"))?;
+    ensure!(rows.len() >= 80, "{} rows", rows.len());
+    let disagree: Vec<&Value> = rows
+        .iter()
+        .filter(|row| row["verdict"] != row["expect"])
+        .collect();
+    ensure!(disagree.is_empty(), "{disagree:#?}");
+    Ok(())
+}
+
+#[test]
+fn a_folder_without_documents_is_an_error() -> Result<()> {
+    let empty = tempfile::tempdir()?;
+    let status = Command::new(env!("CARGO_BIN_EXE_redoubt-conformance"))
+        .arg("nitro")
+        .arg(empty.path())
+        .arg("--json")
+        .arg(empty.path().join("out.json"))
+        .status()?;
+    ensure!(status.code() == Some(2), "{status}");
+    Ok(())
+}

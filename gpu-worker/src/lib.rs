@@ -15,4 +15,6 @@ pub mod manifest;
 pub mod onnx;
 pub mod pipeline;
 pub mod runtime;
+pub mod sandbox;
+pub mod session;
 pub mod wipe;

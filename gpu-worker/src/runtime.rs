@@ -40,23 +40,23 @@ pub fn load(manifest: &Manifest) -> Result<Environment, RuntimeError> {
 /// An anonymous file that nobody can write to any more.
 fn sealed_file(bytes: &[u8]) -> std::io::Result<std::fs::File> {
     let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING | libc::MFD_EXEC;
-    // SAFETY: the name is a static C string and the returned descriptor is checked below.
     #[expect(
         unsafe_code,
         reason = "memfd_create has no safe wrapper in the standard library"
     )]
+    // SAFETY: the name is a static C string and the returned descriptor is checked below.
     let fd = unsafe { libc::memfd_create(c"onnxruntime".as_ptr(), flags) };
     check(fd)?;
-    // SAFETY: `fd` was just returned by the kernel and has no other owner.
     #[expect(unsafe_code, reason = "taking ownership of the new descriptor")]
+    // SAFETY: `fd` was just returned by the kernel and has no other owner.
     let mut file = std::fs::File::from(unsafe { OwnedFd::from_raw_fd(fd) });
     file.write_all(bytes)?;
     let seals = libc::F_SEAL_WRITE | libc::F_SEAL_GROW | libc::F_SEAL_SHRINK | libc::F_SEAL_SEAL;
-    // SAFETY: `file` is an open descriptor; F_ADD_SEALS takes an int.
     #[expect(
         unsafe_code,
         reason = "fcntl has no safe wrapper in the standard library"
     )]
+    // SAFETY: `file` is an open descriptor; F_ADD_SEALS takes an int.
     let sealed = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) };
     check(sealed)?;
     Ok(file)
@@ -88,12 +88,12 @@ impl Backend {
 /// Looks for a CUDA driver and says what was decided. Inference runs on the CPU
 /// in either case: there are no CUDA kernels yet, and this never pretends so.
 pub fn probe() -> Backend {
-    // SAFETY: only tries to open the driver library by name. Asking first matters:
-    // creating a CUDA context without the library panics.
     #[expect(
         unsafe_code,
         reason = "cudarc marks the probe unsafe as it runs a library's initialisers"
     )]
+    // SAFETY: only tries to open the driver library by name. Asking first matters:
+    // creating a CUDA context without the library panics.
     let driver = unsafe { cudarc::driver::sys::is_culib_present() };
     if driver {
         tracing::warn!("a CUDA driver is present but no CUDA backend is built in; using the CPU");

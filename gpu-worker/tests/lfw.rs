@@ -84,7 +84,8 @@ fn percentile(values: &mut [f32], part: f32) -> f32 {
 }
 
 fn report_quality(samples: &HashMap<String, FaceSample>) {
-    let measures: [(&str, fn(&FaceQuality) -> f32); 6] = [
+    type Measure = fn(&FaceQuality) -> f32;
+    let measures: [(&str, Measure); 6] = [
         ("detection", |q| q.detection),
         ("eye_distance", |q| q.eye_distance),
         ("brightness", |q| q.brightness),
@@ -101,7 +102,8 @@ fn report_quality(samples: &HashMap<String, FaceSample>) {
 }
 
 fn report_times(times: &[StageTimes]) {
-    let stages: [(&str, fn(&StageTimes) -> Duration); 5] = [
+    type Stage = fn(&StageTimes) -> Duration;
+    let stages: [(&str, Stage); 5] = [
         ("decode", |t| t.decode),
         ("detect", |t| t.detect),
         ("align", |t| t.align),

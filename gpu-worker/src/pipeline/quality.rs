@@ -137,7 +137,8 @@ mod tests {
     #[test]
     fn each_failing_measure_has_its_own_refusal() {
         assert_eq!(gate(&good()), Ok(()));
-        let cases: [(fn(&mut FaceQuality), SampleRefusal); 4] = [
+        type Spoil = fn(&mut FaceQuality);
+        let cases: [(Spoil, SampleRefusal); 4] = [
             (|q| q.eye_distance = 10.0, SampleRefusal::FaceTooSmall),
             (|q| q.brightness = 12.0, SampleRefusal::TooDark),
             (|q| q.brightness = 250.0, SampleRefusal::TooBright),
@@ -175,7 +176,7 @@ mod tests {
         assert_eq!(sharpness(&flat), 0.0);
         let chequered: Vec<f32> = (0..3 * SIDE * SIDE)
             .map(|i| {
-                if (i % SIDE + i / SIDE) % 2 == 0 {
+                if (i % SIDE + i / SIDE).is_multiple_of(2) {
                     0.0
                 } else {
                     255.0

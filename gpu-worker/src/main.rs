@@ -1,0 +1,184 @@
+//! `redoubt-worker`: loads, closes the world, serves one attested session, ends.
+
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Parser;
+use redoubt_attestation::attester::{Attester, EmulatedAttester, NsmAttester};
+use redoubt_attestation::binding::{Backend, WorkerBinding};
+use redoubt_attestation::encode::Digest32;
+use redoubt_attestation::genesis::Tier;
+use redoubt_shared::Stream;
+use redoubt_worker::manifest::Manifest;
+use redoubt_worker::pipeline::{Graphs, Pipeline};
+use redoubt_worker::sandbox::{self, Descriptors, selftest};
+use redoubt_worker::session::{Identity, Queue, serve, spawn};
+use redoubt_worker::{runtime, wipe};
+use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: wipe::WipeOnFree = wipe::WipeOnFree;
+
+/// The sealed inference worker: serves one attested session on an inherited
+/// stream, then ends. Started by the host, used by the enclave.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// Seal this process, try to break out, print one JSON line per attempt.
+    #[arg(long)]
+    sandbox_selftest: bool,
+    /// Folder with the fetched model files.
+    #[arg(long, required_unless_present = "sandbox_selftest")]
+    models: Option<PathBuf>,
+    /// The model manifest (images/models.toml).
+    #[arg(long, required_unless_present = "sandbox_selftest")]
+    manifest: Option<PathBuf>,
+    /// Inherited descriptor of the stream: one end of a Unix socket pair.
+    #[arg(long, required_unless_present = "sandbox_selftest")]
+    stream_fd: Option<RawFd>,
+    /// Sign evidence with root.pem and root.key of this folder. Proves nothing:
+    /// accepted only under a genesis of environment `emulated`.
+    #[arg(long, value_name = "DIR")]
+    dangerous_emulated_attester: Option<PathBuf>,
+    /// Take evidence from the Nitro security module.
+    #[arg(long, conflicts_with = "dangerous_emulated_attester")]
+    nsm: bool,
+    /// What this worker claims to be; the genesis manifest must agree.
+    #[arg(long, default_value = "process", value_parser = tier)]
+    tier: Tier,
+    /// Job threads; one per core if left out.
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Threads inside one run of a network.
+    #[arg(long, default_value_t = 1)]
+    intra_threads: usize,
+}
+
+fn tier(text: &str) -> Result<Tier, String> {
+    [Tier::Process, Tier::Enclave, Tier::ConfidentialGpu]
+        .into_iter()
+        .find(|tier| tier.name() == text)
+        .ok_or_else(|| "use process, enclave or confidential_gpu".to_owned())
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+    say_only_where_on_panic();
+    let ended = if arguments.sandbox_selftest {
+        print_selftest()
+    } else {
+        run(&arguments)
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A panic's message may carry a piece of the sample that caused it.
+fn say_only_where_on_panic() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(place, "a job panicked");
+    }));
+}
+
+fn print_selftest() -> anyhow::Result<()> {
+    sandbox::harden(None)?;
+    for outcome in selftest::run()? {
+        println!("{}", serde_json::to_string(&outcome)?);
+    }
+    Ok(())
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let (Some(models), Some(manifest), Some(stream_fd)) =
+        (&arguments.models, &arguments.manifest, arguments.stream_fd)
+    else {
+        anyhow::bail!("--models, --manifest and --stream-fd are needed");
+    };
+    sandbox::harden(Some(stream_fd))?;
+    let manifest = Manifest::open(manifest, models)?;
+    let identity = identity(arguments, &manifest)?;
+    let environment = runtime::load(&manifest)?;
+    let pipelines = pipelines(arguments, &environment, &manifest)?;
+    let reactor = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let stream = {
+        let _entered = reactor.enter();
+        inherited(stream_fd)?
+    };
+    let descriptors = Descriptors::take_stock(&[stream_fd, 2])?;
+    // From here on nothing is opened: first no files, then nothing at all.
+    sandbox::forbid_files()?;
+    let queue = Arc::new(Queue::default());
+    let threads = pipelines.len();
+    spawn(pipelines, &queue).map_err(|error| anyhow::anyhow!("starting job threads: {error}"))?;
+    sandbox::seal(&descriptors)?;
+    tracing::info!(threads, "sealed and ready");
+    let ended = reactor.block_on(serve(stream, &identity, &queue));
+    queue.close();
+    ended.context("the session ended early")
+}
+
+fn pipelines(
+    arguments: &Arguments,
+    environment: &ort::environment::Environment,
+    manifest: &Manifest,
+) -> anyhow::Result<Vec<Pipeline>> {
+    let cores = std::thread::available_parallelism().map_or(1, Into::into);
+    let threads = arguments.threads.unwrap_or(cores).max(1);
+    let graphs = Graphs::read(manifest)?;
+    let intra = arguments.intra_threads.max(1);
+    let load = |_| Ok(Pipeline::load(environment, &graphs, intra)?);
+    (0..threads).map(load).collect()
+}
+
+fn identity(arguments: &Arguments, manifest: &Manifest) -> anyhow::Result<Identity> {
+    let attester: Box<dyn Attester> = match &arguments.dangerous_emulated_attester {
+        Some(folder) => Box::new(emulated(folder)?),
+        None if arguments.nsm => Box::new(NsmAttester::open()?),
+        None => anyhow::bail!("choose --nsm or --dangerous-emulated-attester DIR"),
+    };
+    let backend = match runtime::probe() {
+        runtime::Backend::Cpu => Backend::Cpu,
+    };
+    let (tier, models) = (arguments.tier, Digest32(manifest.digest()));
+    let bind = |spki| WorkerBinding::new(tier, models, backend, spki);
+    Ok(Identity::generate(attester, bind)?)
+}
+
+fn emulated(folder: &Path) -> anyhow::Result<EmulatedAttester> {
+    let read = |name: &str| {
+        let path = folder.join(name);
+        std::fs::read_to_string(&path).with_context(|| path.display().to_string())
+    };
+    let program = std::fs::read("/proc/self/exe").context("reading this program to measure it")?;
+    let attester =
+        EmulatedAttester::dangerous_new(&read("root.pem")?, &read("root.key")?, &program, 0)?;
+    Ok(attester)
+}
+
+fn inherited(fd: RawFd) -> anyhow::Result<Stream> {
+    #[expect(unsafe_code, reason = "taking ownership of the inherited stream")]
+    // SAFETY: `harden` found the descriptor open, and nothing else in this
+    // program owns it.
+    let stream = UnixStream::from(unsafe { OwnedFd::from_raw_fd(fd) });
+    stream.set_nonblocking(true).context("--stream-fd")?;
+    let stream = tokio::net::UnixStream::from_std(stream).context("--stream-fd")?;
+    Ok(Stream::from_unix(stream))
+}

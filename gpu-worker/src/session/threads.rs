@@ -1,0 +1,83 @@
+//! Job threads: each owns its networks and takes one job at a time.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Barrier};
+use std::time::Instant;
+
+use redoubt_shared::JobId;
+use redoubt_shared::worker::{SampleRefusal, WorkerResponse};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::Queue;
+use crate::pipeline::Pipeline;
+use crate::sandbox::forbid_files;
+
+/// One picture to look at.
+#[derive(Debug)]
+pub struct Job {
+    /// As the peer named it.
+    pub id: JobId,
+    /// The picture's bytes.
+    pub image: Vec<u8>,
+    /// When nobody waits any longer.
+    pub deadline: Instant,
+    /// Where the answer goes.
+    pub reply: UnboundedSender<WorkerResponse>,
+}
+
+/// Starts one thread per pipeline. Returns when all of them opened their last
+/// file and warmed up; an error if one could not.
+pub fn spawn(
+    pipelines: Vec<Pipeline>,
+    queue: &Arc<Queue<Job>>,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let ready = Arc::new(Barrier::new(pipelines.len() + 1));
+    let (failures, failed) = std::sync::mpsc::channel();
+    for (number, mut pipeline) in pipelines.into_iter().enumerate() {
+        let (queue, ready, failures) = (Arc::clone(queue), Arc::clone(&ready), failures.clone());
+        std::thread::Builder::new()
+            .name(format!("job-{number}"))
+            .spawn(move || {
+                let prepared = prepare(&mut pipeline);
+                let usable = prepared.is_ok();
+                if let Err(error) = prepared {
+                    let _ = failures.send(error);
+                }
+                ready.wait();
+                while usable && let Some(job) = queue.pop() {
+                    run(&mut pipeline, job);
+                }
+            })?;
+    }
+    ready.wait();
+    match failed.try_recv() {
+        Ok(error) => Err(error.into()),
+        Err(_) => Ok(()),
+    }
+}
+
+fn prepare(pipeline: &mut Pipeline) -> Result<(), String> {
+    forbid_files().map_err(|error| error.to_string())?;
+    pipeline.warm_up().map_err(|error| error.to_string())
+}
+
+fn run(pipeline: &mut Pipeline, job: Job) {
+    let Job {
+        id,
+        image,
+        deadline,
+        reply,
+    } = job;
+    // A decoder that panics on a crafted picture costs that picture its answer,
+    // not the worker its thread.
+    let work = AssertUnwindSafe(|| pipeline.face(&image, deadline));
+    let outcome = match catch_unwind(work) {
+        Ok((outcome, times)) => {
+            tracing::debug!(?times, "job done");
+            outcome
+        }
+        Err(_) => Err(SampleRefusal::Failed),
+    };
+    // Nobody is left to tell when the session is over.
+    let _ = reply.send(WorkerResponse::Face { job: id, outcome });
+}

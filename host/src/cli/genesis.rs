@@ -1,0 +1,311 @@
+//! `redoubt genesis init`: officers, secret, shares, manifest.
+//!
+//! Everything is made in a folder of its own that appears under its name only
+//! when complete; an existing ceremony is never touched.
+
+use std::collections::BTreeMap;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use redoubt_attestation::attester::emulated_root;
+use redoubt_attestation::entropy::SystemEntropy;
+use redoubt_attestation::genesis::{
+    ClientPolicy, Environment, Genesis, GenesisType, MeasuredRole, Measurement, Officer, RootKind,
+    SignedFile, Tier, VendorRootEntry, VerifiedGenesis,
+};
+use redoubt_attestation::shares::OfficersSecret;
+use redoubt_attestation::sign::Es256Signer;
+use serde_json::json;
+
+use super::{Report, measure, now_ms, read};
+use crate::files::write_new;
+
+const SECRET: u32 = 0o600;
+const PUBLIC: u32 = 0o644;
+
+/// Flags of `redoubt genesis init`.
+#[derive(Debug, clap::Args)]
+pub(super) struct InitArgs {
+    /// Folder to make; must not exist or be empty
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// The appliance's name, for people
+    #[arg(long)]
+    name: String,
+    /// Number of officers; they are called officer-1, officer-2, ...
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
+    officers: u8,
+    /// How many of them unseal the appliance and sign its configuration
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
+    threshold: u8,
+    /// Make an emulated appliance with an attestation root of its own
+    /// (emulated/root.pem, root.key). Protects nobody
+    #[arg(long, requires = "enclave_bin", conflicts_with = "enclave_pcrs")]
+    emulated: bool,
+    /// With --emulated: the enclave's program, to be measured
+    #[arg(long, value_name = "FILE", requires = "emulated")]
+    enclave_bin: Option<PathBuf>,
+    /// With --emulated: the worker's program, to be measured (tier `process`)
+    #[arg(long, value_name = "FILE", requires = "emulated")]
+    worker_bin: Option<PathBuf>,
+    /// Without --emulated: the enclave image's measurements, JSON {"PCR0": hex, ...}
+    #[arg(long, value_name = "FILE", required_unless_present = "emulated")]
+    enclave_pcrs: Option<PathBuf>,
+    /// Without --emulated: the worker image's measurements (tier `enclave`)
+    #[arg(long, value_name = "FILE", conflicts_with = "emulated")]
+    worker_pcrs: Option<PathBuf>,
+}
+
+pub(super) fn init(args: &InitArgs) -> anyhow::Result<Report> {
+    ensure!(
+        args.threshold <= args.officers,
+        "--threshold {} of {} officers: use 1 to the number of officers",
+        args.threshold,
+        args.officers
+    );
+    refuse_existing(&args.out)?;
+    let draft = draft_folder(&args.out)?;
+    let made = hold(args, &draft).and_then(|genesis| {
+        std::fs::rename(&draft, &args.out).with_context(|| args.out.display().to_string())?;
+        Ok(genesis)
+    });
+    if made.is_err() {
+        let _ = std::fs::remove_dir_all(&draft);
+    }
+    let genesis = made?;
+    let out = args.out.display().to_string();
+    let json = json!({
+        "out": out,
+        "genesis": genesis.digest,
+        "environment": genesis.manifest.environment,
+        "threshold": genesis.manifest.threshold,
+        "officers": fingerprints(&genesis).into_iter()
+            .map(|(id, key)| json!({ "id": id, "key_thumbprint": key }))
+            .collect::<Vec<_>>(),
+    });
+    Ok(Report::yes(record(&genesis), json))
+}
+
+fn refuse_existing(out: &Path) -> anyhow::Result<()> {
+    let exists = match std::fs::read_dir(out) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    };
+    if exists {
+        bail!(
+            "{}: is there already; a ceremony is never overwritten, name another folder",
+            out.display()
+        );
+    }
+    Ok(())
+}
+
+fn draft_folder(out: &Path) -> anyhow::Result<PathBuf> {
+    let mut name = out.as_os_str().to_owned();
+    name.push(format!(".draft-{}", std::process::id()));
+    let draft = PathBuf::from(name);
+    if let Some(parent) = out.parent() {
+        std::fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
+    }
+    let made = DirBuilder::new().mode(0o700).create(&draft);
+    made.with_context(|| draft.display().to_string())?;
+    Ok(draft)
+}
+
+/// The ceremony, into an empty folder.
+fn hold(args: &InitArgs, dir: &Path) -> anyhow::Result<VerifiedGenesis> {
+    let entropy = SystemEntropy;
+    let ids: Vec<String> = (1..=args.officers)
+        .map(|n| format!("officer-{n}"))
+        .collect();
+    let keys: Vec<Es256Signer> = ids
+        .iter()
+        .map(|_| Es256Signer::generate(&entropy))
+        .collect::<Result<_, _>>()?;
+    let secret = OfficersSecret::generate(&entropy)?;
+    let manifest = Genesis {
+        kind: GenesisType::V1,
+        name: args.name.clone(),
+        environment: if args.emulated {
+            Environment::Emulated
+        } else {
+            Environment::Hardware
+        },
+        counter: 1,
+        threshold: args.threshold,
+        officers: ids
+            .iter()
+            .zip(&keys)
+            .map(|(id, key)| Officer {
+                id: id.clone(),
+                key: key.jwk().clone(),
+            })
+            .collect(),
+        secret_commitment: secret.commitment(),
+        vendor_roots: vec![vendor_root(args, dir)?],
+        measurements: measurements(args)?,
+        witnesses: vec![],
+        custodians: vec![],
+        created_ms: now_ms(),
+    };
+    manifest.validate()?;
+    let mut signed = SignedFile::unsigned(&serde_json::to_vec(&manifest)?);
+    for (id, key) in ids.iter().zip(&keys) {
+        signed.sign(id, key)?;
+    }
+    let genesis = Genesis::verify(&signed.to_json())?;
+    let shares = secret.split(args.threshold, &ids, 0, Some(genesis.digest), &entropy)?;
+    for ((id, key), share) in ids.iter().zip(&keys).zip(&shares) {
+        let pem = key.expose_pkcs8_pem()?;
+        write_new(&dir.join(format!("{id}.key.pem")), pem.as_bytes(), SECRET)?;
+        let json = share.expose_json();
+        write_new(&dir.join(format!("{id}.share.json")), &json, SECRET)?;
+    }
+    let policy = ClientPolicy::pin(&genesis).to_json();
+    write_new(&dir.join("genesis.json"), &signed.to_json(), PUBLIC)?;
+    write_new(&dir.join("policy.json"), &policy, PUBLIC)?;
+    write_new(&dir.join("record.txt"), record(&genesis).as_bytes(), PUBLIC)?;
+    Ok(genesis)
+}
+
+fn vendor_root(args: &InitArgs, dir: &Path) -> anyhow::Result<VendorRootEntry> {
+    if !args.emulated {
+        return Ok(VendorRootEntry {
+            kind: RootKind::Nitro,
+            pem: String::new(),
+        });
+    }
+    let (certificate, key) = emulated_root(&args.name)?;
+    let folder = dir.join("emulated");
+    DirBuilder::new().mode(0o700).create(&folder)?;
+    write_new(&folder.join("root.pem"), certificate.as_bytes(), PUBLIC)?;
+    write_new(&folder.join("root.key"), key.as_bytes(), SECRET)?;
+    Ok(VendorRootEntry {
+        kind: RootKind::NitroEmulated,
+        pem: certificate,
+    })
+}
+
+fn measurements(args: &InitArgs) -> anyhow::Result<Vec<Measurement>> {
+    let sources = [
+        (
+            MeasuredRole::Enclave,
+            Tier::Enclave,
+            &args.enclave_bin,
+            &args.enclave_pcrs,
+        ),
+        (
+            MeasuredRole::Worker,
+            if args.emulated {
+                Tier::Process
+            } else {
+                Tier::Enclave
+            },
+            &args.worker_bin,
+            &args.worker_pcrs,
+        ),
+    ];
+    let mut all = Vec::new();
+    for (role, tier, program, image) in sources {
+        let pcrs = match (program, image) {
+            (Some(program), _) => measure::registers(program)?.into_iter().collect(),
+            (None, Some(image)) => pcrs_of_image(image)?,
+            (None, None) => continue,
+        };
+        all.push(Measurement { role, tier, pcrs });
+    }
+    Ok(all)
+}
+
+/// `{"PCR0": hex, ...}`, alone or inside `Measurements`, as image tools print it.
+fn pcrs_of_image(path: &Path) -> anyhow::Result<BTreeMap<u8, String>> {
+    let file = path.display();
+    let json: serde_json::Value =
+        serde_json::from_slice(&read(path)?).with_context(|| file.to_string())?;
+    let members = json.get("Measurements").unwrap_or(&json);
+    let members = members
+        .as_object()
+        .with_context(|| format!("{file}: no JSON object"))?;
+    let pcrs: BTreeMap<u8, String> = members
+        .iter()
+        .filter_map(|(name, value)| {
+            let index = name.strip_prefix("PCR").unwrap_or(name).parse().ok()?;
+            Some((index, value.as_str()?.to_owned()))
+        })
+        .collect();
+    ensure!(!pcrs.is_empty(), "{file}: holds no PCR0, PCR1, ...");
+    Ok(pcrs)
+}
+
+fn fingerprints(genesis: &VerifiedGenesis) -> Vec<(String, String)> {
+    let officers = genesis.manifest.officers.iter();
+    officers
+        .map(|officer| (officer.id.clone(), officer.key.thumbprint().to_string()))
+        .collect()
+}
+
+/// A page to print, sign by hand and keep: enough to recognise every file later.
+fn record(genesis: &VerifiedGenesis) -> String {
+    let manifest = &genesis.manifest;
+    let mut lines = vec![
+        format!("REDOUBT GENESIS RECORD: {}", manifest.name),
+        String::new(),
+        format!(
+            "genesis digest     {}",
+            grouped(&genesis.digest.to_string())
+        ),
+        format!(
+            "secret commitment  {}",
+            grouped(&manifest.secret_commitment.to_string())
+        ),
+        format!("environment        {}", manifest.environment.name()),
+        format!("counter            {}", manifest.counter),
+        format!(
+            "created            {} (Unix milliseconds)",
+            manifest.created_ms
+        ),
+        format!(
+            "threshold          {} of {}",
+            manifest.threshold,
+            manifest.officers.len()
+        ),
+        String::new(),
+        "officers' keys (RFC 7638 thumbprints)".into(),
+    ];
+    for (id, thumbprint) in fingerprints(genesis) {
+        lines.push(format!("  {id:<16} {}", grouped(&thumbprint)));
+    }
+    lines.push(String::new());
+    lines.push("allowed measurements".into());
+    for measurement in &manifest.measurements {
+        let role = match measurement.role {
+            MeasuredRole::Enclave => "enclave",
+            MeasuredRole::Worker => "worker",
+        };
+        lines.push(format!("  {role}, tier {}", measurement.tier.name()));
+        for (index, value) in &measurement.pcrs {
+            lines.push(format!("    PCR{index} {}", grouped(value)));
+        }
+    }
+    if manifest.environment == Environment::Emulated {
+        lines.push(String::new());
+        lines.push("EMULATED: evidence is signed by a key in a file. Protects nobody.".into());
+    }
+    lines.push(String::new());
+    lines.push("Each officer takes OFFICER.key.pem and OFFICER.share.json and removes them".into());
+    lines.push("here. Clients pin policy.json. The host gets genesis.json.".into());
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+/// Hexadecimal in groups of eight, to be compared by eye.
+fn grouped(text: &str) -> String {
+    let groups: Vec<_> = text
+        .as_bytes()
+        .chunks(8)
+        .map(|group| String::from_utf8_lossy(group))
+        .collect();
+    groups.join(" ")
+}

@@ -1,0 +1,126 @@
+//! `redoubt`, the operator's and officers' tool.
+//!
+//! Protects officers against giving their share to anything but their own
+//! enclave, and against starting over what exists: nothing here overwrites a
+//! key, a share or a manifest. Exit codes: 0 yes, 1 no, 2 usage.
+
+mod config;
+mod development;
+mod genesis;
+mod measure;
+mod status;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use serde_json::{Value, json};
+
+/// Sets up, unseals and watches a Redoubt appliance.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Exit codes: 0 yes, 1 no or failed, 2 wrong usage."
+)]
+pub struct Cli {
+    /// Print one JSON object instead of text
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The officers' founding ceremony
+    #[command(subcommand)]
+    Genesis(GenesisCommand),
+    /// The signed configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print what a program measures as an emulated enclave
+    Measure(measure::MeasureArgs),
+    /// Say how an appliance is; 0 if it serves
+    Status(status::StatusArgs),
+    /// For development only: certificates of two tenants and the offices, and a
+    /// configuration to sign
+    DevCredentials(development::DevArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum GenesisCommand {
+    /// Make officers' keys, their shares of a new secret, and the signed manifest
+    Init(genesis::InitArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Check a configuration and sign it; also adds signatures to a signed one
+    Sign(config::SignArgs),
+}
+
+/// What a command found.
+pub(crate) struct Report {
+    /// 0 or 1.
+    pub(crate) yes: bool,
+    /// For people.
+    pub(crate) text: String,
+    /// For programs.
+    pub(crate) json: Value,
+}
+
+impl Report {
+    pub(crate) fn yes(text: String, json: Value) -> Self {
+        Self {
+            yes: true,
+            text,
+            json,
+        }
+    }
+}
+
+/// Runs the command line.
+pub fn run(cli: Cli) -> ExitCode {
+    let outcome = match cli.command {
+        Command::Genesis(GenesisCommand::Init(args)) => genesis::init(&args),
+        Command::Config(ConfigCommand::Sign(args)) => config::sign(&args),
+        Command::Measure(args) => measure::measure_file(&args),
+        Command::Status(args) => status::status(&args),
+        Command::DevCredentials(args) => development::issue(&args),
+    };
+    let report = match (outcome, cli.json) {
+        (Ok(report), _) => report,
+        (Err(error), true) => Report {
+            yes: false,
+            text: String::new(),
+            json: json!({ "ok": false, "error": format!("{error:#}") }),
+        },
+        (Err(error), false) => {
+            eprintln!("redoubt: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    if cli.json {
+        println!("{:#}", report.json);
+    } else {
+        println!("{}", report.text.trim_end());
+    }
+    ExitCode::from(u8::from(!report.yes))
+}
+
+/// Reads a file; the error names it.
+pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| path.display().to_string())
+}
+
+/// Reads a text file; the error names it.
+pub(crate) fn read_text(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| path.display().to_string())
+}
+
+/// Unix milliseconds of this machine's clock.
+pub(crate) fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as u64)
+}

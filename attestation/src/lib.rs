@@ -24,3 +24,5 @@ pub mod jwk;
 pub mod ledger;
 pub mod shares;
 pub mod sign;
+#[cfg(test)]
+mod testkit;

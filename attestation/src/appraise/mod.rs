@@ -452,3 +452,6 @@ fn check_age(timestamp_ms: u64, now_ms: u64, max_age_ms: u64) -> Result<(), Refu
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+//! A whole emulated appliance on paper, for the tests of this crate.
+
+use std::collections::BTreeMap;
+
+use redoubt_shared::LedgerId;
+
+use crate::attester::{AttestRequest, Attester, EmulatedAttester, emulated_root, measure};
+use crate::binding::{Binding, BindingType, BootKeys, BoundLedger, NonceInput, Purpose, user_data};
+use crate::encode::Digest32;
+use crate::entropy::SystemEntropy;
+use crate::genesis::{
+    Environment, Genesis, GenesisType, MeasuredRole, Measurement, Officer, RootKind, SignedFile,
+    Tier, VendorRootEntry, VerifiedGenesis,
+};
+use crate::sign::{Ed25519Signer, Es256Signer, HybridSigner};
+
+pub(crate) const PROGRAM: &[u8] = b"the enclave's program";
+pub(crate) const WORKER: &[u8] = b"the worker's program";
+pub(crate) const TENANT: &str = "bank-a";
+
+pub(crate) struct Bench {
+    pub(crate) root: (String, String),
+    pub(crate) officers: Vec<(String, Es256Signer)>,
+    pub(crate) genesis: VerifiedGenesis,
+    pub(crate) attester: EmulatedAttester,
+    pub(crate) boot: HybridSigner,
+    pub(crate) checkpoints: Ed25519Signer,
+}
+
+pub(crate) fn officers(count: usize) -> Vec<(String, Es256Signer)> {
+    (0..count)
+        .map(|i| {
+            let key = Es256Signer::generate(&SystemEntropy).unwrap();
+            (format!("officer-{i}"), key)
+        })
+        .collect()
+}
+
+pub(crate) fn manifest(root_pem: &str, officers: &[(String, Es256Signer)]) -> Genesis {
+    let pcrs = |program| {
+        let mut pcrs = measure(program).to_hex();
+        pcrs.retain(|index, _| *index < 3);
+        pcrs
+    };
+    let allowed = |role, program| Measurement {
+        role,
+        tier: Tier::Process,
+        pcrs: pcrs(program),
+    };
+    Genesis {
+        kind: GenesisType::V1,
+        name: "test appliance".into(),
+        environment: Environment::Emulated,
+        counter: 3,
+        threshold: 1,
+        officers: officers
+            .iter()
+            .map(|(id, key)| Officer {
+                id: id.clone(),
+                key: key.jwk().clone(),
+            })
+            .collect(),
+        secret_commitment: Digest32([9; 32]),
+        vendor_roots: vec![VendorRootEntry {
+            kind: RootKind::NitroEmulated,
+            pem: root_pem.to_owned(),
+        }],
+        measurements: vec![
+            allowed(MeasuredRole::Enclave, PROGRAM),
+            allowed(MeasuredRole::Worker, WORKER),
+        ],
+        witnesses: vec![],
+        custodians: vec![],
+        created_ms: 1,
+    }
+}
+
+pub(crate) fn signed<T: serde::Serialize>(value: &T, by: &[&(String, Es256Signer)]) -> Vec<u8> {
+    let mut file = SignedFile::unsigned(&serde_json::to_vec(value).unwrap());
+    for (id, key) in by {
+        file.sign(id, key).unwrap();
+    }
+    file.to_json()
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        let root = emulated_root("test root").unwrap();
+        let officers = officers(1);
+        let genesis =
+            Genesis::verify(&signed(&manifest(&root.0, &officers), &[&officers[0]])).unwrap();
+        Self {
+            attester: EmulatedAttester::dangerous_new(&root.0, &root.1, PROGRAM, 0).unwrap(),
+            boot: HybridSigner::generate(&SystemEntropy).unwrap(),
+            checkpoints: Ed25519Signer::generate(&SystemEntropy).unwrap(),
+            root,
+            officers,
+            genesis,
+        }
+    }
+
+    pub(crate) fn ledger() -> LedgerId {
+        LedgerId::from_bytes([5; 16])
+    }
+
+    pub(crate) fn binding(&self, purpose: Purpose) -> Binding {
+        Binding {
+            kind: BindingType::V1,
+            purpose,
+            genesis: self.genesis.digest,
+            genesis_counter: self.genesis.manifest.counter,
+            ledgers: vec![BoundLedger {
+                tenant: Some(TENANT.parse().unwrap()),
+                ledger: Self::ledger(),
+            }],
+            config: Digest32([1; 32]),
+            policy: Digest32([2; 32]),
+            models: Digest32([3; 32]),
+            boot_keys: BootKeys {
+                tls_spki: self.boot.jwks().0.to_spki(),
+                receipt_es256: self.boot.jwks().0.clone(),
+                receipt_mldsa65: self.boot.jwks().1.clone(),
+                checkpoint_ed25519: self.checkpoints.jwk().clone(),
+                unseal_xwing: vec![7; 1216],
+            },
+            ca_spki_sha256: None,
+            head: None,
+            term: Some(1),
+        }
+    }
+
+    /// A document and its preimage.
+    pub(crate) fn attest(&self, binding: &Binding, nonce: NonceInput<'_>) -> (Vec<u8>, Vec<u8>) {
+        let preimage = binding.to_preimage();
+        let request = AttestRequest {
+            public_key: Some(binding.public_key()),
+            user_data: Some(user_data(&preimage).to_vec()),
+            nonce: Some(nonce.hash().0.to_vec()),
+        };
+        (self.attester.attest(&request).unwrap(), preimage)
+    }
+}
+
+/// Registers that claim debug mode.
+pub(crate) fn debug_pcrs() -> crate::document::Pcrs {
+    let zero: BTreeMap<u8, Vec<u8>> = (0..16).map(|index| (index, vec![0; 48])).collect();
+    crate::document::Pcrs(zero)
+}

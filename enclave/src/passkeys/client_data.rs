@@ -45,6 +45,8 @@ impl ClientData {
     /// Parses the JSON; Level 2's token binding member may be absent or of any
     /// kind, but a status that Level 2 never defined is refused.
     pub(crate) fn parse(text: &str) -> Result<Self, Fault> {
+        // An array in member order would deserialize as well.
+        require(text.trim_start().starts_with('{'), Fault::ClientDataNotJson)?;
         let parsed: Self = serde_json::from_str(text).map_err(|_| Fault::ClientDataNotJson)?;
         let status = parsed
             .token_binding

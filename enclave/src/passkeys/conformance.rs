@@ -35,10 +35,8 @@ pub struct Row {
     /// What this verifier concludes: `ok` or `error`.
     pub verdict: &'static str,
     /// The step that failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<&'static str>,
     /// Why.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
 }
 

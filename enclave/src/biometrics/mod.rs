@@ -27,8 +27,16 @@ pub struct CalibrationPoint {
 }
 
 /// An enrolment's sample to a template: int8, one scale.
-pub fn template(sample: &FaceSample, embedding: &Embedding, worker_tier: &str, now_ms: u64) -> Template {
-    let largest = embedding.vector.iter().fold(0f32, |most, v| most.max(v.abs()));
+pub fn template(
+    sample: &FaceSample,
+    embedding: &Embedding,
+    worker_tier: &str,
+    now_ms: u64,
+) -> Template {
+    let largest = embedding
+        .vector
+        .iter()
+        .fold(0f32, |most, v| most.max(v.abs()));
     let scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };
     Template {
         version: TEMPLATE_VERSION,
@@ -36,7 +44,11 @@ pub fn template(sample: &FaceSample, embedding: &Embedding, worker_tier: &str, n
         transform: NO_TRANSFORM,
         dimension: embedding.vector.len() as u16,
         scale,
-        values: embedding.vector.iter().map(|v| (v / scale).round() as i8).collect(),
+        values: embedding
+            .vector
+            .iter()
+            .map(|v| (v / scale).round() as i8)
+            .collect(),
         quality: sample.quality.score,
         worker_tier: worker_tier.to_owned(),
         enrolled_ms: now_ms,
@@ -92,10 +104,22 @@ mod tests {
     use super::*;
 
     const TABLE: [CalibrationPoint; 4] = [
-        CalibrationPoint { false_match_rate: 1e-2, cosine: 0.292 },
-        CalibrationPoint { false_match_rate: 1e-3, cosine: 0.359 },
-        CalibrationPoint { false_match_rate: 1e-4, cosine: 0.415 },
-        CalibrationPoint { false_match_rate: 1e-5, cosine: 0.466 },
+        CalibrationPoint {
+            false_match_rate: 1e-2,
+            cosine: 0.292,
+        },
+        CalibrationPoint {
+            false_match_rate: 1e-3,
+            cosine: 0.359,
+        },
+        CalibrationPoint {
+            false_match_rate: 1e-4,
+            cosine: 0.415,
+        },
+        CalibrationPoint {
+            false_match_rate: 1e-5,
+            cosine: 0.466,
+        },
     ];
 
     #[test]
@@ -103,7 +127,10 @@ mod tests {
         for point in TABLE {
             let million = (point.false_match_rate * 1e6).round() as u32;
             assert!(accepts(false_match_rate(&TABLE, point.cosine), million));
-            assert!(!accepts(false_match_rate(&TABLE, point.cosine - 0.001), million));
+            assert!(!accepts(
+                false_match_rate(&TABLE, point.cosine - 0.001),
+                million
+            ));
         }
     }
 
@@ -122,7 +149,9 @@ mod tests {
 
     #[test]
     fn confidence_is_coarse_and_monotone() {
-        let scores: Vec<f32> = (0..100).map(|i| confidence(10f64.powf(-f64::from(i) / 16.0))).collect();
+        let scores: Vec<f32> = (0..100)
+            .map(|i| confidence(10f64.powf(-f64::from(i) / 16.0)))
+            .collect();
         assert!(scores.windows(2).all(|pair| pair[0] <= pair[1]));
         let mut distinct = scores.clone();
         distinct.dedup();
@@ -132,10 +161,14 @@ mod tests {
     #[test]
     fn quantised_templates_keep_the_cosine() {
         let unit = |seed: u32| {
-            let raw: Vec<f32> =
-                (0..128).map(|i| ((i * seed + 13 * i * i) as f32 * 0.37).sin()).collect();
+            let raw: Vec<f32> = (0..128)
+                .map(|i| ((i * seed + 13 * i * i) as f32 * 0.37).sin())
+                .collect();
             let norm = raw.iter().map(|v| v * v).sum::<f32>().sqrt();
-            Embedding { model: "m".into(), vector: raw.iter().map(|v| v / norm).collect() }
+            Embedding {
+                model: "m".into(),
+                vector: raw.iter().map(|v| v / norm).collect(),
+            }
         };
         let quality = redoubt_shared::worker::FaceQuality {
             detection: 1.0,
@@ -146,12 +179,19 @@ mod tests {
             score: 0.9,
         };
         let (a, b) = (unit(3), unit(5));
-        let sample = FaceSample { embeddings: vec![a.clone()], quality, liveness: None };
+        let sample = FaceSample {
+            embeddings: vec![a.clone()],
+            quality,
+            liveness: None,
+        };
         let stored = template(&sample, &a, "process", 0);
         let exact: f32 = a.vector.iter().zip(&b.vector).map(|(x, y)| x * y).sum();
         assert!((cosine(&stored, &b).unwrap() - exact).abs() < 5e-3);
         assert!(cosine(&stored, &a).unwrap() > 0.999);
-        let other = Embedding { model: "other".into(), ..a };
+        let other = Embedding {
+            model: "other".into(),
+            ..a
+        };
         assert_eq!(cosine(&stored, &other), None);
     }
 }

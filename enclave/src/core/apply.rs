@@ -20,14 +20,22 @@ pub fn apply(state: &mut TenantState, recorded: &Recorded, at: Position) {
 impl Content {
     /// A claim read back from the ledger.
     pub fn claims_from_text(text: String) -> Option<Self> {
-        Some(Content::Claims { receipt: claims::receipt_of(&text)?, text })
+        Some(Content::Claims {
+            receipt: claims::receipt_of(&text)?,
+            text,
+        })
     }
 }
 
 fn apply_event(state: &mut TenantState, event: &Event) {
     match event {
         Event::TenantOpened { keys } => state.keys = Some(keys.clone()),
-        Event::TermBegan { at_ms, max_failures, lockout_ms, .. } => {
+        Event::TermBegan {
+            at_ms,
+            max_failures,
+            lockout_ms,
+            ..
+        } => {
             begin_term(state, *at_ms, *max_failures, *lockout_ms);
         }
         Event::SubjectOpened { .. } | Event::SubjectNamed { .. } => open_subject(state, event),
@@ -35,11 +43,21 @@ fn apply_event(state: &mut TenantState, event: &Event) {
         Event::EnrollmentBegan { id, enrollment } => {
             state.enrollments.insert(*id, enrollment.clone());
         }
-        Event::EnrollmentSampleReserved { id } => set_enrollment(state, id, EnrollmentStatus::InProgress),
-        Event::EnrollmentSampleReleased { id } => set_enrollment(state, id, EnrollmentStatus::Pending),
-        Event::FaceEnrolled { id, handle, template } => {
+        Event::EnrollmentSampleReserved { id } => {
+            set_enrollment(state, id, EnrollmentStatus::InProgress)
+        }
+        Event::EnrollmentSampleReleased { id } => {
+            set_enrollment(state, id, EnrollmentStatus::Pending)
+        }
+        Event::FaceEnrolled {
+            id,
+            handle,
+            template,
+        } => {
             set_enrollment(state, id, EnrollmentStatus::Completed);
-            with(state, handle, |subject| subject.face = Some(Template::clone(template)));
+            with(state, handle, |subject| {
+                subject.face = Some(Template::clone(template))
+            });
         }
         Event::AttemptReserved { .. }
         | Event::AttemptReleased { .. }
@@ -55,7 +73,11 @@ fn with(state: &mut TenantState, handle: &SubjectHandle, change: impl FnOnce(&mu
     }
 }
 
-fn set_enrollment(state: &mut TenantState, id: &redoubt_shared::EnrollmentId, status: EnrollmentStatus) {
+fn set_enrollment(
+    state: &mut TenantState,
+    id: &redoubt_shared::EnrollmentId,
+    status: EnrollmentStatus,
+) {
     if let Some(enrollment) = state.enrollments.get_mut(id) {
         enrollment.status = status;
     }
@@ -79,13 +101,17 @@ fn begin_term(state: &mut TenantState, at_ms: u64, max_failures: u32, lockout_ms
             enrollment.status = EnrollmentStatus::Pending;
         }
     }
-    state.enrollments.retain(|_, e| e.status != EnrollmentStatus::Completed && e.expires_ms > at_ms);
+    state
+        .enrollments
+        .retain(|_, e| e.status != EnrollmentStatus::Completed && e.expires_ms > at_ms);
 }
 
 fn open_subject(state: &mut TenantState, event: &Event) {
     match event {
         Event::SubjectOpened { handle, key } => {
-            let Ok(unnamed) = "unnamed".parse() else { return };
+            let Ok(unnamed) = "unnamed".parse() else {
+                return;
+            };
             let subject = Subject {
                 user: unnamed,
                 key: key.clone(),
@@ -96,7 +122,11 @@ fn open_subject(state: &mut TenantState, event: &Event) {
             };
             state.subjects.insert(*handle, subject);
         }
-        Event::SubjectNamed { handle, user, user_handle } => {
+        Event::SubjectNamed {
+            handle,
+            user,
+            user_handle,
+        } => {
             state.users.insert(user.clone(), *handle);
             with(state, handle, |subject| {
                 subject.user = user.clone();
@@ -112,10 +142,17 @@ fn apply_passkey(state: &mut TenantState, event: &Event) {
         Event::PasskeyRegistered { handle, record } => {
             state.credentials.insert(record.id.clone(), *handle);
             with(state, handle, |subject| {
-                subject.passkeys.insert(record.id.clone(), CredentialRecord::clone(record));
+                subject
+                    .passkeys
+                    .insert(record.id.clone(), CredentialRecord::clone(record));
             });
         }
-        Event::PasskeyUsed { handle, credential_id, sign_count, backup_state } => {
+        Event::PasskeyUsed {
+            handle,
+            credential_id,
+            sign_count,
+            backup_state,
+        } => {
             with(state, handle, |subject| {
                 if let Some(record) = subject.passkeys.get_mut(credential_id) {
                     record.sign_count = *sign_count;
@@ -133,9 +170,16 @@ fn apply_attempt(state: &mut TenantState, event: &Event) {
             with(state, handle, |subject| subject.attempts.reserved.push(*id));
         }
         Event::AttemptReleased { handle, id } => {
-            with(state, handle, |subject| subject.attempts.reserved.retain(|other| other != id));
+            with(state, handle, |subject| {
+                subject.attempts.reserved.retain(|other| other != id)
+            });
         }
-        Event::AttemptConcluded { handle, id, accepted, locked_until_ms } => {
+        Event::AttemptConcluded {
+            handle,
+            id,
+            accepted,
+            locked_until_ms,
+        } => {
             with(state, handle, |subject| {
                 let attempts = &mut subject.attempts;
                 attempts.reserved.retain(|other| other != id);

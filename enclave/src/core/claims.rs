@@ -70,7 +70,11 @@ pub(super) fn receipt_of(text: &str) -> Option<ReceiptId> {
     struct Named {
         receipt_id: String,
     }
-    serde_json::from_str::<Named>(text).ok()?.receipt_id.parse().ok()
+    serde_json::from_str::<Named>(text)
+        .ok()?
+        .receipt_id
+        .parse()
+        .ok()
 }
 
 fn receipt_name(id: ReceiptId) -> String {

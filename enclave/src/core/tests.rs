@@ -31,7 +31,12 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self { state: TenantState::default(), log: Vec::new(), now_ms: 1_000_000, drawn: 0 }
+        Self {
+            state: TenantState::default(),
+            log: Vec::new(),
+            now_ms: 1_000_000,
+            drawn: 0,
+        }
     }
 
     fn draw(&mut self) -> [u8; 16] {
@@ -55,7 +60,10 @@ impl World {
         let facts = self.facts();
         let decision = decide(&self.state, &context(), command, &facts)?;
         for recorded in decision.events {
-            let at = Position { entry: self.log.len() as u64, event: 0 };
+            let at = Position {
+                entry: self.log.len() as u64,
+                event: 0,
+            };
             apply(&mut self.state, &recorded, at);
             self.log.push(recorded);
         }
@@ -65,28 +73,69 @@ impl World {
     fn replayed(&self) -> TenantState {
         let mut state = TenantState::default();
         for (entry, recorded) in self.log.iter().enumerate() {
-            apply(&mut state, recorded, Position { entry: entry as u64, event: 0 });
+            apply(
+                &mut state,
+                recorded,
+                Position {
+                    entry: entry as u64,
+                    event: 0,
+                },
+            );
         }
         state
     }
 
     fn enrol(&mut self, user: &UserId) {
         let id = EnrollmentId::from_bytes(self.draw());
-        let begin = Command::BeginEnrollment { user: user.clone(), id, token_hash: [1; 32], consent_given: true };
+        let begin = Command::BeginEnrollment {
+            user: user.clone(),
+            id,
+            token_hash: [1; 32],
+            consent_given: true,
+        };
         self.run(begin).unwrap();
-        self.run(Command::ReserveEnrollmentSample { id, token_hash: [1; 32] }).unwrap();
-        self.run(Command::CompleteEnrollment { id, template: Box::new(template()) }).unwrap();
+        self.run(Command::ReserveEnrollmentSample {
+            id,
+            token_hash: [1; 32],
+        })
+        .unwrap();
+        self.run(Command::CompleteEnrollment {
+            id,
+            template: Box::new(template()),
+        })
+        .unwrap();
     }
 
     fn reserve(&mut self, user: &UserId) -> Result<VerificationId, Refusal> {
         let id = VerificationId::from_bytes(self.draw());
-        self.run(Command::ReserveAttempt { user: user.clone(), id }).map(|_| id)
+        self.run(Command::ReserveAttempt {
+            user: user.clone(),
+            id,
+        })
+        .map(|_| id)
     }
 
-    fn conclude(&mut self, user: &UserId, id: VerificationId, accepted: bool) -> Result<Reply, Refusal> {
-        let sample = SampleUse { model: "m".into(), worker_tier: "process".into(), quality: 0.9 };
-        let comparison = Comparison { accepted, confidence: 0.5, sample };
-        self.run(Command::ConcludeAttempt { user: user.clone(), id, comparison })
+    fn conclude(
+        &mut self,
+        user: &UserId,
+        id: VerificationId,
+        accepted: bool,
+    ) -> Result<Reply, Refusal> {
+        let sample = SampleUse {
+            model: "m".into(),
+            worker_tier: "process".into(),
+            quality: 0.9,
+        };
+        let comparison = Comparison {
+            accepted,
+            confidence: 0.5,
+            sample,
+        };
+        self.run(Command::ConcludeAttempt {
+            user: user.clone(),
+            id,
+            comparison,
+        })
     }
 }
 
@@ -112,12 +161,17 @@ fn user() -> UserId {
 fn two_hundred_parallel_attempts_get_three_comparisons() {
     let mut world = World::new();
     world.enrol(&user());
-    let reserved: Vec<_> = (0..200).filter_map(|_| world.reserve(&user()).ok()).collect();
+    let reserved: Vec<_> = (0..200)
+        .filter_map(|_| world.reserve(&user()).ok())
+        .collect();
     assert_eq!(reserved.len(), 3);
     for id in reserved {
         world.conclude(&user(), id, false).unwrap();
     }
-    assert!(matches!(world.reserve(&user()), Err(Refusal::Locked { .. })));
+    assert!(matches!(
+        world.reserve(&user()),
+        Err(Refusal::Locked { .. })
+    ));
 }
 
 #[test]
@@ -128,7 +182,9 @@ fn the_lock_ends_after_its_time_and_the_budget_is_whole_again() {
         let id = world.reserve(&user()).unwrap();
         world.conclude(&user(), id, false).unwrap();
     }
-    let Err(Refusal::Locked { until_ms }) = world.reserve(&user()) else { panic!("not locked") };
+    let Err(Refusal::Locked { until_ms }) = world.reserve(&user()) else {
+        panic!("not locked")
+    };
     assert_eq!(until_ms, world.now_ms + 30 * 60_000);
     world.now_ms = until_ms - 1;
     assert!(world.reserve(&user()).is_err());
@@ -143,11 +199,19 @@ fn what_a_dead_term_left_reserved_stays_spent() {
     let first = world.reserve(&user()).unwrap();
     world.reserve(&user()).unwrap();
     world.run(Command::BeginTerm { term: 2 }).unwrap();
-    assert_eq!(world.conclude(&user(), first, true), Err(Refusal::UnknownAttempt));
+    assert_eq!(
+        world.conclude(&user(), first, true),
+        Err(Refusal::UnknownAttempt)
+    );
     let last = world.reserve(&user()).unwrap();
     assert_eq!(world.reserve(&user()), Err(Refusal::AttemptsInProgress));
     let verdict = world.conclude(&user(), last, false).unwrap();
-    assert!(matches!(verdict, Reply::Verdict { locked_until_ms: Some(_) }));
+    assert!(matches!(
+        verdict,
+        Reply::Verdict {
+            locked_until_ms: Some(_)
+        }
+    ));
 }
 
 #[test]
@@ -156,21 +220,36 @@ fn a_crash_with_every_attempt_reserved_locks() {
     world.enrol(&user());
     (0..3).for_each(|_| drop(world.reserve(&user()).unwrap()));
     world.run(Command::BeginTerm { term: 2 }).unwrap();
-    assert!(matches!(world.reserve(&user()), Err(Refusal::Locked { .. })));
+    assert!(matches!(
+        world.reserve(&user()),
+        Err(Refusal::Locked { .. })
+    ));
 }
 
 #[test]
 fn an_enrolment_needs_consent_its_token_and_its_time() {
     let mut world = World::new();
     let id = EnrollmentId::from_bytes([1; 16]);
-    let begin = |consent_given| Command::BeginEnrollment { user: user(), id, token_hash: [1; 32], consent_given };
+    let begin = |consent_given| Command::BeginEnrollment {
+        user: user(),
+        id,
+        token_hash: [1; 32],
+        consent_given,
+    };
     assert_eq!(world.run(begin(false)), Err(Refusal::ConsentRequired));
-    let Reply::Until(expires_ms) = world.run(begin(true)).unwrap() else { panic!() };
+    let Reply::Until(expires_ms) = world.run(begin(true)).unwrap() else {
+        panic!()
+    };
     let reserve = |token_hash| Command::ReserveEnrollmentSample { id, token_hash };
     assert_eq!(world.run(reserve([2; 32])), Err(Refusal::UnknownEnrollment));
     world.run(reserve([1; 32])).unwrap();
     assert_eq!(world.run(reserve([1; 32])), Err(Refusal::EnrollmentBusy));
-    world.run(Command::ReleaseEnrollmentSample { id, reason: "no_face" }).unwrap();
+    world
+        .run(Command::ReleaseEnrollmentSample {
+            id,
+            reason: "no_face",
+        })
+        .unwrap();
     world.now_ms = expires_ms;
     assert_eq!(world.run(reserve([1; 32])), Err(Refusal::EnrollmentExpired));
 }
@@ -222,9 +301,16 @@ fn with_passkey(world: &mut World) {
         aaguid: [0; 16],
         created_ms: 1,
     };
-    let command = |record| Command::RegisterPasskey { user: user(), user_handle: [9; 16], record };
+    let command = |record| Command::RegisterPasskey {
+        user: user(),
+        user_handle: [9; 16],
+        record,
+    };
     world.run(command(Box::new(record.clone()))).unwrap();
-    assert_eq!(world.run(command(Box::new(record))), Err(Refusal::CredentialTaken));
+    assert_eq!(
+        world.run(command(Box::new(record))),
+        Err(Refusal::CredentialTaken)
+    );
 }
 
 #[test]
@@ -233,21 +319,37 @@ fn an_approval_is_given_once_by_its_own_credential_within_its_time() {
     with_passkey(&mut world);
     let soon = world.now_ms + 1000;
     world.run(approval(1, None, soon)).unwrap();
-    assert_eq!(world.run(give(2, b"credential")), Err(Refusal::UnknownApproval));
-    assert_eq!(world.run(give(1, b"other")), Err(Refusal::UnknownCredential));
+    assert_eq!(
+        world.run(give(2, b"credential")),
+        Err(Refusal::UnknownApproval)
+    );
+    assert_eq!(
+        world.run(give(1, b"other")),
+        Err(Refusal::UnknownCredential)
+    );
     world.run(give(1, b"credential")).unwrap();
-    assert_eq!(world.run(give(1, b"credential")), Err(Refusal::ApprovalSpent));
+    assert_eq!(
+        world.run(give(1, b"credential")),
+        Err(Refusal::ApprovalSpent)
+    );
     world.run(approval(3, None, soon)).unwrap();
     world.now_ms = soon;
-    assert_eq!(world.run(give(3, b"credential")), Err(Refusal::ApprovalExpired));
+    assert_eq!(
+        world.run(give(3, b"credential")),
+        Err(Refusal::ApprovalExpired)
+    );
 }
 
 #[test]
 fn an_idempotency_key_finds_its_approval_and_no_other_request() {
     let mut world = World::new();
     with_passkey(&mut world);
-    let first = world.run(approval(1, Some(([1; 32], [1; 32])), 2_000_000)).unwrap();
-    let again = world.run(approval(2, Some(([1; 32], [1; 32])), 2_000_000)).unwrap();
+    let first = world
+        .run(approval(1, Some(([1; 32], [1; 32])), 2_000_000))
+        .unwrap();
+    let again = world
+        .run(approval(2, Some(([1; 32], [1; 32])), 2_000_000))
+        .unwrap();
     assert_eq!(first, again);
     let other = world.run(approval(3, Some(([1; 32], [2; 32])), 2_000_000));
     assert_eq!(other, Err(Refusal::IdempotencyConflict));

@@ -40,7 +40,8 @@ impl BootKeySet {
             tls: TlsKey::generate()?,
             receipt: HybridSigner::generate(entropy)?,
             checkpoint: Ed25519Signer::generate(entropy)?.into(),
-            unseal: UnsealKey::generate(entropy).map_err(|e| BootKeyError::Unseal(e.to_string()))?,
+            unseal: UnsealKey::generate(entropy)
+                .map_err(|e| BootKeyError::Unseal(e.to_string()))?,
         })
     }
 

@@ -21,9 +21,14 @@ impl Pool {
     /// Draws the seed from the attester.
     pub fn seed(attester: &dyn Attester) -> Result<Self, EntropyError> {
         let mut seed = Zeroizing::new([0u8; 64]);
-        attester.random(&mut seed[..]).map_err(|error| EntropyError(error.to_string()))?;
+        attester
+            .random(&mut seed[..])
+            .map_err(|error| EntropyError(error.to_string()))?;
         let stream = hkdf::Salt::new(hkdf::HKDF_SHA256, b"redoubt/entropy/v1").extract(&seed[..]);
-        Ok(Self { stream, counter: Mutex::new(0) })
+        Ok(Self {
+            stream,
+            counter: Mutex::new(0),
+        })
     }
 
     /// Draws `N` bytes. Fails only if the library's generator does.
@@ -32,7 +37,10 @@ impl Pool {
     }
 
     fn next(&self) -> u64 {
-        let mut counter = self.counter.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut counter = self
+            .counter
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         *counter += 1;
         *counter
     }
@@ -45,7 +53,10 @@ impl Entropy for Pool {
             let mut block = vec![0u8; chunk.len()];
             expand(&self.stream, &[&self.next().to_be_bytes()], &mut block)
                 .map_err(|_| EntropyError("the attester's stream ended".into()))?;
-            chunk.iter_mut().zip(&block).for_each(|(out, key)| *out ^= key);
+            chunk
+                .iter_mut()
+                .zip(&block)
+                .for_each(|(out, key)| *out ^= key);
             block.zeroize();
         }
         Ok(())

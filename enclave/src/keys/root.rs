@@ -36,8 +36,12 @@ impl Root {
     /// The key of an epoch of the appliance with this genesis digest.
     pub fn epoch(&self, genesis: &[u8; 32], epoch: u32) -> Result<EpochKey, SealError> {
         let mut bytes = Zeroizing::new([0u8; 32]);
-        expand(&self.0, &[b"redoubt/epoch/v1", genesis, &epoch.to_be_bytes()], &mut bytes[..])
-            .map_err(|_| SealError::Library)?;
+        expand(
+            &self.0,
+            &[b"redoubt/epoch/v1", genesis, &epoch.to_be_bytes()],
+            &mut bytes[..],
+        )
+        .map_err(|_| SealError::Library)?;
         let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, b"redoubt/epoch-key/v1").extract(&bytes[..]);
         Ok(EpochKey { prk, epoch })
     }
@@ -112,7 +116,14 @@ fn nonce(counter: u64) -> Nonce {
 mod tests {
     use super::*;
 
-    fn object(secret: u8, genesis: u8, epoch: u32, label: &str, scope: u8, random: u8) -> ObjectKey {
+    fn object(
+        secret: u8,
+        genesis: u8,
+        epoch: u32,
+        label: &str,
+        scope: u8,
+        random: u8,
+    ) -> ObjectKey {
         let root = Root::new(&[secret; 32], &[]);
         let epoch = root.epoch(&[genesis; 32], epoch).unwrap();
         epoch.object(label, &[scope; 16], &[random; 32]).unwrap()
@@ -133,9 +144,15 @@ mod tests {
             object(1, 1, 1, "a", 1, 2),
         ];
         for other in others {
-            assert_eq!(other.open(7, b"aad", sealed.clone()), Err(SealError::NotOurs));
+            assert_eq!(
+                other.open(7, b"aad", sealed.clone()),
+                Err(SealError::NotOurs)
+            );
         }
-        assert_eq!(base().open(8, b"aad", sealed.clone()), Err(SealError::NotOurs));
+        assert_eq!(
+            base().open(8, b"aad", sealed.clone()),
+            Err(SealError::NotOurs)
+        );
         assert_eq!(base().open(7, b"aae", sealed), Err(SealError::NotOurs));
     }
 
@@ -143,13 +160,23 @@ mod tests {
     fn a_second_implementation_opens_what_the_first_sealed() {
         use aes_gcm::aead::{Aead, KeyInit, Payload};
         let key = [3u8; 32];
-        let sealer = ObjectKey(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &key).unwrap()));
+        let sealer = ObjectKey(LessSafeKey::new(
+            UnboundKey::new(&AES_256_GCM, &key).unwrap(),
+        ));
         let mut sealed = b"template".to_vec();
         sealer.seal(5, b"place", &mut sealed).unwrap();
         let mut nonce = [0u8; 12];
         nonce[11] = 5;
         let other = aes_gcm::Aes256Gcm::new(&key.into());
-        let opened = other.decrypt(&nonce.into(), Payload { msg: &sealed, aad: b"place" }).unwrap();
+        let opened = other
+            .decrypt(
+                &nonce.into(),
+                Payload {
+                    msg: &sealed,
+                    aad: b"place",
+                },
+            )
+            .unwrap();
         assert_eq!(opened, b"template");
     }
 }

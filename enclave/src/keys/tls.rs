@@ -69,7 +69,9 @@ impl CertificateAuthority {
     pub fn generate(appliance: &str, now_ms: u64) -> Result<Self, CertificateError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, format!("Redoubt {appliance} CA"));
+        params
+            .distinguished_name
+            .push(DnType::CommonName, format!("Redoubt {appliance} CA"));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let now = at(now_ms)?;
@@ -82,7 +84,10 @@ impl CertificateAuthority {
     /// Restores a CA from the sealed ledger.
     pub fn restore(pkcs8: &[u8], certificate: Vec<u8>) -> Result<Self, CertificateError> {
         let key = KeyPair::try_from(pkcs8)?;
-        Ok(Self { key, certificate: certificate.into() })
+        Ok(Self {
+            key,
+            certificate: certificate.into(),
+        })
     }
 
     /// The private key, for sealed storage and nothing else.
@@ -104,12 +109,17 @@ impl CertificateAuthority {
             .chunks(64)
             .map(|line| std::str::from_utf8(line).unwrap_or_default())
             .collect();
-        format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+        format!(
+            "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+            lines.join("\n")
+        )
     }
 
     /// SHA-256 of the SubjectPublicKeyInfo.
     pub fn spki_sha256(&self) -> Digest32 {
-        redoubt_attestation::encode::sha256(&[&rcgen::PublicKeyData::subject_public_key_info(&self.key)])
+        redoubt_attestation::encode::sha256(&[&rcgen::PublicKeyData::subject_public_key_info(
+            &self.key,
+        )])
     }
 
     /// A leaf for this boot's TLS key.
@@ -131,7 +141,9 @@ fn leaf_params(
     now_ms: u64,
 ) -> Result<CertificateParams, CertificateError> {
     let mut params = CertificateParams::new(names.to_vec())?;
-    params.distinguished_name.push(DnType::CommonName, common_name);
+    params
+        .distinguished_name
+        .push(DnType::CommonName, common_name);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;

@@ -94,6 +94,9 @@ impl ApplianceState {
 
     /// The term whose serve document has this digest.
     pub fn term_of(&self, document: &Digest32) -> Option<&TermRecord> {
-        self.terms.iter().rev().find(|term| term.document_digest() == *document)
+        self.terms
+            .iter()
+            .rev()
+            .find(|term| term.document_digest() == *document)
     }
 }

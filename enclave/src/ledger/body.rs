@@ -90,19 +90,32 @@ pub(super) fn encode_event(
     pool: &Pool,
 ) -> Result<Encoded, BodyError> {
     let (kind, bytes) = match &recorded.content {
-        Content::State(event) => {
-            (0, postcard::to_stdvec(event).map_err(|_| BodyError::Encode)?)
-        }
+        Content::State(event) => (
+            0,
+            postcard::to_stdvec(event).map_err(|_| BodyError::Encode)?,
+        ),
         Content::Claims { text, .. } => (1, text.clone().into_bytes()),
     };
-    let opened = Opened { kind, salt: pool.draw()?, bytes };
+    let opened = Opened {
+        kind,
+        salt: pool.draw()?,
+        bytes,
+    };
     let commitment = opened.commitment().ok_or(BodyError::Encode)?;
     let salt = opened.salt;
     let event = match recorded.owner {
-        None => Event::Clear { kind, salt, bytes: opened.bytes },
+        None => Event::Clear {
+            kind,
+            salt,
+            bytes: opened.bytes,
+        },
         Some(owner) => seal_owned(opened, commitment, owner, state, pool)?,
     };
-    Ok(Encoded { event, commitment, salt })
+    Ok(Encoded {
+        event,
+        commitment,
+        salt,
+    })
 }
 
 fn seal_owned(
@@ -118,20 +131,34 @@ fn seal_owned(
     sealed.extend_from_slice(&opened.salt);
     sealed.extend_from_slice(&opened.bytes);
     ObjectKey::for_subject(subject.key.expose(), &random)?.seal(0, &commitment, &mut sealed)?;
-    Ok(Event::Owned { owner, commitment, random, sealed })
+    Ok(Event::Owned {
+        owner,
+        commitment,
+        random,
+        sealed,
+    })
 }
 
 /// Opens one event; the caller checks the commitment against the header's root.
 pub(super) fn open_event(event: Event, state: &TenantState) -> Result<Opened, BodyError> {
     match event {
         Event::Clear { kind, salt, bytes } => Ok(Opened { kind, salt, bytes }),
-        Event::Owned { owner, commitment, random, sealed } => {
+        Event::Owned {
+            owner,
+            commitment,
+            random,
+            sealed,
+        } => {
             let subject = state.subjects.get(&owner).ok_or(BodyError::Malformed)?;
             let key = ObjectKey::for_subject(subject.key.expose(), &random)?;
             let clear = key.open(0, &commitment, sealed)?;
             let (head, bytes) = clear.split_at_checked(33).ok_or(BodyError::Malformed)?;
             let salt = head[1..].try_into().map_err(|_| BodyError::Malformed)?;
-            Ok(Opened { kind: head[0], salt, bytes: bytes.to_vec() })
+            Ok(Opened {
+                kind: head[0],
+                salt,
+                bytes: bytes.to_vec(),
+            })
         }
     }
 }
@@ -139,9 +166,12 @@ pub(super) fn open_event(event: Event, state: &TenantState) -> Result<Opened, Bo
 /// The commitment of an event as stored.
 pub(super) fn commitment_of(event: &Event) -> Option<Hash> {
     match event {
-        Event::Clear { kind, salt, bytes } => {
-            Opened { kind: *kind, salt: *salt, bytes: bytes.clone() }.commitment()
+        Event::Clear { kind, salt, bytes } => Opened {
+            kind: *kind,
+            salt: *salt,
+            bytes: bytes.clone(),
         }
+        .commitment(),
         Event::Owned { commitment, .. } => Some(*commitment),
     }
 }
@@ -159,7 +189,9 @@ pub(super) fn pad(events: &[Event]) -> Result<Vec<u8>, BodyError> {
 
 /// Padded bytes to events.
 pub(super) fn unpad(padded: &[u8]) -> Result<Vec<Event>, BodyError> {
-    let (length, rest) = padded.split_first_chunk::<4>().ok_or(BodyError::Malformed)?;
+    let (length, rest) = padded
+        .split_first_chunk::<4>()
+        .ok_or(BodyError::Malformed)?;
     let length = u32::from_be_bytes(*length) as usize;
     let body = rest.get(..length).ok_or(BodyError::Malformed)?;
     if rest[length..].iter().any(|b| *b != 0) {
@@ -174,16 +206,26 @@ mod tests {
 
     #[test]
     fn bodies_of_one_class_have_one_length() {
-        let event = |n| Event::Clear { kind: 0, salt: [1; 32], bytes: vec![7; n] };
-        let lengths: Vec<usize> =
-            [0, 1, 500, 900].iter().map(|n| pad(&[event(*n)]).unwrap().len()).collect();
+        let event = |n| Event::Clear {
+            kind: 0,
+            salt: [1; 32],
+            bytes: vec![7; n],
+        };
+        let lengths: Vec<usize> = [0, 1, 500, 900]
+            .iter()
+            .map(|n| pad(&[event(*n)]).unwrap().len())
+            .collect();
         assert_eq!(lengths, [1024; 4]);
         assert_eq!(pad(&[event(1000)]).unwrap().len(), 2048);
     }
 
     #[test]
     fn padding_reads_back_and_anything_else_is_refused() {
-        let events = vec![Event::Clear { kind: 1, salt: [1; 32], bytes: b"{}".to_vec() }];
+        let events = vec![Event::Clear {
+            kind: 1,
+            salt: [1; 32],
+            bytes: b"{}".to_vec(),
+        }];
         let padded = pad(&events).unwrap();
         assert!(unpad(&padded).unwrap() == events);
         let mut dirty = padded.clone();

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use redoubt_attestation::entropy::EntropyError;
+use redoubt_attestation::ledger::Checkpoint;
 use redoubt_attestation::ledger::entry::{Hash, Header, events_tree};
 use redoubt_attestation::ledger::merkle::Tree;
-use redoubt_attestation::ledger::Checkpoint;
 use redoubt_attestation::sign::{Ed25519Signer, SignerError};
 use redoubt_shared::LedgerId;
 use redoubt_shared::store::StoredRecord;
@@ -65,7 +65,13 @@ impl Book {
         let key = epoch
             .object(ENTRY_LABEL, ledger.as_bytes(), &key_random)
             .map_err(RecordError::from)?;
-        Ok(Self { ledger, tree: Tree::new(), key, key_random, counter: 0 })
+        Ok(Self {
+            ledger,
+            tree: Tree::new(),
+            key,
+            key_random,
+            counter: 0,
+        })
     }
 
     /// Its id.
@@ -90,7 +96,11 @@ impl Book {
 
     /// The head as a checkpoint.
     pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint { ledger: self.ledger, size: self.size(), root: self.root() }
+        Checkpoint {
+            ledger: self.ledger,
+            size: self.size(),
+            root: self.root(),
+        }
     }
 
     /// Seals and appends one entry.
@@ -106,7 +116,13 @@ impl Book {
         let index = self.size();
         let events_tree = events_tree(commitments);
         let events_root = events_tree.root();
-        let header = Header { ledger: self.ledger, index, epoch, term, events_root };
+        let header = Header {
+            ledger: self.ledger,
+            index,
+            epoch,
+            term,
+            events_root,
+        };
         let padded = body::pad(&events)?;
         self.tree.push(header.leaf());
         let note = sign_note(&self.checkpoint(), signer)?;
@@ -123,8 +139,21 @@ impl Book {
         )?;
         let leaf_path = self.tree.inclusion(index, index + 1).unwrap_or_default();
         let events = Arc::new(events_tree);
-        let committed = Committed { header, events, size: index + 1, leaf_path, note };
-        Ok((StoredRecord { ledger: self.ledger, index, bytes }, committed))
+        let committed = Committed {
+            header,
+            events,
+            size: index + 1,
+            leaf_path,
+            note,
+        };
+        Ok((
+            StoredRecord {
+                ledger: self.ledger,
+                index,
+                bytes,
+            },
+            committed,
+        ))
     }
 
     /// Checks and opens the next stored entry, and appends it to the tree.
@@ -163,9 +192,18 @@ impl Book {
         let commitments: Option<Vec<Hash>> = events.iter().map(body::commitment_of).collect();
         let events = Arc::new(events_tree(commitments.ok_or(RecordError::OtherEvents)?));
         let size = self.size();
-        let leaf_path = self.tree.inclusion(header.index, size).ok_or(RecordError::Misplaced)?;
+        let leaf_path = self
+            .tree
+            .inclusion(header.index, size)
+            .ok_or(RecordError::Misplaced)?;
         let note = sign_note(&self.checkpoint(), signer)?;
-        Ok(Committed { header, events, size, leaf_path, note })
+        Ok(Committed {
+            header,
+            events,
+            size,
+            leaf_path,
+            note,
+        })
     }
 
     fn open_at(

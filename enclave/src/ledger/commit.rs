@@ -125,7 +125,12 @@ pub struct TenantCore {
 impl TenantCore {
     /// A tenant as recovered.
     pub fn new(state: TenantState, book: Book, context: TermContext) -> Self {
-        Self { state, book, context, pending: Vec::new() }
+        Self {
+            state,
+            book,
+            context,
+            pending: Vec::new(),
+        }
     }
 }
 
@@ -147,9 +152,17 @@ type Release = Box<dyn FnOnce(&HashMap<LedgerId, Arc<Committed>>) + Send>;
 type Look = Box<dyn FnOnce(&Core) -> Box<dyn FnOnce() + Send> + Send>;
 
 enum Job {
-    Decide { tenant: TenantId, command: Box<Command>, done: oneshot::Sender<Result<Outcome, CommitError>> },
+    Decide {
+        tenant: TenantId,
+        command: Box<Command>,
+        done: oneshot::Sender<Result<Outcome, CommitError>>,
+    },
     Look(Look),
-    Fetch { tenant: TenantId, receipt: ReceiptId, done: oneshot::Sender<Result<Claim, CommitError>> },
+    Fetch {
+        tenant: TenantId,
+        receipt: ReceiptId,
+        done: oneshot::Sender<Result<Claim, CommitError>>,
+    },
 }
 
 #[derive(Default)]
@@ -157,7 +170,11 @@ struct Batch {
     records: Vec<StoredRecord>,
     releases: Vec<Release>,
     committed: HashMap<LedgerId, Arc<Committed>>,
-    fetches: Vec<(TenantId, ReceiptId, oneshot::Sender<Result<Claim, CommitError>>)>,
+    fetches: Vec<(
+        TenantId,
+        ReceiptId,
+        oneshot::Sender<Result<Claim, CommitError>>,
+    )>,
 }
 
 impl Core {
@@ -171,7 +188,15 @@ impl Core {
         signer: Arc<Ed25519Signer>,
         pool: Arc<Pool>,
     ) -> Self {
-        Self { tenants, appliance, appliance_book, epoch, term, signer, pool }
+        Self {
+            tenants,
+            appliance,
+            appliance_book,
+            epoch,
+            term,
+            signer,
+            pool,
+        }
     }
 
     /// Begins the term: records the appliance's events and, in every tenant's
@@ -186,7 +211,11 @@ impl Core {
         let mut batch = Batch::default();
         let term = self.term;
         let mut commands = new_tenants;
-        commands.extend(self.tenants.keys().map(|id| (id.clone(), Command::BeginTerm { term })));
+        commands.extend(
+            self.tenants
+                .keys()
+                .map(|id| (id.clone(), Command::BeginTerm { term })),
+        );
         for (tenant, command) in commands {
             let facts = self.facts(now_ms)?;
             // These two commands are never refused.
@@ -216,7 +245,12 @@ impl Core {
     }
 
     /// Decides and applies one command; its events wait for the batch to be written.
-    fn run(&mut self, tenant: &TenantId, command: Command, facts: &Facts) -> Result<Ran, HaltReason> {
+    fn run(
+        &mut self,
+        tenant: &TenantId,
+        command: Command,
+        facts: &Facts,
+    ) -> Result<Ran, HaltReason> {
         let Some(core) = self.tenants.get_mut(tenant) else {
             return Ok(Err(CommitError::UnknownTenant));
         };
@@ -226,9 +260,13 @@ impl Core {
         };
         let mut claim = None;
         for recorded in &decision.events {
-            let at = Position { entry: core.book.size(), event: core.pending.len() as u32 };
+            let at = Position {
+                entry: core.book.size(),
+                event: core.pending.len() as u32,
+            };
             apply(&mut core.state, recorded, at);
-            let encoded = body::encode_event(recorded, &core.state, &self.pool).map_err(BookError::from)?;
+            let encoded =
+                body::encode_event(recorded, &core.state, &self.pool).map_err(BookError::from)?;
             if let Content::Claims { text, .. } = &recorded.content {
                 claim = Some((text.clone(), encoded.salt, at.event));
             }
@@ -238,15 +276,30 @@ impl Core {
     }
 
     /// Writes one entry per touched tenant and one of the appliance.
-    fn write(&mut self, batch: &mut Batch, mut appliance: Vec<ApplianceEvent>) -> Result<(), HaltReason> {
+    fn write(
+        &mut self,
+        batch: &mut Batch,
+        mut appliance: Vec<ApplianceEvent>,
+    ) -> Result<(), HaltReason> {
         let mut heads = Vec::new();
-        for core in self.tenants.values_mut().filter(|core| !core.pending.is_empty()) {
+        for core in self
+            .tenants
+            .values_mut()
+            .filter(|core| !core.pending.is_empty())
+        {
             let (events, commitments) = std::mem::take(&mut core.pending).into_iter().unzip();
-            let (record, committed) =
-                core.book.write(self.epoch.epoch(), self.term, events, commitments, &self.signer)?;
+            let (record, committed) = core.book.write(
+                self.epoch.epoch(),
+                self.term,
+                events,
+                commitments,
+                &self.signer,
+            )?;
             heads.push((core.book.ledger(), core.book.size(), core.book.root()));
             batch.records.push(record);
-            batch.committed.insert(core.book.ledger(), Arc::new(committed));
+            batch
+                .committed
+                .insert(core.book.ledger(), Arc::new(committed));
         }
         if heads.is_empty() && appliance.is_empty() {
             return Ok(());
@@ -255,20 +308,32 @@ impl Core {
         self.write_appliance(batch, &appliance)
     }
 
-    fn write_appliance(&mut self, batch: &mut Batch, events: &[ApplianceEvent]) -> Result<(), HaltReason> {
+    fn write_appliance(
+        &mut self,
+        batch: &mut Batch,
+        events: &[ApplianceEvent],
+    ) -> Result<(), HaltReason> {
         let mut encoded = Vec::new();
         let mut commitments = Vec::new();
         for event in events {
             self.appliance.apply(event);
-            let bytes = postcard::to_stdvec(event).map_err(|_| BookError::from(body::BodyError::Encode))?;
+            let bytes =
+                postcard::to_stdvec(event).map_err(|_| BookError::from(body::BodyError::Encode))?;
             let salt = self.pool.draw().map_err(BookError::from)?;
             commitments.push(commit(EventKind::State, &salt, &bytes));
-            encoded.push(BodyEvent::Clear { kind: 0, salt, bytes });
+            encoded.push(BodyEvent::Clear {
+                kind: 0,
+                salt,
+                bytes,
+            });
         }
         let epoch = self.epoch.epoch();
         let (record, committed) =
-            self.appliance_book.write(epoch, self.term, encoded, commitments, &self.signer)?;
-        batch.committed.insert(self.appliance_book.ledger(), Arc::new(committed));
+            self.appliance_book
+                .write(epoch, self.term, encoded, commitments, &self.signer)?;
+        batch
+            .committed
+            .insert(self.appliance_book.ledger(), Arc::new(committed));
         batch.records.push(record);
         Ok(())
     }
@@ -277,7 +342,11 @@ impl Core {
         let mut batch = Batch::default();
         for job in jobs {
             match job {
-                Job::Decide { tenant, command, done } => {
+                Job::Decide {
+                    tenant,
+                    command,
+                    done,
+                } => {
                     let facts = self.facts(now_ms)?;
                     let ran = self.run(&tenant, *command, &facts)?;
                     batch.releases.push(Box::new(move |committed| {
@@ -289,7 +358,11 @@ impl Core {
                     let answer = look(self);
                     batch.releases.push(Box::new(move |_| answer()));
                 }
-                Job::Fetch { tenant, receipt, done } => batch.fetches.push((tenant, receipt, done)),
+                Job::Fetch {
+                    tenant,
+                    receipt,
+                    done,
+                } => batch.fetches.push((tenant, receipt, done)),
             }
         }
         self.write(&mut batch, Vec::new())?;
@@ -305,7 +378,11 @@ impl Core {
         receipt: ReceiptId,
     ) -> Result<Claim, CommitError> {
         let core = self.tenants.get(tenant).ok_or(CommitError::UnknownTenant)?;
-        let at = *core.state.receipts.get(&receipt).ok_or(CommitError::UnknownReceipt)?;
+        let at = *core
+            .state
+            .receipts
+            .get(&receipt)
+            .ok_or(CommitError::UnknownReceipt)?;
         let stored = store.read_one(core.book.ledger(), at.entry).await;
         let stored = stored.map_err(|_| CommitError::Damaged)?;
         self.prove(core, &stored, at).map_err(|error| {
@@ -314,13 +391,26 @@ impl Core {
         })
     }
 
-    fn prove(&self, core: &TenantCore, stored: &StoredRecord, at: Position) -> Result<Claim, BookError> {
+    fn prove(
+        &self,
+        core: &TenantCore,
+        stored: &StoredRecord,
+        at: Position,
+    ) -> Result<Claim, BookError> {
         let (header, events) = core.book.reopen(&self.epoch, stored, at.entry)?;
         let entry = core.book.prove(header, &events, &self.signer)?;
-        let event = events.into_iter().nth(at.event as usize).ok_or(BookError::Missing)?;
+        let event = events
+            .into_iter()
+            .nth(at.event as usize)
+            .ok_or(BookError::Missing)?;
         let opened = body::open_event(event, &core.state)?;
         let text = String::from_utf8(opened.bytes).map_err(|_| BookError::Missing)?;
-        Ok(Claim { text, salt: opened.salt, event: at.event, entry: Arc::new(entry) })
+        Ok(Claim {
+            text,
+            salt: opened.salt,
+            event: at.event,
+            entry: Arc::new(entry),
+        })
     }
 }
 
@@ -335,7 +425,12 @@ fn outcome(
         None => None,
         Some((text, salt, event)) => {
             let entry = committed.get(&ledger).ok_or(CommitError::Halted)?.clone();
-            Some(Claim { text, salt, event, entry })
+            Some(Claim {
+                text,
+                salt,
+                event,
+                entry,
+            })
         }
     };
     Ok(Outcome { reply, claim })
@@ -375,9 +470,17 @@ impl Ledgers {
     }
 
     /// Decides one command and waits until its batch is durable.
-    pub async fn decide(&self, tenant: &TenantId, command: Command) -> Result<Outcome, CommitError> {
+    pub async fn decide(
+        &self,
+        tenant: &TenantId,
+        command: Command,
+    ) -> Result<Outcome, CommitError> {
         let (done, answer) = oneshot::channel();
-        let job = Job::Decide { tenant: tenant.clone(), command: Box::new(command), done };
+        let job = Job::Decide {
+            tenant: tenant.clone(),
+            command: Box::new(command),
+            done,
+        };
         self.submit(job)?;
         answer.await.map_err(|_| CommitError::Halted)?
     }
@@ -400,7 +503,11 @@ impl Ledgers {
     /// A claim from the store with a proof under the present head.
     pub async fn fetch(&self, tenant: &TenantId, receipt: ReceiptId) -> Result<Claim, CommitError> {
         let (done, answer) = oneshot::channel();
-        self.submit(Job::Fetch { tenant: tenant.clone(), receipt, done })?;
+        self.submit(Job::Fetch {
+            tenant: tenant.clone(),
+            receipt,
+            done,
+        })?;
         answer.await.map_err(|_| CommitError::Halted)?
     }
 

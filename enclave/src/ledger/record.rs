@@ -68,7 +68,11 @@ pub(super) fn seal(
 ) -> Result<Vec<u8>, RecordError> {
     let header = header.encode().to_vec();
     let mut ciphertext = padded;
-    key.seal(counter, &aad(&header, key_random, root_before), &mut ciphertext)?;
+    key.seal(
+        counter,
+        &aad(&header, key_random, root_before),
+        &mut ciphertext,
+    )?;
     let record = SealedRecord {
         version: RECORD_VERSION,
         header,
@@ -110,7 +114,10 @@ impl SealedRecord {
     pub fn open(&self, epoch: &EpochKey, root_before: &Hash) -> Result<Vec<u8>, RecordError> {
         let header = self.header()?;
         if header.epoch != epoch.epoch() {
-            return Err(RecordError::Epoch { found: header.epoch, expected: epoch.epoch() });
+            return Err(RecordError::Epoch {
+                found: header.epoch,
+                expected: epoch.epoch(),
+            });
         }
         if self.root_before != *root_before {
             return Err(RecordError::Misplaced);

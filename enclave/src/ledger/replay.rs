@@ -33,7 +33,9 @@ pub enum ReplayError {
         source: BookError,
     },
     /// An event inside a good entry cannot be read: written by a newer version.
-    #[error("ledger {ledger} entry {index}: an event of an unknown kind; use the version that wrote it")]
+    #[error(
+        "ledger {ledger} entry {index}: an event of an unknown kind; use the version that wrote it"
+    )]
     UnknownEvent {
         /// Which ledger.
         ledger: LedgerId,
@@ -41,7 +43,9 @@ pub enum ReplayError {
         index: u64,
     },
     /// A tenant's ledger is not where the appliance's says it is.
-    #[error("ledger {ledger} stands at {found} entries, the appliance's ledger says {expected}: the store was rolled back or edited")]
+    #[error(
+        "ledger {ledger} stands at {found} entries, the appliance's ledger says {expected}: the store was rolled back or edited"
+    )]
     Rewound {
         /// Which ledger.
         ledger: LedgerId,
@@ -75,10 +79,14 @@ pub async fn recover(
     let mut recovered = Vec::new();
     for (tenant, ledger) in tenants {
         let expected = state.heads.get(ledger).copied();
-        let (tenant_state, tenant_book) = replay_tenant(store, epoch, pool, *ledger, expected).await?;
+        let (tenant_state, tenant_book) =
+            replay_tenant(store, epoch, pool, *ledger, expected).await?;
         recovered.push((tenant.clone(), tenant_state, tenant_book));
     }
-    Ok(Recovered { appliance: (state, book), tenants: recovered })
+    Ok(Recovered {
+        appliance: (state, book),
+        tenants: recovered,
+    })
 }
 
 async fn replay_appliance(
@@ -90,7 +98,8 @@ async fn replay_appliance(
     let mut state = ApplianceState::default();
     let book = replay(store, epoch, pool, ledger, |index, events| {
         for event in events {
-            let event = appliance_event(event).ok_or(ReplayError::UnknownEvent { ledger, index })?;
+            let event =
+                appliance_event(event).ok_or(ReplayError::UnknownEvent { ledger, index })?;
             state.apply(&event);
         }
         Ok(())
@@ -117,16 +126,31 @@ async fn replay_tenant(
     let book = replay(store, epoch, pool, ledger, |index, events| {
         for (at, event) in events.into_iter().enumerate() {
             let recorded = tenant_event(event, &state)
-                .map_err(|source| ReplayError::Entry { ledger, index, source })?
+                .map_err(|source| ReplayError::Entry {
+                    ledger,
+                    index,
+                    source,
+                })?
                 .ok_or(ReplayError::UnknownEvent { ledger, index })?;
-            apply(&mut state, &recorded, Position { entry: index, event: at as u32 });
+            apply(
+                &mut state,
+                &recorded,
+                Position {
+                    entry: index,
+                    event: at as u32,
+                },
+            );
         }
         Ok(())
     })
     .await?;
     let (size, root) = expected.unwrap_or((0, redoubt_attestation::ledger::merkle::empty_root()));
     if (book.size(), book.root()) != (size, root) {
-        return Err(ReplayError::Rewound { ledger, found: book.size(), expected: size });
+        return Err(ReplayError::Rewound {
+            ledger,
+            found: book.size(),
+            expected: size,
+        });
     }
     Ok((state, book))
 }
@@ -138,8 +162,12 @@ fn tenant_event(event: Event, state: &TenantState) -> Result<Option<Recorded>, B
     };
     let opened = body::open_event(event, state)?;
     let content = match opened.kind {
-        0 => decode_canonical::<CoreEvent>(&opened.bytes).ok().map(Content::State),
-        1 => String::from_utf8(opened.bytes).ok().and_then(Content::claims_from_text),
+        0 => decode_canonical::<CoreEvent>(&opened.bytes)
+            .ok()
+            .map(Content::State),
+        1 => String::from_utf8(opened.bytes)
+            .ok()
+            .and_then(Content::claims_from_text),
         _ => None,
     };
     Ok(content.map(|content| Recorded { owner, content }))
@@ -161,8 +189,13 @@ async fn replay(
         }
         for record in &records {
             let index = record.index;
-            let (_, events) =
-                book.read(epoch, record).map_err(|source| ReplayError::Entry { ledger, index, source })?;
+            let (_, events) = book
+                .read(epoch, record)
+                .map_err(|source| ReplayError::Entry {
+                    ledger,
+                    index,
+                    source,
+                })?;
             fold(index, events)?;
         }
         tracing::info!(entries = book.size(), "replaying a ledger");

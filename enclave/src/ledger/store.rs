@@ -18,7 +18,9 @@ const READ_LIMIT: u32 = 4096;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// It keeps something else than what was written.
-    #[error("the store keeps a different record at index {index}: it was rewritten or another enclave writes to it")]
+    #[error(
+        "the store keeps a different record at index {index}: it was rewritten or another enclave writes to it"
+    )]
     Different {
         /// Where.
         index: u64,
@@ -51,11 +53,15 @@ pub struct StoreClient {
 impl StoreClient {
     /// A client; connects on first use.
     pub fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, stream: None }
+        Self {
+            endpoint,
+            stream: None,
+        }
     }
 
     async fn ask(&mut self, request: &StoreRequest) -> Result<StoreResponse, StoreError> {
-        let unreachable = |error: &dyn std::fmt::Display| StoreError::Unreachable(error.to_string());
+        let unreachable =
+            |error: &dyn std::fmt::Display| StoreError::Unreachable(error.to_string());
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
             None => self.endpoint.connect().await.map_err(|e| unreachable(&e))?,
@@ -77,7 +83,9 @@ impl StoreClient {
         let mut wait = RETRY_FIRST;
         loop {
             match self.ask(request).await {
-                Err(StoreError::Unreachable(why)) => tracing::warn!(why, "store unreachable, trying again"),
+                Err(StoreError::Unreachable(why)) => {
+                    tracing::warn!(why, "store unreachable, trying again")
+                }
                 answered => return answered,
             }
             tokio::time::sleep(wait).await;
@@ -96,22 +104,34 @@ impl StoreClient {
     /// How many entries the store says a ledger has.
     pub async fn count(&mut self, ledger: LedgerId) -> Result<u64, StoreError> {
         match self.insist(&StoreRequest::Heads).await? {
-            StoreResponse::Heads(heads) => {
-                Ok(heads.iter().find(|(id, _)| *id == ledger).map_or(0, |(_, count)| *count))
-            }
+            StoreResponse::Heads(heads) => Ok(heads
+                .iter()
+                .find(|(id, _)| *id == ledger)
+                .map_or(0, |(_, count)| *count)),
             other => Err(out_of_turn(other)),
         }
     }
 
     /// Entries of a ledger from an index on; empty past its end.
-    pub async fn read(&mut self, ledger: LedgerId, from: u64) -> Result<Vec<StoredRecord>, StoreError> {
+    pub async fn read(
+        &mut self,
+        ledger: LedgerId,
+        from: u64,
+    ) -> Result<Vec<StoredRecord>, StoreError> {
         self.read_some(ledger, from, READ_LIMIT).await
     }
 
     /// One entry.
-    pub async fn read_one(&mut self, ledger: LedgerId, index: u64) -> Result<StoredRecord, StoreError> {
+    pub async fn read_one(
+        &mut self,
+        ledger: LedgerId,
+        index: u64,
+    ) -> Result<StoredRecord, StoreError> {
         let mut records = self.read_some(ledger, index, 1).await?;
-        records.pop().ok_or(StoreError::Count { found: index, expected: index + 1 })
+        records.pop().ok_or(StoreError::Count {
+            found: index,
+            expected: index + 1,
+        })
     }
 
     async fn read_some(
@@ -120,12 +140,23 @@ impl StoreClient {
         from: u64,
         limit: u32,
     ) -> Result<Vec<StoredRecord>, StoreError> {
-        let request = StoreRequest::Read { ledger, from, limit };
+        let request = StoreRequest::Read {
+            ledger,
+            from,
+            limit,
+        };
         match self.insist(&request).await? {
             StoreResponse::Records(records) => {
-                let in_turn = |(i, r): (usize, &StoredRecord)| r.ledger == ledger && r.index == from + i as u64;
-                let fits = records.len() <= limit as usize && records.iter().enumerate().all(in_turn);
-                if fits { Ok(records) } else { Err(StoreError::OutOfTurn) }
+                let in_turn = |(i, r): (usize, &StoredRecord)| {
+                    r.ledger == ledger && r.index == from + i as u64
+                };
+                let fits =
+                    records.len() <= limit as usize && records.iter().enumerate().all(in_turn);
+                if fits {
+                    Ok(records)
+                } else {
+                    Err(StoreError::OutOfTurn)
+                }
             }
             other => Err(out_of_turn(other)),
         }
@@ -139,7 +170,10 @@ impl StoreClient {
         loop {
             let why = match self.ask(&request).await {
                 Ok(StoreResponse::Appended) => return Ok(()),
-                Ok(StoreResponse::Refused { reason: StoreRefusal::Storage, detail }) => detail,
+                Ok(StoreResponse::Refused {
+                    reason: StoreRefusal::Storage,
+                    detail,
+                }) => detail,
                 Ok(StoreResponse::Refused { .. }) => return self.settle(&request).await,
                 Ok(other) => return Err(out_of_turn(other)),
                 Err(StoreError::Unreachable(why)) => why,
@@ -154,15 +188,24 @@ impl StoreClient {
     /// After a refusal that should not happen: identical records mean committed,
     /// anything else is a store that was changed behind our back.
     async fn settle(&mut self, request: &StoreRequest) -> Result<(), StoreError> {
-        let StoreRequest::Append { records } = request else { return Err(StoreError::OutOfTurn) };
+        let StoreRequest::Append { records } = request else {
+            return Err(StoreError::OutOfTurn);
+        };
         for record in records {
             let kept = self.read_some(record.ledger, record.index, 1).await?.pop();
             match kept {
                 Some(kept) if kept == *record => {}
-                Some(_) => return Err(StoreError::Different { index: record.index }),
+                Some(_) => {
+                    return Err(StoreError::Different {
+                        index: record.index,
+                    });
+                }
                 None => {
                     let found = self.count(record.ledger).await?;
-                    return Err(StoreError::Count { found, expected: record.index });
+                    return Err(StoreError::Count {
+                        found,
+                        expected: record.index,
+                    });
                 }
             }
         }
@@ -172,7 +215,9 @@ impl StoreClient {
 
 fn out_of_turn(response: StoreResponse) -> StoreError {
     match response {
-        StoreResponse::Refused { reason, detail } => StoreError::Refused(format!("{reason:?}: {detail}")),
+        StoreResponse::Refused { reason, detail } => {
+            StoreError::Refused(format!("{reason:?}: {detail}"))
+        }
         _ => StoreError::OutOfTurn,
     }
 }

@@ -8,7 +8,9 @@ use redoubt_attestation::ledger::checkpoint::NoteAlgorithms;
 use redoubt_attestation::ledger::{NoteKey, TrustedBoot};
 use redoubt_attestation::sign::Ed25519Signer;
 use redoubt_shared::store::{StoreRefusal, StoreRequest, StoreResponse, StoredRecord};
-use redoubt_shared::{Endpoint, LedgerId, TenantId, UserId, VerificationId, read_frame, write_frame};
+use redoubt_shared::{
+    Endpoint, LedgerId, TenantId, UserId, VerificationId, read_frame, write_frame,
+};
 
 use super::*;
 use crate::core::{Command, Refusal, TenantKeySeeds, TermContext};
@@ -43,14 +45,18 @@ struct FakeStore(Arc<Mutex<Disk>>);
 impl FakeStore {
     /// Serves on a socket in `dir`.
     async fn serve(&self, dir: &std::path::Path) -> StoreClient {
-        let endpoint = Endpoint::Unix(dir.join("store"));
+        // A socket of its own per boot: the last one's may still be open.
+        let nth = std::fs::read_dir(dir).unwrap().count();
+        let endpoint = Endpoint::Unix(dir.join(format!("store-{nth}")));
         let mut listener = endpoint.listen().await.unwrap();
         let store = self.clone();
         tokio::spawn(async move {
             loop {
                 let mut stream = listener.accept().await.unwrap();
                 while let Ok(request) = read_frame::<StoreRequest, _>(&mut stream).await {
-                    let Some(response) = store.answer(request) else { break };
+                    let Some(response) = store.answer(request) else {
+                        break;
+                    };
                     if write_frame(&mut stream, &response).await.is_err() {
                         break;
                     }
@@ -64,12 +70,23 @@ impl FakeStore {
         let mut disk = self.0.lock().unwrap();
         match request {
             StoreRequest::Boot => None,
-            StoreRequest::Heads => {
-                Some(StoreResponse::Heads(disk.records.iter().map(|(l, r)| (*l, r.len() as u64)).collect()))
-            }
-            StoreRequest::Read { ledger, from, limit } => {
+            StoreRequest::Heads => Some(StoreResponse::Heads(
+                disk.records
+                    .iter()
+                    .map(|(l, r)| (*l, r.len() as u64))
+                    .collect(),
+            )),
+            StoreRequest::Read {
+                ledger,
+                from,
+                limit,
+            } => {
                 let all = disk.records.get(&ledger).cloned().unwrap_or_default();
-                let some = all.into_iter().skip(from as usize).take(limit as usize).collect();
+                let some = all
+                    .into_iter()
+                    .skip(from as usize)
+                    .take(limit as usize)
+                    .collect();
                 Some(StoreResponse::Records(some))
             }
             StoreRequest::Append { records } => match disk.moods.pop().unwrap_or(Mood::Honest) {
@@ -95,7 +112,10 @@ impl FakeStore {
 }
 
 fn refusal(reason: StoreRefusal) -> StoreResponse {
-    StoreResponse::Refused { reason, detail: "as told".into() }
+    StoreResponse::Refused {
+        reason,
+        detail: "as told".into(),
+    }
 }
 
 impl Disk {
@@ -122,8 +142,13 @@ struct Boot {
 
 fn pool() -> Arc<Pool> {
     let (certificate, key) = redoubt_attestation::attester::emulated_root("test").unwrap();
-    let attester =
-        redoubt_attestation::attester::EmulatedAttester::dangerous_new(&certificate, &key, b"exe", 0).unwrap();
+    let attester = redoubt_attestation::attester::EmulatedAttester::dangerous_new(
+        &certificate,
+        &key,
+        b"exe",
+        0,
+    )
+    .unwrap();
     Arc::new(Pool::seed(&attester).unwrap())
 }
 
@@ -155,7 +180,14 @@ fn context() -> TermContext {
 }
 
 async fn recovered(store: &mut StoreClient, secret: u8) -> Result<Recovered, ReplayError> {
-    recover(store, &epoch(secret), &pool(), APPLIANCE, &[(tenant(), TENANT)]).await
+    recover(
+        store,
+        &epoch(secret),
+        &pool(),
+        APPLIANCE,
+        &[(tenant(), TENANT)],
+    )
+    .await
 }
 
 async fn boot(mut store: StoreClient) -> Boot {
@@ -166,13 +198,24 @@ async fn boot(mut store: StoreClient) -> Boot {
     let mut tenants = HashMap::new();
     for (id, state, book) in recovered.tenants {
         if state.keys.is_none() {
-            let keys = TenantKeySeeds { es256: [1; 32], mldsa65: [2; 32] };
+            let keys = TenantKeySeeds {
+                es256: [1; 32],
+                mldsa65: [2; 32],
+            };
             new_tenants.push((id.clone(), Command::OpenTenant { keys }));
         }
         tenants.insert(id, TenantCore::new(state, book, context()));
     }
     let signer = Arc::new(Ed25519Signer::generate(&SystemEntropy).unwrap());
-    let mut core = Core::new(tenants, appliance, book, Arc::new(epoch(7)), term, signer.clone(), pool());
+    let mut core = Core::new(
+        tenants,
+        appliance,
+        book,
+        Arc::new(epoch(7)),
+        term,
+        signer.clone(),
+        pool(),
+    );
     let record = TermRecord {
         term,
         at_ms: 1,
@@ -181,17 +224,36 @@ async fn boot(mut store: StoreClient) -> Boot {
         config: [0; 32],
         config_counter: 1,
     };
-    core.begin_term(&mut store, 1000, vec![ApplianceEvent::TermBegan(record)], new_tenants).await.unwrap();
+    core.begin_term(
+        &mut store,
+        1000,
+        vec![ApplianceEvent::TermBegan(record)],
+        new_tenants,
+    )
+    .await
+    .unwrap();
     let halted = Arc::new(Mutex::new(None));
     let told = halted.clone();
-    let ledgers = Ledgers::start(core, store, || Some(1000), move |reason| {
-        *told.lock().unwrap() = Some(reason.to_string());
-    });
-    Boot { ledgers, signer, halted }
+    let ledgers = Ledgers::start(
+        core,
+        store,
+        || Some(1000),
+        move |reason| {
+            *told.lock().unwrap() = Some(reason.to_string());
+        },
+    );
+    Boot {
+        ledgers,
+        signer,
+        halted,
+    }
 }
 
 fn refuse_login() -> Command {
-    Command::RefuseLogin { user: user(), reason: "signature" }
+    Command::RefuseLogin {
+        user: user(),
+        reason: "signature",
+    }
 }
 
 fn open_subject() -> Command {
@@ -209,9 +271,18 @@ fn ed25519(public: &[u8], message: &[u8], signature: &[u8]) -> bool {
 }
 
 fn check(claim: &Claim, signer: &Ed25519Signer) {
-    let note_key = NoteKey { ed25519: *signer.jwk().as_bytes(), mldsa65: vec![] };
-    let boots = [TrustedBoot { document: [0xaa; 32], note_key }];
-    let algorithms = NoteAlgorithms { ed25519, mldsa65: |_, _, _| false };
+    let note_key = NoteKey {
+        ed25519: *signer.jwk().as_bytes(),
+        mldsa65: vec![],
+    };
+    let boots = [TrustedBoot {
+        document: [0xaa; 32],
+        note_key,
+    }];
+    let algorithms = NoteAlgorithms {
+        ed25519,
+        mldsa65: |_, _, _| false,
+    };
     let verified = claim.receipt().verify(&boots, algorithms).unwrap();
     assert_eq!(verified.claims["user_id"], "customer-1");
 }
@@ -221,10 +292,21 @@ async fn every_claim_gets_a_receipt_that_verifies_now_and_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let store = FakeStore::default();
     let first = boot(store.serve(dir.path()).await).await;
-    first.ledgers.decide(&tenant(), open_subject()).await.unwrap();
+    first
+        .ledgers
+        .decide(&tenant(), open_subject())
+        .await
+        .unwrap();
     let waiting = (0..40).map(|_| {
         let ledgers = first.ledgers.clone();
-        async move { ledgers.decide(&tenant(), refuse_login()).await.unwrap().claim.unwrap() }
+        async move {
+            ledgers
+                .decide(&tenant(), refuse_login())
+                .await
+                .unwrap()
+                .claim
+                .unwrap()
+        }
     });
     let claims = futures::future::join_all(waiting).await;
     claims.iter().for_each(|claim| check(claim, &first.signer));
@@ -244,10 +326,18 @@ async fn concurrent_commands_share_batches() {
     let dir = tempfile::tempdir().unwrap();
     let store = FakeStore::default();
     let boot = boot(store.serve(dir.path()).await).await;
-    boot.ledgers.decide(&tenant(), open_subject()).await.unwrap();
+    boot.ledgers
+        .decide(&tenant(), open_subject())
+        .await
+        .unwrap();
     let id = tenant();
     let waiting = (0..64).map(|_| boot.ledgers.decide(&id, refuse_login()));
-    assert!(futures::future::join_all(waiting).await.iter().all(Result::is_ok));
+    assert!(
+        futures::future::join_all(waiting)
+            .await
+            .iter()
+            .all(Result::is_ok)
+    );
     store.edit(|records| assert!(records[&TENANT].len() < 40, "{}", records[&TENANT].len()));
 }
 
@@ -263,8 +353,16 @@ async fn unknown_outcomes_are_settled_by_sending_identical_bytes() {
         let store = FakeStore::default();
         let first = boot(store.serve(dir.path()).await).await;
         store.moods(&moods);
-        first.ledgers.decide(&tenant(), open_subject()).await.unwrap();
-        first.ledgers.decide(&tenant(), refuse_login()).await.unwrap();
+        first
+            .ledgers
+            .decide(&tenant(), open_subject())
+            .await
+            .unwrap();
+        first
+            .ledgers
+            .decide(&tenant(), refuse_login())
+            .await
+            .unwrap();
         assert_eq!(*first.halted.lock().unwrap(), None);
         boot(store.serve(dir.path()).await).await;
     }
@@ -288,13 +386,19 @@ async fn two_terms(store: &FakeStore, dir: &std::path::Path) {
     for _ in 0..2 {
         let boot = boot(store.serve(dir).await).await;
         let id = redoubt_shared::EnrollmentId::from_bytes([9; 16]);
-        let command =
-            Command::BeginEnrollment { user: user(), id, token_hash: [0; 32], consent_given: true };
+        let command = Command::BeginEnrollment {
+            user: user(),
+            id,
+            token_hash: [0; 32],
+            consent_given: true,
+        };
         boot.ledgers.decide(&tenant(), command).await.unwrap();
     }
 }
 
-async fn refused_after(edit: impl FnOnce(&mut HashMap<LedgerId, Vec<StoredRecord>>)) -> ReplayError {
+async fn refused_after(
+    edit: impl FnOnce(&mut HashMap<LedgerId, Vec<StoredRecord>>),
+) -> ReplayError {
     let dir = tempfile::tempdir().unwrap();
     let store = FakeStore::default();
     two_terms(&store, dir.path()).await;
@@ -314,7 +418,10 @@ async fn an_edited_store_is_refused() {
         bytes[last] ^= 1;
     })
     .await;
-    assert!(matches!(flipped, ReplayError::Entry { index: 1, .. }), "{flipped}");
+    assert!(
+        matches!(flipped, ReplayError::Entry { index: 1, .. }),
+        "{flipped}"
+    );
 
     let dropped = refused_after(|records| drop(records.get_mut(&TENANT).unwrap().pop())).await;
     assert!(matches!(dropped, ReplayError::Rewound { .. }), "{dropped}");
@@ -325,17 +432,27 @@ async fn an_edited_store_is_refused() {
         (list[0].bytes, list[1].bytes) = (b, a);
     })
     .await;
-    assert!(matches!(swapped, ReplayError::Entry { index: 0, .. }), "{swapped}");
+    assert!(
+        matches!(swapped, ReplayError::Entry { index: 0, .. }),
+        "{swapped}"
+    );
 
     let moved = refused_after(|records| {
         let foreign = records[&APPLIANCE][0].bytes.clone();
         records.get_mut(&TENANT).unwrap()[0].bytes = foreign;
     })
     .await;
-    assert!(matches!(moved, ReplayError::Entry { index: 0, .. }), "{moved}");
+    assert!(
+        matches!(moved, ReplayError::Entry { index: 0, .. }),
+        "{moved}"
+    );
 
-    let appliance_cut = refused_after(|records| drop(records.get_mut(&APPLIANCE).unwrap().pop())).await;
-    assert!(matches!(appliance_cut, ReplayError::Rewound { .. }), "{appliance_cut}");
+    let appliance_cut =
+        refused_after(|records| drop(records.get_mut(&APPLIANCE).unwrap().pop())).await;
+    assert!(
+        matches!(appliance_cut, ReplayError::Rewound { .. }),
+        "{appliance_cut}"
+    );
 }
 
 #[tokio::test]
@@ -344,7 +461,10 @@ async fn another_secret_opens_nothing() {
     let store = FakeStore::default();
     two_terms(&store, dir.path()).await;
     let mut client = store.serve(dir.path()).await;
-    assert!(matches!(recovered(&mut client, 8).await, Err(ReplayError::Entry { index: 0, .. })));
+    assert!(matches!(
+        recovered(&mut client, 8).await,
+        Err(ReplayError::Entry { index: 0, .. })
+    ));
 }
 
 #[tokio::test]
@@ -362,7 +482,10 @@ async fn no_two_entries_share_a_key_and_nonce_even_after_a_rollback() {
     for record in fork_one.values().chain(fork_two.values()).flatten() {
         let id = SealedRecord::decode(&record.bytes).unwrap().nonce_id();
         let other = seen.insert(id, record.bytes.clone());
-        assert!(other.is_none_or(|other| other == record.bytes), "a nonce was used for two bodies");
+        assert!(
+            other.is_none_or(|other| other == record.bytes),
+            "a nonce was used for two bodies"
+        );
     }
 }
 
@@ -371,9 +494,16 @@ async fn a_reservation_survives_a_crash_as_spent() {
     let dir = tempfile::tempdir().unwrap();
     let store = FakeStore::default();
     let first = boot(store.serve(dir.path()).await).await;
-    first.ledgers.decide(&tenant(), open_subject()).await.unwrap();
+    first
+        .ledgers
+        .decide(&tenant(), open_subject())
+        .await
+        .unwrap();
     let id = redoubt_shared::EnrollmentId::from_bytes([3; 16]);
-    let reserve = Command::ReserveEnrollmentSample { id, token_hash: [0; 32] };
+    let reserve = Command::ReserveEnrollmentSample {
+        id,
+        token_hash: [0; 32],
+    };
     first.ledgers.decide(&tenant(), reserve).await.unwrap();
     let template = crate::core::Template {
         version: 1,
@@ -386,17 +516,30 @@ async fn a_reservation_survives_a_crash_as_spent() {
         worker_tier: "process".into(),
         enrolled_ms: 1,
     };
-    let complete = Command::CompleteEnrollment { id, template: Box::new(template) };
+    let complete = Command::CompleteEnrollment {
+        id,
+        template: Box::new(template),
+    };
     first.ledgers.decide(&tenant(), complete).await.unwrap();
     for n in 0..3 {
         let id = VerificationId::from_bytes([n; 16]);
-        first.ledgers.decide(&tenant(), Command::ReserveAttempt { user: user(), id }).await.unwrap();
+        first
+            .ledgers
+            .decide(&tenant(), Command::ReserveAttempt { user: user(), id })
+            .await
+            .unwrap();
     }
     drop(first);
     let second = boot(store.serve(dir.path()).await).await;
     let id = VerificationId::from_bytes([9; 16]);
-    let refused = second.ledgers.decide(&tenant(), Command::ReserveAttempt { user: user(), id }).await;
-    assert!(matches!(refused, Err(CommitError::Refused(Refusal::Locked { .. }))), "{refused:?}");
+    let refused = second
+        .ledgers
+        .decide(&tenant(), Command::ReserveAttempt { user: user(), id })
+        .await;
+    assert!(
+        matches!(refused, Err(CommitError::Refused(Refusal::Locked { .. }))),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]
@@ -406,7 +549,10 @@ async fn sealed_records_hold_no_clear_names() {
     two_terms(&store, dir.path()).await;
     store.edit(|records| {
         for record in records.values().flatten() {
-            let found = record.bytes.windows(10).any(|window| window == b"customer-1");
+            let found = record
+                .bytes
+                .windows(10)
+                .any(|window| window == b"customer-1");
             assert!(!found, "a customer's name stands in a stored record");
         }
     });

@@ -12,8 +12,8 @@ use super::problems::{commit, internal};
 use super::receipts::to_json;
 use super::serving::Serving;
 use crate::api::{
-    self, ApprovalCreated, ApprovalRequest, ApprovalVerified, AuthenticationResponse, Caller, IdempotencyKey,
-    Presented, Problem, RequestOptions, Timestamp,
+    self, ApprovalCreated, ApprovalRequest, ApprovalVerified, AuthenticationResponse, Caller,
+    IdempotencyKey, Presented, Problem, RequestOptions, Timestamp,
 };
 use crate::core::{Approval, ApprovalStatus, Command, CreateApproval, Reply, Transaction};
 use crate::passkeys::CredentialDescriptor;
@@ -27,7 +27,8 @@ impl Appliance {
     ) -> Result<ApprovalCreated, Problem> {
         let (serving, now_ms) = (self.serving()?, self.time()?);
         let rp_id = serving.tenant(&caller.tenant)?.config.rp.id.clone();
-        let transaction_jcs = to_jcs(&request.transaction).map_err(|_| Problem::invalid_transaction())?;
+        let transaction_jcs =
+            to_jcs(&request.transaction).map_err(|_| Problem::invalid_transaction())?;
         let nonce = self.pool.draw().map_err(|_| internal("no entropy"))?;
         let id = ApprovalId::from_bytes(self.pool.draw().map_err(|_| internal("no entropy"))?);
         let lifetime_ms = u64::from(self.config.config.policy.approval_seconds) * 1000;
@@ -42,7 +43,12 @@ impl Appliance {
             nonce,
             transaction_jcs: transaction_jcs.clone(),
         };
-        let asked = sha256(&[request.user_id.as_str().as_bytes(), b"\0", transaction_jcs.as_bytes()]).0;
+        let asked = sha256(&[
+            request.user_id.as_str().as_bytes(),
+            b"\0",
+            transaction_jcs.as_bytes(),
+        ])
+        .0;
         let idempotency = idempotency_key.map(|key| (sha256(&[key.as_str().as_bytes()]).0, asked));
         let command = Command::CreateApproval(Box::new(CreateApproval {
             id,
@@ -55,7 +61,9 @@ impl Appliance {
             idempotency,
         }));
         let (reply, _) = self.decide(&serving, caller, command, now_ms).await?;
-        let Reply::Approval(id) = reply else { return Err(internal("an approval without an id")) };
+        let Reply::Approval(id) = reply else {
+            return Err(internal("an approval without an id"));
+        };
         self.approval_created(&serving, caller, request, id).await
     }
 
@@ -68,7 +76,9 @@ impl Appliance {
         id: ApprovalId,
     ) -> Result<ApprovalCreated, Problem> {
         let (approval, _) = find(serving, caller, id).await?;
-        let known = known(serving, caller, &request.user_id).await?.ok_or_else(Problem::no_passkey)?;
+        let known = known(serving, caller, &request.user_id)
+            .await?
+            .ok_or_else(Problem::no_passkey)?;
         let rp_id = &serving.tenant(&caller.tenant)?.config.rp.id;
         Ok(ApprovalCreated {
             approval_id: id,
@@ -94,17 +104,25 @@ impl Appliance {
         let now_ms = self.time()?;
         Ok(match approval.status {
             ApprovalStatus::Approved(_) => api::ApprovalStatus::Approved,
-            ApprovalStatus::Pending if approval.expires_ms <= now_ms => api::ApprovalStatus::Expired,
+            ApprovalStatus::Pending if approval.expires_ms <= now_ms => {
+                api::ApprovalStatus::Expired
+            }
             ApprovalStatus::Pending => api::ApprovalStatus::Pending,
         })
     }
 
-    pub(super) async fn get_approval(&self, caller: &Caller, id: ApprovalId) -> Result<api::Approval, Problem> {
+    pub(super) async fn get_approval(
+        &self,
+        caller: &Caller,
+        id: ApprovalId,
+    ) -> Result<api::Approval, Problem> {
         let serving = self.serving()?;
         let (approval, _) = find(&serving, caller, id).await?;
         let artefact = match approval.status {
             ApprovalStatus::Pending => None,
-            ApprovalStatus::Approved(receipt) => Some(self.stored_artefact(&serving, caller, receipt).await?),
+            ApprovalStatus::Approved(receipt) => {
+                Some(self.stored_artefact(&serving, caller, receipt).await?)
+            }
         };
         Ok(api::Approval {
             approval_id: id,
@@ -121,7 +139,11 @@ impl Appliance {
         caller: &Caller,
         receipt: ReceiptId,
     ) -> Result<api::Document, Problem> {
-        let claim = serving.ledgers.fetch(&caller.tenant, receipt).await.map_err(|error| commit(error, 0))?;
+        let claim = serving
+            .ledgers
+            .fetch(&caller.tenant, receipt)
+            .await
+            .map_err(|error| commit(error, 0))?;
         self.artefact(serving, &caller.tenant, &claim).await
     }
 
@@ -143,13 +165,23 @@ impl Appliance {
         }
         let tenant = serving.tenant(&caller.tenant)?;
         let rp = &tenant.config.rp;
-        let known = known(&serving, caller, &owner).await?.ok_or_else(Problem::authentication_failed)?;
-        let verified =
-            verify_assertion(&rp.id, &rp.approval_origins, &approval.challenge, &request.credential, &known);
+        let known = known(&serving, caller, &owner)
+            .await?
+            .ok_or_else(Problem::authentication_failed)?;
+        let verified = verify_assertion(
+            &rp.id,
+            &rp.approval_origins,
+            &approval.challenge,
+            &request.credential,
+            &known,
+        );
         let (record, assertion) = match verified {
             Ok(verified) => verified,
             Err(reason) => {
-                let refuse = Command::RefuseLogin { user: owner, reason };
+                let refuse = Command::RefuseLogin {
+                    user: owner,
+                    reason,
+                };
                 self.decide(&serving, caller, refuse, now_ms).await?;
                 return Err(Problem::authentication_failed());
             }
@@ -186,7 +218,11 @@ impl Appliance {
 }
 
 /// An approval of this tenant and whom it asks.
-async fn find(serving: &Serving, caller: &Caller, id: ApprovalId) -> Result<(Approval, UserId), Problem> {
+async fn find(
+    serving: &Serving,
+    caller: &Caller,
+    id: ApprovalId,
+) -> Result<(Approval, UserId), Problem> {
     let tenant = caller.tenant.clone();
     serving
         .ledgers

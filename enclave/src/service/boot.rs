@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, RwLock};
 use redoubt_attestation::attester::{Attester, AttesterError};
 use redoubt_attestation::encode::Digest32;
 use redoubt_attestation::entropy::EntropyError;
-use redoubt_attestation::genesis::{Config, Genesis, GenesisError, MeasuredRole, VerifiedConfig, VerifiedGenesis};
+use redoubt_attestation::genesis::{
+    Config, Genesis, GenesisError, MeasuredRole, VerifiedConfig, VerifiedGenesis,
+};
 use redoubt_shared::Endpoint;
 use redoubt_shared::supervise::Phase;
 
@@ -45,7 +47,9 @@ pub enum BootError {
     #[error(transparent)]
     Genesis(#[from] GenesisError),
     /// This image runs elsewhere than the manifest says.
-    #[error("this enclave runs in the {actual} environment; the genesis manifest is for {expected}")]
+    #[error(
+        "this enclave runs in the {actual} environment; the genesis manifest is for {expected}"
+    )]
     Environment {
         /// Here.
         actual: &'static str,
@@ -97,7 +101,6 @@ pub struct Appliance {
     /// Unseal documents issued at this boot.
     pub(super) unseal_documents: Mutex<HashSet<Digest32>>,
     pub(super) counters: Counters,
-    pub(super) documents_started: Mutex<super::documents::Rate>,
 }
 
 /// Counters the supervisor may see: a fixed list of names.
@@ -114,7 +117,11 @@ impl Counters {
     }
 
     pub(super) fn list(&self) -> Vec<(&'static str, u64)> {
-        let Self { documents, decisions, samples } = self;
+        let Self {
+            documents,
+            decisions,
+            samples,
+        } = self;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         vec![
             ("attestation_documents", read(documents)),
@@ -137,7 +144,9 @@ impl Appliance {
         check_environment(&*attester, &genesis)?;
         let keys = BootKeySet::generate(&*pool).map_err(|e| BootError::Keys(e.to_string()))?;
         let now_ms = attester.now_ms()?;
-        let bootstrap = keys.tls.self_signed(&verified.config.server_names, now_ms)?;
+        let bootstrap = keys
+            .tls
+            .self_signed(&verified.config.server_names, now_ms)?;
         let trust = Trust::new(vec![bootstrap], keys.tls.private(), anchors(&verified)?)?;
         let shares = Shares::new(genesis.manifest.threshold);
         let appliance = Arc::new(Self {
@@ -153,7 +162,6 @@ impl Appliance {
             trust: RwLock::new(Arc::new(trust)),
             unseal_documents: Mutex::default(),
             counters: Counters::default(),
-            documents_started: Mutex::default(),
         });
         appliance.clone().keep_time();
         Ok(appliance)
@@ -180,7 +188,9 @@ impl Appliance {
     }
 
     pub(super) fn stage(&self) -> std::sync::MutexGuard<'_, Stage> {
-        self.stage.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.stage
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Stops for good.
@@ -195,10 +205,14 @@ impl Appliance {
 fn check_environment(attester: &dyn Attester, genesis: &VerifiedGenesis) -> Result<(), BootError> {
     let (actual, expected) = (attester.environment(), genesis.manifest.environment);
     if actual != expected {
-        return Err(BootError::Environment { actual: actual.name(), expected: expected.name() });
+        return Err(BootError::Environment {
+            actual: actual.name(),
+            expected: expected.name(),
+        });
     }
     let pcrs = attester.pcrs()?;
-    let measures = |index: u8, value: &str| pcrs.get(index).is_some_and(|pcr| hex::encode(pcr) == value);
+    let measures =
+        |index: u8, value: &str| pcrs.get(index).is_some_and(|pcr| hex::encode(pcr) == value);
     let allowed = genesis
         .manifest
         .measurements
@@ -220,27 +234,37 @@ pub(super) fn anchors(verified: &VerifiedConfig) -> Result<Vec<Anchor>, BootErro
         Signed::Bank => crate::api::Role::Bank,
         Signed::ReadOnly => crate::api::Role::ReadOnly,
     };
-    let certificate = |pem: &str| anchor_der(pem).map_err(|problem| BootError::Keys(format!("anchor {problem}")));
+    let certificate =
+        |pem: &str| anchor_der(pem).map_err(|problem| BootError::Keys(format!("anchor {problem}")));
     let mut anchors = Vec::new();
     for tenant in &config.tenants {
         let roles = tenant
             .roles
             .iter()
-            .map(|mapping| RoleMapping { san: mapping.san.clone(), role: role(mapping.role) })
+            .map(|mapping| RoleMapping {
+                san: mapping.san.clone(),
+                role: role(mapping.role),
+            })
             .collect();
         let grants = Grants::Tenant {
             tenant: tenant.id.clone(),
             roles,
             default_role: tenant.default_role.map(role),
         };
-        anchors.push(Anchor { certificate: certificate(&tenant.anchor)?, grants });
+        anchors.push(Anchor {
+            certificate: certificate(&tenant.anchor)?,
+            grants,
+        });
     }
     for (pem, role) in [
         (&config.anchors.auditor, ApplianceRole::Auditor),
         (&config.anchors.officer, ApplianceRole::Officer),
         (&config.anchors.operator, ApplianceRole::Operator),
     ] {
-        anchors.push(Anchor { certificate: certificate(pem)?, grants: Grants::Appliance(role) });
+        anchors.push(Anchor {
+            certificate: certificate(pem)?,
+            grants: Grants::Appliance(role),
+        });
     }
     Ok(anchors)
 }

@@ -48,7 +48,10 @@ impl Challenges {
         now_ms: u64,
         expires_ms: u64,
     ) -> bool {
-        let mut all = self.open.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut all = self
+            .open
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         let of_tenant = all.entry(tenant.clone()).or_default();
         if of_tenant.len() >= OPEN_PER_TENANT {
             of_tenant.retain(|_, open| open.expires_ms > now_ms);
@@ -56,7 +59,14 @@ impl Challenges {
         if of_tenant.len() >= OPEN_PER_TENANT {
             return false;
         }
-        of_tenant.insert(challenge, Open { user: user.clone(), ceremony, expires_ms });
+        of_tenant.insert(
+            challenge,
+            Open {
+                user: user.clone(),
+                ceremony,
+                expires_ms,
+            },
+        );
         true
     }
 
@@ -70,7 +80,10 @@ impl Challenges {
         now_ms: u64,
     ) -> Option<Ceremony> {
         let challenge: [u8; 32] = challenge.try_into().ok()?;
-        let mut all = self.open.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut all = self
+            .open
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         let open = all.get_mut(tenant)?.remove(&challenge)?;
         (open.user == *user && open.expires_ms > now_ms).then_some(open.ceremony)
     }
@@ -88,11 +101,18 @@ mod tests {
         let open = |c| assert!(challenges.open(&a, &x, Ceremony::Login, [c; 32], 0, 100));
         open(1);
         assert_eq!(challenges.spend(&b, &x, &[1; 32], 50), None);
-        assert_eq!(challenges.spend(&a, &x, &[1; 32], 50), Some(Ceremony::Login));
+        assert_eq!(
+            challenges.spend(&a, &x, &[1; 32], 50),
+            Some(Ceremony::Login)
+        );
         assert_eq!(challenges.spend(&a, &x, &[1; 32], 50), None, "spent");
         open(2);
         assert_eq!(challenges.spend(&a, &y, &[2; 32], 50), None);
-        assert_eq!(challenges.spend(&a, &x, &[2; 32], 50), None, "a wrong user spends it too");
+        assert_eq!(
+            challenges.spend(&a, &x, &[2; 32], 50),
+            None,
+            "a wrong user spends it too"
+        );
         open(3);
         assert_eq!(challenges.spend(&a, &x, &[3; 32], 100), None, "expired");
         assert_eq!(challenges.spend(&a, &x, b"short", 50), None);

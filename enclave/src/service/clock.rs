@@ -33,27 +33,46 @@ impl Clock {
     /// Reads the attester once.
     pub(super) fn start(attester: &dyn Attester) -> Result<Arc<Self>, AttesterError> {
         let attested_ms = attester.now_ms()?;
-        let anchor = Anchor { attested_ms, at: Instant::now(), broken: false };
-        Ok(Arc::new(Self { anchor: Mutex::new(anchor), last: AtomicU64::new(attested_ms) }))
+        let anchor = Anchor {
+            attested_ms,
+            at: Instant::now(),
+            broken: false,
+        };
+        Ok(Arc::new(Self {
+            anchor: Mutex::new(anchor),
+            last: AtomicU64::new(attested_ms),
+        }))
     }
 
     /// Unix milliseconds, never decreasing; `None` when time cannot be trusted.
     pub(super) fn now_ms(&self) -> Option<u64> {
-        let anchor = self.anchor.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let anchor = self
+            .anchor
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         let carried = anchor.at.elapsed();
         if anchor.broken || carried > STALE {
             return None;
         }
-        let now = anchor.attested_ms.saturating_add(carried.as_millis() as u64);
+        let now = anchor
+            .attested_ms
+            .saturating_add(carried.as_millis() as u64);
         Some(self.last.fetch_max(now, Ordering::Relaxed).max(now))
     }
 
     /// Takes a fresh reading of the attester. A disagreement is final.
     pub(super) fn reread(&self, attester: &dyn Attester) {
         let before = Instant::now();
-        let Ok(attested_ms) = attester.now_ms() else { return };
-        let mut anchor = self.anchor.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let carried = anchor.attested_ms.saturating_add(anchor.at.elapsed().as_millis() as u64);
+        let Ok(attested_ms) = attester.now_ms() else {
+            return;
+        };
+        let mut anchor = self
+            .anchor
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let carried = anchor
+            .attested_ms
+            .saturating_add(anchor.at.elapsed().as_millis() as u64);
         if carried.abs_diff(attested_ms) > TOLERANCE_MS {
             anchor.broken = true;
             return;

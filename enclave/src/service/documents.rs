@@ -1,38 +1,17 @@
 //! Attestation documents: what this boot is, bound to who asks.
 //!
 //! Protects against relayed evidence: the nonce mixes the asking session's own
-//! TLS exporter, and each document has one purpose.
-
-use std::time::Instant;
+//! TLS exporter, and each document has one purpose. The gateway limits how many are made.
 
 use redoubt_attestation::attester::{AttestRequest, AttesterError};
-use redoubt_attestation::binding::{Binding, BindingType, BoundLedger, Head, NonceInput, Purpose, user_data};
+use redoubt_attestation::binding::{
+    Binding, BindingType, BoundLedger, Head, NonceInput, Purpose, user_data,
+};
 use redoubt_attestation::encode::{Digest32, sha256};
 
 use super::boot::{Appliance, Counters};
 use super::problems::{commit, internal};
 use crate::api::{self, AttestationReply, AttestationRequest, Problem, TreeHead};
-
-/// Documents a second that clients may have made.
-const PER_SECOND: u32 = 50;
-
-/// A fixed-window count of documents.
-#[derive(Default)]
-pub(super) struct Rate {
-    window: Option<Instant>,
-    made: u32,
-}
-
-impl Rate {
-    fn allows(&mut self, now: Instant) -> bool {
-        let fresh = self.window.is_none_or(|start| now.duration_since(start).as_secs() >= 1);
-        if fresh {
-            *self = Self { window: Some(now), made: 0 };
-        }
-        self.made += 1;
-        self.made <= PER_SECOND
-    }
-}
 
 /// What only a serving enclave can bind.
 #[derive(Debug, Clone, Copy, Default)]
@@ -51,11 +30,14 @@ impl Appliance {
         nonce: NonceInput<'_>,
     ) -> Result<(Vec<u8>, Vec<u8>), AttesterError> {
         let config = &self.config.config;
-        let appliance = BoundLedger { tenant: None, ledger: config.appliance_ledger };
-        let tenants = config
-            .tenants
-            .iter()
-            .map(|tenant| BoundLedger { tenant: Some(tenant.id.clone()), ledger: tenant.ledger });
+        let appliance = BoundLedger {
+            tenant: None,
+            ledger: config.appliance_ledger,
+        };
+        let tenants = config.tenants.iter().map(|tenant| BoundLedger {
+            tenant: Some(tenant.id.clone()),
+            ledger: tenant.ledger,
+        });
         let binding = Binding {
             kind: BindingType::V1,
             purpose,
@@ -85,9 +67,6 @@ impl Appliance {
         self: &std::sync::Arc<Self>,
         request: AttestationRequest,
     ) -> Result<AttestationReply, Problem> {
-        if !self.rate_allows() {
-            return Err(Problem::too_many_requests());
-        }
         let facts = self.serving_facts().await?;
         let appliance = std::sync::Arc::clone(self);
         let purpose = match request.purpose {
@@ -95,8 +74,10 @@ impl Appliance {
             api::Purpose::Unseal => Purpose::Unseal,
         };
         let made = tokio::task::spawn_blocking(move || {
-            let nonce =
-                NonceInput::Session { client_nonce: &request.nonce, exporter: &request.exporter };
+            let nonce = NonceInput::Session {
+                client_nonce: &request.nonce,
+                exporter: &request.exporter,
+            };
             appliance.document(purpose, facts, nonce)
         });
         let (document, preimage) = made
@@ -109,18 +90,16 @@ impl Appliance {
         self.attestation_reply(document, preimage, facts.head)
     }
 
-    fn rate_allows(&self) -> bool {
-        let mut rate = self.documents_started.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        rate.allows(Instant::now())
-    }
-
     /// Only before unsealing, and only so many.
     fn remember_unseal(&self, digest: Digest32) -> Result<(), Problem> {
         const MOST: usize = 10_000;
         if self.current_phase() != redoubt_shared::supervise::Phase::AwaitingUnseal {
             return Err(Problem::not_serving());
         }
-        let mut issued = self.unseal_documents.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut issued = self
+            .unseal_documents
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         if issued.len() >= MOST {
             issued.clear();
         }
@@ -129,7 +108,9 @@ impl Appliance {
     }
 
     async fn serving_facts(&self) -> Result<ServingFacts, Problem> {
-        let Ok(serving) = self.serving() else { return Ok(ServingFacts::default()) };
+        let Ok(serving) = self.serving() else {
+            return Ok(ServingFacts::default());
+        };
         let head = serving
             .ledgers
             .look(|core| (core.appliance_book.size(), core.appliance_book.root()))
@@ -137,7 +118,10 @@ impl Appliance {
             .map_err(|error| commit(error, 0))?;
         Ok(ServingFacts {
             ca_spki_sha256: Some(serving.ca.spki_sha256()),
-            head: Some(Head { size: head.0, root: Digest32(head.1) }),
+            head: Some(Head {
+                size: head.0,
+                root: Digest32(head.1),
+            }),
             term: Some(serving.term),
         })
     }
@@ -158,22 +142,14 @@ impl Appliance {
             phase: self.current_phase(),
             genesis: json(&self.genesis.envelope)?,
             config: json(&self.config.envelope)?,
-            ca_certificate: self.serving().ok().map(|serving| serving.ca.certificate_pem()),
-            head: head.map(|head| TreeHead { size: head.size, root: head.root.to_string() }),
+            ca_certificate: self
+                .serving()
+                .ok()
+                .map(|serving| serving.ca.certificate_pem()),
+            head: head.map(|head| TreeHead {
+                size: head.size,
+                root: head.root.to_string(),
+            }),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn documents_are_limited_each_second() {
-        let mut rate = Rate::default();
-        let start = Instant::now();
-        assert!((0..PER_SECOND).all(|_| rate.allows(start)));
-        assert!(!rate.allows(start));
-        assert!(rate.allows(start + std::time::Duration::from_secs(1)));
     }
 }

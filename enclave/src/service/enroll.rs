@@ -7,8 +7,8 @@ use super::boot::{Appliance, Counters};
 use super::problems::{self, internal};
 use super::receipts::to_json;
 use crate::api::{
-    Caller, EnrollInitiate, EnrollInitiated, EnrollSubmit, Enrolled, Liveness, Modality, Problem, Sample,
-    SessionToken, Timestamp,
+    Caller, EnrollInitiate, EnrollInitiated, EnrollSubmit, Enrolled, Liveness, Modality, Problem,
+    Sample, SessionToken, Timestamp,
 };
 use crate::biometrics;
 use crate::core::{Command, Reply};
@@ -33,7 +33,9 @@ impl Appliance {
             consent_given: request.consent_given,
         };
         let (reply, _) = self.decide(&serving, caller, command, now_ms).await?;
-        let Reply::Until(expires_ms) = reply else { return Err(internal("an enrolment without an end")) };
+        let Reply::Until(expires_ms) = reply else {
+            return Err(internal("an enrolment without an end"));
+        };
         Ok(EnrollInitiated {
             enrollment_id: id,
             session_token: SessionToken::new(token),
@@ -53,7 +55,9 @@ impl Appliance {
         let token_hash = sha256(&[request.session_token.expose().as_bytes()]).0;
         let reserve = Command::ReserveEnrollmentSample { id, token_hash };
         let (reply, _) = self.decide(&serving, caller, reserve, now_ms).await?;
-        let Reply::Subject(handle) = reply else { return Err(internal("an enrolment without a subject")) };
+        let Reply::Subject(handle) = reply else {
+            return Err(internal("an enrolment without a subject"));
+        };
         Counters::add(&self.counters.samples);
         let (sample, tier) = match serving.worker.face(sample.into_bytes()).await {
             Ok(measured) => measured,
@@ -64,16 +68,34 @@ impl Appliance {
                 return Err(problem);
             }
         };
-        let embedding = sample.embeddings.first().ok_or_else(|| internal("a sample without an embedding"))?;
+        let embedding = sample
+            .embeddings
+            .first()
+            .ok_or_else(|| internal("a sample without an embedding"))?;
         let done_ms = self.time()?;
         let template = biometrics::template(&sample, embedding, tier.name(), done_ms);
         let (version, quality) = (template.model.clone(), template.quality);
-        let complete = Command::CompleteEnrollment { id, template: Box::new(template) };
-        let claim = self.decide_claim(&serving, caller, complete, done_ms).await?;
+        let complete = Command::CompleteEnrollment {
+            id,
+            template: Box::new(template),
+        };
+        let claim = self
+            .decide_claim(&serving, caller, complete, done_ms)
+            .await?;
         let tenant = caller.tenant.clone();
         let user_id = serving
             .ledgers
-            .look(move |core| Some(core.tenants.get(&tenant)?.state.subjects.get(&handle)?.user.clone()))
+            .look(move |core| {
+                Some(
+                    core.tenants
+                        .get(&tenant)?
+                        .state
+                        .subjects
+                        .get(&handle)?
+                        .user
+                        .clone(),
+                )
+            })
             .await
             .map_err(|error| problems::commit(error, done_ms))?
             .ok_or_else(|| internal("an enrolled subject vanished"))?;

@@ -9,15 +9,16 @@ use super::problems::{commit, internal};
 use super::receipts::to_json;
 use super::serving::Serving;
 use crate::api::{
-    AuthenticateOptions, Authenticated, Caller, CreationOptions, Presented, Problem, RegisterOptions,
-    Registered, RegistrationResponse, RequestOptions, AuthenticationResponse, SessionToken, Timestamp,
+    AuthenticateOptions, Authenticated, AuthenticationResponse, Caller, CreationOptions, Presented,
+    Problem, RegisterOptions, Registered, RegistrationResponse, RequestOptions, SessionToken,
+    Timestamp,
 };
 use crate::core::{Command, Reply};
 use crate::ledger::Claim;
 use crate::passkeys::{
-    self, Algorithm, Assertion, AssertionExpectation, AttestationPolicy, BackupPolicy, CredentialDescriptor,
-    CredentialRecord, CrossOrigin, Identification, Origins, RegistrationExpectation, RpEntity, SignCountPolicy,
-    UserEntity, UserPresence, UserVerification,
+    self, Algorithm, Assertion, AssertionExpectation, AttestationPolicy, BackupPolicy,
+    CredentialDescriptor, CredentialRecord, CrossOrigin, Identification, Origins,
+    RegistrationExpectation, RpEntity, SignCountPolicy, UserEntity, UserPresence, UserVerification,
 };
 
 /// How long a login counts.
@@ -41,17 +42,29 @@ impl Appliance {
         let fresh = self.pool.draw::<16>().map_err(|_| internal("no entropy"))?;
         let user_handle = known.as_ref().map_or(fresh, |known| known.user_handle);
         let ceremony = Ceremony::Registration { user_handle };
-        let challenge = self.open_challenge(&serving, caller, &request.user_id, ceremony, now_ms)?;
-        let name = request.user_name.as_ref().map_or(request.user_id.as_str(), |name| name.as_str());
+        let challenge =
+            self.open_challenge(&serving, caller, &request.user_id, ceremony, now_ms)?;
+        let name = request
+            .user_name
+            .as_ref()
+            .map_or(request.user_id.as_str(), |name| name.as_str());
         let user = UserEntity {
             id: user_handle[..].into(),
             name: name.to_owned(),
-            display_name: request.display_name.as_ref().map_or(name, |text| text.as_str()).to_owned(),
+            display_name: request
+                .display_name
+                .as_ref()
+                .map_or(name, |text| text.as_str())
+                .to_owned(),
         };
-        let rp = RpEntity { id: rp.id.clone(), name: rp.name.clone() };
+        let rp = RpEntity {
+            id: rp.id.clone(),
+            name: rp.name.clone(),
+        };
         let mut options = CreationOptions::passkey(rp, user, &challenge, Algorithm::DEFAULT);
         options.timeout = Some(u64::from(self.config.config.policy.challenge_seconds) * 1000);
-        options.exclude_credentials = descriptors(&known.map_or(Vec::new(), |known| known.passkeys));
+        options.exclude_credentials =
+            descriptors(&known.map_or(Vec::new(), |known| known.passkeys));
         Ok(options)
     }
 
@@ -63,7 +76,9 @@ impl Appliance {
         let (serving, now_ms) = (self.serving()?, self.time()?);
         let rp = serving.tenant(&caller.tenant)?.config.rp.clone();
         let challenge = challenge_of(request.credential.response.client_data_json.as_slice());
-        let spent = serving.challenges.spend(&caller.tenant, &request.user_id, &challenge, now_ms);
+        let spent = serving
+            .challenges
+            .spend(&caller.tenant, &request.user_id, &challenge, now_ms);
         let Some(Ceremony::Registration { user_handle }) = spent else {
             return Err(Problem::registration_failed());
         };
@@ -72,7 +87,11 @@ impl Appliance {
         let (id, aaguid) = (record.id.clone(), record.aaguid);
         let format = record.attestation_format.name().to_owned();
         let user = request.user_id.clone();
-        let command = Command::RegisterPasskey { user, user_handle, record: Box::new(record) };
+        let command = Command::RegisterPasskey {
+            user,
+            user_handle,
+            record: Box::new(record),
+        };
         let claim = self.decide_claim(&serving, caller, command, now_ms).await?;
         Ok(Registered {
             verified: true,
@@ -96,7 +115,8 @@ impl Appliance {
         if passkeys.is_empty() {
             return Err(Problem::no_passkey());
         }
-        let challenge = self.open_challenge(&serving, caller, &request.user_id, Ceremony::Login, now_ms)?;
+        let challenge =
+            self.open_challenge(&serving, caller, &request.user_id, Ceremony::Login, now_ms)?;
         let mut options = RequestOptions::passkey(&rp_id, &challenge, descriptors(&passkeys));
         options.timeout = Some(u64::from(self.config.config.policy.challenge_seconds) * 1000);
         Ok(options)
@@ -111,16 +131,27 @@ impl Appliance {
         let rp = &serving.tenant(&caller.tenant)?.config.rp;
         let user = request.user_id.clone();
         let challenge = challenge_of(request.credential.response.client_data_json.as_slice());
-        let spent = serving.challenges.spend(&caller.tenant, &user, &challenge, now_ms);
+        let spent = serving
+            .challenges
+            .spend(&caller.tenant, &user, &challenge, now_ms);
         if spent != Some(Ceremony::Login) {
             return Err(Problem::authentication_failed());
         }
-        let known = known(&serving, caller, &user).await?.ok_or_else(Problem::authentication_failed)?;
-        let verified = verify_assertion(&rp.id, &rp.origins, &challenge, &request.credential, &known);
+        let known = known(&serving, caller, &user)
+            .await?
+            .ok_or_else(Problem::authentication_failed)?;
+        let verified =
+            verify_assertion(&rp.id, &rp.origins, &challenge, &request.credential, &known);
         let (record, assertion) = match verified {
             Ok(verified) => verified,
             Err(reason) => {
-                self.decide(&serving, caller, Command::RefuseLogin { user, reason }, now_ms).await?;
+                self.decide(
+                    &serving,
+                    caller,
+                    Command::RefuseLogin { user, reason },
+                    now_ms,
+                )
+                .await?;
                 return Err(Problem::authentication_failed());
             }
         };
@@ -154,8 +185,19 @@ impl Appliance {
         let challenge = self.pool.draw().map_err(|_| internal("no entropy"))?;
         let lifetime_ms = u64::from(self.config.config.policy.challenge_seconds) * 1000;
         let expires_ms = now_ms.saturating_add(lifetime_ms);
-        let opened = serving.challenges.open(&caller.tenant, user, ceremony, challenge, now_ms, expires_ms);
-        if opened { Ok(challenge) } else { Err(Problem::too_many_requests()) }
+        let opened = serving.challenges.open(
+            &caller.tenant,
+            user,
+            ceremony,
+            challenge,
+            now_ms,
+            expires_ms,
+        );
+        if opened {
+            Ok(challenge)
+        } else {
+            Err(Problem::too_many_requests())
+        }
     }
 
     /// One command through the ledger.
@@ -186,14 +228,21 @@ impl Appliance {
 }
 
 /// What the core knows of a customer.
-pub(super) async fn known(serving: &Serving, caller: &Caller, user: &UserId) -> Result<Option<Known>, Problem> {
+pub(super) async fn known(
+    serving: &Serving,
+    caller: &Caller,
+    user: &UserId,
+) -> Result<Option<Known>, Problem> {
     let (tenant, user) = (caller.tenant.clone(), user.clone());
     serving
         .ledgers
         .look(move |core| {
             let (_, subject) = core.tenants.get(&tenant)?.state.subject(&user)?;
             let passkeys = subject.passkeys.values().cloned().collect();
-            Some(Known { user_handle: subject.user_handle, passkeys })
+            Some(Known {
+                user_handle: subject.user_handle,
+                passkeys,
+            })
         })
         .await
         .map_err(|error| commit(error, 0))
@@ -233,8 +282,16 @@ pub(super) fn verify_assertion(
     known: &Known,
 ) -> Result<(CredentialRecord, Assertion), &'static str> {
     let id = response.raw_id.as_slice();
-    let record = known.passkeys.iter().find(|record| record.id == id).ok_or("credential_unknown")?;
-    let allowed: Vec<&[u8]> = known.passkeys.iter().map(|record| record.id.as_slice()).collect();
+    let record = known
+        .passkeys
+        .iter()
+        .find(|record| record.id == id)
+        .ok_or("credential_unknown")?;
+    let allowed: Vec<&[u8]> = known
+        .passkeys
+        .iter()
+        .map(|record| record.id.as_slice())
+        .collect();
     let expectation = AssertionExpectation {
         challenge,
         rp_id,
@@ -244,7 +301,9 @@ pub(super) fn verify_assertion(
         backup: BackupPolicy::Any,
         sign_count: SignCountPolicy::Refuse,
         allow_credentials: &allowed,
-        identification: Identification::Before { user_handle: &known.user_handle },
+        identification: Identification::Before {
+            user_handle: &known.user_handle,
+        },
         credential: record,
     };
     let assertion = passkeys::assert(response, &expectation).map_err(|error| error.reason())?;
@@ -252,7 +311,10 @@ pub(super) fn verify_assertion(
 }
 
 fn descriptors(passkeys: &[CredentialRecord]) -> Vec<CredentialDescriptor> {
-    passkeys.iter().map(|record| CredentialDescriptor::new(&record.id, &record.transports)).collect()
+    passkeys
+        .iter()
+        .map(|record| CredentialDescriptor::new(&record.id, &record.transports))
+        .collect()
 }
 
 /// The challenge a response answers, to look it up by; verification compares it again.

@@ -20,7 +20,9 @@ pub(super) fn commit(error: CommitError, now_ms: u64) -> Problem {
         CommitError::Busy => Problem::busy(),
         CommitError::UnknownTenant => internal("a caller of a tenant without a ledger"),
         CommitError::UnknownReceipt => Problem::unknown_receipt(),
-        CommitError::Damaged => Problem::store_unavailable().because("the store returned a damaged entry"),
+        CommitError::Damaged => {
+            Problem::store_unavailable().because("the store returned a damaged entry")
+        }
     }
 }
 

@@ -38,10 +38,15 @@ impl Appliance {
     }
 
     /// The receipt with evidence, its head under ML-DSA-65 as well.
-    pub(super) async fn lasting_receipt(&self, serving: &Serving, claim: &Claim) -> Result<Receipt, Problem> {
+    pub(super) async fn lasting_receipt(
+        &self,
+        serving: &Serving,
+        claim: &Claim,
+    ) -> Result<Receipt, Problem> {
         let mut receipt = claim.receipt();
         receipt.checkpoint = self.with_mldsa65(&receipt.checkpoint)?;
-        let named = named_document(&claim.text).ok_or_else(|| internal("a claim names no document"))?;
+        let named =
+            named_document(&claim.text).ok_or_else(|| internal("a claim names no document"))?;
         let terms = serving
             .ledgers
             .look(move |core| {
@@ -71,7 +76,10 @@ impl Appliance {
             .sign_ml_dsa_65(checkpoint.body().as_bytes())
             .map_err(|_| internal("ML-DSA-65 signing failed"))?;
         let (_, mldsa65) = self.keys.receipt.jwks();
-        Ok(format!("{note}{}", checkpoint.mldsa65_line(mldsa65.as_bytes(), &signature)))
+        Ok(format!(
+            "{note}{}",
+            checkpoint.mldsa65_line(mldsa65.as_bytes(), &signature)
+        ))
     }
 
     /// The artefact around an approval's claim: four signatures and the receipt.
@@ -99,11 +107,17 @@ impl Appliance {
 }
 
 fn evidence(term: &TermRecord) -> Evidence {
-    Evidence { document: b64u(&term.document), preimage: b64u(&term.preimage) }
+    Evidence {
+        document: b64u(&term.document),
+        preimage: b64u(&term.preimage),
+    }
 }
 
 fn named_document(claims: &str) -> Option<Digest32> {
-    serde_json::from_str::<Value>(claims).ok()?["document"].as_str()?.parse().ok()
+    serde_json::from_str::<Value>(claims).ok()?["document"]
+        .as_str()?
+        .parse()
+        .ok()
 }
 
 pub(super) fn to_json(value: &impl serde::Serialize) -> Result<Value, Problem> {

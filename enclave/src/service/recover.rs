@@ -18,12 +18,12 @@ use super::boot::{Appliance, BootError};
 use super::documents::ServingFacts;
 use super::serving::{Serving, TenantService};
 use crate::core::{Command, TenantKeySeeds, TermContext};
-use crate::worker_link::{WorkerLink, WorkerTrust};
 use crate::keys::{CertificateAuthority, CertificateError, EpochKey, Root, SealError};
 use crate::ledger::{
-    ApplianceEvent, ApplianceState, CaSecret, Core, HaltReason, Ledgers, Recovered, ReplayError, StoreClient,
-    TenantCore, TermRecord, recover,
+    ApplianceEvent, ApplianceState, CaSecret, Core, HaltReason, Ledgers, Recovered, ReplayError,
+    StoreClient, TenantCore, TermRecord, recover,
 };
+use crate::worker_link::{WorkerLink, WorkerTrust};
 
 /// The only epoch until officers can rotate.
 const EPOCH: u32 = 0;
@@ -37,9 +37,13 @@ pub(super) enum RecoverError {
     Seal(#[from] SealError),
     #[error("the ledger was opened under another genesis manifest")]
     OtherGenesis,
-    #[error("the officers remember {remembered} entries of this appliance's ledger; the store shows {found}, or another history: it was rolled back")]
+    #[error(
+        "the officers remember {remembered} entries of this appliance's ledger; the store shows {found}, or another history: it was rolled back"
+    )]
     RolledBack { remembered: u64, found: u64 },
-    #[error("configuration {offered} is older than configuration {recorded}, which the ledger records")]
+    #[error(
+        "configuration {offered} is older than configuration {recorded}, which the ledger records"
+    )]
     OldConfig { offered: u64, recorded: u64 },
     #[error(transparent)]
     Certificate(#[from] CertificateError),
@@ -71,25 +75,49 @@ impl Appliance {
         drop(secret);
         let epoch = root.epoch(self.genesis.digest.as_bytes(), EPOCH)?;
         let config = &self.config.config;
-        let ledgers: Vec<_> = config.tenants.iter().map(|t| (t.id.clone(), t.ledger)).collect();
-        let recovered = recover(&mut store, &epoch, &self.pool, config.appliance_ledger, &ledgers).await?;
+        let ledgers: Vec<_> = config
+            .tenants
+            .iter()
+            .map(|t| (t.id.clone(), t.ledger))
+            .collect();
+        let recovered = recover(
+            &mut store,
+            &epoch,
+            &self.pool,
+            config.appliance_ledger,
+            &ledgers,
+        )
+        .await?;
         self.check_history(&recovered, remembered)?;
         let now_ms = self.clock.now_ms().ok_or(RecoverError::Time)?;
         let (ca, opening) = self.certificate_authority(&recovered.appliance.0, now_ms)?;
         let term = self.new_term(&recovered, &ca, now_ms)?;
-        let core = self.begin(recovered, epoch, &term, opening, now_ms, &mut store).await?;
+        let core = self
+            .begin(recovered, epoch, &term, opening, now_ms, &mut store)
+            .await?;
         self.serve(core, store, ca, term)
     }
 
-    fn check_history(&self, recovered: &Recovered, remembered: Option<Head>) -> Result<(), RecoverError> {
+    fn check_history(
+        &self,
+        recovered: &Recovered,
+        remembered: Option<Head>,
+    ) -> Result<(), RecoverError> {
         let (state, book) = &recovered.appliance;
-        if state.opened.as_ref().is_some_and(|(genesis, _)| genesis != self.genesis.digest.as_bytes()) {
+        if state
+            .opened
+            .as_ref()
+            .is_some_and(|(genesis, _)| genesis != self.genesis.digest.as_bytes())
+        {
             return Err(RecoverError::OtherGenesis);
         }
         if let Some(head) = remembered
             && book.tree().root_at(head.size) != Some(head.root.0)
         {
-            return Err(RecoverError::RolledBack { remembered: head.size, found: book.size() });
+            return Err(RecoverError::RolledBack {
+                remembered: head.size,
+                found: book.size(),
+            });
         }
         let recorded = state.terms.last().map_or(0, |term| term.config_counter);
         let offered = self.config.config.counter;
@@ -106,12 +134,20 @@ impl Appliance {
         now_ms: u64,
     ) -> Result<(CertificateAuthority, Option<ApplianceEvent>), RecoverError> {
         if let Some((_, ca)) = &state.opened {
-            return Ok((CertificateAuthority::restore(&ca.pkcs8, ca.certificate.clone())?, None));
+            return Ok((
+                CertificateAuthority::restore(&ca.pkcs8, ca.certificate.clone())?,
+                None,
+            ));
         }
         let ca = CertificateAuthority::generate(&self.genesis.manifest.name, now_ms)?;
-        let secret =
-            CaSecret { pkcs8: ca.expose_pkcs8().to_vec(), certificate: ca.certificate().to_vec() };
-        let opened = ApplianceEvent::Opened { genesis: self.genesis.digest.0, ca: secret };
+        let secret = CaSecret {
+            pkcs8: ca.expose_pkcs8().to_vec(),
+            certificate: ca.certificate().to_vec(),
+        };
+        let opened = ApplianceEvent::Opened {
+            genesis: self.genesis.digest.0,
+            ca: secret,
+        };
         Ok((ca, Some(opened)))
     }
 
@@ -124,13 +160,26 @@ impl Appliance {
     ) -> Result<TermRecord, RecoverError> {
         let (state, book) = &recovered.appliance;
         let term = state.term() + 1;
-        let head = Head { size: book.size(), root: redoubt_attestation::encode::Digest32(book.root()) };
-        let facts =
-            ServingFacts { ca_spki_sha256: Some(ca.spki_sha256()), head: Some(head), term: Some(term) };
+        let head = Head {
+            size: book.size(),
+            root: redoubt_attestation::encode::Digest32(book.root()),
+        };
+        let facts = ServingFacts {
+            ca_spki_sha256: Some(ca.spki_sha256()),
+            head: Some(head),
+            term: Some(term),
+        };
         let (document, preimage) = self.document(Purpose::Serve, facts, NonceInput::NoSession)?;
         let config = self.config.digest.0;
         let config_counter = self.config.config.counter;
-        Ok(TermRecord { term, at_ms: now_ms, document, preimage, config, config_counter })
+        Ok(TermRecord {
+            term,
+            at_ms: now_ms,
+            document,
+            preimage,
+            config,
+            config_counter,
+        })
     }
 
     /// Makes the new term durable in every ledger.
@@ -155,7 +204,15 @@ impl Appliance {
         let (state, book) = recovered.appliance;
         let signer = Arc::clone(&self.keys.checkpoint);
         let pool = Arc::clone(&self.pool);
-        let mut core = Core::new(tenants, state, book, Arc::new(epoch), term.term, signer, pool);
+        let mut core = Core::new(
+            tenants,
+            state,
+            book,
+            Arc::new(epoch),
+            term.term,
+            signer,
+            pool,
+        );
         let mut events: Vec<ApplianceEvent> = opening.into_iter().collect();
         events.push(ApplianceEvent::TermBegan(term.clone()));
         core.begin_term(store, now_ms, events, new_tenants).await?;
@@ -165,7 +222,10 @@ impl Appliance {
     fn open_tenant(&self) -> Result<Command, RecoverError> {
         let signer = HybridSigner::generate(&*self.pool)?;
         let seeds = signer.expose_seeds();
-        let keys = TenantKeySeeds { es256: *seeds.expose_es256(), mldsa65: *seeds.expose_mldsa65() };
+        let keys = TenantKeySeeds {
+            es256: *seeds.expose_es256(),
+            mldsa65: *seeds.expose_mldsa65(),
+        };
         Ok(Command::OpenTenant { keys })
     }
 
@@ -202,11 +262,16 @@ impl Appliance {
         self.install_leaf(&ca)?;
         let clock = Arc::clone(&self.clock);
         let appliance = Arc::downgrade(self);
-        let ledgers = Ledgers::start(core, store, move || clock.now_ms(), move |reason| {
-            if let Some(appliance) = appliance.upgrade() {
-                appliance.halt(&reason);
-            }
-        });
+        let ledgers = Ledgers::start(
+            core,
+            store,
+            move || clock.now_ms(),
+            move |reason| {
+                if let Some(appliance) = appliance.upgrade() {
+                    appliance.halt(&reason);
+                }
+            },
+        );
         let serving = Arc::new(Serving {
             ledgers,
             tenants,
@@ -239,5 +304,8 @@ fn tenant_service(tenant: &Tenant, core: &Core) -> Result<TenantService, Recover
     let state = &core.tenants.get(&tenant.id).ok_or_else(missing)?.state;
     let keys = state.keys.as_ref().ok_or_else(missing)?;
     let signer = HybridSigner::from_seeds(HybridSeeds::new(&keys.es256, &keys.mldsa65))?;
-    Ok(TenantService { config: tenant.clone(), signer: Arc::new(signer) })
+    Ok(TenantService {
+        config: tenant.clone(),
+        signer: Arc::new(signer),
+    })
 }

@@ -38,28 +38,40 @@ pub(super) struct Serving {
 
 impl Serving {
     pub(super) fn tenant(&self, id: &TenantId) -> Result<&TenantService, Problem> {
-        self.tenants.get(id).ok_or_else(|| internal("a caller of a tenant that is not configured"))
+        self.tenants
+            .get(id)
+            .ok_or_else(|| internal("a caller of a tenant that is not configured"))
     }
 }
 
 impl Appliance {
     /// Presents a fresh leaf from now on.
     pub(super) fn install_leaf(&self, ca: &CertificateAuthority) -> Result<(), BootError> {
-        let now_ms = self.clock.now_ms().ok_or_else(|| BootError::Keys("there is no trusted time".into()))?;
+        let now_ms = self
+            .clock
+            .now_ms()
+            .ok_or_else(|| BootError::Keys("there is no trusted time".into()))?;
         let leaf = ca.mint(&self.keys.tls, &self.config.config.server_names, now_ms)?;
         let chain = vec![leaf, ca.certificate().clone()];
         let trust = Trust::new(chain, self.keys.tls.private(), anchors(&self.config)?)?;
-        *self.trust.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = Arc::new(trust);
+        *self
+            .trust
+            .write()
+            .unwrap_or_else(|poisoned| poisoned.into_inner()) = Arc::new(trust);
         Ok(())
     }
 
     /// Renews the leaf for as long as this serving lives.
     pub(super) fn renew_leaf(self: &Arc<Self>, serving: &Arc<Serving>) {
-        let (appliance, serving): (Weak<Self>, Weak<Serving>) = (Arc::downgrade(self), Arc::downgrade(serving));
+        let (appliance, serving): (Weak<Self>, Weak<Serving>) =
+            (Arc::downgrade(self), Arc::downgrade(serving));
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(RENEW_LEAF).await;
-                let (Some(appliance), Some(serving)) = (appliance.upgrade(), serving.upgrade()) else { return };
+                let (Some(appliance), Some(serving)) = (appliance.upgrade(), serving.upgrade())
+                else {
+                    return;
+                };
                 if let Err(error) = appliance.install_leaf(&serving.ca) {
                     tracing::warn!(%error, "the TLS leaf was not renewed");
                 }
@@ -82,7 +94,11 @@ impl Services for Front {
     }
 
     fn trust(&self) -> Arc<Trust> {
-        self.0.trust.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+        self.0
+            .trust
+            .read()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .clone()
     }
 
     fn counters(&self) -> Vec<(&'static str, u64)> {
@@ -97,7 +113,11 @@ impl Services for Front {
         self.0.take_share(share)
     }
 
-    async fn register_options(&self, caller: Caller, request: RegisterOptions) -> Result<CreationOptions, Problem> {
+    async fn register_options(
+        &self,
+        caller: Caller,
+        request: RegisterOptions,
+    ) -> Result<CreationOptions, Problem> {
         self.0.register_options(&caller, request).await
     }
 
@@ -125,7 +145,11 @@ impl Services for Front {
         self.0.authenticate_verify(&caller, request).await
     }
 
-    async fn enroll_initiate(&self, caller: Caller, request: EnrollInitiate) -> Result<EnrollInitiated, Problem> {
+    async fn enroll_initiate(
+        &self,
+        caller: Caller,
+        request: EnrollInitiate,
+    ) -> Result<EnrollInitiated, Problem> {
         self.0.enroll_initiate(&caller, request).await
     }
 
@@ -142,7 +166,11 @@ impl Services for Front {
             .map_err(|_| internal("the enrolment task failed"))?
     }
 
-    async fn verify(&self, caller: Caller, request: VerifyRequest) -> Result<Verification, Problem> {
+    async fn verify(
+        &self,
+        caller: Caller,
+        request: VerifyRequest,
+    ) -> Result<Verification, Problem> {
         let appliance = Arc::clone(&self.0);
         tokio::spawn(async move { appliance.verify_sample(&caller, request).await })
             .await
@@ -155,7 +183,9 @@ impl Services for Front {
         request: ApprovalRequest,
         idempotency_key: Option<IdempotencyKey>,
     ) -> Result<ApprovalCreated, Problem> {
-        self.0.create_approval(&caller, request, idempotency_key).await
+        self.0
+            .create_approval(&caller, request, idempotency_key)
+            .await
     }
 
     async fn get_approval(&self, caller: Caller, id: ApprovalId) -> Result<api::Approval, Problem> {

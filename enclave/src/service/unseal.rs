@@ -24,7 +24,10 @@ pub(super) struct Shares {
 
 impl Shares {
     pub(super) fn new(needed: u8) -> Self {
-        Self { needed, received: BTreeMap::new() }
+        Self {
+            needed,
+            received: BTreeMap::new(),
+        }
     }
 
     /// Adds one; refuses a head that another officer's share does not name.
@@ -39,27 +42,47 @@ impl Shares {
 
 impl Appliance {
     /// Takes one share. With the last one needed, recovery starts.
-    pub(super) fn take_share(self: &Arc<Self>, submission: ShareSubmission) -> Result<ShareAccepted, Problem> {
+    pub(super) fn take_share(
+        self: &Arc<Self>,
+        submission: ShareSubmission,
+    ) -> Result<ShareAccepted, Problem> {
         let aad = self.checked_aad(submission.aad.as_slice())?;
         let officer = submission.officer.as_str().to_owned();
-        let known = self.genesis.manifest.officers.iter().any(|known| known.id == officer);
+        let known = self
+            .genesis
+            .manifest
+            .officers
+            .iter()
+            .any(|known| known.id == officer);
         if !known {
-            return Err(Problem::share_refused().detail("The genesis manifest names no such officer."));
+            return Err(
+                Problem::share_refused().detail("The genesis manifest names no such officer.")
+            );
         }
         let share = self
             .keys
             .unseal
-            .open_share(submission.aad.as_slice(), submission.enc.as_slice(), submission.ciphertext.as_slice())
+            .open_share(
+                submission.aad.as_slice(),
+                submission.enc.as_slice(),
+                submission.ciphertext.as_slice(),
+            )
             .map_err(|_| Problem::share_refused())?;
         if share.officer != officer {
             return Err(Problem::share_refused().detail("The share belongs to another officer."));
         }
         let mut stage = self.stage();
-        let Stage::Awaiting { shares, .. } = &mut *stage else { return Err(Problem::not_serving()) };
+        let Stage::Awaiting { shares, .. } = &mut *stage else {
+            return Err(Problem::not_serving());
+        };
         shares.add(officer, aad.head, share)?;
         let (received, needed) = (shares.received.len() as u32, u32::from(shares.needed));
         if received < needed {
-            return Ok(ShareAccepted { received, needed, phase: Phase::AwaitingUnseal });
+            return Ok(ShareAccepted {
+                received,
+                needed,
+                phase: Phase::AwaitingUnseal,
+            });
         }
         let secret = self.open_secret(shares)?;
         let head = aad.head;
@@ -67,17 +90,25 @@ impl Appliance {
             let appliance = Arc::clone(self);
             tokio::spawn(async move { appliance.recover(secret, head, store).await });
         }
-        Ok(ShareAccepted { received, needed, phase: Phase::Recovering })
+        Ok(ShareAccepted {
+            received,
+            needed,
+            phase: Phase::Recovering,
+        })
     }
 
     fn checked_aad(&self, bytes: &[u8]) -> Result<UnsealAad, Problem> {
         let aad = UnsealAad::parse(bytes).map_err(|_| Problem::share_refused())?;
-        let issued = self.unseal_documents.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let issued = self
+            .unseal_documents
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         if !issued.contains(&aad.document) {
             return Err(Problem::unknown_document());
         }
         if aad.genesis != self.genesis.digest || aad.counter != self.genesis.manifest.counter {
-            return Err(Problem::share_refused().detail("The share was sealed for another genesis manifest."));
+            return Err(Problem::share_refused()
+                .detail("The share was sealed for another genesis manifest."));
         }
         Ok(aad)
     }
@@ -87,7 +118,8 @@ impl Appliance {
         let received = std::mem::take(&mut shares.received);
         let list: Vec<Share> = received.into_values().map(|(_, share)| share).collect();
         let secret = combine(&list).map_err(|_| {
-            Problem::share_refused().detail("The shares do not fit together; all must be sent again.")
+            Problem::share_refused()
+                .detail("The shares do not fit together; all must be sent again.")
         })?;
         if secret.commitment() != self.genesis.manifest.secret_commitment {
             return Err(Problem::share_refused()
@@ -125,6 +157,8 @@ impl Appliance {
 
     /// Trusted time, or the problem that there is none.
     pub(super) fn time(&self) -> Result<u64, Problem> {
-        self.clock.now_ms().ok_or_else(|| internal("no trusted time"))
+        self.clock
+            .now_ms()
+            .ok_or_else(|| internal("no trusted time"))
     }
 }

@@ -9,7 +9,8 @@ use super::problems::{self, internal};
 use super::receipts::to_json;
 use super::serving::Serving;
 use crate::api::{
-    ActionTaken, Caller, Modality, Problem, SecurityFlags, Timestamp, Verdict, Verification, VerifyRequest,
+    ActionTaken, Caller, Modality, Problem, SecurityFlags, Timestamp, Verdict, Verification,
+    VerifyRequest,
 };
 use crate::biometrics;
 use crate::core::{Command, Comparison, Reply, SampleUse, Template};
@@ -24,20 +25,38 @@ impl Appliance {
         only_facial(request.modality)?;
         let user = request.user_id.clone();
         let id = VerificationId::from_bytes(self.pool.draw().map_err(|_| internal("no entropy"))?);
-        let reserve = Command::ReserveAttempt { user: user.clone(), id };
+        let reserve = Command::ReserveAttempt {
+            user: user.clone(),
+            id,
+        };
         self.decide(&serving, caller, reserve, now_ms).await?;
         Counters::add(&self.counters.samples);
-        let (sample, tier) = match serving.worker.face(request.biometric_data.into_bytes()).await {
+        let (sample, tier) = match serving
+            .worker
+            .face(request.biometric_data.into_bytes())
+            .await
+        {
             Ok(measured) => measured,
             Err(error) => {
                 let (problem, reason) = problems::sample(&error);
-                return self.release(&serving, caller, user, id, reason, problem).await;
+                return self
+                    .release(&serving, caller, user, id, reason, problem)
+                    .await;
             }
         };
         let template = face_template(&serving, caller, &user).await?;
         let Some(comparison) = self.compare(&template, &sample, tier.name()) else {
             let problem = Problem::not_enrolled();
-            return self.release(&serving, caller, user, id, "template_of_another_model", problem).await;
+            return self
+                .release(
+                    &serving,
+                    caller,
+                    user,
+                    id,
+                    "template_of_another_model",
+                    problem,
+                )
+                .await;
         };
         self.conclude(&serving, caller, user, id, comparison).await
     }
@@ -58,9 +77,13 @@ impl Appliance {
     }
 
     fn compare(&self, template: &Template, sample: &FaceSample, tier: &str) -> Option<Comparison> {
-        let embedding = sample.embeddings.iter().find(|e| e.model == template.model)?;
+        let embedding = sample
+            .embeddings
+            .iter()
+            .find(|e| e.model == template.model)?;
         let cosine = biometrics::cosine(template, embedding)?;
-        let rate = biometrics::false_match_rate(self.manifest.calibration(&template.model)?, cosine);
+        let rate =
+            biometrics::false_match_rate(self.manifest.calibration(&template.model)?, cosine);
         let limit = self.config.config.policy.face_false_matches_per_million;
         Some(Comparison {
             accepted: biometrics::accepts(rate, limit),
@@ -83,20 +106,33 @@ impl Appliance {
     ) -> Result<Verification, Problem> {
         let now_ms = self.time()?;
         let (accepted, confidence_score) = (comparison.accepted, comparison.confidence);
-        let conclude = Command::ConcludeAttempt { user: user.clone(), id, comparison };
+        let conclude = Command::ConcludeAttempt {
+            user: user.clone(),
+            id,
+            comparison,
+        };
         let (reply, claim) = self.decide(serving, caller, conclude, now_ms).await?;
         let claim = claim.ok_or_else(|| internal("a verdict made no claim"))?;
-        let Reply::Verdict { locked_until_ms } = reply else { return Err(internal("a comparison without a verdict")) };
+        let Reply::Verdict { locked_until_ms } = reply else {
+            return Err(internal("a comparison without a verdict"));
+        };
         Ok(Verification {
             verification_id: id,
             user_id: user,
-            result: if accepted { Verdict::Verified } else { Verdict::Rejected },
+            result: if accepted {
+                Verdict::Verified
+            } else {
+                Verdict::Rejected
+            },
             confidence_score,
             modality: Modality::Facial,
             timestamp: Timestamp(now_ms),
             liveness_passed: None,
             quality_passed: true,
-            security_flags: SecurityFlags { fraud_score: 0.0, anomalies: Vec::new() },
+            security_flags: SecurityFlags {
+                fraud_score: 0.0,
+                anomalies: Vec::new(),
+            },
             action_taken: match locked_until_ms {
                 Some(_) => ActionTaken::AccountLocked,
                 None => ActionTaken::Logged,
@@ -106,11 +142,23 @@ impl Appliance {
     }
 }
 
-async fn face_template(serving: &Serving, caller: &Caller, user: &UserId) -> Result<Template, Problem> {
+async fn face_template(
+    serving: &Serving,
+    caller: &Caller,
+    user: &UserId,
+) -> Result<Template, Problem> {
     let (tenant, user) = (caller.tenant.clone(), user.clone());
     serving
         .ledgers
-        .look(move |core| core.tenants.get(&tenant)?.state.subject(&user)?.1.face.clone())
+        .look(move |core| {
+            core.tenants
+                .get(&tenant)?
+                .state
+                .subject(&user)?
+                .1
+                .face
+                .clone()
+        })
         .await
         .map_err(|error| problems::commit(error, 0))?
         .ok_or_else(Problem::not_enrolled)

@@ -22,7 +22,11 @@ pub(super) fn create(cx: &Cx<'_>, asked: CreateApproval) -> Result<Decision, Ref
         && let Some((seen, id)) = cx.state.idempotency.get(&key)
     {
         let same = *seen == request;
-        return if same { Ok(existing(*id)) } else { Err(Refusal::IdempotencyConflict) };
+        return if same {
+            Ok(existing(*id))
+        } else {
+            Err(Refusal::IdempotencyConflict)
+        };
     }
     let (handle, subject) = cx.subject(&asked.user)?;
     if subject.passkeys.is_empty() {
@@ -45,11 +49,17 @@ pub(super) fn create(cx: &Cx<'_>, asked: CreateApproval) -> Result<Decision, Ref
         expires_ms: asked.expires_ms,
         idempotency: asked.idempotency,
     };
-    Ok(Decision { events: vec![owned(handle, event), claim], reply: Reply::Approval(id) })
+    Ok(Decision {
+        events: vec![owned(handle, event), claim],
+        reply: Reply::Approval(id),
+    })
 }
 
 fn existing(id: ApprovalId) -> Decision {
-    Decision { events: Vec::new(), reply: Reply::Approval(id) }
+    Decision {
+        events: Vec::new(),
+        reply: Reply::Approval(id),
+    }
 }
 
 pub(super) fn give(
@@ -58,7 +68,11 @@ pub(super) fn give(
     user: UserId,
     given: Given,
 ) -> Result<Decision, Refusal> {
-    let approval = cx.state.approvals.get(&id).ok_or(Refusal::UnknownApproval)?;
+    let approval = cx
+        .state
+        .approvals
+        .get(&id)
+        .ok_or(Refusal::UnknownApproval)?;
     let (handle, subject) = cx.subject(&user)?;
     if approval.subject != handle {
         return Err(Refusal::UnknownApproval);
@@ -92,8 +106,15 @@ pub(super) fn give(
         "tenant_key_mldsa65": given.tenant_keys[1],
     });
     let claim = cx.claim(handle, "approval", &user, None, own);
-    let approved = Event::ApprovalGiven { id, receipt: cx.facts.receipt };
-    Ok(cx.done(vec![owned(handle, given.used.event(handle)), owned(handle, approved), claim]))
+    let approved = Event::ApprovalGiven {
+        id,
+        receipt: cx.facts.receipt,
+    };
+    Ok(cx.done(vec![
+        owned(handle, given.used.event(handle)),
+        owned(handle, approved),
+        claim,
+    ]))
 }
 
 /// The transaction as claims show it.

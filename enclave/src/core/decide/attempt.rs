@@ -27,7 +27,10 @@ pub(super) fn reserve(cx: &Cx<'_>, user: UserId, id: VerificationId) -> Result<D
         return Err(Refusal::AttemptsInProgress);
     }
     events.push(owned(handle, Event::AttemptReserved { handle, id }));
-    Ok(Decision { events, reply: Reply::Subject(handle) })
+    Ok(Decision {
+        events,
+        reply: Reply::Subject(handle),
+    })
 }
 
 pub(super) fn release(
@@ -41,7 +44,10 @@ pub(super) fn release(
         "verification_id": id.to_string(), "modality": "facial", "verdict": "error", "reason": reason,
     });
     let claim = cx.claim(handle, "verification", &user, None, own);
-    Ok(cx.done(vec![owned(handle, Event::AttemptReleased { handle, id }), claim]))
+    Ok(cx.done(vec![
+        owned(handle, Event::AttemptReleased { handle, id }),
+        claim,
+    ]))
 }
 
 pub(super) fn conclude(
@@ -53,8 +59,7 @@ pub(super) fn conclude(
     let (handle, subject) = reserved(cx, &user, id)?;
     let accepted = comparison.accepted;
     let locks = !accepted && subject.attempts.failures + 1 >= cx.context.max_failures;
-    let locked_until_ms =
-        locks.then(|| cx.facts.now_ms.saturating_add(cx.context.lockout_ms));
+    let locked_until_ms = locks.then(|| cx.facts.now_ms.saturating_add(cx.context.lockout_ms));
     let own = json!({
         "verification_id": id.to_string(),
         "modality": "facial",
@@ -65,10 +70,24 @@ pub(super) fn conclude(
         "model": comparison.sample.model,
         "locked_until_ms": locked_until_ms,
     });
-    let claim = cx.claim(handle, "verification", &user, Some(&comparison.sample.worker_tier), own);
-    let concluded = Event::AttemptConcluded { handle, id, accepted, locked_until_ms };
+    let claim = cx.claim(
+        handle,
+        "verification",
+        &user,
+        Some(&comparison.sample.worker_tier),
+        own,
+    );
+    let concluded = Event::AttemptConcluded {
+        handle,
+        id,
+        accepted,
+        locked_until_ms,
+    };
     let events = vec![owned(handle, concluded), claim];
-    Ok(Decision { events, reply: Reply::Verdict { locked_until_ms } })
+    Ok(Decision {
+        events,
+        reply: Reply::Verdict { locked_until_ms },
+    })
 }
 
 fn reserved<'a>(

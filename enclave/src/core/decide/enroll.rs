@@ -20,11 +20,20 @@ pub(super) fn begin(
     let (subject, mut events) = cx.open_subject(&user, cx.facts.user_handle);
     let expires_ms = cx.facts.now_ms.saturating_add(cx.context.enrollment_ms);
     let status = EnrollmentStatus::Pending;
-    let enrollment = Enrollment { subject, token_hash, expires_ms, status };
+    let enrollment = Enrollment {
+        subject,
+        token_hash,
+        expires_ms,
+        status,
+    };
     events.push(unowned(Event::EnrollmentBegan { id, enrollment }));
-    let own = json!({ "enrollment_id": id.to_string(), "modality": "facial", "consent_given": true });
+    let own =
+        json!({ "enrollment_id": id.to_string(), "modality": "facial", "consent_given": true });
     events.push(cx.claim(subject, "enrollment_consent", &user, None, own));
-    Ok(Decision { events, reply: Reply::Until(expires_ms) })
+    Ok(Decision {
+        events,
+        reply: Reply::Until(expires_ms),
+    })
 }
 
 pub(super) fn reserve(
@@ -43,7 +52,10 @@ pub(super) fn reserve(
         return Err(Refusal::EnrollmentBusy);
     }
     let events = vec![unowned(Event::EnrollmentSampleReserved { id })];
-    Ok(Decision { events, reply: Reply::Subject(enrollment.subject) })
+    Ok(Decision {
+        events,
+        reply: Reply::Subject(enrollment.subject),
+    })
 }
 
 pub(super) fn release(cx: &Cx<'_>, id: EnrollmentId, reason: &str) -> Result<Decision, Refusal> {
@@ -69,12 +81,31 @@ pub(super) fn complete(
         "quality_score": f64::from(template.quality),
         "liveness": "not_evaluated",
     });
-    let claim = cx.claim(handle, "enrollment", &user, Some(&template.worker_tier), own);
-    Ok(cx.done(vec![owned(handle, Event::FaceEnrolled { id, handle, template }), claim]))
+    let claim = cx.claim(
+        handle,
+        "enrollment",
+        &user,
+        Some(&template.worker_tier),
+        own,
+    );
+    Ok(cx.done(vec![
+        owned(
+            handle,
+            Event::FaceEnrolled {
+                id,
+                handle,
+                template,
+            },
+        ),
+        claim,
+    ]))
 }
 
 fn find<'a>(cx: &'a Cx<'_>, id: EnrollmentId) -> Result<&'a Enrollment, Refusal> {
-    cx.state.enrollments.get(&id).ok_or(Refusal::UnknownEnrollment)
+    cx.state
+        .enrollments
+        .get(&id)
+        .ok_or(Refusal::UnknownEnrollment)
 }
 
 fn in_progress(
@@ -85,6 +116,10 @@ fn in_progress(
     if enrollment.status != EnrollmentStatus::InProgress {
         return Err(Refusal::EnrollmentBusy);
     }
-    let subject = cx.state.subjects.get(&enrollment.subject).ok_or(Refusal::UnknownUser)?;
+    let subject = cx
+        .state
+        .subjects
+        .get(&enrollment.subject)
+        .ok_or(Refusal::UnknownUser)?;
     Ok((enrollment.subject, subject.user.clone()))
 }

@@ -29,27 +29,50 @@ pub fn decide(
     command: Command,
     facts: &Facts,
 ) -> Result<Decision, Refusal> {
-    let cx = Cx { state, context, facts };
+    let cx = Cx {
+        state,
+        context,
+        facts,
+    };
     match command {
         Command::OpenTenant { keys } => Ok(cx.done(vec![unowned(Event::TenantOpened { keys })])),
         Command::BeginTerm { term } => Ok(cx.begin_term(term)),
-        Command::RegisterPasskey { user, user_handle, record } => {
-            passkey::register(&cx, user, user_handle, record)
-        }
-        Command::ConcludeLogin { user, credential_id, sign_count, backup_state, user_verified } => {
-            let used = passkey::Used { credential_id, sign_count, backup_state };
+        Command::RegisterPasskey {
+            user,
+            user_handle,
+            record,
+        } => passkey::register(&cx, user, user_handle, record),
+        Command::ConcludeLogin {
+            user,
+            credential_id,
+            sign_count,
+            backup_state,
+            user_verified,
+        } => {
+            let used = passkey::Used {
+                credential_id,
+                sign_count,
+                backup_state,
+            };
             passkey::conclude_login(&cx, user, used, user_verified)
         }
         Command::RefuseLogin { user, reason } => passkey::refuse_login(&cx, user, reason),
-        Command::BeginEnrollment { user, id, token_hash, consent_given } => {
-            enroll::begin(&cx, user, id, token_hash, consent_given)
-        }
+        Command::BeginEnrollment {
+            user,
+            id,
+            token_hash,
+            consent_given,
+        } => enroll::begin(&cx, user, id, token_hash, consent_given),
         Command::ReserveEnrollmentSample { id, token_hash } => enroll::reserve(&cx, id, token_hash),
         Command::ReleaseEnrollmentSample { id, reason } => enroll::release(&cx, id, reason),
         Command::CompleteEnrollment { id, template } => enroll::complete(&cx, id, template),
         Command::ReserveAttempt { user, id } => attempt::reserve(&cx, user, id),
         Command::ReleaseAttempt { user, id, reason } => attempt::release(&cx, user, id, reason),
-        Command::ConcludeAttempt { user, id, comparison } => attempt::conclude(&cx, user, id, &comparison),
+        Command::ConcludeAttempt {
+            user,
+            id,
+            comparison,
+        } => attempt::conclude(&cx, user, id, &comparison),
         Command::CreateApproval(asked) => approve::create(&cx, *asked),
         Command::GiveApproval {
             id,
@@ -61,8 +84,22 @@ pub fn decide(
             tenant_keys,
             rp_id,
         } => {
-            let used = passkey::Used { credential_id, sign_count, backup_state };
-            approve::give(&cx, id, user, approve::Given { assertion, used, tenant_keys, rp_id })
+            let used = passkey::Used {
+                credential_id,
+                sign_count,
+                backup_state,
+            };
+            approve::give(
+                &cx,
+                id,
+                user,
+                approve::Given {
+                    assertion,
+                    used,
+                    tenant_keys,
+                    rp_id,
+                },
+            )
         }
     }
 }
@@ -76,7 +113,10 @@ struct Cx<'a> {
 
 impl Cx<'_> {
     fn done(&self, events: Vec<Recorded>) -> Decision {
-        Decision { events, reply: Reply::Done }
+        Decision {
+            events,
+            reply: Reply::Done,
+        }
     }
 
     fn subject(&self, user: &UserId) -> Result<(SubjectHandle, &Subject), Refusal> {
@@ -99,8 +139,15 @@ impl Cx<'_> {
             return (handle, Vec::new());
         }
         let handle = self.facts.handle;
-        let opened = Event::SubjectOpened { handle, key: SubjectKey::new(self.facts.subject_key) };
-        let named = Event::SubjectNamed { handle, user: user.clone(), user_handle };
+        let opened = Event::SubjectOpened {
+            handle,
+            key: SubjectKey::new(self.facts.subject_key),
+        };
+        let named = Event::SubjectNamed {
+            handle,
+            user: user.clone(),
+            user_handle,
+        };
         (handle, vec![unowned(opened), owned(handle, named)])
     }
 
@@ -114,14 +161,26 @@ impl Cx<'_> {
         own: Value,
     ) -> Recorded {
         let text = claims::text(self.context, self.facts, kind, user, worker_tier, own);
-        Recorded { owner: Some(owner), content: Content::Claims { receipt: self.facts.receipt, text } }
+        Recorded {
+            owner: Some(owner),
+            content: Content::Claims {
+                receipt: self.facts.receipt,
+                text,
+            },
+        }
     }
 }
 
 fn unowned(event: Event) -> Recorded {
-    Recorded { owner: None, content: Content::State(event) }
+    Recorded {
+        owner: None,
+        content: Content::State(event),
+    }
 }
 
 fn owned(owner: SubjectHandle, event: Event) -> Recorded {
-    Recorded { owner: Some(owner), content: Content::State(event) }
+    Recorded {
+        owner: Some(owner),
+        content: Content::State(event),
+    }
 }

@@ -25,7 +25,11 @@ pub(super) fn register(
     if cx.state.credentials.contains_key(&record.id) {
         return Err(Refusal::CredentialTaken);
     }
-    if cx.state.subject(&user).is_some_and(|(_, known)| known.user_handle != user_handle) {
+    if cx
+        .state
+        .subject(&user)
+        .is_some_and(|(_, known)| known.user_handle != user_handle)
+    {
         return Err(Refusal::StaleOptions);
     }
     let (handle, mut events) = cx.open_subject(&user, user_handle);
@@ -62,7 +66,13 @@ pub(super) fn conclude_login(
 pub(super) fn refuse_login(cx: &Cx<'_>, user: UserId, reason: &str) -> Result<Decision, Refusal> {
     let (handle, _) = cx.subject(&user)?;
     let own = json!({ "verdict": "refused", "reason": reason });
-    Ok(cx.done(vec![cx.claim(handle, "passkey_authentication", &user, None, own)]))
+    Ok(cx.done(vec![cx.claim(
+        handle,
+        "passkey_authentication",
+        &user,
+        None,
+        own,
+    )]))
 }
 
 impl Used {

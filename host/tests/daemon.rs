@@ -4,8 +4,11 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use redoubt_shared::ids::LedgerId;
+use redoubt_shared::store::{StoreRequest, StoreResponse, StoredRecord};
 use redoubt_shared::supervise::{Phase, SuperviseRequest, SuperviseResponse};
 use redoubt_shared::{Endpoint, read_frame, write_frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,13 +20,17 @@ const STUBBORN: &str = "trap '' TERM HUP; echo started $$ >&2; while true; do sl
 const CRASHING: &str = "exit 3";
 
 struct Host {
-    folder: tempfile::TempDir,
+    folder: Arc<tempfile::TempDir>,
     process: Child,
 }
 
 impl Host {
     fn start(worker: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(Arc::new(tempfile::tempdir().unwrap()), worker)
+    }
+
+    fn start_in(folder: Arc<tempfile::TempDir>, worker: &str) -> Self {
+        let _ = std::fs::remove_file(folder.path().join("port"));
         let process = command(folder.path(), "127.0.0.1:0")
             .arg("--worker-bin=/bin/bash")
             .arg(format!("--worker={}", endpoint(folder.path(), "worker")))
@@ -254,4 +261,52 @@ fn admin_pages_beyond_loopback_are_refused() {
         assert!(error.contains("loopback only"), "{error}");
         assert!(!folder.path().join("port").exists());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_outlives_sigkill_in_the_middle_of_appends() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let ledger = LedgerId::from_bytes([1; 16]);
+    let mut kept: u64 = 0;
+    for round in 0..6 {
+        let mut host = Host::start_in(folder.clone(), ECHO);
+        let mut store = endpoint(folder.path(), "store").connect().await.unwrap();
+        write_frame(&mut store, &StoreRequest::Heads).await.unwrap();
+        let heads: StoreResponse = read_frame(&mut store).await.unwrap();
+        let StoreResponse::Heads(heads) = heads else {
+            panic!("{heads:?}");
+        };
+        let found = heads.first().map_or(0, |(_, count)| *count);
+        assert!(
+            (kept..=kept + 1).contains(&found),
+            "round {round}: {found} of {kept}"
+        );
+        kept = found;
+        let pid = host.process.id();
+        let killer = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(60 + round * 25));
+            send(pid, 9);
+        });
+        loop {
+            let record = StoredRecord {
+                ledger,
+                index: kept,
+                bytes: kept.to_be_bytes().repeat(500),
+            };
+            let request = StoreRequest::Append {
+                records: vec![record],
+            };
+            if write_frame(&mut store, &request).await.is_err() {
+                break;
+            }
+            match read_frame(&mut store).await {
+                Ok(StoreResponse::Appended) => kept += 1,
+                Ok(other) => panic!("{other:?}"),
+                Err(_) => break,
+            }
+        }
+        killer.join().unwrap();
+        host.process.wait().unwrap();
+    }
+    assert!(kept > 0);
 }

@@ -8,7 +8,9 @@ mod config;
 mod development;
 mod genesis;
 mod measure;
+mod memory;
 mod status;
+mod unseal;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -39,6 +41,8 @@ enum Command {
     /// The signed configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Give one officer's share to the attested enclave
+    Unseal(unseal::UnsealArgs),
     /// Print what a program measures as an emulated enclave
     Measure(measure::MeasureArgs),
     /// Say how an appliance is; 0 if it serves
@@ -85,6 +89,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let outcome = match cli.command {
         Command::Genesis(GenesisCommand::Init(args)) => genesis::init(&args),
         Command::Config(ConfigCommand::Sign(args)) => config::sign(&args),
+        Command::Unseal(args) => unseal::unseal(&args),
         Command::Measure(args) => measure::measure_file(&args),
         Command::Status(args) => status::status(&args),
         Command::DevCredentials(args) => development::issue(&args),

@@ -1,13 +1,19 @@
-//! `redoubt status`: how an appliance is, from the host's admin page.
+//! `redoubt status`: how an appliance is: from the enclave itself, attested, or
+//! from the host's admin page, which is the host's word.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use redoubt_attestation::binding::Purpose;
+use redoubt_audit::fetch::AttestedConnection;
 use serde_json::{Value, json};
 
 use super::Report;
+use super::memory::Memory;
+use super::unseal::pinned;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 const REPLY_MAX: u64 = 1024 * 1024;
@@ -15,12 +21,67 @@ const REPLY_MAX: u64 = 1024 * 1024;
 /// Flags of `redoubt status`.
 #[derive(Debug, clap::Args)]
 pub(super) struct StatusArgs {
-    /// The host's admin address, 127.0.0.1:PORT or http://127.0.0.1:PORT
-    #[arg(value_name = "ADMIN")]
+    /// The appliance, https://HOST:PORT (with --policy), or the host's admin
+    /// address, 127.0.0.1:PORT or http://127.0.0.1:PORT
+    #[arg(value_name = "URL|ADMIN")]
     target: String,
+    /// The policy file that pins the genesis
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// An officer's memory: refuse a lower ledger head, remember a higher one
+    #[arg(long, value_name = "FILE", requires = "policy")]
+    memory: Option<PathBuf>,
 }
 
 pub(super) fn status(args: &StatusArgs) -> anyhow::Result<Report> {
+    if args.target.starts_with("https://") {
+        return attested(args);
+    }
+    ensure!(
+        args.policy.is_none(),
+        "--policy goes with https://HOST:PORT: the admin page cannot be attested"
+    );
+    as_the_host_says(args)
+}
+
+/// What the enclave proves of itself in this session.
+fn attested(args: &StatusArgs) -> anyhow::Result<Report> {
+    let policy = args
+        .policy
+        .as_ref()
+        .context("an appliance is believed only under a pinned genesis: add --policy FILE")?;
+    let enclave = AttestedConnection::open(&args.target, &pinned(policy)?, Purpose::Serve, None)?;
+    let (binding, phase) = (&enclave.binding, &enclave.reply.phase);
+    let yes = phase == "serving";
+    if let Some(path) = args.memory.as_ref().filter(|_| yes) {
+        Memory::load(path)?.advance(binding.head, path)?;
+    }
+    let head = match binding.head {
+        Some(head) => format!("{} entries, root {}", head.size, head.root),
+        None => "not known before unsealing".into(),
+    };
+    let text = format!(
+        "phase        {phase}\nenvironment  {}\ngenesis      {}\nconfig       {}\nledger       {head}\n(attested in this session)",
+        enclave.appraised.environment.name(),
+        binding.genesis,
+        binding.config,
+    );
+    let json = json!({
+        "ok": yes,
+        "verified": true,
+        "phase": phase,
+        "environment": enclave.appraised.environment,
+        "genesis": binding.genesis,
+        "config": binding.config,
+        "policy": binding.policy,
+        "models": binding.models,
+        "term": binding.term,
+        "head": binding.head,
+    });
+    Ok(Report { yes, text, json })
+}
+
+fn as_the_host_says(args: &StatusArgs) -> anyhow::Result<Report> {
     let target = args.target.trim_end_matches('/');
     let admin = target.strip_prefix("http://").unwrap_or(target);
     let (code, body) = get(admin, "/healthz")?;

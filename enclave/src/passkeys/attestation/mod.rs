@@ -191,7 +191,7 @@ pub(crate) struct Statement<'a> {
 
 impl Statement<'_> {
     /// `authenticatorData || clientDataHash`, what most formats sign.
-    fn to_be_signed(&self) -> Vec<u8> {
+    fn to_be_signed(self) -> Vec<u8> {
         [self.authenticator_data_bytes, self.client_data_hash].concat()
     }
 }

@@ -3,6 +3,7 @@
 use super::authenticator::*;
 use super::cbor_writer::Item;
 use super::certificates::*;
+use super::expectations::*;
 use crate::passkeys::*;
 
 /// A packed registration that shows `chain` behind its leaf.

@@ -8,6 +8,7 @@ use rcgen::{
 };
 
 use super::authenticator::{AAGUID, Key};
+use super::cbor_writer::Item;
 
 /// `id-fido-gen-ce-aaguid` as arcs.
 pub(super) const AAGUID_OID: &[u64] = &[1, 3, 6, 1, 4, 1, 45724, 1, 1, 4];
@@ -142,4 +143,20 @@ pub(super) fn tpm_alt_name(manufacturer: &str) -> CustomExtension {
     let mut extension = extension(&[2, 5, 29, 17], tlv(&[0x30], &directory));
     extension.set_criticality(true);
     extension
+}
+
+/// The member `x5c`.
+pub(super) fn x5c(chain: &[&[u8]]) -> (Item, Item) {
+    let items = chain.iter().map(|der| Item::bytes(der)).collect();
+    (Item::Text("x5c"), Item::Array(items))
+}
+
+/// The member `alg`.
+pub(super) fn alg(id: i64) -> (Item, Item) {
+    (Item::Text("alg"), Item::Int(id))
+}
+
+/// The member `sig`.
+pub(super) fn sig(bytes: Vec<u8>) -> (Item, Item) {
+    (Item::Text("sig"), Item::Bytes(bytes))
 }

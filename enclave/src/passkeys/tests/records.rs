@@ -1,6 +1,7 @@
 //! The stored form of a record: its bytes are a promise.
 
 use super::authenticator::*;
+use super::expectations::*;
 use crate::passkeys::*;
 
 fn record() -> CredentialRecord {

@@ -12,6 +12,7 @@ use webauthn_rs_core::proto::{
 
 use super::authenticator::*;
 use super::cbor_writer::Item;
+use super::expectations::*;
 use crate::passkeys::*;
 
 fn core() -> WebauthnCore {

@@ -3,6 +3,7 @@
 use super::authenticator::*;
 use super::cbor_writer::Item;
 use super::certificates::*;
+use super::expectations::*;
 use crate::passkeys::*;
 
 /// What goes into a statement; each field can be bent.

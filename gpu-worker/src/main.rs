@@ -14,7 +14,7 @@ use redoubt_attestation::encode::Digest32;
 use redoubt_attestation::genesis::Tier;
 use redoubt_shared::Stream;
 use redoubt_worker::manifest::Manifest;
-use redoubt_worker::pipeline::{Graphs, Pipeline};
+use redoubt_worker::pipeline::{Graphs, Pipeline, helper_threads};
 use redoubt_worker::sandbox::{self, Descriptors, selftest};
 use redoubt_worker::session::{Identity, Queue, serve, spawn};
 use redoubt_worker::{runtime, wipe};
@@ -123,6 +123,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         inherited(stream_fd)?
     };
     let descriptors = Descriptors::take_stock(&[stream_fd, 2])?;
+    sandbox::check_threads(1 + helper_threads())?;
     // From here on nothing is opened: first no files, then nothing at all.
     sandbox::forbid_files()?;
     let queue = Arc::new(Queue::default());

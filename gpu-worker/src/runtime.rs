@@ -26,7 +26,9 @@ pub enum RuntimeError {
 }
 
 /// Loads ONNX Runtime as pinned. The environment must outlive every network.
+/// Call it before other threads exist.
 pub fn load(manifest: &Manifest) -> Result<Environment, RuntimeError> {
+    silence();
     let sealed = sealed_file(&manifest.runtime()?)?;
     let path = format!("/proc/self/fd/{}", sealed.as_raw_fd());
     let builder = ort::init_from(path).map_err(|error| RuntimeError::Load(error.to_string()))?;
@@ -35,6 +37,16 @@ pub fn load(manifest: &Manifest) -> Result<Environment, RuntimeError> {
         .with_telemetry(false)
         .build()
         .map_err(|error| RuntimeError::Load(error.to_string()))
+}
+
+/// The published library starts a thread that reports its use to its maker over
+/// the network. Asking for no telemetry later, through the API, comes too late.
+fn silence() {
+    #[expect(unsafe_code, reason = "the environment is the only switch there is")]
+    // SAFETY: the worker calls this on its only thread; see `load`.
+    unsafe {
+        std::env::set_var("ORT_DISABLE_TELEMETRY", "1");
+    }
 }
 
 /// An anonymous file that nobody can write to any more.

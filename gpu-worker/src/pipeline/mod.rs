@@ -22,7 +22,7 @@ use ort::environment::Environment;
 use redoubt_shared::worker::{Embedding, FaceSample, SampleRefusal};
 
 pub use decode::{PIXELS_MAX, SIDE_MAX};
-pub use network::NetworkError;
+pub use network::{NetworkError, helper_threads};
 
 use crate::manifest::{Manifest, ManifestError};
 use crate::onnx::{InputSize, TensorError, mend};

@@ -1,9 +1,14 @@
 //! One loaded graph on one thread.
 
-use ort::environment::Environment;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+
+use ort::environment::{Environment, ThreadManager};
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{Session, SessionOutputs};
 use ort::value::TensorRef;
+
+use crate::sandbox::forbid_files;
 
 /// Why inference could not be set up or run.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +51,7 @@ impl Network {
             .with_optimization_level(GraphOptimizationLevel::All)?
             .with_intra_threads(threads)?
             .with_inter_threads(1)?
+            .with_thread_manager(Helpers)?
             .commit_from_memory(graph)?;
         Ok(Self {
             model: model.to_owned(),
@@ -66,6 +72,43 @@ impl Network {
             model: &self.model,
             outputs: &outputs,
         })
+    }
+}
+
+static HELPERS: AtomicUsize = AtomicUsize::new(0);
+
+/// Threads that ONNX Runtime asked for so far, beyond those that run networks.
+pub fn helper_threads() -> usize {
+    HELPERS.load(Ordering::SeqCst)
+}
+
+/// Starts the threads that work inside one run, without files from the start.
+#[derive(Debug)]
+struct Helpers;
+
+impl ThreadManager for Helpers {
+    type Thread = JoinHandle<()>;
+
+    fn create(&self, work: impl FnOnce() + Send + 'static) -> ort::Result<Self::Thread> {
+        let sealed = || {
+            if let Err(error) = forbid_files() {
+                tracing::error!(%error, "a helper thread cannot be sealed");
+                std::process::abort();
+            }
+            work();
+        };
+        let builder = std::thread::Builder::new().name("helper".into());
+        let thread = builder
+            .spawn(sealed)
+            .map_err(|error| ort::Error::new(format!("starting a thread: {error}")))?;
+        HELPERS.fetch_add(1, Ordering::SeqCst);
+        Ok(thread)
+    }
+
+    fn join(thread: Self::Thread) -> ort::Result<()> {
+        thread
+            .join()
+            .map_err(|_| ort::Error::new("a helper thread panicked"))
     }
 }
 

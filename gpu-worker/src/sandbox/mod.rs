@@ -38,6 +38,14 @@ pub enum SandboxError {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// A library started threads behind our back.
+    #[error("sandbox: {found} threads run where {expected} were started; a library has its own")]
+    Threads {
+        /// How many there are.
+        found: usize,
+        /// How many there should be.
+        expected: usize,
+    },
     /// Landlock.
     #[error("sandbox: Landlock: {0}; a kernel with CONFIG_SECURITY_LANDLOCK is needed")]
     Landlock(String),
@@ -75,6 +83,20 @@ pub fn harden(keep: Option<RawFd>) -> Result<(), SandboxError> {
     let undumpable = unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };
     check("becoming undumpable", undumpable.into())?;
     descriptors::close_others(keep)
+}
+
+/// Refuses to go on if there are other threads than the `expected` ones: they
+/// would escape [`forbid_files`].
+pub fn check_threads(expected: usize) -> Result<(), SandboxError> {
+    let tasks = std::fs::read_dir("/proc/self/task").map_err(|source| SandboxError::System {
+        what: "counting threads",
+        source,
+    })?;
+    let found = tasks.count();
+    if found != expected {
+        return Err(SandboxError::Threads { found, expected });
+    }
+    Ok(())
 }
 
 /// From now on this thread, and threads it starts, open nothing.

@@ -95,7 +95,7 @@ fn main() -> ExitCode {
 /// Whether everything was well.
 fn run(task: Task) -> Result<bool> {
     if let Task::Preflight = task {
-        return preflight::check().map(|()| true);
+        return preflight::check_all().map(|()| true);
     }
     let repo = repo::Repo::find()?;
     match task {

@@ -1,7 +1,8 @@
 //! What must be installed before anything else makes sense.
 //!
 //! Protects against failing one missing tool at a time: everything that lacks is
-//! named in one message, with the one line that installs it.
+//! named in one message, with the one line that installs it. What only building
+//! images and later work need does not keep anybody from the demo.
 
 use std::process::Command;
 
@@ -16,6 +17,8 @@ struct Tool {
     least: (u32, u32),
     /// Debian packages; empty for Rust, which comes from rustup.
     packages: &'static [&'static str],
+    /// Whether fetching and building stop without it.
+    vital: bool,
 }
 
 const TOOLS: &[Tool] = &[
@@ -24,54 +27,63 @@ const TOOLS: &[Tool] = &[
         probe: &["rustc", "--version"],
         least: (1, 92),
         packages: &[],
+        vital: true,
     },
     Tool {
         name: "python3",
         probe: &["python3", "--version"],
         least: (3, 11),
         packages: &["python3"],
+        vital: true,
     },
     Tool {
         name: "pip (python3 -m pip)",
         probe: &["python3", "-m", "pip", "--version"],
         least: (0, 0),
         packages: &["python3-pip"],
+        vital: true,
     },
     Tool {
         name: "venv (python3 -m venv)",
         probe: &["python3", "-c", "import venv, ensurepip"],
         least: (0, 0),
         packages: &["python3-venv"],
+        vital: false,
     },
     Tool {
         name: "node",
         probe: &["node", "--version"],
         least: (18, 0),
         packages: &["nodejs"],
+        vital: true,
     },
     Tool {
         name: "npm",
         probe: &["npm", "--version"],
         least: (0, 0),
         packages: &["npm"],
+        vital: true,
     },
     Tool {
         name: "cc",
         probe: &["cc", "--version"],
         least: (0, 0),
         packages: &["gcc", "libc6-dev"],
+        vital: true,
     },
     Tool {
         name: "make",
         probe: &["make", "--version"],
         least: (0, 0),
         packages: &["make"],
+        vital: false,
     },
     Tool {
         name: "git",
         probe: &["git", "--version"],
         least: (0, 0),
         packages: &["git"],
+        vital: false,
     },
 ];
 
@@ -85,9 +97,8 @@ enum Found {
 }
 
 /// Checks every tool; the error names all that lack.
-pub(crate) fn check() -> Result<()> {
-    let is_root = running_as_root();
-    match complaint(run_probe, is_root) {
+pub(crate) fn check_all() -> Result<()> {
+    match complaint(run_probe, running_as_root(), |_| true) {
         None => {
             say(&format!("preflight: {} tools are in place", TOOLS.len()));
             Ok(())
@@ -96,12 +107,24 @@ pub(crate) fn check() -> Result<()> {
     }
 }
 
+/// Checks what fetching and building need; the error names all that lack.
+pub(crate) fn check() -> Result<()> {
+    match complaint(run_probe, running_as_root(), |tool| tool.vital) {
+        None => Ok(()),
+        Some(message) => bail!(message),
+    }
+}
+
 /// The one message, or none if all is well. `probe` answers for the machine.
-fn complaint(probe: impl Fn(&[&str]) -> Found, is_root: bool) -> Option<String> {
+fn complaint(
+    probe: impl Fn(&[&str]) -> Found,
+    is_root: bool,
+    counts: impl Fn(&Tool) -> bool,
+) -> Option<String> {
     let mut lines = Vec::new();
     let mut packages = Vec::new();
     let mut rust = false;
-    for tool in TOOLS {
+    for tool in TOOLS.iter().filter(|tool| counts(tool)) {
         let Some(problem) = problem_of(tool, &probe(tool.probe)) else {
             continue;
         };
@@ -200,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_complete_machine_passes() {
-        assert_eq!(complaint(good, true), None);
+        assert_eq!(complaint(good, true, |_| true), None);
     }
 
     #[test]
@@ -209,7 +232,7 @@ mod tests {
             ["node" | "npm" | "make", ..] | ["python3", "-m", "pip", ..] => Found::No,
             _ => good(command),
         };
-        let message = complaint(bare, false).expect("four tools lack");
+        let message = complaint(bare, false, |_| true).expect("four tools lack");
         for name in ["pip", "node", "npm", "make"] {
             assert!(message.contains(&format!("  {name}")), "{message}");
         }
@@ -220,9 +243,19 @@ mod tests {
 
     #[test]
     fn root_is_not_told_to_use_sudo() {
-        let message = complaint(|_| Found::No, true).expect("everything lacks");
+        let message = complaint(|_| Found::No, true, |_| true).expect("everything lacks");
         assert!(!message.contains("sudo"), "{message}");
         assert!(message.contains("rustup"), "{message}");
+    }
+
+    #[test]
+    fn what_only_later_work_needs_does_not_stop_a_demo() {
+        let no_make = |command: &[&str]| match command[0] {
+            "make" | "git" => Found::No,
+            _ => good(command),
+        };
+        assert_eq!(complaint(no_make, true, |tool| tool.vital), None);
+        assert!(complaint(no_make, true, |_| true).is_some());
     }
 
     #[test]
@@ -231,7 +264,7 @@ mod tests {
             "rustc" => Found::Yes("rustc 1.91.1 (abc 2025-11-07)".into()),
             _ => good(command),
         };
-        let message = complaint(old, true).expect("rustc is old");
+        let message = complaint(old, true, |_| true).expect("rustc is old");
         assert!(
             message.contains("1.91 is too old, at least 1.92"),
             "{message}"

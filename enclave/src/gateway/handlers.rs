@@ -31,7 +31,7 @@ pub(super) struct EvidenceQuery {
     get, path = "/.well-known/attestation", tag = "evidence",
     params(
         ("nonce" = String, Query, description = "8 to 64 fresh bytes, base64url or hexadecimal"),
-        ("purpose" = Option<Purpose>, Query, description = "What the key is for; serve if absent"),
+        ("purpose" = inline(Option<Purpose>), Query, description = "What the key is for; serve if absent"),
     ),
     responses((status = 200, description = "The document and its preimage", body = AttestationReply)),
 )]

@@ -42,6 +42,20 @@ pub(super) struct Shared<S> {
     pub(super) attestations: [Bucket; 2],
 }
 
+impl<S: Services> Shared<S> {
+    pub(super) fn new(services: Arc<S>, limits: Limits) -> Self {
+        let document = super::openapi::document::<S>();
+        let bucket = || Bucket::new(limits.attestations_per_second, limits.attestation_burst);
+        Self {
+            services,
+            openapi: serde_json::to_vec(&document).unwrap_or_default().into(),
+            sample_bodies: Arc::new(Semaphore::new(limits.sample_bodies / 1024)),
+            attestations: [bucket(), bucket()],
+            limits,
+        }
+    }
+}
+
 /// The front door.
 pub struct Gateway<S: Services> {
     pub(super) services: Arc<S>,
@@ -59,15 +73,7 @@ pub struct Gateway<S: Services> {
 impl<S: Services> Gateway<S> {
     /// Builds router and document from the route table.
     pub fn new(services: Arc<S>, limits: Limits, counters: Arc<Counters>) -> Arc<Self> {
-        let document = super::openapi::document::<S>();
-        let shared = Arc::new(Shared {
-            services: services.clone(),
-            limits: limits.clone(),
-            openapi: serde_json::to_vec(&document).unwrap_or_default().into(),
-            sample_bodies: Arc::new(Semaphore::new(limits.sample_bodies / 1024)),
-            attestations: [0, 1]
-                .map(|_| Bucket::new(limits.attestations_per_second, limits.attestation_burst)),
-        });
+        let shared = Arc::new(Shared::new(services.clone(), limits.clone()));
         let (http1, http2) = connection::builders(&limits);
         Arc::new(Self {
             router: router(&services, shared),
@@ -222,7 +228,7 @@ impl<S: Services> Gateway<S> {
     }
 }
 
-fn router<S: Services>(services: &Arc<S>, shared: Arc<Shared<S>>) -> Router {
+pub(super) fn router<S: Services>(services: &Arc<S>, shared: Arc<Shared<S>>) -> Router {
     let rows = table::<S>().into_iter();
     let routed = rows.fold(utoipa_axum::router::OpenApiRouter::new(), |router, row| {
         router.routes(row.gated(services))

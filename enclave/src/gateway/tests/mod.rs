@@ -1,1 +1,14 @@
-//! t
+//! The front door from outside: real sockets, real handshakes, fake decisions.
+
+mod client;
+mod connections;
+mod contract;
+mod fake;
+mod logs;
+mod overhead;
+mod parsing;
+mod pki;
+mod replies;
+mod table;
+mod tls;
+mod uploads;

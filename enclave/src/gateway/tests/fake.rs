@@ -1,0 +1,286 @@
+//! Services that decide nothing and remember who asked.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use redoubt_shared::supervise::Phase;
+use redoubt_shared::{ApprovalId, EnrollmentId, ReceiptId, VerificationId};
+use serde_json::json;
+
+use super::pki::NOW;
+use crate::api::*;
+
+/// Remembers; misbehaves for some users: `panic`, `slow`, `locked`.
+pub(in crate::gateway) struct Fake {
+    pub(super) phase: Mutex<Phase>,
+    pub(super) now_ms: Mutex<Option<u64>>,
+    pub(super) trust: Mutex<Arc<Trust>>,
+    pub(super) callers: Mutex<Vec<Caller>>,
+    pub(super) readers: Mutex<Vec<Reader>>,
+    pub(super) samples: Mutex<Vec<usize>>,
+    pub(super) exporters: Mutex<Vec<[u8; 32]>>,
+    pub(super) finished: AtomicU64,
+}
+
+impl Fake {
+    pub(in crate::gateway) fn new(trust: Trust) -> Arc<Self> {
+        Arc::new(Self {
+            phase: Mutex::new(Phase::Serving),
+            now_ms: Mutex::new(Some(NOW as u64 * 1000)),
+            trust: Mutex::new(Arc::new(trust)),
+            callers: Mutex::default(),
+            readers: Mutex::default(),
+            samples: Mutex::default(),
+            exporters: Mutex::default(),
+            finished: AtomicU64::new(0),
+        })
+    }
+
+    fn seen(&self, caller: Caller) {
+        self.callers.lock().unwrap().push(caller);
+    }
+
+    async fn obey(&self, user: &str) -> Result<(), Problem> {
+        match user {
+            "panic" => panic!("a handler that panics"),
+            "slow" => tokio::time::sleep(Duration::from_millis(600)).await,
+            "locked" => return Err(Problem::account_locked(Timestamp(90_000), 60_000)),
+            _ => {}
+        }
+        self.finished.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+fn receipt() -> Document {
+    json!({"type": "redoubt/receipt/v1"})
+}
+
+fn options() -> RequestOptions {
+    RequestOptions::passkey("a.example", &[7; 32], vec![])
+}
+
+fn transaction() -> Transaction {
+    serde_json::from_value(json!({"amount": "1.00", "currency": "EUR",
+        "payee": {"name": "n", "account": "a"}, "reference": "r"}))
+    .unwrap()
+}
+
+impl Services for Fake {
+    fn phase(&self) -> Phase {
+        *self.phase.lock().unwrap()
+    }
+
+    fn now_ms(&self) -> Option<u64> {
+        *self.now_ms.lock().unwrap()
+    }
+
+    fn trust(&self) -> Arc<Trust> {
+        self.trust.lock().unwrap().clone()
+    }
+
+    fn counters(&self) -> Vec<(&'static str, u64)> {
+        vec![("decisions", 3)]
+    }
+
+    async fn attestation(&self, request: AttestationRequest) -> Result<AttestationReply, Problem> {
+        self.exporters.lock().unwrap().push(request.exporter);
+        Ok(AttestationReply {
+            document: request.nonce.into(),
+            preimage: request.exporter.to_vec().into(),
+            mode: "session",
+            phase: self.phase(),
+            genesis: json!({}),
+            config: json!({}),
+            ca_certificate: None,
+            head: None,
+        })
+    }
+
+    async fn submit_share(&self, _: ShareSubmission) -> Result<ShareAccepted, Problem> {
+        Ok(ShareAccepted {
+            received: 1,
+            needed: 2,
+            phase: self.phase(),
+        })
+    }
+
+    async fn register_options(
+        &self,
+        caller: Caller,
+        request: RegisterOptions,
+    ) -> Result<CreationOptions, Problem> {
+        self.seen(caller);
+        let (rp, name) = ("a.example".to_owned(), request.user_id.to_string());
+        let rp = RpEntity {
+            id: rp.clone(),
+            name: rp,
+        };
+        let user = UserEntity {
+            id: vec![1].into(),
+            display_name: name.clone(),
+            name,
+        };
+        Ok(CreationOptions::passkey(rp, user, &[7; 32], &[]))
+    }
+
+    async fn register_verify(
+        &self,
+        caller: Caller,
+        request: PresentedRegistration,
+    ) -> Result<Registered, Problem> {
+        self.seen(caller);
+        Ok(Registered {
+            verified: true,
+            credential_id: request.credential.raw_id,
+            user_id: request.user_id,
+            attestation_format: "none".to_owned(),
+            aaguid: String::new(),
+            receipt: receipt(),
+        })
+    }
+
+    async fn authenticate_options(
+        &self,
+        caller: Caller,
+        request: AuthenticateOptions,
+    ) -> Result<RequestOptions, Problem> {
+        self.seen(caller);
+        self.obey(request.user_id.as_str()).await?;
+        Ok(options())
+    }
+
+    async fn authenticate_verify(
+        &self,
+        caller: Caller,
+        request: PresentedAuthentication,
+    ) -> Result<Authenticated, Problem> {
+        self.seen(caller);
+        Ok(Authenticated {
+            verified: true,
+            user_id: request.user_id,
+            credential_id: request.credential.raw_id,
+            session_token: SessionToken::new("t"),
+            expires_at: Timestamp(0),
+            receipt: receipt(),
+        })
+    }
+
+    async fn enroll_initiate(
+        &self,
+        caller: Caller,
+        request: EnrollInitiate,
+    ) -> Result<EnrollInitiated, Problem> {
+        self.seen(caller);
+        if !request.consent_given {
+            return Err(Problem::consent_required());
+        }
+        Ok(EnrollInitiated {
+            enrollment_id: EnrollmentId::from_bytes([1; 16]),
+            session_token: SessionToken::new("t"),
+            expires_at: Timestamp(0),
+            instructions: String::new(),
+        })
+    }
+
+    async fn enroll_submit(
+        &self,
+        caller: Caller,
+        request: EnrollSubmit,
+        sample: Sample,
+    ) -> Result<Enrolled, Problem> {
+        self.seen(caller);
+        self.samples.lock().unwrap().push(sample.as_bytes().len());
+        Ok(Enrolled {
+            enrollment_id: request.enrollment_id,
+            user_id: "alice".parse().unwrap(),
+            modality: Modality::Facial,
+            status: "completed",
+            embedding_version: "v1".to_owned(),
+            quality_score: 1.0,
+            liveness_result: Liveness::NotEvaluated,
+            liveness_confidence: None,
+            encrypted: true,
+            enrollment_date: Timestamp(0),
+            receipt: receipt(),
+        })
+    }
+
+    async fn verify(
+        &self,
+        caller: Caller,
+        request: VerifyRequest,
+    ) -> Result<Verification, Problem> {
+        self.seen(caller);
+        self.obey(request.user_id.as_str()).await?;
+        let length = request.biometric_data.as_bytes().len();
+        self.samples.lock().unwrap().push(length);
+        Ok(Verification {
+            verification_id: VerificationId::from_bytes([1; 16]),
+            user_id: request.user_id,
+            result: Verdict::Verified,
+            confidence_score: 1.0,
+            modality: request.modality,
+            timestamp: Timestamp(0),
+            liveness_passed: None,
+            quality_passed: true,
+            security_flags: SecurityFlags {
+                fraud_score: 0.0,
+                anomalies: vec![],
+            },
+            action_taken: ActionTaken::Logged,
+            receipt: receipt(),
+        })
+    }
+
+    async fn create_approval(
+        &self,
+        caller: Caller,
+        request: ApprovalRequest,
+        idempotency_key: Option<IdempotencyKey>,
+    ) -> Result<ApprovalCreated, Problem> {
+        self.seen(caller);
+        if idempotency_key.is_some_and(|key| key.as_str() == "taken") {
+            return Err(Problem::idempotency_conflict());
+        }
+        Ok(ApprovalCreated {
+            approval_id: ApprovalId::from_bytes([1; 16]),
+            status: ApprovalStatus::Pending,
+            expires_at: Timestamp(0),
+            transaction: request.transaction,
+            options: options(),
+        })
+    }
+
+    async fn get_approval(&self, caller: Caller, id: ApprovalId) -> Result<Approval, Problem> {
+        self.seen(caller);
+        Ok(Approval {
+            approval_id: id,
+            status: ApprovalStatus::Pending,
+            expires_at: Timestamp(0),
+            transaction: transaction(),
+            artefact: None,
+        })
+    }
+
+    async fn verify_approval(
+        &self,
+        caller: Caller,
+        id: ApprovalId,
+        _: PresentedAuthentication,
+    ) -> Result<ApprovalVerified, Problem> {
+        self.seen(caller);
+        Ok(ApprovalVerified {
+            approval_id: id,
+            status: ApprovalStatus::Approved,
+            artefact: json!({}),
+            receipt: receipt(),
+        })
+    }
+
+    async fn receipt(&self, reader: Reader, _: ReceiptId) -> Result<Document, Problem> {
+        self.readers.lock().unwrap().push(reader);
+        Ok(receipt())
+    }
+}

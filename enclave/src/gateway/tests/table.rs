@@ -1,0 +1,131 @@
+//! The route table, walked whole against what it is meant to say.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::body::Body;
+use http::Request;
+use redoubt_shared::supervise::Phase;
+use tower::ServiceExt;
+
+use super::fake::Fake;
+use super::pki::World;
+use crate::api::{ApplianceRole, Identity, Peer, Problem, RequestId, Role};
+use crate::gateway::Limits;
+use crate::gateway::admit::Exchange;
+use crate::gateway::routes::{ALWAYS, table};
+use crate::gateway::serve::{Shared, router};
+use crate::gateway::tls::Session;
+
+/// Method, path, phases (b a r s h), who (- none, b bank, r read-only, n tenant
+/// without a role, A auditor, O officer, P operator).
+const MEANT: &[(&str, &str, &str, &str)] = &[
+    ("GET", "/healthz", "barsh", "-brnAOP"),
+    ("GET", "/openapi.json", "barsh", "-brnAOP"),
+    ("GET", "/.well-known/attestation", "arsh", "-brnAOP"),
+    ("POST", "/api/v1/unseal/share", "a", "-brnAOP"),
+    ("POST", "/api/v1/passkeys/register/options", "s", "b"),
+    ("POST", "/api/v1/passkeys/register/verify", "s", "b"),
+    ("POST", "/api/v1/passkeys/authenticate/options", "s", "b"),
+    ("POST", "/api/v1/passkeys/authenticate/verify", "s", "b"),
+    ("POST", "/api/v1/enroll/initiate", "s", "b"),
+    ("POST", "/api/v1/enroll/submit", "s", "b"),
+    ("POST", "/api/v1/verify", "s", "b"),
+    ("POST", "/api/v1/approvals", "s", "b"),
+    ("GET", "/api/v1/approvals/{id}", "s", "br"),
+    ("POST", "/api/v1/approvals/{id}/verify", "s", "b"),
+    ("GET", "/api/v1/receipts/{id}", "s", "brA"),
+];
+
+fn phase_letter(phase: Phase) -> char {
+    match phase {
+        Phase::Booted => 'b',
+        Phase::AwaitingUnseal => 'a',
+        Phase::Recovering => 'r',
+        Phase::Serving => 's',
+        Phase::Halted => 'h',
+    }
+}
+
+fn session(who: char) -> Arc<Session> {
+    let tenant = |role| Identity::Tenant {
+        tenant: "bank-a".parse().unwrap(),
+        role,
+    };
+    let identity = match who {
+        '-' => None,
+        'b' => Some(tenant(Some(Role::Bank))),
+        'r' => Some(tenant(Some(Role::ReadOnly))),
+        'n' => Some(tenant(None)),
+        'A' => Some(Identity::Appliance(ApplianceRole::Auditor)),
+        'O' => Some(Identity::Appliance(ApplianceRole::Officer)),
+        'P' => Some(Identity::Appliance(ApplianceRole::Operator)),
+        _ => unreachable!(),
+    };
+    Arc::new(Session {
+        peer: identity.map(|identity| Peer {
+            identity,
+            leaf_sha256: [1; 32],
+            not_after: u64::MAX,
+        }),
+        exporter: [2; 32],
+        http2: false,
+    })
+}
+
+#[test]
+fn the_table_has_exactly_the_routes_that_are_meant() {
+    let rows = table::<Fake>();
+    let named: Vec<_> = rows
+        .iter()
+        .map(|row| (row.route.method, row.route.template.as_str()))
+        .collect();
+    let meant: Vec<_> = MEANT.iter().map(|row| (row.0, row.1)).collect();
+    assert_eq!(named, meant);
+}
+
+#[tokio::test]
+async fn every_route_answers_exactly_its_roles_in_exactly_its_phases() {
+    let fake = Fake::new(World::new().trust());
+    let shared = Arc::new(Shared::new(fake.clone(), Limits::default()));
+    let router = router(&fake, shared);
+    let mut walked = 0;
+    for (method, template, phases, roles) in MEANT {
+        for &phase in ALWAYS {
+            for who in "-brnAOP".chars() {
+                *fake.phase.lock().unwrap() = phase;
+                let expected = if !phases.contains(phase_letter(phase)) {
+                    Some("not_serving")
+                } else if roles.contains(who) {
+                    None
+                } else if who == '-' {
+                    Some("client_certificate_required")
+                } else {
+                    Some("role_not_allowed")
+                };
+                let exchange = Arc::new(Exchange {
+                    session: session(who),
+                    request_id: RequestId::from_bytes([0; 16]),
+                    route: OnceLock::new(),
+                });
+                let request = Request::builder()
+                    .method(*method)
+                    .uri(template.replace("{id}", &"0".repeat(32)))
+                    .extension(exchange.clone())
+                    .body(Body::empty())
+                    .unwrap();
+                let mut response = router.clone().oneshot(request).await.unwrap();
+                let problem = response.extensions_mut().remove::<Problem>();
+                let stopped = problem.as_ref().map(Problem::code).filter(|code| {
+                    let admission = ["client_certificate_required", "role_not_allowed"];
+                    admission.contains(code) || *code == "not_serving"
+                });
+                assert_eq!(stopped, expected, "{method} {template} {phase:?} {who}");
+                let retry = problem.and_then(|problem| problem.retry_after_seconds());
+                assert!(expected != Some("not_serving") || retry.is_some());
+                assert_eq!(exchange.route.get().unwrap().template, *template);
+                walked += 1;
+            }
+        }
+    }
+    assert_eq!(walked, MEANT.len() * 5 * 7);
+}

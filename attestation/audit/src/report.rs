@@ -100,9 +100,7 @@ impl Report {
             text += &format!("{} {name}\n", if *ok { '✓' } else { '✗' });
         }
         for (name, value) in &self.facts {
-            if let Some(shown) = short(value) {
-                text += &format!("  {name}: {shown}\n");
-            }
+            describe(name, value, &mut text);
         }
         if let (Some(code), Some(reason)) = (self.code, &self.reason) {
             text += &format!("no: {reason} ({code})\n");
@@ -111,15 +109,26 @@ impl Report {
     }
 }
 
-/// Values short enough for a line; the rest is in the JSON.
-fn short(value: &Value) -> Option<String> {
+/// One line per value that says something and fits; the rest is in the JSON.
+fn describe(name: &str, value: &Value, text: &mut String) {
     let shown = match value {
-        Value::Null => return None,
-        Value::String(text) => text.clone(),
+        // The whole claim is long, and its main members are facts of their own.
+        Value::Object(_) if name == "claims" => return,
+        Value::Object(members) => {
+            for (member, value) in members {
+                describe(&format!("{name}.{member}"), value, text);
+            }
+            return;
+        }
+        Value::Null => return,
+        Value::String(shown) => shown.clone(),
         other => other.to_string(),
     };
-    let fits = shown.chars().count() <= 160 && !shown.contains('\n');
-    fits.then(|| shown.chars().filter(|c| !c.is_control()).collect())
+    let unused = shown.len() == 96 && shown.bytes().all(|b| b == b'0');
+    let fits = shown.chars().count() <= 160 && !shown.chars().any(char::is_control);
+    if fits && !unused {
+        text.push_str(&format!("  {name}: {shown}\n"));
+    }
 }
 
 #[cfg(test)]
@@ -134,6 +143,16 @@ mod tests {
         assert!(text.starts_with("✓ signed under a vendor root"), "{text}");
         assert!(text.contains("✗ not in debug mode"), "{text}");
         assert!(text.ends_with("(debug)\n"), "{text}");
+    }
+
+    #[test]
+    fn people_see_members_line_by_line_and_no_control_characters() {
+        let facts = json!({
+            "transaction": {"amount": "250.00"}, "claims": {"x": 1}, "long": "x".repeat(161),
+            "sly": "a\u{1b}[2J", "pcrs": {"0": "ab", "3": "0".repeat(96)},
+        });
+        let text = Report::yes(&[], facts).to_text();
+        assert_eq!(text, "  transaction.amount: 250.00\n  pcrs.0: ab\n");
     }
 
     #[test]

@@ -6,6 +6,9 @@ use crate::testkit::{Bench, manifest, officers, signed};
 use proptest::prelude::*;
 use redoubt_shared::LedgerId;
 
+/// The member to be blamed, and what is done to it.
+type Case<T> = (&'static str, fn(&mut T));
+
 fn genesis_error(bytes: &[u8]) -> String {
     Genesis::verify(bytes)
         .expect_err("this manifest must be refused")
@@ -106,7 +109,7 @@ fn a_changed_payload_is_refused() {
 fn each_wrong_member_of_a_manifest_is_named_with_the_remedy() {
     let (root, _) = emulated_root("root").unwrap();
     let officers = officers(2);
-    let cases: [(&str, fn(&mut Genesis)); 12] = [
+    let cases: [Case<Genesis>; 12] = [
         ("name", |g| g.name.clear()),
         ("counter", |g| g.counter = 0),
         ("threshold", |g| g.threshold = 3),
@@ -191,7 +194,7 @@ fn a_configuration_is_valid_for_the_manifest_its_officers_signed_it_for() {
 fn each_wrong_member_of_a_configuration_is_named_with_the_remedy() {
     let good = config(Digest32([0; 32]));
     good.validate().unwrap();
-    let cases: [(&str, fn(&mut Config)); 11] = [
+    let cases: [Case<Config>; 11] = [
         ("counter", |c| c.counter = 0),
         ("server_names", |c| c.server_names.clear()),
         ("tenants", |c| c.tenants.clear()),

@@ -258,7 +258,7 @@ mod tests {
         let refuse = |change: fn(&mut Receipt)| {
             let mut bent = good.clone();
             change(&mut bent);
-            bent.verify(&[boot.clone()], ALGORITHMS).unwrap_err()
+            bent.verify(std::slice::from_ref(&boot), ALGORITHMS).unwrap_err()
         };
         assert_eq!(
             refuse(|r| r.claims = r.claims.replace("verification", "verificatiom")),

@@ -95,7 +95,7 @@ pub fn accepts(rate: f64, false_matches_per_million: u32) -> bool {
 
 /// A monotone score in twentieths: fine scores feed hill-climbing.
 pub fn confidence(rate: f64) -> f32 {
-    let orders = -rate.max(1e-12).log10() as f32;
+    let orders = rate.clamp(1e-12, 1.0).recip().log10() as f32;
     ((orders / BEST).clamp(0.0, 1.0) * STEPS).floor() / STEPS
 }
 

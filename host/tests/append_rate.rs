@@ -8,99 +8,86 @@ mod common;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::record;
-use redoubt_host::store::service::{StoreHandle, StorePaths};
-use redoubt_host::store::session;
-use redoubt_shared::store::{StoreRequest, StoreResponse};
-use redoubt_shared::{Endpoint, read_frame, write_frame};
+use redoubt_host::store::Store;
+use redoubt_host::store::disk::Folder;
+use redoubt_host::store::index::Index;
+use redoubt_shared::store::{StoreRequest, StoredRecord};
+use redoubt_shared::{decode, encode};
 
 const RECORD: usize = 4096;
-const ROUND: Duration = Duration::from_millis(1500);
+const ROUNDS: usize = 400;
 
-struct Rate {
-    per_second: f64,
-    p50: Duration,
-    p99: Duration,
-}
+#[derive(Default)]
+struct Times(Vec<Duration>);
 
-fn rate(batch: usize, mut times: Vec<Duration>) -> Rate {
-    let total: Duration = times.iter().sum();
-    times.sort();
-    Rate {
-        per_second: (times.len() * batch) as f64 / total.as_secs_f64(),
-        p50: times[times.len() / 2],
-        p99: times[times.len() * 99 / 100],
+impl Times {
+    fn time<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let began = Instant::now();
+        let value = work();
+        self.0.push(began.elapsed());
+        value
+    }
+
+    fn per_second(&self, batch: usize) -> f64 {
+        let total: Duration = self.0.iter().sum();
+        (self.0.len() * batch) as f64 / total.as_secs_f64()
+    }
+
+    fn show(&mut self, name: &str, batch: usize) {
+        self.0.sort();
+        let (p50, p99) = (self.0[self.0.len() / 2], self.0[self.0.len() * 99 / 100]);
+        let rate = self.per_second(batch);
+        println!("batch {batch:>2} {name:<28} {rate:>8.0}/s  p50 {p50:>10.1?}  p99 {p99:>10.1?}");
     }
 }
 
-fn raw(dir: &Path, batch: usize) -> Rate {
-    let path = dir.join("raw");
-    let file = File::create(&path).unwrap();
+fn batch_from(next: u64, batch: usize) -> Vec<StoredRecord> {
+    (next..next + batch as u64)
+        .map(|n| record(1, n, &[0x5a; RECORD]))
+        .collect()
+}
+
+/// One append of each kind in turn, so that both meet the same disk.
+fn compare(dir: &Path, batch: usize) {
+    let raw = File::create(dir.join("raw")).unwrap();
     let bytes = vec![0x5a; batch * RECORD];
-    let (mut times, mut at, began) = (Vec::new(), 0, Instant::now());
-    while began.elapsed() < ROUND {
-        let one = Instant::now();
-        file.write_all_at(&bytes, at).unwrap();
-        file.sync_data().unwrap();
-        times.push(one.elapsed());
-        at += bytes.len() as u64;
+    let disk = Folder::lock(&dir.join("store")).unwrap();
+    let index = Index::open(&dir.join("store/index"));
+    let (mut store, _) = Store::open(Box::new(disk), index).unwrap();
+    let (mut peer, mut ours, mut wire) = (Times::default(), Times::default(), Times::default());
+    for round in 0..ROUNDS {
+        let at = (round * bytes.len()) as u64;
+        peer.time(|| {
+            raw.write_all_at(&bytes, at).unwrap();
+            raw.sync_data().unwrap();
+        });
+        let records = batch_from((round * batch) as u64, batch);
+        let request = StoreRequest::Append { records };
+        let records = wire.time(|| {
+            let frame = encode(&request).unwrap();
+            match decode(&frame[4..]).unwrap() {
+                StoreRequest::Append { records } => records,
+                other => panic!("{other:?}"),
+            }
+        });
+        ours.time(|| store.append(&records).unwrap());
     }
-    std::fs::remove_file(path).unwrap();
-    rate(batch, times)
+    let ratio = ours.per_second(batch) / peer.per_second(batch);
+    peer.show("raw write + fdatasync", batch);
+    ours.show("store append", batch);
+    wire.show("frame there and back (CPU)", batch);
+    println!("batch {batch:>2} store / raw: {ratio:.2}");
+    assert!(ratio > 0.1, "appends cost ten times the disk");
 }
 
-/// As the enclave does it: frames over a socket, one batch outstanding.
-async fn ours(dir: &Path, batch: usize) -> Rate {
-    let paths = StorePaths {
-        store_dir: dir.join(format!("store-{batch}")),
-        boot_dir: dir.to_owned(),
-    };
-    let (store, thread) = StoreHandle::start(paths.clone(), Arc::default()).unwrap();
-    let endpoint = Endpoint::Unix(dir.join("s"));
-    let listener = endpoint.listen().await.unwrap();
-    let task = tokio::spawn(session::serve(listener, store.clone(), Arc::default()));
-    let mut enclave = endpoint.connect().await.unwrap();
-    let (mut times, mut next, began) = (Vec::new(), 0u64, Instant::now());
-    while began.elapsed() < ROUND {
-        let records = (next..next + batch as u64).map(|n| record(1, n, &[0x5a; RECORD]));
-        let request = StoreRequest::Append {
-            records: records.collect(),
-        };
-        let one = Instant::now();
-        write_frame(&mut enclave, &request).await.unwrap();
-        let answer: StoreResponse = read_frame(&mut enclave).await.unwrap();
-        times.push(one.elapsed());
-        assert_eq!(answer, StoreResponse::Appended);
-        next += batch as u64;
-    }
-    task.abort();
-    store.stop();
-    thread.join().unwrap();
-    std::fs::remove_dir_all(paths.store_dir).unwrap();
-    rate(batch, times)
-}
-
-#[tokio::test(flavor = "multi_thread")]
+#[test]
 #[ignore = "measures the disk; run alone with --ignored --nocapture"]
-async fn durable_appends_against_a_raw_loop() {
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+fn durable_appends_against_a_raw_loop() {
     for batch in [1, 64] {
-        for round in 0..3 {
-            let (peer, own) = (raw(folder.path(), batch), ours(folder.path(), batch).await);
-            println!(
-                "batch {batch:>2} round {round}: ours {:>8.0}/s (p50 {:?} p99 {:?})  raw {:>8.0}/s (p50 {:?} p99 {:?})  ratio {:.2}",
-                own.per_second,
-                own.p50,
-                own.p99,
-                peer.per_second,
-                peer.p50,
-                peer.p99,
-                own.per_second / peer.per_second
-            );
-            assert!(own.per_second > 0.0);
-        }
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        compare(folder.path(), batch);
     }
 }

@@ -181,7 +181,11 @@ impl Worker {
             }
             Err(error) => {
                 tracing::error!(%error, "the store was not opened");
-                self.reopen_after = (self.reopen_after * 2).clamp(TICK, REOPEN_MAX);
+                // Finding damage again costs a reading of the whole log, a missing disk nothing.
+                self.reopen_after = match error {
+                    OpenError::Io(_) => TICK,
+                    _ => (self.reopen_after * 2).clamp(TICK, REOPEN_MAX),
+                };
                 let detail = error.to_string();
                 self.set_health(StoreHealth::Refused { detail });
             }

@@ -50,9 +50,16 @@ enum Task {
         /// Where banks connect [default: the last run's if free, else a free one]
         #[arg(long, value_name = "N")]
         port: Option<u16>,
+        /// Use the programs that were built last
+        #[arg(long)]
+        no_build: bool,
     },
     /// Fetch, build, start the appliance and tell the whole story, each step timed
-    Demo,
+    Demo {
+        /// Use the programs that were built last
+        #[arg(long)]
+        no_build: bool,
+    },
     /// Format, lints, unit and end-to-end tests, the demo's story
     Test,
     /// Judge documents or ceremonies that others recorded
@@ -102,8 +109,12 @@ fn run(task: Task) -> Result<bool> {
         Task::Preflight => {}
         Task::Models { action } => return models(&repo, &action),
         Task::Build => programs::build(&repo)?,
-        Task::Dev { dir, port } => dev::run(&repo, &absolute(&dir)?, port)?,
-        Task::Demo => return demo::run(&repo),
+        Task::Dev {
+            dir,
+            port,
+            no_build,
+        } => dev::run(&repo, &absolute(&dir)?, port, !no_build)?,
+        Task::Demo { no_build } => return demo::run(&repo, !no_build),
         Task::Test => return suite::run(&repo),
         Task::Conformance { arguments } => return built(&repo, "redoubt-conformance", &arguments),
         Task::Bench { arguments } => return built(&repo, "redoubt-bench", &arguments),

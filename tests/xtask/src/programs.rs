@@ -26,6 +26,7 @@ const PROGRAMS: &[(&str, Linkage)] = &[
     ("redoubt", Linkage::Dynamic),
     ("redoubt-bank", Linkage::Dynamic),
     ("redoubt-conformance", Linkage::Dynamic),
+    ("redoubt-bench", Linkage::Dynamic),
 ];
 
 /// A line of cargo's JSON output, as far as it matters here.

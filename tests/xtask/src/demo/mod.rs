@@ -23,17 +23,17 @@ const LOAD_SECONDS: &str = "120";
 const LOAD_PATIENCE: Duration = Duration::from_secs(90);
 
 /// Tells it; whether all was well.
-pub(crate) fn run(repo: &Repo) -> Result<bool> {
+pub(crate) fn run(repo: &Repo, build: bool) -> Result<bool> {
     let path = repo.report_dir("demo").join("report.json");
     let mut report = Report::default();
-    let outcome = tell(repo, &mut report);
+    let outcome = tell(repo, build, &mut report);
     report.write(&path)?;
     report.print();
     say(&format!("  {}", path.display()));
     outcome.map(|()| report.all_ok())
 }
 
-fn tell(repo: &Repo, report: &mut Report) -> Result<()> {
+fn tell(repo: &Repo, build: bool, report: &mut Report) -> Result<()> {
     report.step("this machine has every tool", preflight::check)?;
     report.step("models are fetched by pinned digest", || {
         fetch_one(&repo.models_toml())
@@ -41,7 +41,9 @@ fn tell(repo: &Repo, report: &mut Report) -> Result<()> {
     let media = report.step("sample media are fetched by pinned digest", || {
         fetch_one(&repo.media_toml())
     })?;
-    report.step("every program is built", || programs::build(repo))?;
+    if build {
+        report.step("every program is built", || programs::build(repo))?;
+    }
     let work = std::env::temp_dir().join(format!("redoubt-demo-{}", std::process::id()));
     layout::private_folder(&work)?;
     let stage = Stage {
@@ -105,6 +107,9 @@ impl Stage<'_> {
                 Ok(())
             },
         )?;
+        report.step("the embeddings to look for are computed", || {
+            self.add_embeddings(&plan.models)
+        })?;
         let found = self.story.with_file_name("blindness.json");
         let searched = report.step(
             "no capture holds a secret, a control run finds each",
@@ -190,6 +195,17 @@ impl Stage<'_> {
         bank.arg("--file").arg(self.load_receipts());
         bank.arg("--audit-bin").arg(self.repo.bin("redoubt-audit"));
         process::output_of(&mut bank).map(|said| say(&format!("         {}", said.trim())))
+    }
+
+    /// What the worker computes from the story's samples must not be seen either.
+    fn add_embeddings(&self, models: &Path) -> Result<()> {
+        let mut conformance = Command::new(self.repo.bin("redoubt-conformance"));
+        conformance.arg("embeddings").arg("--models").arg(models);
+        conformance.arg("--manifest").arg(self.layout.models_toml());
+        conformance
+            .arg("--markers")
+            .arg(self.story.with_file_name("markers.json"));
+        process::output_of(&mut conformance).map(drop)
     }
 
     fn search(&self, found: &Path) -> Result<()> {

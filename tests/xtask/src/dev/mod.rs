@@ -24,10 +24,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const CRASH_LOOP: Duration = Duration::from_secs(3);
 
 /// Runs until somebody asks it to stop.
-pub(crate) fn run(repo: &Repo, dir: &Path, port: Option<u16>) -> Result<()> {
+pub(crate) fn run(repo: &Repo, dir: &Path, port: Option<u16>, build: bool) -> Result<()> {
     preflight::check()?;
     crate::fetch_one(&repo.models_toml())?;
-    programs::build(repo)?;
+    if build {
+        programs::build(repo)?;
+    }
     let layout = Layout::open(dir)?;
     let _lock = Lock::take(&layout.lock())?;
     setup::make(repo, &layout)?;

@@ -95,7 +95,7 @@ impl Suite<'_> {
             suite.cargo_test("end-to-end", &named(&end_to_end))
         })?;
         self.stage("demo story", 60, |_| {
-            let well = demo::run(repo)?;
+            let well = demo::run(repo, false)?;
             Ok(Outcome::single("demo story", well))
         })
     }

@@ -24,7 +24,7 @@ enum Step {
 }
 
 fn batch() -> impl Strategy<Value = Vec<(u8, u16)>> {
-    prop::collection::vec((0u8..3, 0u16..600), 1..5)
+    prop::collection::vec((0u8..3, 1u16..600), 1..5)
 }
 
 fn trouble() -> impl Strategy<Value = Trouble> {
@@ -55,8 +55,8 @@ struct World {
     store: Option<Store>,
     kept: BTreeMap<u8, Vec<StoredRecord>>,
     last: Vec<StoredRecord>,
-    /// Refused, and the disk failed so badly that its bytes may still be there.
-    unknown: Vec<StoredRecord>,
+    /// Refused while the disk failed so badly that the bytes of one of these may still be there.
+    unknown: Vec<Vec<StoredRecord>>,
     made: u8,
 }
 
@@ -113,15 +113,14 @@ impl World {
         self.unknown.clear();
     }
 
-    /// At opening, the batch whose outcome was unknown is there whole or not at all.
+    /// At opening, one batch whose outcome was unknown is there whole, or none.
     fn adopt(&mut self) {
-        let unknown = std::mem::take(&mut self.unknown);
-        let Some(first) = unknown.first().cloned() else {
-            return;
-        };
-        let found = self.store().read(first.ledger, first.index, 1).unwrap();
-        if found == [first] {
-            self.keep(unknown);
+        for unknown in std::mem::take(&mut self.unknown) {
+            let first = unknown[0].clone();
+            let found = self.store().read(first.ledger, first.index, 1).unwrap();
+            if found == [first] {
+                return self.keep(unknown);
+            }
         }
     }
 
@@ -160,9 +159,8 @@ impl World {
                     Ok(_) => self.keep(batch),
                     Err(refusal) => {
                         assert!(matches!(refusal, Refusal::Storage(_)));
-                        // An earlier leftover was in the way: this one was never written.
-                        if trouble == Trouble::SyncAndTruncate && self.unknown.is_empty() {
-                            self.unknown = batch;
+                        if trouble == Trouble::SyncAndTruncate {
+                            self.unknown.push(batch);
                         }
                     }
                 }

@@ -9,6 +9,7 @@
 use aws_lc_rs::digest;
 
 use super::authenticator_data::{AuthenticatorData, AuthenticatorDataError};
+use super::cbor::Form;
 use super::client_data::ClientData;
 use super::error::{CeremonyError, Fault};
 use super::policy::{
@@ -63,7 +64,7 @@ fn verify(
     let client_data_json = response.response.client_data_json.as_slice();
     let authenticator_data = response.response.authenticator_data.as_slice();
     let signature = response.response.signature.as_slice();
-    let data = step_7_authenticator_data(authenticator_data, signature)?;
+    let data = step_7_authenticator_data(authenticator_data, signature, expected.credential)?;
     let text = ClientData::utf8(client_data_json)?; // step 8
     let client_data = ClientData::parse(text)?; // step 9
     client_data.check_type("webauthn.get")?; // step 10
@@ -135,17 +136,22 @@ fn step_6_user(
     }
 }
 
+/// Authenticators must not repeat attested credential data in assertions, but
+/// early ones did; it is read, and has to be about this very credential.
 fn step_7_authenticator_data<'a>(
     bytes: &'a [u8],
     signature: &[u8],
+    record: &CredentialRecord,
 ) -> Result<AuthenticatorData<'a>, Fault> {
     require(
         bytes.len() <= MAX_AUTHENTICATOR_DATA_BYTES && signature.len() <= MAX_SIGNATURE_BYTES,
         Fault::TooLong,
     )?;
-    let data = AuthenticatorData::parse(bytes).map_err(Fault::AuthenticatorData)?;
+    let data =
+        AuthenticatorData::parse(bytes, Form::WellFormed).map_err(Fault::AuthenticatorData)?;
+    let repeated = data.attested_credential.as_ref();
     require(
-        data.attested_credential.is_none(),
+        repeated.is_none_or(|credential| credential.credential_id == record.id),
         Fault::AuthenticatorData(AuthenticatorDataError::AttestedCredentialUnexpected),
     )?;
     Ok(data)

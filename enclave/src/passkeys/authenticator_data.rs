@@ -2,6 +2,8 @@
 //!
 //! Protects against bytes that are signed but mean nothing to us: every byte is
 //! accounted for by the flags, nothing is left over, and the key is canonical.
+//! Extension outputs, which nobody here interprets, only have to be one map
+//! without duplicate keys.
 
 use super::cbor::{self, CborError, Form, Map};
 
@@ -22,14 +24,14 @@ pub enum AuthenticatorDataError {
     /// The AT flag is missing where a credential is being created.
     #[error("authenticator data of a registration carries no attested credential")]
     AttestedCredentialMissing,
-    /// The AT flag is set where an assertion is being made.
-    #[error("authenticator data of an assertion carries an attested credential")]
+    /// An assertion repeats attested credential data, but of another credential.
+    #[error("authenticator data of an assertion carries another attested credential")]
     AttestedCredentialUnexpected,
     /// The credential public key is not canonical CBOR.
     #[error("credential public key: {0}")]
     PublicKey(CborError),
-    /// The extension outputs are not a canonical CBOR map with text keys.
-    #[error("authenticator extension outputs are not a canonical CBOR map with text keys")]
+    /// The extension outputs are not a CBOR map with text keys.
+    #[error("authenticator extension outputs are not a CBOR map with text keys")]
     Extensions,
 }
 
@@ -104,8 +106,8 @@ pub(crate) struct AuthenticatorData<'a> {
 }
 
 impl<'a> AuthenticatorData<'a> {
-    /// Reads `bytes` completely.
-    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, AuthenticatorDataError> {
+    /// Reads `bytes` completely; `key_form` judges the credential public key.
+    pub(crate) fn parse(bytes: &'a [u8], key_form: Form) -> Result<Self, AuthenticatorDataError> {
         let mut rest = bytes;
         let header = take(&mut rest, HEADER)?;
         let (rp_id_hash, tail) = header.split_at(RP_ID_HASH);
@@ -114,7 +116,7 @@ impl<'a> AuthenticatorData<'a> {
         };
         let flags = Flags(flags);
         let attested_credential = match flags.attested_credential() {
-            true => Some(attested_credential(&mut rest)?),
+            true => Some(attested_credential(&mut rest, key_form)?),
             false => None,
         };
         let extensions = match flags.extensions() {
@@ -144,6 +146,7 @@ fn take<'a>(rest: &mut &'a [u8], count: usize) -> Result<&'a [u8], Authenticator
 
 fn attested_credential<'a>(
     rest: &mut &'a [u8],
+    key_form: Form,
 ) -> Result<AttestedCredential<'a>, AuthenticatorDataError> {
     let mut aaguid = [0; 16];
     aaguid.copy_from_slice(take(rest, 16)?);
@@ -151,8 +154,8 @@ fn attested_credential<'a>(
         .iter()
         .fold(0, |n, byte| n << 8 | usize::from(*byte));
     let credential_id = take(rest, length)?;
-    let (key, used) = cbor::decode_prefix(rest, Form::Ctap2Canonical)
-        .map_err(AuthenticatorDataError::PublicKey)?;
+    let (key, used) =
+        cbor::decode_prefix(rest, key_form).map_err(AuthenticatorDataError::PublicKey)?;
     let public_key_map = key
         .as_map()
         .cloned()
@@ -167,7 +170,7 @@ fn attested_credential<'a>(
 }
 
 fn extensions<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], AuthenticatorDataError> {
-    let (value, used) = cbor::decode_prefix(rest, Form::Ctap2Canonical)
+    let (value, used) = cbor::decode_prefix(rest, Form::WellFormed)
         .map_err(|_| AuthenticatorDataError::Extensions)?;
     let keys_are_text = value
         .as_map()

@@ -5,12 +5,14 @@
 //! expected; [`rows`] rebuilds that policy from what is kept, in
 //! [`RecordedPolicy`], and never looks at the outcome to reach a verdict.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::algorithm::Algorithm;
 use super::attestation::{AttestationFormat, TrustAnchors, TrustRoot};
 use super::authenticator_data::AuthenticatorData;
 use super::base64url::{self, Base64Url};
+use super::cbor::Form;
 use super::error::CeremonyError;
 use super::policy::{
     AndroidKeyPolicy, AssertionExpectation, AttestationPolicy, BackupPolicy, CrossOrigin,
@@ -47,48 +49,59 @@ pub struct BadRecording(#[from] serde_json::Error);
 
 #[derive(Deserialize)]
 struct File {
-    cases: Vec<Case>,
+    cases: Vec<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
 struct Case {
-    id: String,
     rp_id: String,
     origin: String,
-    expect: String,
     #[serde(default)]
     note: String,
     #[serde(default)]
     error: String,
     /// Attestation roots (base64url DER), where the recording gives them.
     #[serde(default)]
-    roots: Vec<Base64Url>,
+    roots: Vec<Recorded>,
     reg: Option<Registration>,
     auth: Option<Authentication>,
 }
 
+/// Bytes as recordings spell them: some parties padded.
+#[derive(Clone, Default)]
+struct Recorded(Base64Url);
+
+impl<'de> Deserialize<'de> for Recorded {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = base64url::decode(text.trim_end_matches('='));
+        let bytes = bytes.ok_or_else(|| D::Error::custom("not base64url"))?;
+        Ok(Self(Base64Url(bytes)))
+    }
+}
+
 #[derive(Deserialize)]
 struct Registration {
-    id: String,
-    challenge: Base64Url,
+    id: Recorded,
+    challenge: Recorded,
     #[serde(rename = "clientDataJSON")]
-    client_data_json: Base64Url,
+    client_data_json: Recorded,
     #[serde(rename = "attestationObject")]
-    attestation_object: Base64Url,
+    attestation_object: Recorded,
 }
 
 #[derive(Deserialize)]
 struct Authentication {
-    id: String,
-    challenge: Base64Url,
+    id: Recorded,
+    challenge: Recorded,
     #[serde(rename = "clientDataJSON")]
-    client_data_json: Base64Url,
+    client_data_json: Recorded,
     #[serde(rename = "authenticatorData")]
-    authenticator_data: Base64Url,
-    signature: Base64Url,
+    authenticator_data: Recorded,
+    signature: Recorded,
     #[serde(rename = "userHandle")]
-    user_handle: Option<Base64Url>,
-    credential_public_key: Option<Base64Url>,
+    user_handle: Option<Recorded>,
+    credential_public_key: Option<Recorded>,
 }
 
 /// Judges every case of a file of recorded ceremonies.
@@ -100,14 +113,18 @@ pub fn rows(cases_json: &str) -> Result<Vec<Row>, BadRecording> {
     Ok(file.cases.iter().map(judge).collect())
 }
 
-fn judge(case: &Case) -> Row {
-    let failure = run(case).err();
+fn judge(recording: &serde_json::Value) -> Row {
+    let member = |name: &str| recording[name].as_str().unwrap_or_default().to_owned();
+    let failure = match Case::deserialize(recording) {
+        Ok(case) => run(&case).err().map(|e| (Some(e.step()), e.reason())),
+        Err(_) => Some((None, "recording_malformed")),
+    };
     Row {
-        id: case.id.clone(),
-        expect: case.expect.clone(),
+        id: member("id"),
+        expect: member("expect"),
         verdict: if failure.is_some() { "error" } else { "ok" },
-        step: failure.as_ref().map(CeremonyError::step),
-        reason: failure.as_ref().map(CeremonyError::reason),
+        step: failure.and_then(|(step, _)| step),
+        reason: failure.map(|(_, reason)| reason),
     }
 }
 
@@ -150,7 +167,7 @@ impl RecordedPolicy {
 
     fn origins(&self) -> Origins<'_> {
         match self.any_origin_below_rp_id {
-            true => Origins::AnyBelowRpId,
+            true => Origins::BelowRpIdOr(&self.origins),
             false => Origins::Exactly(&self.origins),
         }
     }
@@ -162,7 +179,7 @@ fn recorded_trust(case: &Case) -> TrustAnchors {
     let roots: Vec<TrustRoot> = case
         .roots
         .iter()
-        .filter_map(|der| TrustRoot::new(der.as_slice(), None).ok())
+        .filter_map(|der| TrustRoot::new(der.0.as_slice(), None).ok())
         .collect();
     let judged_against_roots = case
         .error
@@ -198,13 +215,13 @@ fn run_registration(
     recorded: &Registration,
     policy: &RecordedPolicy,
 ) -> Result<CredentialRecord, CeremonyError> {
-    let id = Base64Url(base64url::decode(&recorded.id).unwrap_or_default());
+    let id = recorded.id.0.clone();
     let response = RegistrationResponse {
         id: id.clone(),
         raw_id: id,
         response: AttestationResponse {
-            client_data_json: recorded.client_data_json.clone(),
-            attestation_object: recorded.attestation_object.clone(),
+            client_data_json: recorded.client_data_json.0.clone(),
+            attestation_object: recorded.attestation_object.0.clone(),
             transports: Vec::new(),
         },
         authenticator_attachment: None,
@@ -212,7 +229,7 @@ fn run_registration(
         kind: PUBLIC_KEY.to_owned(),
     };
     let expected = RegistrationExpectation {
-        challenge: recorded.challenge.as_slice(),
+        challenge: recorded.challenge.0.as_slice(),
         rp_id: &case.rp_id,
         origins: policy.origins(),
         cross_origin: CrossOrigin::AllowBelowAnyPage,
@@ -233,24 +250,24 @@ fn run_authentication(
     policy: &RecordedPolicy,
     registered: Option<CredentialRecord>,
 ) -> Result<(), CeremonyError> {
-    let id = Base64Url(base64url::decode(&recorded.id).unwrap_or_default());
+    let id = recorded.id.0.clone();
     let credential = registered.unwrap_or_else(|| recorded_credential(&id, recorded, policy));
     let response = AuthenticationResponse {
         id: id.clone(),
         raw_id: id.clone(),
         response: AssertionResponse {
-            client_data_json: recorded.client_data_json.clone(),
-            authenticator_data: recorded.authenticator_data.clone(),
-            signature: recorded.signature.clone(),
-            user_handle: recorded.user_handle.clone(),
+            client_data_json: recorded.client_data_json.0.clone(),
+            authenticator_data: recorded.authenticator_data.0.clone(),
+            signature: recorded.signature.0.clone(),
+            user_handle: recorded.user_handle.clone().map(|handle| handle.0),
         },
         authenticator_attachment: None,
         client_extension_results: serde_json::Value::Null,
         kind: PUBLIC_KEY.to_owned(),
     };
-    let handle = recorded.user_handle.clone().unwrap_or_default();
+    let handle = recorded.user_handle.clone().unwrap_or_default().0;
     let expected = AssertionExpectation {
-        challenge: recorded.challenge.as_slice(),
+        challenge: recorded.challenge.0.as_slice(),
         rp_id: &case.rp_id,
         origins: policy.origins(),
         cross_origin: CrossOrigin::AllowBelowAnyPage,
@@ -273,9 +290,15 @@ fn recorded_credential(
     recorded: &Authentication,
     policy: &RecordedPolicy,
 ) -> CredentialRecord {
-    let public_key = recorded.credential_public_key.clone().unwrap_or_default().0;
+    let public_key = recorded
+        .credential_public_key
+        .clone()
+        .unwrap_or_default()
+        .0
+        .0;
     let algorithm = PublicKey::from_cose(&public_key).map_or(Algorithm::Es256, |key| key.algorithm);
-    let flags = AuthenticatorData::parse(recorded.authenticator_data.as_slice());
+    let flags =
+        AuthenticatorData::parse(recorded.authenticator_data.0.as_slice(), Form::WellFormed);
     CredentialRecord {
         id: id.0.clone(),
         public_key,

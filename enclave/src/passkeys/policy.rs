@@ -13,16 +13,19 @@ use super::record::CredentialRecord;
 pub enum Origins<'a> {
     /// Exactly these, compared as strings; related origins are listed here too.
     Exactly(&'a [String]),
-    /// Any `https` origin whose host is the RP ID or below it, and `http` where
-    /// the RP ID is `localhost`. One malicious subdomain is enough to abuse it.
-    AnyBelowRpId,
+    /// Any `https` origin whose host is the RP ID or below it, `http` where the
+    /// RP ID is `localhost`, and exactly these besides (native applications,
+    /// related origins). One malicious subdomain is enough to abuse it.
+    BelowRpIdOr(&'a [String]),
 }
 
 impl Origins<'_> {
     pub(crate) fn accept(&self, rp_id: &str, origin: &str) -> bool {
         match self {
             Self::Exactly(list) => list.iter().any(|expected| expected == origin),
-            Self::AnyBelowRpId => is_below(rp_id, origin),
+            Self::BelowRpIdOr(list) => {
+                Self::Exactly(list).accept(rp_id, origin) || is_below(rp_id, origin)
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use super::cbor::{self, CborError, Form, Map};
 /// Why a COSE key is not a usable credential public key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// Not canonical CBOR.
+    /// Not CBOR.
     #[error("COSE key: {0}")]
     Cbor(CborError),
     /// `kty` or `alg` missing, or an algorithm unknown here.
@@ -31,7 +31,7 @@ impl KeyError {
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
-            Self::Cbor(_) => "public_key_not_canonical",
+            Self::Cbor(_) => "public_key_malformed",
             Self::UnknownAlgorithm => "public_key_algorithm_unknown",
             Self::TypeMismatch => "public_key_type_mismatch",
             Self::BadParameter => "public_key_parameter_bad",
@@ -88,9 +88,10 @@ const RSA: i64 = 3;
 const AKP: i64 = 7;
 
 impl PublicKey {
-    /// Reads a COSE key that fills `bytes`.
+    /// Reads a stored COSE key that fills `bytes`. That it is canonical was
+    /// judged at registration; imported keys of early authenticators are not.
     pub(crate) fn from_cose(bytes: &[u8]) -> Result<Self, KeyError> {
-        let value = cbor::decode(bytes, Form::Ctap2Canonical).map_err(KeyError::Cbor)?;
+        let value = cbor::decode(bytes, Form::WellFormed).map_err(KeyError::Cbor)?;
         Self::from_map(value.as_map().ok_or(KeyError::UnknownAlgorithm)?)
     }
 

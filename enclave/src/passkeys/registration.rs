@@ -147,7 +147,8 @@ fn step_13_decode(bytes: &[u8]) -> Result<AttestationObject<'_>, Fault> {
 fn step_13_authenticator_data(
     bytes: &[u8],
 ) -> Result<(AuthenticatorData<'_>, AttestedCredential<'_>), Fault> {
-    let data = AuthenticatorData::parse(bytes).map_err(Fault::AuthenticatorData)?;
+    let data =
+        AuthenticatorData::parse(bytes, Form::Ctap2Canonical).map_err(Fault::AuthenticatorData)?;
     match data.attested_credential.clone() {
         Some(credential) => Ok((data, credential)),
         None => Err(Fault::AuthenticatorData(

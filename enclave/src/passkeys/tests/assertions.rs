@@ -115,8 +115,19 @@ fn authenticator_data_must_be_whole_and_nothing_more() {
     }
     let longer = [good.as_slice(), &[0]].concat();
     refused(over(longer), "7.2.7", "authenticator_data_trailing_bytes");
-    let attested = authenticator.attested_data();
-    refused(over(attested), "7.2.7", "attested_credential_unexpected");
+}
+
+#[test]
+fn attested_data_repeated_in_an_assertion_must_be_of_this_credential() {
+    let (mut authenticator, login) = alice();
+    let client_data = client_data("webauthn.get", CHALLENGE, ORIGIN);
+    let own = authenticator.assert_with(client_data.clone(), authenticator.attested_data());
+    login.run(&own).unwrap();
+    let credential_id = std::mem::replace(&mut authenticator.credential_id, vec![9; 32]);
+    let data = authenticator.attested_data();
+    authenticator.credential_id = credential_id;
+    let other = authenticator.assert_with(client_data, data);
+    refused(login.run(&other), "7.2.7", "attested_credential_unexpected");
 }
 
 #[test]
@@ -271,6 +282,6 @@ fn a_record_whose_key_and_algorithm_disagree_verifies_nothing() {
     refused(
         login.run(&authenticator.assert()),
         "7.2.21",
-        "public_key_not_canonical",
+        "public_key_malformed",
     );
 }

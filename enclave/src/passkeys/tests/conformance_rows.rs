@@ -83,7 +83,7 @@ fn a_recording_with_an_edited_verdict_is_refused_where_its_origin_counts() {
 
 #[test]
 fn a_file_of_another_shape_is_refused() {
-    for not_recordings in ["", "{}", "[]", r#"{"cases":[{"id":"x"}]}"#] {
+    for not_recordings in ["", "{}", "[]", r#"{"cases":{}}"#] {
         assert!(conformance::rows(not_recordings).is_err());
     }
 }
@@ -123,5 +123,23 @@ fn what_a_recording_says_of_its_policy_is_heeded() {
     assert_eq!(
         json,
         serde_json::json!({"id": "own/assertion", "expect": "ok", "verdict": "ok", "step": null, "reason": null})
+    );
+}
+
+#[test]
+fn one_unreadable_recording_does_not_hide_the_others() {
+    let mut file = case(&Authenticator::new(), "");
+    let good = file["cases"][0].clone();
+    let mut padded = good.clone();
+    let signature = padded["auth"]["signature"].as_str().unwrap();
+    padded["auth"]["signature"] = format!("{signature}==").into();
+    let broken = serde_json::json!({"id": "broken", "expect": "error", "auth": 7});
+    file["cases"] = vec![broken, good, padded].into();
+    let rows = conformance::rows(&file.to_string()).unwrap();
+    let verdicts: Vec<_> = rows.iter().map(|row| row.verdict).collect();
+    assert_eq!(verdicts, ["error", "ok", "ok"]);
+    assert_eq!(
+        (rows[0].id.as_str(), rows[0].reason),
+        ("broken", Some("recording_malformed"))
     );
 }

@@ -101,7 +101,7 @@ proptest! {
     fn no_parser_panics_on_noise(bytes in any::<Vec<u8>>()) {
         let _ = cbor::decode(&bytes, Form::WellFormed);
         let _ = cbor::decode(&bytes, Form::Ctap2Canonical);
-        let _ = AuthenticatorData::parse(&bytes);
+        let _ = AuthenticatorData::parse(&bytes, Form::Ctap2Canonical);
         let _ = PublicKey::from_cose(&bytes);
         let _ = ClientData::utf8(&bytes).and_then(ClientData::parse);
     }

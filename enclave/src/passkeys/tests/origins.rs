@@ -9,12 +9,13 @@ fn origins_below_the_rp_id_are_told_from_lookalikes() {
     let authenticator = Authenticator::new();
     let object = attestation_object("none", Item::Map(vec![]), &authenticator.attested_data());
     let attestation = AttestationPolicy::default();
+    let native = ["android:apk-key-hash:AAAA".to_owned()];
     let accepted = |origin: &str| {
         let client_data = client_data("webauthn.create", CHALLENGE, origin);
         let expected = RegistrationExpectation {
             challenge: CHALLENGE,
             rp_id: RP_ID,
-            origins: Origins::AnyBelowRpId,
+            origins: Origins::BelowRpIdOr(&native),
             cross_origin: CrossOrigin::Refuse,
             user_presence: UserPresence::Required,
             user_verification: UserVerification::Required,
@@ -34,6 +35,7 @@ fn origins_below_the_rp_id_are_told_from_lookalikes() {
         "https://bank.example",
         "https://a.b.bank.example",
         "https://bank.example:8443",
+        "android:apk-key-hash:AAAA",
     ] {
         assert!(accepted(good), "{good}");
     }

@@ -88,6 +88,15 @@ enum State {
     Up(Arc<Session>),
 }
 
+impl State {
+    fn session(self) -> Result<Arc<Session>, WorkerError> {
+        match self {
+            State::Up(session) => Ok(session),
+            State::Down(why) => Err(why),
+        }
+    }
+}
+
 impl WorkerLink {
     /// Starts connecting at once, in the background. Call within a runtime.
     pub fn new(
@@ -111,28 +120,24 @@ impl WorkerLink {
     }
 
     /// One face of one picture, and the tier of the worker that saw it.
-    pub async fn face(
-        &self,
-        image: Zeroizing<Vec<u8>>,
-    ) -> Result<(FaceSample, Tier), WorkerError> {
+    pub async fn face(&self, image: Zeroizing<Vec<u8>>) -> Result<(FaceSample, Tier), WorkerError> {
         let session = self.session().await?;
         let id = draw(&*self.entropy).map_err(|_| WorkerError::Unavailable)?;
         let sample = session.face(JobId::from_bytes(id), image).await?;
         Ok((sample, session.tier()))
     }
 
-    /// The session, waiting a little for one that is being made.
+    /// The session, waiting a little for one that is being made. Where the last
+    /// one was refused, the reason at once.
     async fn session(&self) -> Result<Arc<Session>, WorkerError> {
         let mut state = self.state.clone();
-        let up = state.wait_for(|state| matches!(state, State::Up(_)));
-        if let Ok(Ok(state)) = tokio::time::timeout(WAIT_FOR_WORKER, up).await
-            && let State::Up(session) = &*state
-        {
-            return Ok(Arc::clone(session));
-        }
-        match &*self.state.borrow() {
-            State::Up(session) => Ok(Arc::clone(session)),
-            State::Down(why) => Err(why.clone()),
+        let settled = state.wait_for(|state| match state {
+            State::Up(session) => !session.is_over(),
+            State::Down(why) => *why != WorkerError::Unavailable,
+        });
+        match tokio::time::timeout(WAIT_FOR_WORKER, settled).await {
+            Ok(Ok(state)) => state.clone().session(),
+            Ok(Err(_)) | Err(_) => Err(WorkerError::Unavailable),
         }
     }
 

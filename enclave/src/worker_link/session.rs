@@ -135,6 +135,11 @@ impl Session {
         self.tier
     }
 
+    /// Whether it ended, even if nobody was told yet.
+    pub(super) fn is_over(&self) -> bool {
+        self.shared.ended.borrow().is_some()
+    }
+
     /// Resolves when the session is over, with the reason.
     pub(super) async fn ended(&self) -> WorkerError {
         let mut ended = self.shared.ended.subscribe();

@@ -1,1 +1,0 @@
-//! Lies a worker could tell, each refused for its own reason.

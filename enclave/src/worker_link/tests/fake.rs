@@ -1,0 +1,264 @@
+//! A worker that speaks the protocol well and lies as told.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use redoubt_attestation::attester::{
+    AttestRequest, Attester, EmulatedAttester, emulated_root, measure,
+};
+use redoubt_attestation::binding::{
+    Backend, EXPORTER_BYTES, EXPORTER_LABEL, NonceInput, WorkerBinding, user_data,
+};
+use redoubt_attestation::encode::Digest32;
+use redoubt_attestation::entropy::SystemEntropy;
+use redoubt_attestation::genesis::{
+    Environment, Genesis, GenesisType, MeasuredRole, Measurement, Officer, RootKind, SignedFile,
+    Tier, VendorRootEntry, VerifiedGenesis,
+};
+use redoubt_attestation::sign::Es256Signer;
+use redoubt_shared::worker::{
+    Embedding, FaceQuality, FaceSample, SampleRefusal, WorkerRequest, WorkerResponse,
+};
+use redoubt_shared::{Endpoint, JobId, Stream, read_frame, write_frame};
+use rustls::ServerConfig;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::io::AsyncWriteExt;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::worker_link::manifest::Manifest;
+
+pub(super) const PROGRAM: &[u8] = b"the worker's program";
+const ENCLAVE: &[u8] = b"the enclave's program";
+
+/// What one session of the fake does wrong.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Lie {
+    None,
+    // evidence
+    OtherProgram,
+    OtherSession,
+    OtherNonce,
+    OtherKey,
+    OtherModels,
+    HigherTier,
+    OtherPreimage,
+    NoEvidence,
+    // answers
+    Answer(fn(&mut FaceSample)),
+    OtherJob,
+    Twice,
+    Refuse(SampleRefusal),
+    EvidenceUnasked,
+    BadFrame,
+    Hangup,
+}
+
+/// The world the enclave believes in.
+pub(super) struct World {
+    root: (String, String),
+    pub(super) genesis: Arc<VerifiedGenesis>,
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        let root = emulated_root("worker link test").unwrap();
+        let officer = Es256Signer::generate(&SystemEntropy).unwrap();
+        let manifest = genesis(&root.0, &officer);
+        let mut file = SignedFile::unsigned(&serde_json::to_vec(&manifest).unwrap());
+        file.sign("officer-1", &officer).unwrap();
+        let genesis = Arc::new(Genesis::verify(&file.to_json()).unwrap());
+        Self { root, genesis }
+    }
+
+    fn attester(&self, lie: Lie) -> EmulatedAttester {
+        let program: &[u8] = match lie {
+            Lie::OtherProgram => b"a patched worker",
+            _ => PROGRAM,
+        };
+        EmulatedAttester::dangerous_new(&self.root.0, &self.root.1, program, 0).unwrap()
+    }
+
+    /// Accepts one session per lie, in order; after that the last one for good.
+    pub(super) async fn listen(self: Arc<Self>, endpoint: &Endpoint, lies: &[Lie]) {
+        let mut listener = endpoint.listen().await.unwrap();
+        let mut lies: VecDeque<Lie> = lies.iter().copied().collect();
+        tokio::spawn(async move {
+            while let Ok(stream) = listener.accept().await {
+                let lie = if lies.len() > 1 {
+                    lies.pop_front()
+                } else {
+                    lies.front().copied()
+                };
+                let world = Arc::clone(&self);
+                tokio::spawn(async move { world.session(stream, lie.unwrap()).await });
+            }
+        });
+    }
+
+    async fn session(&self, stream: Stream, lie: Lie) -> Option<()> {
+        let (config, spki) = tls();
+        let mut stream = TlsAcceptor::from(config).accept(stream).await.ok()?;
+        loop {
+            match read_frame(&mut stream).await.ok()? {
+                WorkerRequest::Prove { nonce } => {
+                    let evidence = self.evidence(lie, nonce, spki.clone(), &stream);
+                    write_frame(&mut stream, &evidence).await.ok()?;
+                }
+                WorkerRequest::Face { job, .. } => answer(&mut stream, lie, job).await?,
+            }
+        }
+    }
+
+    fn evidence(
+        &self,
+        lie: Lie,
+        mut nonce: [u8; 32],
+        spki: Vec<u8>,
+        stream: &TlsStream<Stream>,
+    ) -> WorkerResponse {
+        let mut exporter = [0; EXPORTER_BYTES];
+        let (_, session) = stream.get_ref();
+        session
+            .export_keying_material(&mut exporter, EXPORTER_LABEL, None)
+            .unwrap();
+        let mut models = Manifest::built_in().digest();
+        let (mut tier, mut key) = (Tier::Process, spki);
+        match lie {
+            Lie::OtherSession => exporter = [1; EXPORTER_BYTES],
+            Lie::OtherNonce => nonce[0] ^= 1,
+            Lie::OtherKey => key = tls().1,
+            Lie::OtherModels => models = Digest32([0; 32]),
+            Lie::HigherTier => tier = Tier::ConfidentialGpu,
+            Lie::NoEvidence => return unasked(JobId::from_bytes([0; 16])),
+            _ => {}
+        }
+        let mut preimage =
+            WorkerBinding::new(tier, models, Backend::Cpu, key.clone()).to_preimage();
+        let nonce = NonceInput::Session {
+            client_nonce: &nonce,
+            exporter: &exporter,
+        };
+        let request = AttestRequest {
+            public_key: Some(key),
+            user_data: Some(user_data(&preimage).to_vec()),
+            nonce: Some(nonce.hash().0.to_vec()),
+        };
+        let document = self.attester(lie).attest(&request).unwrap();
+        if matches!(lie, Lie::OtherPreimage) {
+            preimage.push(b' ');
+        }
+        WorkerResponse::Evidence { document, preimage }
+    }
+}
+
+async fn answer(stream: &mut TlsStream<Stream>, lie: Lie, job: JobId) -> Option<()> {
+    let mut sample = honest_sample();
+    let mut named = job;
+    match lie {
+        Lie::Answer(spoil) => spoil(&mut sample),
+        Lie::OtherJob => named = JobId::from_bytes([0xee; 16]),
+        Lie::Refuse(refusal) => {
+            let outcome = Err(refusal);
+            return write_frame(stream, &WorkerResponse::Face { job, outcome })
+                .await
+                .ok();
+        }
+        Lie::EvidenceUnasked => {
+            let (document, preimage) = (vec![], vec![]);
+            let evidence = WorkerResponse::Evidence { document, preimage };
+            return write_frame(stream, &evidence).await.ok();
+        }
+        Lie::BadFrame => {
+            stream.write_all(&[0, 0, 0, 2, 9, 9]).await.ok()?;
+            return stream.flush().await.ok();
+        }
+        Lie::Hangup => return None,
+        _ => {}
+    }
+    let response = WorkerResponse::Face {
+        job: named,
+        outcome: Ok(sample),
+    };
+    write_frame(stream, &response).await.ok()?;
+    if matches!(lie, Lie::Twice) {
+        write_frame(stream, &response).await.ok()?;
+    }
+    Some(())
+}
+
+fn unasked(job: JobId) -> WorkerResponse {
+    let outcome = Ok(honest_sample());
+    WorkerResponse::Face { job, outcome }
+}
+
+pub(super) fn honest_sample() -> FaceSample {
+    let manifest = Manifest::built_in();
+    let embeddings = manifest.embedders().iter().map(|embedder| Embedding {
+        model: embedder.id.clone(),
+        vector: vec![(embedder.dimension as f32).sqrt().recip(); embedder.dimension],
+    });
+    FaceSample {
+        embeddings: embeddings.collect(),
+        quality: FaceQuality {
+            detection: 0.9,
+            eye_distance: 80.0,
+            brightness: 120.0,
+            sharpness: 300.0,
+            embedding_norm: 11.0,
+            score: 0.9,
+        },
+        liveness: None,
+    }
+}
+
+fn tls() -> (Arc<ServerConfig>, Vec<u8>) {
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let parameters = rcgen::CertificateParams::new(vec!["redoubt-worker".to_owned()]).unwrap();
+    let certificate = parameters.self_signed(&key).unwrap();
+    let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], private)
+        .unwrap();
+    let spki = rcgen::PublicKeyData::subject_public_key_info(&key);
+    (Arc::new(config), spki)
+}
+
+fn genesis(root: &str, officer: &Es256Signer) -> Genesis {
+    let allowed = |role, program: &[u8]| {
+        let mut pcrs = measure(program).to_hex();
+        pcrs.retain(|index, _| *index < 3);
+        Measurement {
+            role,
+            tier: Tier::Process,
+            pcrs,
+        }
+    };
+    Genesis {
+        kind: GenesisType::V1,
+        name: "worker link test".into(),
+        environment: Environment::Emulated,
+        counter: 1,
+        threshold: 1,
+        officers: vec![Officer {
+            id: "officer-1".into(),
+            key: officer.jwk().clone(),
+        }],
+        secret_commitment: Digest32([9; 32]),
+        vendor_roots: vec![VendorRootEntry {
+            kind: RootKind::NitroEmulated,
+            pem: root.to_owned(),
+        }],
+        measurements: vec![
+            allowed(MeasuredRole::Enclave, ENCLAVE),
+            allowed(MeasuredRole::Worker, PROGRAM),
+        ],
+        witnesses: vec![],
+        custodians: vec![],
+        created_ms: 1,
+    }
+}

@@ -1,0 +1,200 @@
+//! Lies a worker could tell, each refused for its own reason.
+
+mod fake;
+
+use std::sync::Arc;
+
+use fake::{Lie, World, honest_sample};
+use redoubt_attestation::entropy::SystemEntropy;
+use redoubt_attestation::genesis::Tier;
+use redoubt_shared::Endpoint;
+use redoubt_shared::worker::{FaceSample, SampleRefusal};
+
+use super::manifest::Manifest;
+use super::{WorkerError, WorkerLink, WorkerTrust};
+
+struct Bench {
+    link: WorkerLink,
+    _folder: tempfile::TempDir,
+}
+
+impl Bench {
+    async fn new(lies: &[Lie]) -> Self {
+        Self::accepting(lies, &[Tier::Process]).await
+    }
+
+    async fn accepting(lies: &[Lie], tiers: &[Tier]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let endpoint = Endpoint::Unix(folder.path().join("worker"));
+        let world = Arc::new(World::new());
+        Arc::clone(&world).listen(&endpoint, lies).await;
+        let trust = WorkerTrust {
+            genesis: Arc::clone(&world.genesis),
+            accepted_tiers: tiers.to_vec(),
+            entropy: Arc::new(SystemEntropy),
+            now_ms: Arc::new(now_ms),
+        };
+        let link = WorkerLink::new(endpoint, trust, &Manifest::built_in()).unwrap();
+        Self {
+            link,
+            _folder: folder,
+        }
+    }
+
+    async fn face(&self) -> Result<(FaceSample, Tier), WorkerError> {
+        self.link.face(vec![1, 2, 3].into()).await
+    }
+}
+
+fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.unwrap().as_millis() as u64
+}
+
+/// The reason for which the fake's first session was not trusted.
+async fn distrust(lie: Lie) -> String {
+    match Bench::new(&[lie]).await.face().await {
+        Err(WorkerError::Untrusted(why)) => why,
+        other => panic!("{lie:?}: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_honest_worker_is_believed_and_its_tier_told() {
+    let bench = Bench::new(&[Lie::None]).await;
+    let (sample, tier) = bench.face().await.unwrap();
+    assert_eq!((sample, tier), (honest_sample(), Tier::Process));
+    assert_eq!(bench.link.tier(), Some(Tier::Process));
+}
+
+#[tokio::test]
+async fn many_jobs_share_the_one_session() {
+    let bench = Bench::new(&[Lie::None, Lie::OtherProgram]).await;
+    let jobs = (0..40).map(|_| bench.face());
+    for outcome in futures::future::join_all(jobs).await {
+        assert_eq!(outcome.unwrap().1, Tier::Process);
+    }
+}
+
+#[tokio::test]
+async fn evidence_that_is_not_of_this_worker_here_and_now_is_refused() {
+    for (lie, why) in [
+        (Lie::OtherProgram, "measurement"),
+        (Lie::OtherSession, "nonce"),
+        (Lie::OtherNonce, "nonce"),
+        (Lie::OtherKey, "peer of this session"),
+        (Lie::OtherModels, "another model manifest"),
+        (Lie::HigherTier, "tier"),
+        (Lie::OtherPreimage, "preimage"),
+        (Lie::NoEvidence, "before it was asked"),
+    ] {
+        let said = distrust(lie).await;
+        assert!(said.contains(why), "{lie:?}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_tier_that_policy_does_not_accept_is_refused() {
+    let bench = Bench::accepting(&[Lie::None], &[Tier::Enclave]).await;
+    let Err(WorkerError::Untrusted(why)) = bench.face().await else {
+        panic!("a process was accepted");
+    };
+    assert!(why.contains("tier process"), "{why}");
+}
+
+#[tokio::test]
+async fn malformed_samples_are_refused_for_their_own_reason() {
+    type Spoil = fn(&mut FaceSample);
+    let cases: [(Spoil, &str); 12] = [
+        (|s| s.embeddings[0].vector[7] = f32::NAN, "not finite"),
+        (|s| s.embeddings[0].vector[7] = f32::INFINITY, "not finite"),
+        (
+            |s| s.embeddings[0].vector.iter_mut().for_each(|v| *v *= 1.01),
+            "unit norm",
+        ),
+        (|s| s.embeddings[0].vector.fill(0.0), "unit norm"),
+        (
+            |s| s.embeddings[0].vector = vec![1.0],
+            "1 numbers where 128",
+        ),
+        (
+            |s| s.embeddings[0].vector.push(0.0),
+            "129 numbers where 128",
+        ),
+        (
+            |s| s.embeddings[0].model = "another".into(),
+            "another model",
+        ),
+        (|s| s.embeddings.clear(), "0 embeddings"),
+        (
+            |s| s.embeddings.push(s.embeddings[0].clone()),
+            "2 embeddings",
+        ),
+        (|s| s.quality.sharpness = f32::NAN, "sharpness"),
+        (|s| s.quality.score = 0.1, "score"),
+        (|s| s.liveness = Some(1.5), "liveness"),
+    ];
+    for (spoil, why) in cases {
+        let said = distrust(Lie::Answer(spoil)).await;
+        assert!(said.contains(why), "{why}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn answers_nobody_waits_for_end_the_session() {
+    for (lie, why) in [
+        (Lie::OtherJob, "not waiting"),
+        (Lie::EvidenceUnasked, "evidence unasked"),
+        (Lie::BadFrame, "frame version"),
+    ] {
+        let said = distrust(lie).await;
+        assert!(said.contains(why), "{lie:?}: {said}");
+    }
+    let bench = Bench::new(&[Lie::Twice, Lie::OtherProgram]).await;
+    bench.face().await.unwrap();
+    let mut state = bench.link.state.clone();
+    let down = state.wait_for(|state| matches!(state, super::State::Down(_)));
+    let state = down.await.unwrap().clone();
+    let Err(WorkerError::Untrusted(why)) = state.session() else {
+        panic!("a second answer was accepted");
+    };
+    assert!(why.contains("not waiting"), "{why}");
+}
+
+#[tokio::test]
+async fn refusals_of_the_sample_are_passed_on_and_keep_the_session() {
+    for (refusal, expected) in [
+        (
+            SampleRefusal::NoFace,
+            WorkerError::Refused(SampleRefusal::NoFace),
+        ),
+        (SampleRefusal::Busy, WorkerError::Busy),
+        (SampleRefusal::Deadline, WorkerError::Deadline),
+    ] {
+        let bench = Bench::new(&[Lie::Refuse(refusal), Lie::OtherProgram]).await;
+        for _ in 0..2 {
+            assert_eq!(bench.face().await.unwrap_err(), expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_costs_its_jobs_and_the_next_one_serves() {
+    let bench = Bench::new(&[Lie::Hangup, Lie::None]).await;
+    assert_eq!(bench.face().await.unwrap_err(), WorkerError::Unavailable);
+    assert_eq!(bench.face().await.unwrap().1, Tier::Process);
+}
+
+#[tokio::test]
+async fn after_a_lie_the_next_worker_must_prove_itself_anew() {
+    let bench = Bench::new(&[Lie::OtherJob, Lie::OtherSession, Lie::None]).await;
+    assert!(matches!(bench.face().await, Err(WorkerError::Untrusted(_))));
+    let mut state = bench.link.state.clone();
+    let down = |state: &super::State| matches!(state, super::State::Down(_));
+    state.wait_for(down).await.unwrap();
+    state
+        .wait_for(|state| matches!(state, super::State::Up(_)))
+        .await
+        .unwrap();
+    assert_eq!(bench.face().await.unwrap().1, Tier::Process);
+}

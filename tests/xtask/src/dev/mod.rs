@@ -26,12 +26,14 @@ const CRASH_LOOP: Duration = Duration::from_secs(3);
 /// Runs until somebody asks it to stop.
 pub(crate) fn run(repo: &Repo, dir: &Path, port: Option<u16>, build: bool) -> Result<()> {
     preflight::check()?;
+    let layout = Layout::open(dir)?;
+    let _lock = Lock::take(&layout.lock())?;
+    // What an earlier run left says nothing about this one.
+    describe::remove(&layout);
     crate::fetch_one(&repo.models_toml())?;
     if build {
         programs::build(repo)?;
     }
-    let layout = Layout::open(dir)?;
-    let _lock = Lock::take(&layout.lock())?;
     setup::make(repo, &layout)?;
     let mut plan = Plan {
         port: port.unwrap_or_else(|| appliance::free_or_any(last_port(&layout))),

@@ -8,6 +8,7 @@
 pub mod appliance;
 pub mod behaviour;
 pub mod customer;
+pub mod embeddings;
 pub mod environment;
 pub mod mangler;
 pub mod pki;

@@ -2,18 +2,14 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use redoubt_bank::blindness::{self, Markers, NamedVector};
+use redoubt_bank::blindness::{self, Markers};
 use redoubt_bank::media::Media;
 use redoubt_bank::{Bank, random_name};
 use redoubt_e2e::customer::payment;
 use redoubt_e2e::process::run_ok;
-use redoubt_e2e::{Appliance, Customer, Environment, Needs, Options, alone};
-use redoubt_worker::manifest::Manifest;
-use redoubt_worker::pipeline::{Graphs, Pipeline};
-use redoubt_worker::runtime;
+use redoubt_e2e::{Appliance, Customer, Environment, Needs, Options, alone, embeddings};
 
 const CAPTURED: Options = Options {
     time_offset_ms: 0,
@@ -29,7 +25,9 @@ fn relays_store_logs_and_metrics_hold_no_secret() {
         let media = appliance.environment().media()?;
         let mut markers = Markers::default();
         samples(appliance, &media, &mut markers)?;
-        embeddings(appliance.environment(), &media, &mut markers)?;
+        let environment = appliance.environment();
+        let added = embeddings::add(environment.models(), &environment.manifest(), &mut markers)?;
+        ensure!(added >= 3, "{added} embeddings");
         let bank = appliance.bank(&appliance.banks.a)?;
         a_customers_day(appliance, &bank, &media, &mut markers).await?;
         let metrics = metrics(appliance)?;
@@ -99,29 +97,6 @@ fn samples(appliance: &Appliance, media: &Media, markers: &mut Markers) -> Resul
         let path = dir.join(format!("{name}.jpg"));
         std::fs::write(&path, bytes)?;
         markers.image(&format!("image {name}"), path);
-    }
-    Ok(())
-}
-
-/// The vectors that the worker computes for the samples of this test.
-fn embeddings(environment: &Environment, media: &Media, markers: &mut Markers) -> Result<()> {
-    let manifest = Manifest::open(&environment.manifest(), environment.models())?;
-    let onnx = runtime::load(&manifest)?;
-    let mut pipeline = Pipeline::load(&onnx, &Graphs::read(&manifest)?, 1)?;
-    for (name, sample) in [
-        ("person", &media.person),
-        ("person again", &media.person_again),
-        ("other", &media.other),
-    ] {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        let face = pipeline.face(sample, deadline).0;
-        let face = face.map_err(|refusal| anyhow::anyhow!("{name}: {refusal:?}"))?;
-        for embedding in face.embeddings {
-            markers.vectors.push(NamedVector {
-                name: format!("embedding of {name} by {}", embedding.model),
-                values: embedding.vector,
-            });
-        }
     }
     Ok(())
 }

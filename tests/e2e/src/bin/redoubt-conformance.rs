@@ -1,4 +1,5 @@
-//! `redoubt-conformance`: judges whole folders of evidence that others recorded.
+//! `redoubt-conformance`: judges whole folders of evidence that others recorded,
+//! and tells the blindness search which embeddings to look for.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,6 +9,8 @@ use clap::Parser;
 use redoubt_attestation::conformance as documents;
 use redoubt_attestation::document::VendorRoot;
 use redoubt_attestation::genesis::RootKind;
+use redoubt_bank::blindness::Markers;
+use redoubt_e2e::embeddings;
 use redoubt_enclave::passkeys::conformance as ceremonies;
 use serde::Serialize;
 
@@ -37,6 +40,19 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         json: PathBuf,
     },
+    /// Add the embedding of every image of a markers file to it, so that the
+    /// bank's blindness search looks for embeddings too
+    Embeddings {
+        /// The models folder
+        #[arg(long, value_name = "DIR", env = "REDOUBT_MODELS_DIR")]
+        models: PathBuf,
+        /// The model manifest (images/models.toml)
+        #[arg(long, value_name = "FILE")]
+        manifest: PathBuf,
+        /// The file, as `redoubt-bank story` writes it
+        #[arg(long, value_name = "FILE")]
+        markers: PathBuf,
+    },
 }
 
 #[derive(Serialize)]
@@ -55,6 +71,11 @@ fn main() -> ExitCode {
             json,
         } => nitro(&dir, root.as_deref(), at, &json),
         Command::Webauthn { file, json } => webauthn(&file, &json),
+        Command::Embeddings {
+            models,
+            manifest,
+            markers,
+        } => add_embeddings(&models, &manifest, &markers),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -123,8 +144,18 @@ fn webauthn(file: &Path, json: &Path) -> Result<()> {
     write(json, &rows)
 }
 
-fn write(path: &Path, rows: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(rows)?;
+fn add_embeddings(models: &Path, manifest: &Path, path: &Path) -> Result<()> {
+    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+    let mut markers: Markers = serde_json::from_slice(&bytes).context("markers file")?;
+    markers.vectors.clear();
+    let added = embeddings::add(models, manifest, &mut markers)?;
+    ensure!(added > 0, "no image of {} shows a face", path.display());
+    println!("{added} embeddings");
+    write(path, &markers)
+}
+
+fn write(path: &Path, content: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(content)?;
     std::fs::write(path, text + "\n").with_context(|| path.display().to_string())
 }
 

@@ -16,9 +16,6 @@ const TEMPLATE: [[f32; 2]; 5] = [
     [70.7299, 92.2041],
 ];
 
-/// Above this many source pixels per target pixel the warp averages.
-const SUBSAMPLES_MAX: usize = 8;
-
 /// `x' = a·x − b·y + tx`, `y' = b·x + a·y + ty`, from aligned square to image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Similarity {
@@ -86,30 +83,65 @@ fn mean(points: &[[f32; 2]; 5]) -> [f32; 2] {
 }
 
 /// The aligned face as planar RGB in 0 to 255, or `None` where the points
-/// coincide. Where the face is larger than the square each target pixel is the
-/// mean of a grid of samples, so that nothing aliases.
+/// coincide. Where the face is larger than the square its surroundings are
+/// first reduced by a whole factor, so that nothing aliases.
 pub(super) fn align(image: &Pixels, landmarks: &[[f32; 2]; 5]) -> Option<Vec<f32>> {
     let to_image = umeyama(landmarks, &TEMPLATE)?.inverse()?;
-    let grid = (to_image.scale().round() as usize).clamp(1, SUBSAMPLES_MAX);
-    let step = 1.0 / grid as f32;
-    let weight = step * step;
-    let mut planar = vec![0.0; 3 * SIDE * SIDE];
+    let factor = to_image.scale().round() as usize;
+    if factor < 2 {
+        return Some(warp(image, to_image));
+    }
+    let (part, left, top) = surroundings(image, to_image, factor)?;
+    // Pixel centres: x in the image is (x - left + 0.5) / factor - 0.5 in the reduced part.
+    let shrink = 1.0 / factor as f32;
+    let moved = |offset: f32, start: usize| (offset - start as f32 + 0.5) * shrink - 0.5;
+    let to_part = Similarity {
+        a: to_image.a * shrink,
+        b: to_image.b * shrink,
+        tx: moved(to_image.tx, left),
+        ty: moved(to_image.ty, top),
+    };
+    Some(warp(&part, to_part))
+}
+
+/// What the square covers of the image, reduced, and where it begins.
+fn surroundings(
+    image: &Pixels,
+    to_image: Similarity,
+    factor: usize,
+) -> Option<(Pixels, usize, usize)> {
+    let end = SIDE as f32;
+    let corners =
+        [(0.0, 0.0), (end, 0.0), (0.0, end), (end, end)].map(|(x, y)| to_image.apply(x, y));
+    let bounds = |values: [f32; 4], side: usize| {
+        let margin = 2.0 * factor as f32;
+        let low = values.into_iter().fold(f32::MAX, f32::min) - margin;
+        let high = values.into_iter().fold(f32::MIN, f32::max) + margin;
+        let low = (low.max(0.0) as usize).min(side);
+        (low, (high.max(0.0) as usize).min(side))
+    };
+    let (left, right) = bounds(corners.map(|(x, _)| x), image.width);
+    let (top, bottom) = bounds(corners.map(|(_, y)| y), image.height);
+    if right < left + factor || bottom < top + factor {
+        return None;
+    }
+    let part = image.cropped(left, top, right - left, bottom - top);
+    Some((part.reduced(factor), left, top))
+}
+
+fn warp(image: &Pixels, to_image: Similarity) -> Vec<f32> {
+    let plane = SIDE * SIDE;
+    let mut planar = vec![0.0; 3 * plane];
     for y in 0..SIDE {
         for x in 0..SIDE {
-            let mut sum = [0.0; 3];
-            for sub in 0..grid * grid {
-                let dx = ((sub % grid) as f32 + 0.5) * step - 0.5;
-                let dy = ((sub / grid) as f32 + 0.5) * step - 0.5;
-                let (ix, iy) = to_image.apply(x as f32 + dx, y as f32 + dy);
-                let sample = image.sample(ix, iy);
-                sum.iter_mut().zip(sample).for_each(|(s, v)| *s += v);
-            }
-            for (plane, value) in sum.iter().enumerate() {
-                planar[plane * SIDE * SIDE + y * SIDE + x] = value * weight;
+            let (ix, iy) = to_image.apply(x as f32, y as f32);
+            let at = y * SIDE + x;
+            for (channel, value) in image.sample(ix, iy).into_iter().enumerate() {
+                planar[channel * plane + at] = value;
             }
         }
     }
-    Some(planar)
+    planar
 }
 
 #[cfg(test)]
@@ -158,6 +190,40 @@ mod tests {
                 assert!((got - f32::from(rgb[at * 3 + plane])).abs() < 0.2);
             }
         }
+    }
+
+    #[test]
+    fn a_face_four_times_larger_aligns_to_the_same_square() {
+        let large = Pixels {
+            width: SIDE * 4,
+            height: SIDE * 4,
+            rgb: (0..SIDE * SIDE * 16)
+                .flat_map(|i| [(i % (SIDE * 4) / 2) as u8, (i / (SIDE * 8)) as u8, 9])
+                .collect(),
+        };
+        let landmarks = TEMPLATE.map(|[x, y]| [(x + 0.5) * 4.0 - 0.5, (y + 0.5) * 4.0 - 0.5]);
+        let small = align(&large.reduced(4), &TEMPLATE).unwrap();
+        let aligned = align(&large, &landmarks).unwrap();
+        for at in [60 * SIDE + 60, 5 * SIDE + 100, 100 * SIDE + 7] {
+            for plane in 0..3 {
+                let (one, two) = (
+                    small[plane * SIDE * SIDE + at],
+                    aligned[plane * SIDE * SIDE + at],
+                );
+                assert!((one - two).abs() < 1.0, "{one} {two}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_square_outside_the_picture_aligns_nothing() {
+        let image = Pixels {
+            width: 20,
+            height: 20,
+            rgb: vec![0; 1200],
+        };
+        let far = TEMPLATE.map(|[x, y]| [x * 5.0 + 5000.0, y * 5.0 + 5000.0]);
+        assert!(align(&image, &far).is_none());
     }
 
     #[test]

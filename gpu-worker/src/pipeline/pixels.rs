@@ -38,6 +38,19 @@ impl Pixels {
         Pixels { width, height, rgb }
     }
 
+    /// The part from `left` and `top` on, `width` by `height`, as far as it lies inside.
+    pub(super) fn cropped(&self, left: usize, top: usize, width: usize, height: usize) -> Pixels {
+        let (left, top) = (left.min(self.width), top.min(self.height));
+        let width = width.min(self.width - left);
+        let height = height.min(self.height - top);
+        let mut rgb = Vec::with_capacity(width * height * 3);
+        for y in top..top + height {
+            let start = (y * self.width + left) * 3;
+            rgb.extend_from_slice(&self.rgb[start..start + width * 3]);
+        }
+        Pixels { width, height, rgb }
+    }
+
     /// Bilinear sample at a point (pixel centres at whole numbers); black outside.
     pub(super) fn sample(&self, x: f32, y: f32) -> [f32; 3] {
         let (left, top) = (x.floor(), y.floor());
@@ -88,6 +101,19 @@ mod tests {
         .reduced(2);
         assert_eq!((small.width, small.height), (2, 1));
         assert_eq!(small.rgb, [30, 30, 30, 50, 50, 50]);
+    }
+
+    #[test]
+    fn cropping_keeps_the_part_inside() {
+        let pixels = Pixels {
+            width: 3,
+            height: 2,
+            rgb: (0..6).flat_map(|i| [i; 3]).collect(),
+        };
+        let part = pixels.cropped(1, 1, 9, 9);
+        assert_eq!((part.width, part.height), (2, 1));
+        assert_eq!(part.rgb, [4, 4, 4, 5, 5, 5]);
+        assert!(pixels.cropped(7, 7, 1, 1).rgb.is_empty());
     }
 
     #[test]

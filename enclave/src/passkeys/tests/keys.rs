@@ -165,6 +165,11 @@ fn ed448_agrees_with_rfc_8032() {
     assert!(parsed.verify(b"", &signature));
     assert!(!parsed.verify(b"x", &signature));
     assert!(!parsed.verify(b"", &signature[1..]));
+    for bit in 0..signature.len() * 8 {
+        let mut bent = signature.clone();
+        bent[bit / 8] ^= 1 << (bit % 8);
+        assert!(!parsed.verify(b"", &bent), "bit {bit}");
+    }
     let mut twin = signature.clone();
     let mut carry = 0_u16;
     for (byte, addend) in twin[57..].iter_mut().zip(&order) {
@@ -175,6 +180,18 @@ fn ed448_agrees_with_rfc_8032() {
         !parsed.verify(b"", &twin),
         "s must be below the group order"
     );
+    let mut key_with_unused_bit = Item::bytes(&key);
+    if let Item::Bytes(bytes) = &mut key_with_unused_bit {
+        bytes[56] |= 0x40;
+    }
+    let odd = Item::Map(vec![
+        (Item::Int(1), Item::Int(1)),
+        (Item::Int(3), Item::Int(-53)),
+        (Item::Int(-1), Item::Int(7)),
+        (Item::Int(-2), key_with_unused_bit),
+    ]);
+    let odd = PublicKey::from_cose(&odd.encode()).unwrap();
+    assert!(!odd.verify(b"", &signature));
     // EdDSA (-8) is Ed25519 only (section 5.8.5).
     assert_eq!(
         PublicKey::from_cose(&cose(-8, 7)).unwrap_err(),

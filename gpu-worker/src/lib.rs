@@ -8,8 +8,12 @@
 //! score or verdict.
 //!
 //! What stays in memory after a job: everything allocated by Rust code is wiped
-//! when freed ([`wipe`]). ONNX Runtime keeps an arena per network for the
-//! values between layers; the next job overwrites it, nothing clears it.
+//! when freed ([`wipe`]), in the binary. ONNX Runtime keeps an arena per network
+//! for the values between layers; the next job overwrites it, nothing clears it.
+//! Stacks and registers are not cleared either.
+//!
+//! All inference runs on the CPU. A CUDA driver is looked for and its presence
+//! logged, but there is no CUDA backend, and evidence says `cpu`.
 
 pub mod manifest;
 pub mod onnx;

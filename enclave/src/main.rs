@@ -54,6 +54,7 @@ struct Arguments {
         value_name = "MS",
         default_value_t = 0,
         requires = "dangerous_emulated_attester",
+        conflicts_with = "nsm",
         allow_negative_numbers = true
     )]
     dangerous_time_offset_ms: i64,

@@ -1,8 +1,8 @@
 //! Request bodies, read whole within bounds or thrown away politely.
 //!
 //! Protects against: memory filled by bodies, senders that never finish, and a
-//! refusal lost because the connection was reset while its sender was still
-//! sending: the rest of a refused HTTP/1.1 body is thrown away for a moment.
+//! refusal lost because the stream was reset while its sender was still
+//! sending: the rest of a refused body is thrown away for a moment.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -26,14 +26,14 @@ pub(super) struct Lingering {
 }
 
 impl Lingering {
-    /// A sender that waits for `100 Continue` has sent nothing yet, and HTTP/2
-    /// can refuse one stream alone: neither needs lingering.
+    /// A sender that waits for `100 Continue` has sent nothing yet and needs no
+    /// lingering. HTTP/2 needs it too: resetting the stream at once makes some
+    /// clients drop the reply that came before the reset.
     pub(super) fn new(request: &hyper::Request<()>, body: Incoming, limits: &Limits) -> Self {
         let waits = request.headers().contains_key(http::header::EXPECT);
-        let http1 = request.version() < http::Version::HTTP_2;
         Self {
             body: Some(body),
-            linger: (http1 && !waits).then_some((limits.linger, limits.linger_bytes)),
+            linger: (!waits).then_some((limits.linger, limits.linger_bytes)),
             ended: false,
         }
     }

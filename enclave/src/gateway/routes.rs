@@ -75,12 +75,14 @@ const LOGIN_OPTIONS: Refusals = &[Problem::no_passkey, Problem::store_unavailabl
 const LOGIN: Refusals = &[Problem::authentication_failed, Problem::store_unavailable];
 const INITIATE: Refusals = &[
     Problem::consent_required,
+    Problem::enrollment_busy,
     Problem::unsupported_modality,
     Problem::store_unavailable,
 ];
 const SUBMIT: Refusals = &[
     Problem::unknown_enrollment,
     Problem::enrollment_expired,
+    Problem::enrollment_busy,
     Problem::enrollment_closed,
     Problem::not_an_image,
     Problem::too_many_pixels,

@@ -235,3 +235,68 @@ async fn samples_beyond_the_memory_budget_wait_for_room() {
         "two at a time, not four: {took:?}"
     );
 }
+
+#[tokio::test]
+async fn curl_reads_the_refusal_of_two_hundred_megabytes() {
+    let curl = || tokio::process::Command::new("curl");
+    if curl().arg("--version").output().await.is_err() {
+        println!("skipped: curl_reads_the_refusal: curl is not installed");
+        return;
+    }
+    let door = Door::open().await;
+    let folder = tempfile::tempdir().unwrap();
+    let chain = door.world.client_a();
+    let [cert, key, body] = ["cert", "key", "body"].map(|name| folder.path().join(name));
+    std::fs::write(&cert, pem("CERTIFICATE", &chain.certificates[0])).unwrap();
+    std::fs::write(&key, pem("PRIVATE KEY", chain.key.secret_der())).unwrap();
+    std::fs::File::create(&body)
+        .unwrap()
+        .set_len(200 << 20)
+        .unwrap();
+    let file = |prefix: &str| format!("{prefix}@{}", body.display());
+    let (data, form) = (file(""), file("biometric_file="));
+    let submit = submit();
+    let json = [
+        "--data-binary",
+        &data,
+        "-H",
+        "content-type: application/json",
+    ];
+    for version in ["--http1.1", "--http2"] {
+        for (path, send, hurry) in [
+            ("/api/v1/verify", json.as_slice(), true),
+            ("/api/v1/verify", json.as_slice(), false),
+            (submit.as_str(), ["-F", &form].as_slice(), true),
+            (submit.as_str(), ["-F", &form].as_slice(), false),
+        ] {
+            let mut curl = curl();
+            // The appliance's time in these tests is not curl's: -k.
+            curl.args(["-sSkv", version, "-w", " %{http_code}", "--max-time", "60"])
+                .arg("--unix-socket")
+                .arg(&door.socket)
+                .arg("--cert")
+                .arg(&cert)
+                .arg("--key")
+                .arg(&key)
+                .args(send);
+            if hurry {
+                curl.args(["-H", "expect:"]);
+            }
+            let answer = curl.arg(format!("https://localhost{path}")).output().await;
+            let answer = answer.unwrap();
+            let reply = String::from_utf8(answer.stdout).unwrap();
+            let said = String::from_utf8_lossy(&answer.stderr);
+            let told = reply.contains("body_too_large") && reply.ends_with(" 413");
+            assert!(
+                told,
+                "{version} {path} expect off: {hurry}: {reply:?} {said}"
+            );
+        }
+    }
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    use base64::Engine;
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
+}

@@ -49,9 +49,7 @@ fn silence() {
     }
 }
 
-/// An anonymous file that nobody can write to any more.
-fn sealed_file(bytes: &[u8]) -> std::io::Result<std::fs::File> {
-    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING | libc::MFD_EXEC;
+fn memory_file(flags: libc::c_uint) -> std::io::Result<c_int> {
     #[expect(
         unsafe_code,
         reason = "memfd_create has no safe wrapper in the standard library"
@@ -59,6 +57,18 @@ fn sealed_file(bytes: &[u8]) -> std::io::Result<std::fs::File> {
     // SAFETY: the name is a static C string and the returned descriptor is checked below.
     let fd = unsafe { libc::memfd_create(c"onnxruntime".as_ptr(), flags) };
     check(fd)?;
+    Ok(fd)
+}
+
+/// An anonymous file that nobody can write to any more.
+fn sealed_file(bytes: &[u8]) -> std::io::Result<std::fs::File> {
+    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+    // Kernels before 6.3 do not know MFD_EXEC and need none: there, such files
+    // can always be mapped as programs.
+    let fd = match memory_file(flags | libc::MFD_EXEC) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => memory_file(flags)?,
+        made => made?,
+    };
     #[expect(unsafe_code, reason = "taking ownership of the new descriptor")]
     // SAFETY: `fd` was just returned by the kernel and has no other owner.
     let mut file = std::fs::File::from(unsafe { OwnedFd::from_raw_fd(fd) });

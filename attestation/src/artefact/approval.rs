@@ -137,7 +137,7 @@ fn check_signatures(
     receipt: &JudgedReceipt,
 ) -> Result<(), Refusal> {
     let (tenant_es256, tenant_mldsa65) = &artefact.tenant_keys;
-    let boot = &receipt.binding.boot_keys;
+    let boot = &receipt.head_binding.boot_keys;
     let expected = [
         ("tenant's ES256", Key::Es256(tenant_es256)),
         ("tenant's ML-DSA-65", Key::MlDsa65(tenant_mldsa65)),

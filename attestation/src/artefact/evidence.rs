@@ -70,6 +70,9 @@ pub struct JudgedReceipt {
     pub receipt: VerifiedReceipt,
     /// What the claim's own document binds.
     pub binding: Binding,
+    /// What the document of the boot that signed the head binds; the same boot
+    /// countersigns an artefact, and it may be a later one than the claim's.
+    pub head_binding: Binding,
     /// SHA-256 of that document.
     pub document: Digest32,
     /// Whose root signed it.
@@ -99,9 +102,19 @@ pub fn verify_receipt(receipt: &Receipt, trust: &Trust) -> Result<JudgedReceipt,
         .collect();
     // 2. The claim is in the ledger under a head one of those boots signed.
     let verified = receipt.verify(&trusted, NOTE_ALGORITHMS)?;
+    // A head that lost its ML-DSA-65 line is no lasting evidence.
+    if !verified.post_quantum {
+        return Err(
+            crate::ledger::ReceiptError::from(crate::ledger::NoteError::NotPostQuantum).into(),
+        );
+    }
     // 3. The claim says of its term what the term's document says.
     let claims: CommonClaims = serde_json::from_value(verified.claims.clone())
         .map_err(|error| Refusal::malformed("claims", error))?;
+    let head_binding = boots
+        .get(verified.signer)
+        .map(|(_, binding)| binding.clone())
+        .ok_or(crate::ledger::ReceiptError::UnknownDocument)?;
     let (appraised, binding) = boots
         .into_iter()
         .find(|(appraised, _)| appraised.document_sha256 == claims.document)
@@ -117,6 +130,7 @@ pub fn verify_receipt(receipt: &Receipt, trust: &Trust) -> Result<JudgedReceipt,
     Ok(JudgedReceipt {
         receipt: verified,
         binding,
+        head_binding,
         document: appraised.document_sha256,
         environment: appraised.environment,
         debug: appraised.debug,

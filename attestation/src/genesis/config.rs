@@ -341,7 +341,7 @@ fn check_rp(at: usize, rp: &RelyingParty) -> Result<(), GenesisError> {
             !origins.is_empty()
                 && origins.iter().all(|o| {
                     o.starts_with("https://")
-                        || o.starts_with("http://localhost")
+                        || is_localhost(o)
                         || o.starts_with("android:")
                         || o.starts_with("ios:")
                 }),
@@ -351,4 +351,14 @@ fn check_rp(at: usize, rp: &RelyingParty) -> Result<(), GenesisError> {
         )?;
     }
     Ok(())
+}
+
+/// `http://localhost`, with a port or without, and no longer name that begins like it.
+fn is_localhost(origin: &str) -> bool {
+    origin.strip_prefix("http://localhost").is_some_and(|rest| {
+        rest.is_empty()
+            || rest
+                .strip_prefix(':')
+                .is_some_and(|p| p.parse::<u16>().is_ok())
+    })
 }

@@ -29,6 +29,9 @@ pub enum NoteError {
     /// No line verifies under a trusted key.
     #[error("checkpoint carries no valid signature by a trusted boot key")]
     Unsigned,
+    /// Evidence that is to last needs the ML-DSA-65 line too.
+    #[error("checkpoint lacks the ML-DSA-65 signature of the boot that signed it")]
+    NotPostQuantum,
     /// A line by a trusted key does not verify.
     #[error("checkpoint carries a wrong {0} signature by a trusted boot key")]
     WrongSignature(&'static str),

@@ -7,6 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
+use crate::encode::from_hex;
+
 use super::checkpoint::{self, Checkpoint, NoteAlgorithms, NoteError, NoteKey};
 use super::entry::{self, EventKind, Hash, Header};
 use super::merkle;
@@ -74,6 +76,8 @@ pub struct VerifiedReceipt {
     pub checkpoint: Checkpoint,
     /// Whether that head carries a valid ML-DSA-65 signature too.
     pub post_quantum: bool,
+    /// Which of the given boots signed that head.
+    pub signer: usize,
 }
 
 /// Why a receipt was refused.
@@ -112,8 +116,7 @@ impl Receipt {
         if self.kind != RECEIPT_TYPE {
             return Err(ReceiptError::Malformed("type"));
         }
-        let header_bytes =
-            hex::decode(&self.header).map_err(|_| ReceiptError::Malformed("header"))?;
+        let header_bytes = from_hex(&self.header).map_err(|_| ReceiptError::Malformed("header"))?;
         let header = Header::decode(&header_bytes).ok_or(ReceiptError::Malformed("header"))?;
         let keys: Vec<NoteKey> = boots.iter().map(|boot| boot.note_key.clone()).collect();
         let note = checkpoint::open(&self.checkpoint, &keys, algorithms)?;
@@ -137,6 +140,7 @@ impl Receipt {
             header,
             checkpoint: note.checkpoint,
             post_quantum: note.post_quantum,
+            signer: note.signer,
         })
     }
 
@@ -163,7 +167,7 @@ impl Receipt {
 
 fn hashes(path: &[String]) -> Option<Vec<Hash>> {
     path.iter()
-        .map(|text| hex::decode(text).ok()?.try_into().ok())
+        .map(|text| from_hex(text).ok()?.try_into().ok())
         .collect()
 }
 
@@ -258,7 +262,8 @@ mod tests {
         let refuse = |change: fn(&mut Receipt)| {
             let mut bent = good.clone();
             change(&mut bent);
-            bent.verify(std::slice::from_ref(&boot), ALGORITHMS).unwrap_err()
+            bent.verify(std::slice::from_ref(&boot), ALGORITHMS)
+                .unwrap_err()
         };
         assert_eq!(
             refuse(|r| r.claims = r.claims.replace("verification", "verificatiom")),

@@ -223,10 +223,10 @@ kinds! {
     TOO_MANY_REQUESTS too_many_requests 429 retry 1 "Too many requests" "Slow down and try again.";
 
     // the appliance
-    INTERNAL_ERROR internal_error 500 "The appliance failed at this request" "Nothing was decided. Quote the request id to the operator.";
+    INTERNAL_ERROR internal_error 500 "The appliance failed at this request" "Quote the request id to the operator; what was decided is in the ledger.";
     NOT_SERVING not_serving 503 retry 5 "The appliance does not serve this route now" "Try again when /healthz names a phase that does.";
     WORKER_UNAVAILABLE worker_unavailable 503 retry 2 "No attested worker is available" "Try again shortly.";
-    STORE_UNAVAILABLE store_unavailable 503 retry 2 "The decision could not be made durable" "Whatever was reserved stays spent. Try again shortly.";
+    STORE_UNAVAILABLE store_unavailable 503 retry 2 "The ledger store does not answer as it should" "Whatever was reserved stays spent. Try again shortly.";
     BUSY busy 503 retry 1 "The appliance is at its limit" "Try again shortly.";
     REQUEST_DEADLINE request_deadline 504 "The request took too long to answer" "Its outcome is in the ledger; read it back before trying again.";
 
@@ -246,6 +246,7 @@ kinds! {
     UNSUPPORTED_MODALITY unsupported_modality 422 "This modality is not supported" "Use facial.";
     UNKNOWN_ENROLLMENT unknown_enrollment 404 "There is no such enrolment" "Start one with /api/v1/enroll/initiate.";
     ENROLLMENT_EXPIRED enrollment_expired 410 "The enrolment has expired" "Start again with /api/v1/enroll/initiate.";
+    ENROLLMENT_BUSY enrollment_busy 409 retry 1 "A sample of this customer is being worked on" "Wait for its result.";
     ENROLLMENT_CLOSED enrollment_closed 409 "The enrolment is already completed" "Start another one to replace the template.";
     NOT_ENROLLED not_enrolled 409 "This user has no template for the modality" "Enrol the user first.";
     ATTEMPTS_IN_PROGRESS attempts_in_progress 429 retry 1 "All remaining attempts are in progress" "Wait for their results.";

@@ -29,7 +29,10 @@ impl Content {
 
 fn apply_event(state: &mut TenantState, event: &Event) {
     match event {
-        Event::TenantOpened { keys } => state.keys = Some(keys.clone()),
+        Event::TenantOpened { tenant, keys } => {
+            state.tenant = Some(tenant.clone());
+            state.keys = Some(keys.clone());
+        }
         Event::TermBegan {
             at_ms,
             max_failures,
@@ -41,6 +44,13 @@ fn apply_event(state: &mut TenantState, event: &Event) {
         Event::SubjectOpened { .. } | Event::SubjectNamed { .. } => open_subject(state, event),
         Event::PasskeyRegistered { .. } | Event::PasskeyUsed { .. } => apply_passkey(state, event),
         Event::EnrollmentBegan { id, enrollment } => {
+            let earlier = state
+                .subjects
+                .get_mut(&enrollment.subject)
+                .and_then(|subject| subject.enrollment.replace(*id));
+            if let Some(earlier) = earlier {
+                state.enrollments.remove(&earlier);
+            }
             state.enrollments.insert(*id, enrollment.clone());
         }
         Event::EnrollmentSampleReserved { id } => {
@@ -83,16 +93,17 @@ fn set_enrollment(
     }
 }
 
-/// What a dead term left reserved counts as failed; its enrolments may try again.
+/// What a dead term left reserved counts as failed; its enrolments may try
+/// again. A budget used up under the policy of now locks, whichever policy it
+/// was used up under.
 fn begin_term(state: &mut TenantState, at_ms: u64, max_failures: u32, lockout_ms: u64) {
     for subject in state.subjects.values_mut() {
         let attempts = &mut subject.attempts;
-        if attempts.reserved.is_empty() {
-            continue;
-        }
-        attempts.failures += attempts.reserved.len() as u32;
+        let died = attempts.reserved.len() as u32;
+        attempts.failures += died;
         attempts.reserved.clear();
-        if attempts.failures >= max_failures {
+        let locks = died > 0 || attempts.locked_until_ms.is_none();
+        if locks && attempts.failures >= max_failures {
             attempts.locked_until_ms = Some(at_ms.saturating_add(lockout_ms));
         }
     }
@@ -101,9 +112,6 @@ fn begin_term(state: &mut TenantState, at_ms: u64, max_failures: u32, lockout_ms
             enrollment.status = EnrollmentStatus::Pending;
         }
     }
-    state
-        .enrollments
-        .retain(|_, e| e.status != EnrollmentStatus::Completed && e.expires_ms > at_ms);
 }
 
 fn open_subject(state: &mut TenantState, event: &Event) {
@@ -118,6 +126,8 @@ fn open_subject(state: &mut TenantState, event: &Event) {
                 user_handle: [0; 16],
                 passkeys: Default::default(),
                 face: None,
+                enrollment: None,
+                approvals: Vec::new(),
                 attempts: Attempts::default(),
             };
             state.subjects.insert(*handle, subject);
@@ -155,7 +165,7 @@ fn apply_passkey(state: &mut TenantState, event: &Event) {
         } => {
             with(state, handle, |subject| {
                 if let Some(record) = subject.passkeys.get_mut(credential_id) {
-                    record.sign_count = *sign_count;
+                    record.sign_count = record.sign_count.max(*sign_count);
                     record.backup_state = *backup_state;
                 }
             });
@@ -221,14 +231,20 @@ fn apply_approval(state: &mut TenantState, event: &Event) {
                 status: ApprovalStatus::Pending,
             };
             state.approvals.insert(*id, approval);
+            with(state, handle, |subject| subject.approvals.push(*id));
             if let Some((key, request)) = idempotency {
                 state.idempotency.insert(*key, (*request, *id));
             }
         }
         Event::ApprovalGiven { id, receipt } => {
-            if let Some(approval) = state.approvals.get_mut(id) {
-                approval.status = ApprovalStatus::Approved(*receipt);
-            }
+            let Some(approval) = state.approvals.get_mut(id) else {
+                return;
+            };
+            approval.status = ApprovalStatus::Approved(*receipt);
+            let handle = approval.subject;
+            with(state, &handle, |subject| {
+                subject.approvals.retain(|open| open != id)
+            });
         }
         _ => {}
     }

@@ -61,6 +61,15 @@ pub enum Command {
         /// Stable reason, for the tenant's audit.
         reason: &'static str,
     },
+    /// An assertion over an approval's challenge was refused.
+    RefuseApproval {
+        /// Which.
+        id: ApprovalId,
+        /// Whom.
+        user: UserId,
+        /// Stable reason, for the tenant's audit.
+        reason: &'static str,
+    },
     /// Begin a face enrolment.
     BeginEnrollment {
         /// Whom.
@@ -83,6 +92,8 @@ pub enum Command {
     ReleaseEnrollmentSample {
         /// Which.
         id: EnrollmentId,
+        /// Tier of the worker that saw the sample, if one did.
+        worker_tier: Option<String>,
         /// Stable reason, for the tenant's audit.
         reason: &'static str,
     },
@@ -106,6 +117,8 @@ pub enum Command {
         user: UserId,
         /// Which.
         id: VerificationId,
+        /// Tier of the worker that saw the sample, if one did.
+        worker_tier: Option<String>,
         /// Stable reason, for the tenant's audit.
         reason: &'static str,
     },
@@ -168,6 +181,8 @@ pub struct SampleUse {
     pub model: String,
     /// Tier of the worker.
     pub worker_tier: String,
+    /// Tier of the worker that made the template.
+    pub template_tier: String,
     /// Quality score, 0 to 1.
     pub quality: f32,
 }

@@ -1,6 +1,6 @@
 //! What the ledger records. Variants are append-only: postcard numbers them.
 
-use redoubt_shared::{ApprovalId, EnrollmentId, ReceiptId, UserId, VerificationId};
+use redoubt_shared::{ApprovalId, EnrollmentId, ReceiptId, TenantId, UserId, VerificationId};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
@@ -52,6 +52,8 @@ pub enum Content {
 pub enum Event {
     /// The tenant's ledger opened with these signing keys.
     TenantOpened {
+        /// Whose ledger this is, for good.
+        tenant: TenantId,
         /// Sealed here and nowhere else.
         keys: TenantKeySeeds,
     },

@@ -15,6 +15,12 @@ pub enum Refusal {
     /// The customer's record changed after the options were made.
     #[error("the options are out of date")]
     StaleOptions,
+    /// Too many passkeys, enrolments or approvals are open for one customer.
+    #[error("too many are open for this customer")]
+    TooMany,
+    /// The signature counter did not move on: perhaps a copy of the authenticator.
+    #[error("the signature counter did not move on")]
+    SignCount,
     /// Consent was not given.
     #[error("consent is required")]
     ConsentRequired,
@@ -24,9 +30,12 @@ pub enum Refusal {
     /// The enrolment's time is over.
     #[error("the enrolment expired")]
     EnrollmentExpired,
-    /// A sample of this enrolment is being worked on, or it is complete.
-    #[error("the enrolment takes no sample now")]
+    /// A sample of this customer's is being worked on.
+    #[error("a sample is being worked on")]
     EnrollmentBusy,
+    /// The enrolment is over.
+    #[error("the enrolment is complete")]
+    EnrollmentClosed,
     /// Nothing to compare with.
     #[error("the customer has no template for this modality")]
     NotEnrolled,

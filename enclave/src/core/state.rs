@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use redoubt_shared::{ApprovalId, EnrollmentId, ReceiptId, UserId, VerificationId};
+use redoubt_shared::{ApprovalId, EnrollmentId, ReceiptId, TenantId, UserId, VerificationId};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
@@ -25,6 +25,8 @@ pub struct Position {
 /// The fold of one tenant's ledger.
 #[derive(Default)]
 pub struct TenantState {
+    /// Whose ledger this is, once opened.
+    pub tenant: Option<TenantId>,
     /// Seeds of the tenant's signing keys, once opened.
     pub keys: Option<TenantKeySeeds>,
     /// Bank's names to handles.
@@ -65,6 +67,10 @@ pub struct Subject {
     pub passkeys: BTreeMap<Vec<u8>, CredentialRecord>,
     /// The face template, if enrolled.
     pub face: Option<Template>,
+    /// The latest enrolment; a new one takes the place of one that waits.
+    pub enrollment: Option<EnrollmentId>,
+    /// Approvals asked for and not given, expired ones among them.
+    pub approvals: Vec<ApprovalId>,
     /// The attempt budget.
     pub attempts: Attempts,
 }

@@ -124,6 +124,7 @@ impl World {
         let sample = SampleUse {
             model: "m".into(),
             worker_tier: "process".into(),
+            template_tier: "process".into(),
             quality: 0.9,
         };
         let comparison = Comparison {
@@ -218,12 +219,60 @@ fn what_a_dead_term_left_reserved_stays_spent() {
 fn a_crash_with_every_attempt_reserved_locks() {
     let mut world = World::new();
     world.enrol(&user());
-    (0..3).for_each(|_| drop(world.reserve(&user()).unwrap()));
+    for _ in 0..3 {
+        world.reserve(&user()).unwrap();
+    }
     world.run(Command::BeginTerm { term: 2 }).unwrap();
     assert!(matches!(
         world.reserve(&user()),
         Err(Refusal::Locked { .. })
     ));
+}
+
+#[test]
+fn a_budget_used_up_under_a_stricter_policy_locks_instead_of_hanging() {
+    let mut world = World::new();
+    world.enrol(&user());
+    for _ in 0..2 {
+        let id = world.reserve(&user()).unwrap();
+        world.conclude(&user(), id, false).unwrap();
+    }
+    let stricter = TermContext {
+        max_failures: 2,
+        ..context()
+    };
+    let facts = world.facts();
+    let term = decide(
+        &world.state,
+        &stricter,
+        Command::BeginTerm { term: 2 },
+        &facts,
+    )
+    .unwrap();
+    for recorded in &term.events {
+        apply(&mut world.state, recorded, Position { entry: 9, event: 0 });
+    }
+    assert!(matches!(
+        world.reserve(&user()),
+        Err(Refusal::Locked { .. })
+    ));
+}
+
+#[test]
+fn of_two_assertions_with_one_counter_only_the_first_counts() {
+    let mut world = World::new();
+    with_passkey(&mut world);
+    let login = |sign_count| Command::ConcludeLogin {
+        user: user(),
+        credential_id: b"credential".to_vec(),
+        sign_count,
+        backup_state: false,
+        user_verified: true,
+    };
+    world.run(login(6)).unwrap();
+    assert_eq!(world.run(login(6)), Err(Refusal::SignCount));
+    assert_eq!(world.run(login(5)), Err(Refusal::SignCount));
+    world.run(login(7)).unwrap();
 }
 
 #[test]
@@ -247,6 +296,7 @@ fn an_enrolment_needs_consent_its_token_and_its_time() {
     world
         .run(Command::ReleaseEnrollmentSample {
             id,
+            worker_tier: None,
             reason: "no_face",
         })
         .unwrap();
@@ -267,10 +317,25 @@ fn approval(id: u8, idempotency: Option<([u8; 32], [u8; 32])>, expires_ms: u64) 
         },
         transaction_jcs: "{}".into(),
         nonce: [1; 32],
-        challenge: [2; 32],
+        challenge: challenge(expires_ms),
         expires_ms,
         idempotency,
     }))
+}
+
+fn challenge(expires_ms: u64) -> [u8; 32] {
+    use redoubt_attestation::artefact::ChallengeInput;
+    let input = ChallengeInput {
+        domain: ChallengeInput::DOMAIN.to_owned(),
+        tenant: context().tenant,
+        rp_id: "localhost".into(),
+        user_id: user(),
+        purpose: ChallengeInput::PURPOSE.to_owned(),
+        expires_ms,
+        nonce: [1; 32],
+        transaction_jcs: "{}".into(),
+    };
+    input.challenge().0
 }
 
 fn give(id: u8, credential_id: &[u8]) -> Command {
@@ -279,7 +344,7 @@ fn give(id: u8, credential_id: &[u8]) -> Command {
         user: user(),
         assertion: serde_json::json!({}),
         credential_id: credential_id.to_vec(),
-        sign_count: 1,
+        sign_count: 0,
         backup_state: false,
         tenant_keys: ["a".into(), "b".into()],
         rp_id: "localhost".into(),
@@ -404,7 +469,7 @@ proptest! {
                 }
                 Step::Release { at } if !open.is_empty() => {
                     let id = open.remove(at % open.len());
-                    world.run(Command::ReleaseAttempt { user: user(), id, reason: "no_face" }).unwrap();
+                    world.run(Command::ReleaseAttempt { user: user(), id, worker_tier: None, reason: "no_face" }).unwrap();
                 }
                 Step::Crash => {
                     failures += open.len() as u32;

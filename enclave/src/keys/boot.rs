@@ -37,7 +37,7 @@ impl BootKeySet {
     /// Makes all of them.
     pub fn generate(entropy: &dyn Entropy) -> Result<Self, BootKeyError> {
         Ok(Self {
-            tls: TlsKey::generate()?,
+            tls: TlsKey::generate(entropy)?,
             receipt: HybridSigner::generate(entropy)?,
             checkpoint: Ed25519Signer::generate(entropy)?.into(),
             unseal: UnsealKey::generate(entropy)

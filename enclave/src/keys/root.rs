@@ -33,12 +33,13 @@ impl Root {
         Self(hkdf::Salt::new(hkdf::HKDF_SHA256, b"redoubt/root/v1").extract(&input))
     }
 
-    /// The key of an epoch of the appliance with this genesis digest.
-    pub fn epoch(&self, genesis: &[u8; 32], epoch: u32) -> Result<EpochKey, SealError> {
+    /// The key of an epoch of the appliance whose officers' secret has this
+    /// commitment. A new manifest of the same appliance keeps it.
+    pub fn epoch(&self, commitment: &[u8; 32], epoch: u32) -> Result<EpochKey, SealError> {
         let mut bytes = Zeroizing::new([0u8; 32]);
         expand(
             &self.0,
-            &[b"redoubt/epoch/v1", genesis, &epoch.to_be_bytes()],
+            &[b"redoubt/epoch/v1", commitment, &epoch.to_be_bytes()],
             &mut bytes[..],
         )
         .map_err(|_| SealError::Library)?;
@@ -95,7 +96,13 @@ impl ObjectKey {
     }
 
     /// Opens what [`ObjectKey::seal`] made.
-    pub fn open(&self, counter: u64, aad: &[u8], mut bytes: Vec<u8>) -> Result<Vec<u8>, SealError> {
+    pub fn open(
+        &self,
+        counter: u64,
+        aad: &[u8],
+        bytes: Vec<u8>,
+    ) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        let mut bytes = Zeroizing::new(bytes);
         let length = self
             .0
             .open_in_place(nonce(counter), Aad::from(aad), &mut bytes)
@@ -134,7 +141,10 @@ mod tests {
         let base = || object(1, 1, 1, "a", 1, 1);
         let mut sealed = b"body".to_vec();
         base().seal(7, b"aad", &mut sealed).unwrap();
-        assert_eq!(base().open(7, b"aad", sealed.clone()).unwrap(), b"body");
+        assert_eq!(
+            base().open(7, b"aad", sealed.clone()).unwrap().as_slice(),
+            b"body"
+        );
         let others = [
             object(2, 1, 1, "a", 1, 1),
             object(1, 2, 1, "a", 1, 1),

@@ -9,6 +9,8 @@ use rcgen::{
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
 };
 use redoubt_attestation::encode::Digest32;
+use redoubt_attestation::entropy::Entropy;
+use redoubt_attestation::sign::{Es256Signer, SignerError};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
@@ -23,6 +25,9 @@ pub enum CertificateError {
     /// The library's reason.
     #[error("certificate: {0}")]
     Rcgen(#[from] rcgen::Error),
+    /// The key could not be made.
+    #[error("certificate key: {0}")]
+    Signer(#[from] SignerError),
     /// The time is outside what a certificate can say.
     #[error("certificate: the time {0} ms is out of range")]
     Time(u64),
@@ -33,8 +38,8 @@ pub struct TlsKey(KeyPair);
 
 impl TlsKey {
     /// Makes a key.
-    pub fn generate() -> Result<Self, CertificateError> {
-        Ok(Self(KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?))
+    pub fn generate(entropy: &dyn Entropy) -> Result<Self, CertificateError> {
+        Ok(Self(key_pair(entropy)?))
     }
 
     /// SubjectPublicKeyInfo, DER.
@@ -66,8 +71,12 @@ pub struct CertificateAuthority {
 
 impl CertificateAuthority {
     /// Makes a CA for an appliance.
-    pub fn generate(appliance: &str, now_ms: u64) -> Result<Self, CertificateError> {
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+    pub fn generate(
+        appliance: &str,
+        now_ms: u64,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, CertificateError> {
+        let key = key_pair(entropy)?;
         let mut params = CertificateParams::default();
         params
             .distinguished_name
@@ -133,6 +142,15 @@ impl CertificateAuthority {
         let params = leaf_params(names, "redoubt enclave", now_ms)?;
         Ok(params.signed_by(&key.0, &issuer)?.into())
     }
+}
+
+/// A P-256 key from the enclave's own entropy, not the library's.
+fn key_pair(entropy: &dyn Entropy) -> Result<KeyPair, CertificateError> {
+    let pem = Es256Signer::generate(entropy)?.expose_pkcs8_pem()?;
+    Ok(KeyPair::from_pkcs8_pem_and_sign_algo(
+        &pem,
+        &PKCS_ECDSA_P256_SHA256,
+    )?)
 }
 
 fn leaf_params(

@@ -33,6 +33,10 @@ pub struct TermRecord {
     pub document: Vec<u8>,
     /// The JSON whose SHA-384 is its `user_data`.
     pub preimage: Vec<u8>,
+    /// Digest of the genesis manifest in force.
+    pub genesis: [u8; 32],
+    /// Its counter.
+    pub genesis_counter: u64,
     /// Digest of the configuration in force.
     pub config: [u8; 32],
     /// Its counter.

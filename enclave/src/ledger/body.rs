@@ -4,12 +4,18 @@
 use redoubt_attestation::ledger::entry::{EventKind, Hash, commit};
 use redoubt_shared::frame::decode_canonical;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::core::{Content, Recorded, SubjectHandle, TenantState};
 use crate::keys::{ObjectKey, Pool, SealError};
 
-/// Smallest padded body, in bytes; larger ones go to the next power of two.
-const SMALLEST_CLASS: usize = 1024;
+/// Smallest padded body of a tenant's entry, in bytes: every ordinary event,
+/// with its claim, fits, whatever its kind and verdict.
+pub(super) const TENANT_CLASS: usize = 4096;
+/// Smallest padded body of the appliance's entries.
+pub(super) const APPLIANCE_CLASS: usize = 512;
+/// Above this, classes are multiples of it instead of powers of two.
+const LARGE: usize = 64 * 1024;
 
 /// A body was not what its header promises.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +67,17 @@ pub(super) struct Opened {
     /// The salt.
     pub(super) salt: [u8; 32],
     /// The bytes.
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Zeroizing<Vec<u8>>,
+}
+
+impl Event {
+    /// About how many bytes it takes in a body.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Event::Clear { bytes, .. } => bytes.len() + 40,
+            Event::Owned { sealed, .. } => sealed.len() + 90,
+        }
+    }
 }
 
 impl Opened {
@@ -99,7 +115,7 @@ pub(super) fn encode_event(
     let opened = Opened {
         kind,
         salt: pool.draw()?,
-        bytes,
+        bytes: bytes.into(),
     };
     let commitment = opened.commitment().ok_or(BodyError::Encode)?;
     let salt = opened.salt;
@@ -107,7 +123,7 @@ pub(super) fn encode_event(
         None => Event::Clear {
             kind,
             salt,
-            bytes: opened.bytes,
+            bytes: opened.bytes.to_vec(),
         },
         Some(owner) => seal_owned(opened, commitment, owner, state, pool)?,
     };
@@ -142,7 +158,11 @@ fn seal_owned(
 /// Opens one event; the caller checks the commitment against the header's root.
 pub(super) fn open_event(event: Event, state: &TenantState) -> Result<Opened, BodyError> {
     match event {
-        Event::Clear { kind, salt, bytes } => Ok(Opened { kind, salt, bytes }),
+        Event::Clear { kind, salt, bytes } => Ok(Opened {
+            kind,
+            salt,
+            bytes: bytes.into(),
+        }),
         Event::Owned {
             owner,
             commitment,
@@ -157,7 +177,7 @@ pub(super) fn open_event(event: Event, state: &TenantState) -> Result<Opened, Bo
             Ok(Opened {
                 kind: head[0],
                 salt,
-                bytes: bytes.to_vec(),
+                bytes: bytes.to_vec().into(),
             })
         }
     }
@@ -169,7 +189,7 @@ pub(super) fn commitment_of(event: &Event) -> Option<Hash> {
         Event::Clear { kind, salt, bytes } => Opened {
             kind: *kind,
             salt: *salt,
-            bytes: bytes.clone(),
+            bytes: bytes.clone().into(),
         }
         .commitment(),
         Event::Owned { commitment, .. } => Some(*commitment),
@@ -177,9 +197,14 @@ pub(super) fn commitment_of(event: &Event) -> Option<Hash> {
 }
 
 /// Events to padded bytes: u32 length, postcard, zeros up to the size class.
-pub(super) fn pad(events: &[Event]) -> Result<Vec<u8>, BodyError> {
+pub(super) fn pad(events: &[Event], smallest: usize) -> Result<Vec<u8>, BodyError> {
     let body = postcard::to_stdvec(events).map_err(|_| BodyError::Encode)?;
-    let class = (body.len() + 4).next_power_of_two().max(SMALLEST_CLASS);
+    let needed = (body.len() + 4).max(smallest);
+    let class = if needed > LARGE {
+        needed.next_multiple_of(LARGE)
+    } else {
+        needed.next_power_of_two()
+    };
     let mut padded = Vec::with_capacity(class + 16);
     padded.extend_from_slice(&(body.len() as u32).to_be_bytes());
     padded.extend_from_slice(&body);
@@ -213,10 +238,10 @@ mod tests {
         };
         let lengths: Vec<usize> = [0, 1, 500, 900]
             .iter()
-            .map(|n| pad(&[event(*n)]).unwrap().len())
+            .map(|n| pad(&[event(*n)], 1024).unwrap().len())
             .collect();
         assert_eq!(lengths, [1024; 4]);
-        assert_eq!(pad(&[event(1000)]).unwrap().len(), 2048);
+        assert_eq!(pad(&[event(1000)], 1024).unwrap().len(), 2048);
     }
 
     #[test]
@@ -226,7 +251,7 @@ mod tests {
             salt: [1; 32],
             bytes: b"{}".to_vec(),
         }];
-        let padded = pad(&events).unwrap();
+        let padded = pad(&events, 1024).unwrap();
         assert!(unpad(&padded).unwrap() == events);
         let mut dirty = padded.clone();
         *dirty.last_mut().unwrap() = 1;

@@ -58,6 +58,34 @@ pub struct Committed {
     pub note: String,
 }
 
+/// A sealed entry whose head is not signed yet: it may not be durable.
+pub struct Written {
+    header: Header,
+    events: Tree,
+    leaf_path: Vec<Hash>,
+    checkpoint: Checkpoint,
+}
+
+impl Written {
+    /// Signs the head, now that the entry is durable.
+    pub fn sign(self, signer: &Ed25519Signer) -> Result<Committed, SignerError> {
+        let note = sign_note(&self.checkpoint, signer)?;
+        let Self {
+            header,
+            events,
+            leaf_path,
+            checkpoint,
+        } = self;
+        Ok(Committed {
+            header,
+            events: Arc::new(events),
+            size: checkpoint.size,
+            leaf_path,
+            note,
+        })
+    }
+}
+
 impl Book {
     /// An empty ledger, with a sealing key of this boot.
     pub fn new(ledger: LedgerId, epoch: &EpochKey, pool: &Pool) -> Result<Self, BookError> {
@@ -103,29 +131,26 @@ impl Book {
         }
     }
 
-    /// Seals and appends one entry.
+    /// Seals and appends one entry, its body padded to `class` bytes at least.
     pub fn write(
         &mut self,
         epoch: u32,
         term: u64,
         events: Vec<Event>,
         commitments: Vec<Hash>,
-        signer: &Ed25519Signer,
-    ) -> Result<(StoredRecord, Committed), BookError> {
-        let root_before = self.root();
-        let index = self.size();
-        let events_tree = events_tree(commitments);
-        let events_root = events_tree.root();
+        class: usize,
+    ) -> Result<(StoredRecord, Written), BookError> {
+        let (ledger, index, root_before) = (self.ledger, self.size(), self.root());
+        let tree = events_tree(commitments);
         let header = Header {
-            ledger: self.ledger,
+            ledger,
             index,
             epoch,
             term,
-            events_root,
+            events_root: tree.root(),
         };
-        let padded = body::pad(&events)?;
+        let padded = body::pad(&events, class)?;
         self.tree.push(header.leaf());
-        let note = sign_note(&self.checkpoint(), signer)?;
         let counter = self.counter;
         self.counter += 1;
         let bytes = record::seal(
@@ -135,24 +160,22 @@ impl Book {
             &header,
             &root_before,
             padded,
-            note.clone(),
         )?;
         let leaf_path = self.tree.inclusion(index, index + 1).unwrap_or_default();
-        let events = Arc::new(events_tree);
-        let committed = Committed {
+        let checkpoint = self.checkpoint();
+        let written = Written {
             header,
-            events,
-            size: index + 1,
+            events: tree,
             leaf_path,
-            note,
+            checkpoint,
         };
         Ok((
             StoredRecord {
-                ledger: self.ledger,
+                ledger,
                 index,
                 bytes,
             },
-            committed,
+            written,
         ))
     }
 

@@ -1,23 +1,23 @@
-//! The committer: the one task that decides, applies, seals and makes durable.
+//! Deciding, applying and sealing batches.
 //!
-//! Protects against answers that outrun the disk: concurrent commands share a
-//! batch, at most one batch is outstanding, and nothing derived from it, reads
-//! included, leaves before the store has it.
+//! Protects against answers that outrun the disk: what is applied here waits
+//! for its batch, and the committer releases it only when the store has it.
+//! Heads are signed after that, so that no signed head ever names an entry
+//! that was not kept.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use redoubt_attestation::encode::b64u;
 use redoubt_attestation::ledger::entry::{EventKind, Hash, commit};
-use redoubt_attestation::ledger::{Receipt, receipt::RECEIPT_TYPE};
 use redoubt_attestation::sign::Ed25519Signer;
 use redoubt_shared::store::StoredRecord;
 use redoubt_shared::{LedgerId, ReceiptId, TenantId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::appliance::{ApplianceEvent, ApplianceState};
 use super::body::{self, Event as BodyEvent};
-use super::book::{Book, BookError, Committed};
+use super::book::{Book, BookError, Committed, Written};
+use super::claim::Claim;
 use super::store::{StoreClient, StoreError};
 use crate::core::{
     Command, Content, Facts, Position, Refusal, Reply, SubjectHandle, TenantState, TermContext,
@@ -25,10 +25,8 @@ use crate::core::{
 };
 use crate::keys::{EpochKey, Pool};
 
-/// Most jobs one batch takes.
-const BATCH_JOBS: usize = 512;
-/// Jobs that may wait for the next batch.
-const QUEUE: usize = 4096;
+/// A batch takes no further command once its events have this many bytes.
+const BATCH_BYTES: usize = 1024 * 1024;
 
 /// A command got no decision.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -39,6 +37,9 @@ pub enum CommitError {
     /// The ledger stopped; the outcome of what was under way is unknown.
     #[error("the ledger stopped")]
     Halted,
+    /// There is no trusted time now.
+    #[error("there is no trusted time")]
+    NoTime,
     /// Too much is waiting.
     #[error("the ledger's queue is full")]
     Busy,
@@ -62,9 +63,9 @@ pub enum HaltReason {
     /// Sealing or signing failed.
     #[error(transparent)]
     Book(#[from] BookError),
-    /// No trusted time.
-    #[error("there is no trusted time: the attester's clock cannot be read or disagrees")]
-    Time,
+    /// The task that decides died.
+    #[error("the committer panicked")]
+    Panicked,
 }
 
 /// What a committed command leads to.
@@ -74,41 +75,6 @@ pub struct Outcome {
     pub reply: Reply,
     /// The claim it made, if it made one.
     pub claim: Option<Claim>,
-}
-
-/// A committed claim and how to prove it.
-#[derive(Debug, Clone)]
-pub struct Claim {
-    /// The JSON text.
-    pub text: String,
-    /// Its salt.
-    pub salt: [u8; 32],
-    /// Which event of its entry.
-    pub event: u32,
-    /// Its entry.
-    pub entry: Arc<Committed>,
-}
-
-impl Claim {
-    /// The receipt, without evidence.
-    pub fn receipt(&self) -> Receipt {
-        let hexes = |path: Vec<Hash>| path.iter().map(hex::encode).collect();
-        let count = self.entry.events.size();
-        let path = self.entry.events.inclusion(u64::from(self.event), count);
-        Receipt {
-            kind: RECEIPT_TYPE.to_owned(),
-            claims: self.text.clone(),
-            salt: b64u(&self.salt),
-            event_index: u64::from(self.event),
-            event_count: count,
-            event_path: hexes(path.unwrap_or_default()),
-            header: hex::encode(self.entry.header.encode()),
-            tree_size: self.entry.size,
-            leaf_path: hexes(self.entry.leaf_path.clone()),
-            checkpoint: self.entry.note.clone(),
-            evidence: Vec::new(),
-        }
-    }
 }
 
 /// One tenant inside the committer.
@@ -146,35 +112,38 @@ pub struct Core {
     term: u64,
     signer: Arc<Ed25519Signer>,
     pool: Arc<Pool>,
+    pending_bytes: usize,
 }
 
-type Release = Box<dyn FnOnce(&HashMap<LedgerId, Arc<Committed>>) + Send>;
-type Look = Box<dyn FnOnce(&Core) -> Box<dyn FnOnce() + Send> + Send>;
+type Release = Box<dyn FnOnce(&Heads) + Send>;
+/// Looks at the core and returns what hands the answer over.
+pub(super) type Look = Box<dyn FnOnce(&Core) -> Box<dyn FnOnce() + Send> + Send>;
+/// Signed heads of the ledgers a batch touched.
+pub(super) type Heads = HashMap<LedgerId, Arc<Committed>>;
+pub(super) type Answer<T> = oneshot::Sender<Result<T, CommitError>>;
 
-enum Job {
+/// One thing asked of the committer.
+pub(super) enum Job {
     Decide {
         tenant: TenantId,
         command: Box<Command>,
-        done: oneshot::Sender<Result<Outcome, CommitError>>,
+        done: Answer<Outcome>,
     },
     Look(Look),
     Fetch {
         tenant: TenantId,
         receipt: ReceiptId,
-        done: oneshot::Sender<Result<Claim, CommitError>>,
+        done: Answer<Claim>,
     },
 }
 
+/// What one round led to: to be made durable, then released.
 #[derive(Default)]
-struct Batch {
-    records: Vec<StoredRecord>,
-    releases: Vec<Release>,
-    committed: HashMap<LedgerId, Arc<Committed>>,
-    fetches: Vec<(
-        TenantId,
-        ReceiptId,
-        oneshot::Sender<Result<Claim, CommitError>>,
-    )>,
+pub(super) struct Batch {
+    pub(super) records: Vec<StoredRecord>,
+    pub(super) releases: Vec<Release>,
+    pub(super) fetches: Vec<(TenantId, ReceiptId, Answer<Claim>)>,
+    written: Vec<Written>,
 }
 
 impl Core {
@@ -188,6 +157,7 @@ impl Core {
         signer: Arc<Ed25519Signer>,
         pool: Arc<Pool>,
     ) -> Self {
+        let pending_bytes = 0;
         Self {
             tenants,
             appliance,
@@ -196,6 +166,7 @@ impl Core {
             term,
             signer,
             pool,
+            pending_bytes,
         }
     }
 
@@ -270,6 +241,7 @@ impl Core {
             if let Content::Claims { text, .. } = &recorded.content {
                 claim = Some((text.clone(), encoded.salt, at.event));
             }
+            self.pending_bytes += encoded.event.bytes();
             core.pending.push((encoded.event, encoded.commitment));
         }
         Ok(Ok((core.book.ledger(), decision.reply, claim)))
@@ -281,6 +253,7 @@ impl Core {
         batch: &mut Batch,
         mut appliance: Vec<ApplianceEvent>,
     ) -> Result<(), HaltReason> {
+        self.pending_bytes = 0;
         let mut heads = Vec::new();
         for core in self
             .tenants
@@ -288,18 +261,13 @@ impl Core {
             .filter(|core| !core.pending.is_empty())
         {
             let (events, commitments) = std::mem::take(&mut core.pending).into_iter().unzip();
-            let (record, committed) = core.book.write(
-                self.epoch.epoch(),
-                self.term,
-                events,
-                commitments,
-                &self.signer,
-            )?;
+            let class = body::TENANT_CLASS;
+            let (record, written) =
+                core.book
+                    .write(self.epoch.epoch(), self.term, events, commitments, class)?;
             heads.push((core.book.ledger(), core.book.size(), core.book.root()));
             batch.records.push(record);
-            batch
-                .committed
-                .insert(core.book.ledger(), Arc::new(committed));
+            batch.written.push(written);
         }
         if heads.is_empty() && appliance.is_empty() {
             return Ok(());
@@ -327,31 +295,41 @@ impl Core {
                 bytes,
             });
         }
-        let epoch = self.epoch.epoch();
-        let (record, committed) =
+        let (epoch, class) = (self.epoch.epoch(), body::APPLIANCE_CLASS);
+        let (record, written) =
             self.appliance_book
-                .write(epoch, self.term, encoded, commitments, &self.signer)?;
-        batch
-            .committed
-            .insert(self.appliance_book.ledger(), Arc::new(committed));
+                .write(epoch, self.term, encoded, commitments, class)?;
         batch.records.push(record);
+        batch.written.push(written);
         Ok(())
     }
 
-    fn batch(&mut self, jobs: Vec<Job>, now_ms: u64) -> Result<Batch, HaltReason> {
+    /// Takes jobs, in order, until none is left or the batch is full.
+    pub(super) fn batch(
+        &mut self,
+        jobs: &mut VecDeque<Job>,
+        now_ms: Option<u64>,
+    ) -> Result<Batch, HaltReason> {
         let mut batch = Batch::default();
-        for job in jobs {
+        while self.pending_bytes < BATCH_BYTES
+            && let Some(job) = jobs.pop_front()
+        {
             match job {
                 Job::Decide {
                     tenant,
                     command,
                     done,
                 } => {
-                    let facts = self.facts(now_ms)?;
-                    let ran = self.run(&tenant, *command, &facts)?;
-                    batch.releases.push(Box::new(move |committed| {
+                    let ran = match now_ms {
+                        Some(now_ms) => {
+                            let facts = self.facts(now_ms)?;
+                            self.run(&tenant, *command, &facts)?
+                        }
+                        None => Err(CommitError::NoTime),
+                    };
+                    batch.releases.push(Box::new(move |heads| {
                         // A caller that went away needs no answer.
-                        let _ = done.send(ran.and_then(|ran| outcome(ran, committed)));
+                        let _ = done.send(ran.and_then(|ran| outcome(ran, heads)));
                     }));
                 }
                 Job::Look(look) => {
@@ -369,9 +347,19 @@ impl Core {
         Ok(batch)
     }
 
+    /// Signs the heads of a batch that is durable now.
+    pub(super) fn sign(&self, batch: &mut Batch) -> Result<Heads, HaltReason> {
+        let mut heads = Heads::new();
+        for written in std::mem::take(&mut batch.written) {
+            let committed = written.sign(&self.signer).map_err(BookError::from)?;
+            heads.insert(committed.header.ledger, Arc::new(committed));
+        }
+        Ok(heads)
+    }
+
     /// Reads a claim back from the store, checks it against the tree and proves
     /// it under the present head.
-    async fn fetch(
+    pub(super) async fn fetch(
         &self,
         store: &mut StoreClient,
         tenant: &TenantId,
@@ -383,7 +371,7 @@ impl Core {
             .receipts
             .get(&receipt)
             .ok_or(CommitError::UnknownReceipt)?;
-        let stored = store.read_one(core.book.ledger(), at.entry).await;
+        let stored = store.try_read_one(core.book.ledger(), at.entry).await;
         let stored = stored.map_err(|_| CommitError::Damaged)?;
         self.prove(core, &stored, at).map_err(|error| {
             tracing::error!(%error, "the store returned a damaged entry");
@@ -404,7 +392,9 @@ impl Core {
             .nth(at.event as usize)
             .ok_or(BookError::Missing)?;
         let opened = body::open_event(event, &core.state)?;
-        let text = String::from_utf8(opened.bytes).map_err(|_| BookError::Missing)?;
+        let text = std::str::from_utf8(&opened.bytes)
+            .map_err(|_| BookError::Missing)?
+            .to_owned();
         Ok(Claim {
             text,
             salt: opened.salt,
@@ -419,12 +409,12 @@ type Ran = Result<(LedgerId, Reply, Claimed), CommitError>;
 
 fn outcome(
     (ledger, reply, claimed): (LedgerId, Reply, Claimed),
-    committed: &HashMap<LedgerId, Arc<Committed>>,
+    heads: &Heads,
 ) -> Result<Outcome, CommitError> {
     let claim = match claimed {
         None => None,
         Some((text, salt, event)) => {
-            let entry = committed.get(&ledger).ok_or(CommitError::Halted)?.clone();
+            let entry = heads.get(&ledger).ok_or(CommitError::Halted)?.clone();
             Some(Claim {
                 text,
                 salt,
@@ -434,107 +424,4 @@ fn outcome(
         }
     };
     Ok(Outcome { reply, claim })
-}
-
-/// The handle everyone else holds.
-#[derive(Clone)]
-pub struct Ledgers {
-    jobs: mpsc::Sender<Job>,
-}
-
-impl Ledgers {
-    /// Starts the committer. `now` is trusted time in Unix milliseconds;
-    /// `halted` is called once, when the committer ends.
-    pub fn start(
-        mut core: Core,
-        mut store: StoreClient,
-        now: impl Fn() -> Option<u64> + Send + 'static,
-        halted: impl FnOnce(HaltReason) + Send + 'static,
-    ) -> Self {
-        let (jobs, mut queue) = mpsc::channel(QUEUE);
-        tokio::spawn(async move {
-            while let Some(first) = queue.recv().await {
-                let mut taken = vec![first];
-                while taken.len() < BATCH_JOBS
-                    && let Ok(next) = queue.try_recv()
-                {
-                    taken.push(next);
-                }
-                if let Err(reason) = step(&mut core, &mut store, taken, now()).await {
-                    halted(reason);
-                    return;
-                }
-            }
-        });
-        Self { jobs }
-    }
-
-    /// Decides one command and waits until its batch is durable.
-    pub async fn decide(
-        &self,
-        tenant: &TenantId,
-        command: Command,
-    ) -> Result<Outcome, CommitError> {
-        let (done, answer) = oneshot::channel();
-        let job = Job::Decide {
-            tenant: tenant.clone(),
-            command: Box::new(command),
-            done,
-        };
-        self.submit(job)?;
-        answer.await.map_err(|_| CommitError::Halted)?
-    }
-
-    /// Looks at the state; the answer leaves when everything it may show is durable.
-    pub async fn look<T: Send + 'static>(
-        &self,
-        look: impl FnOnce(&Core) -> T + Send + 'static,
-    ) -> Result<T, CommitError> {
-        let (done, answer) = oneshot::channel();
-        self.submit(Job::Look(Box::new(move |core| {
-            let seen = look(core);
-            Box::new(move || {
-                let _ = done.send(seen);
-            })
-        })))?;
-        answer.await.map_err(|_| CommitError::Halted)
-    }
-
-    /// A claim from the store with a proof under the present head.
-    pub async fn fetch(&self, tenant: &TenantId, receipt: ReceiptId) -> Result<Claim, CommitError> {
-        let (done, answer) = oneshot::channel();
-        self.submit(Job::Fetch {
-            tenant: tenant.clone(),
-            receipt,
-            done,
-        })?;
-        answer.await.map_err(|_| CommitError::Halted)?
-    }
-
-    fn submit(&self, job: Job) -> Result<(), CommitError> {
-        self.jobs.try_send(job).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => CommitError::Busy,
-            mpsc::error::TrySendError::Closed(_) => CommitError::Halted,
-        })
-    }
-}
-
-async fn step(
-    core: &mut Core,
-    store: &mut StoreClient,
-    jobs: Vec<Job>,
-    now: Option<u64>,
-) -> Result<(), HaltReason> {
-    let batch = core.batch(jobs, now.ok_or(HaltReason::Time)?)?;
-    if !batch.records.is_empty() {
-        store.append(batch.records).await?;
-    }
-    for release in batch.releases {
-        release(&batch.committed);
-    }
-    for (tenant, receipt, done) in batch.fetches {
-        let claim = core.fetch(store, &tenant, receipt).await;
-        let _ = done.send(claim);
-    }
-    Ok(())
 }

@@ -7,15 +7,19 @@
 mod appliance;
 mod body;
 mod book;
+mod claim;
 mod commit;
+mod committer;
 mod record;
 mod replay;
 mod store;
 
 pub use appliance::{ApplianceEvent, ApplianceState, CaSecret, TermRecord};
 pub use body::{BodyError, Event as BodyEvent};
-pub use book::{Book, Committed};
-pub use commit::{Claim, CommitError, Core, HaltReason, Ledgers, Outcome, TenantCore};
+pub use book::{Book, Committed, Written};
+pub use claim::Claim;
+pub use commit::{CommitError, Core, HaltReason, Outcome, TenantCore};
+pub use committer::Ledgers;
 pub use record::{RecordError, SealedRecord};
 pub use replay::{Recovered, ReplayError, recover};
 pub use store::{StoreClient, StoreError};

@@ -1,8 +1,10 @@
-//! One entry as the host stores it: clear header, sealing header, note, ciphertext.
+//! One entry as the host stores it: clear header, sealing header, ciphertext.
+//! Signed heads are not stored: the host sees none before its entry is durable.
 
 use redoubt_attestation::ledger::entry::{HEADER_BYTES, Hash, Header};
 use redoubt_shared::frame::decode_canonical;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::keys::{EpochKey, ObjectKey, SealError};
 
@@ -46,8 +48,6 @@ pub struct SealedRecord {
     counter: u64,
     /// Root before this entry; the size before it is the header's index.
     root_before: Hash,
-    /// The signed checkpoint after this entry.
-    note: String,
     ciphertext: Vec<u8>,
 }
 
@@ -64,7 +64,6 @@ pub(super) fn seal(
     header: &Header,
     root_before: &Hash,
     padded: Vec<u8>,
-    note: String,
 ) -> Result<Vec<u8>, RecordError> {
     let header = header.encode().to_vec();
     let mut ciphertext = padded;
@@ -79,7 +78,6 @@ pub(super) fn seal(
         key_random: *key_random,
         counter,
         root_before: *root_before,
-        note,
         ciphertext,
     };
     postcard::to_stdvec(&record).map_err(|_| RecordError::Malformed)
@@ -100,18 +98,17 @@ impl SealedRecord {
         Header::decode(&self.header).ok_or(RecordError::Malformed)
     }
 
-    /// The checkpoint note stored with it.
-    pub fn note(&self) -> &str {
-        &self.note
-    }
-
     /// What names this record's key and nonce: no two records may share it.
     pub fn nonce_id(&self) -> ([u8; 32], u64) {
         (self.key_random, self.counter)
     }
 
     /// Opens the body; `root_before` is the reader's own, not the record's.
-    pub fn open(&self, epoch: &EpochKey, root_before: &Hash) -> Result<Vec<u8>, RecordError> {
+    pub fn open(
+        &self,
+        epoch: &EpochKey,
+        root_before: &Hash,
+    ) -> Result<Zeroizing<Vec<u8>>, RecordError> {
         let header = self.header()?;
         if header.epoch != epoch.epoch() {
             return Err(RecordError::Epoch {

@@ -165,7 +165,7 @@ fn tenant_event(event: Event, state: &TenantState) -> Result<Option<Recorded>, B
         0 => decode_canonical::<CoreEvent>(&opened.bytes)
             .ok()
             .map(Content::State),
-        1 => String::from_utf8(opened.bytes)
+        1 => String::from_utf8(opened.bytes.to_vec())
             .ok()
             .and_then(Content::claims_from_text),
         _ => None,

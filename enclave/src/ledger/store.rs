@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use redoubt_shared::store::{StoreRefusal, StoreRequest, StoreResponse, StoredRecord};
-use redoubt_shared::{Endpoint, LedgerId, Stream, read_frame, write_frame};
+use redoubt_shared::{Endpoint, LedgerId, Stream, encode, read_frame};
+use tokio::io::AsyncWriteExt;
 
 /// First wait before trying the store again; doubles up to [`RETRY_MOST`].
 const RETRY_FIRST: Duration = Duration::from_millis(50);
@@ -39,6 +40,12 @@ pub enum StoreError {
     /// The connection failed (retried by callers that can).
     #[error("the store cannot be reached: {0}")]
     Unreachable(String),
+    /// A batch is larger than a frame, which its bound should make impossible.
+    #[error("a batch does not fit into a frame: {0}")]
+    Unencodable(String),
+    /// It says the batch is too large.
+    #[error("the store says the batch is too large")]
+    TooLarge,
     /// It refused for a reason that may pass.
     #[error("the store refuses: {0}")]
     Refused(String),
@@ -62,12 +69,14 @@ impl StoreClient {
     async fn ask(&mut self, request: &StoreRequest) -> Result<StoreResponse, StoreError> {
         let unreachable =
             |error: &dyn std::fmt::Display| StoreError::Unreachable(error.to_string());
+        let frame = encode(request).map_err(|error| StoreError::Unencodable(error.to_string()))?;
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
             None => self.endpoint.connect().await.map_err(|e| unreachable(&e))?,
         };
         let exchange = async {
-            write_frame(&mut stream, request).await?;
+            stream.write_all(&frame).await?;
+            stream.flush().await?;
             read_frame::<StoreResponse, _>(&mut stream).await
         };
         let response = tokio::time::timeout(ANSWER_WITHIN, exchange)
@@ -121,17 +130,28 @@ impl StoreClient {
         self.read_some(ledger, from, READ_LIMIT).await
     }
 
-    /// One entry.
-    pub async fn read_one(
+    /// One entry, for one caller: given up after two tries, and never believed unread.
+    pub async fn try_read_one(
         &mut self,
         ledger: LedgerId,
         index: u64,
     ) -> Result<StoredRecord, StoreError> {
-        let mut records = self.read_some(ledger, index, 1).await?;
-        records.pop().ok_or(StoreError::Count {
-            found: index,
-            expected: index + 1,
-        })
+        let request = StoreRequest::Read {
+            ledger,
+            from: index,
+            limit: 1,
+        };
+        let response = match self.ask(&request).await {
+            Err(StoreError::Unreachable(_)) => self.ask(&request).await,
+            answered => answered,
+        }?;
+        match response {
+            StoreResponse::Records(mut records) => records
+                .pop()
+                .filter(|record| record.ledger == ledger && record.index == index)
+                .ok_or(StoreError::OutOfTurn),
+            other => Err(out_of_turn(other)),
+        }
     }
 
     async fn read_some(
@@ -174,6 +194,12 @@ impl StoreClient {
                     reason: StoreRefusal::Storage,
                     detail,
                 }) => detail,
+                Ok(StoreResponse::Refused {
+                    reason: StoreRefusal::TooLarge,
+                    ..
+                }) => {
+                    return Err(StoreError::TooLarge);
+                }
                 Ok(StoreResponse::Refused { .. }) => return self.settle(&request).await,
                 Ok(other) => return Err(out_of_turn(other)),
                 Err(StoreError::Unreachable(why)) => why,

@@ -221,6 +221,8 @@ async fn boot(mut store: StoreClient) -> Boot {
         at_ms: 1,
         document: vec![1],
         preimage: vec![2],
+        genesis: [0; 32],
+        genesis_counter: 1,
         config: [0; 32],
         config_counter: 1,
     };
@@ -339,6 +341,102 @@ async fn concurrent_commands_share_batches() {
             .all(Result::is_ok)
     );
     store.edit(|records| assert!(records[&TENANT].len() < 40, "{}", records[&TENANT].len()));
+}
+
+#[tokio::test]
+async fn many_large_claims_are_spread_over_batches_the_store_takes() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = FakeStore::default();
+    let boot = boot(store.serve(dir.path()).await).await;
+    boot.ledgers
+        .decide(&tenant(), open_subject())
+        .await
+        .unwrap();
+    let id = tenant();
+    let reason: &'static str = Box::leak("x".repeat(40_000).into_boxed_str());
+    let refuse = || Command::RefuseLogin {
+        user: user(),
+        reason,
+    };
+    let waiting = (0..300).map(|_| boot.ledgers.decide(&id, refuse()));
+    assert!(
+        futures::future::join_all(waiting)
+            .await
+            .iter()
+            .all(Result::is_ok)
+    );
+    let largest = redoubt_shared::limits::BATCH_MAX / 4;
+    store.edit(|records| {
+        assert!(
+            records
+                .values()
+                .flatten()
+                .all(|record| record.bytes.len() < largest)
+        );
+    });
+}
+
+#[tokio::test]
+async fn length_tells_neither_kind_nor_verdict() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = FakeStore::default();
+    let boot = boot(store.serve(dir.path()).await).await;
+    let id = redoubt_shared::EnrollmentId::from_bytes([3; 16]);
+    let attempt = VerificationId::from_bytes([4; 16]);
+    let sample = crate::core::SampleUse {
+        model: "sface-2021dec".into(),
+        worker_tier: "confidential_gpu".into(),
+        template_tier: "confidential_gpu".into(),
+        quality: 0.875,
+    };
+    let comparison = crate::core::Comparison {
+        accepted: false,
+        confidence: 0.45,
+        sample,
+    };
+    let template = crate::core::Template {
+        version: 1,
+        model: "sface-2021dec".into(),
+        transform: 0,
+        dimension: 256,
+        scale: 0.01,
+        values: vec![-1; 256],
+        quality: 0.9,
+        worker_tier: "confidential_gpu".into(),
+        enrolled_ms: 1,
+    };
+    let commands = [
+        open_subject(),
+        Command::ReserveEnrollmentSample {
+            id,
+            token_hash: [0; 32],
+        },
+        Command::CompleteEnrollment {
+            id,
+            template: Box::new(template),
+        },
+        Command::ReserveAttempt {
+            user: user(),
+            id: attempt,
+        },
+        Command::ConcludeAttempt {
+            user: user(),
+            id: attempt,
+            comparison,
+        },
+        refuse_login(),
+    ];
+    let before = store.0.lock().unwrap().records[&TENANT].len();
+    for command in commands {
+        boot.ledgers.decide(&tenant(), command).await.unwrap();
+    }
+    store.edit(|records| {
+        let lengths: std::collections::BTreeSet<usize> = records[&TENANT][before..]
+            .iter()
+            .map(|record| record.bytes.len())
+            .collect();
+        assert_eq!(lengths.len(), 1, "{lengths:?}");
+    });
 }
 
 #[tokio::test]

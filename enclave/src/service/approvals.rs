@@ -1,7 +1,7 @@
 //! Approvals: a challenge that is the payment, an assertion over it, an artefact.
 
-use redoubt_attestation::artefact::ChallengeInput;
-use redoubt_attestation::encode::{b64u, sha256};
+use redoubt_attestation::artefact::{Assertion as Evidence, ChallengeInput};
+use redoubt_attestation::encode::{Digest32, b64u, sha256};
 use redoubt_attestation::jcs::to_jcs;
 use redoubt_shared::{ApprovalId, ReceiptId, UserId};
 use serde_json::json;
@@ -16,7 +16,10 @@ use crate::api::{
     IdempotencyKey, Presented, Problem, RequestOptions, Timestamp,
 };
 use crate::core::{Approval, ApprovalStatus, Command, CreateApproval, Reply, Transaction};
-use crate::passkeys::CredentialDescriptor;
+use crate::passkeys::{Algorithm, Assertion, CredentialDescriptor, CredentialRecord};
+
+/// Longest client data and authenticator data an artefact carries, in bytes.
+const EVIDENCE_PART_MAX: usize = 4096;
 
 impl Appliance {
     pub(super) async fn create_approval(
@@ -26,6 +29,16 @@ impl Appliance {
         idempotency_key: Option<IdempotencyKey>,
     ) -> Result<ApprovalCreated, Problem> {
         let (serving, now_ms) = (self.serving()?, self.time()?);
+        let customer = known(&serving, caller, &request.user_id).await?;
+        let approves = |known: &Known| {
+            known
+                .passkeys
+                .iter()
+                .any(|p| p.algorithm == Algorithm::Es256)
+        };
+        if !customer.as_ref().is_some_and(approves) {
+            return Err(Problem::no_passkey());
+        }
         let rp_id = serving.tenant(&caller.tenant)?.config.rp.id.clone();
         let transaction_jcs =
             to_jcs(&request.transaction).map_err(|_| Problem::invalid_transaction())?;
@@ -90,9 +103,11 @@ impl Appliance {
     }
 
     fn approval_options(&self, rp_id: &str, approval: &Approval, known: &Known) -> RequestOptions {
+        // Artefacts are judged offline, where only ES256 is understood so far.
         let allowed = known
             .passkeys
             .iter()
+            .filter(|record| record.algorithm == Algorithm::Es256)
             .map(|record| CredentialDescriptor::new(&record.id, &record.transports))
             .collect();
         let mut options = RequestOptions::passkey(rp_id, &approval.challenge, allowed);
@@ -168,17 +183,19 @@ impl Appliance {
         let known = known(&serving, caller, &owner)
             .await?
             .ok_or_else(Problem::authentication_failed)?;
-        let verified = verify_assertion(
-            &rp.id,
-            &rp.approval_origins,
-            &approval.challenge,
-            &request.credential,
-            &known,
-        );
-        let (record, assertion) = match verified {
+        let answer = &request.credential;
+        let origins = &rp.approval_origins;
+        let verified = verify_assertion(&rp.id, origins, &approval.challenge, answer, &known)
+            .and_then(|(record, assertion)| {
+                let evidence =
+                    lasting_evidence(&rp.id, &approval.challenge, answer, &record, &assertion)?;
+                Ok((record, assertion, evidence))
+            });
+        let (record, assertion, evidence) = match verified {
             Ok(verified) => verified,
             Err(reason) => {
-                let refuse = Command::RefuseLogin {
+                let refuse = Command::RefuseApproval {
+                    id,
                     user: owner,
                     reason,
                 };
@@ -186,21 +203,11 @@ impl Appliance {
                 return Err(Problem::authentication_failed());
             }
         };
-        let response = &request.credential.response;
         let (es256, mldsa65) = tenant.signer.jwks();
         let command = Command::GiveApproval {
             id,
             user: owner,
-            assertion: json!({
-                "credential_id": b64u(&record.id),
-                "public_key_cose": b64u(&record.public_key),
-                "authenticator_data": b64u(response.authenticator_data.as_slice()),
-                "client_data_json": b64u(response.client_data_json.as_slice()),
-                "signature": b64u(response.signature.as_slice()),
-                "sign_count": assertion.sign_count,
-                "user_verified": assertion.user_verified,
-                "origin": assertion.origin,
-            }),
+            assertion: to_json(&evidence)?,
             credential_id: record.id,
             sign_count: assertion.sign_count,
             backup_state: assertion.backup_state,
@@ -215,6 +222,39 @@ impl Appliance {
             receipt: to_json(&claim.receipt())?,
         })
     }
+}
+
+/// The assertion as the claim will carry it, judged as an auditor will judge it:
+/// an approval that the auditor's program would refuse is not given.
+fn lasting_evidence(
+    rp_id: &str,
+    challenge: &[u8; 32],
+    answer: &AuthenticationResponse,
+    record: &CredentialRecord,
+    assertion: &Assertion,
+) -> Result<Evidence, &'static str> {
+    let response = &answer.response;
+    let parts = [
+        response.client_data_json.as_slice(),
+        response.authenticator_data.as_slice(),
+    ];
+    if parts.iter().any(|part| part.len() > EVIDENCE_PART_MAX) {
+        return Err("assertion_too_long");
+    }
+    let evidence = Evidence {
+        credential_id: b64u(&record.id),
+        public_key_cose: record.public_key.clone(),
+        authenticator_data: response.authenticator_data.as_slice().to_vec(),
+        client_data_json: response.client_data_json.as_slice().to_vec(),
+        signature: response.signature.as_slice().to_vec(),
+        sign_count: assertion.sign_count,
+        user_verified: assertion.user_verified,
+        origin: assertion.origin.clone(),
+    };
+    evidence
+        .verify(rp_id, &Digest32(*challenge))
+        .map_err(|error| error.code())?;
+    Ok(evidence)
 }
 
 /// An approval of this tenant and whom it asks.

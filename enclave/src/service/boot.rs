@@ -62,6 +62,16 @@ pub enum BootError {
         /// Of this image.
         pcr0: String,
     },
+    /// The policy asks for more than a model was measured for.
+    #[error(
+        "policy.face_false_matches_per_million is {per_million}, stricter than the calibration table of {model} goes; raise it or extend the table"
+    )]
+    Calibration {
+        /// Which model.
+        model: String,
+        /// In the policy.
+        per_million: u32,
+    },
     /// A boot key could not be made.
     #[error("boot keys: {0}")]
     Keys(String),
@@ -142,6 +152,11 @@ impl Appliance {
         let genesis = Genesis::verify(&genesis_file)?;
         let verified = Config::verify(&config_file, &genesis)?;
         check_environment(&*attester, &genesis)?;
+        let manifest = Manifest::built_in();
+        check_calibration(
+            &manifest,
+            verified.config.policy.face_false_matches_per_million,
+        )?;
         let keys = BootKeySet::generate(&*pool).map_err(|e| BootError::Keys(e.to_string()))?;
         let now_ms = attester.now_ms()?;
         let bootstrap = keys
@@ -156,7 +171,7 @@ impl Appliance {
             keys,
             genesis,
             config: verified,
-            manifest: Manifest::built_in(),
+            manifest,
             worker: config.worker,
             stage: Mutex::new(Stage::Awaiting { shares, store }),
             trust: RwLock::new(Arc::new(trust)),
@@ -172,7 +187,10 @@ impl Appliance {
         std::thread::spawn(move || {
             loop {
                 std::thread::sleep(clock::REREAD);
-                self.clock.reread(&*self.attester);
+                if !self.clock.reread(&*self.attester) {
+                    self.halt(&"the attester's time and the monotonic clock disagree");
+                    return;
+                }
             }
         });
     }
@@ -224,6 +242,23 @@ fn check_environment(attester: &dyn Attester, genesis: &VerifiedGenesis) -> Resu
     }
     let pcr0 = pcrs.get(0).map(hex::encode).unwrap_or_default();
     Err(BootError::Measurement { pcr0 })
+}
+
+/// A limit stricter than a model's table was measured for could never be met:
+/// every genuine customer would be rejected and locked.
+fn check_calibration(manifest: &Manifest, per_million: u32) -> Result<(), BootError> {
+    let limit = f64::from(per_million) / 1e6;
+    match manifest
+        .embedders()
+        .iter()
+        .find(|embedder| embedder.threshold(limit).is_none())
+    {
+        None => Ok(()),
+        Some(embedder) => Err(BootError::Calibration {
+            model: embedder.id.clone(),
+            per_million,
+        }),
+    }
 }
 
 /// The client anchors of the configuration.

@@ -1,8 +1,8 @@
 //! Trusted time: the attester's signed time, carried by the monotonic clock.
 //!
 //! Protects against a host that sets the clock: the operating system's time is
-//! never read. When attester and carried time part by more than two seconds, or
-//! the attester falls silent, there is no time, and without time nothing is decided.
+//! never read. When attester and carried time part by more than two seconds the
+//! enclave halts; while the attester is silent for long nothing is decided.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -18,8 +18,11 @@ const STALE: Duration = Duration::from_secs(120);
 const TOLERANCE_MS: u64 = 2_000;
 
 struct Anchor {
-    attested_ms: u64,
-    at: Instant,
+    /// The first reading, which every later one must agree with: small steps do
+    /// not add up unnoticed.
+    boot: (u64, Instant),
+    /// When the attester last agreed.
+    agreed: Instant,
     broken: bool,
 }
 
@@ -33,9 +36,10 @@ impl Clock {
     /// Reads the attester once.
     pub(super) fn start(attester: &dyn Attester) -> Result<Arc<Self>, AttesterError> {
         let attested_ms = attester.now_ms()?;
+        let now = Instant::now();
         let anchor = Anchor {
-            attested_ms,
-            at: Instant::now(),
+            boot: (attested_ms, now),
+            agreed: now,
             broken: false,
         };
         Ok(Arc::new(Self {
@@ -44,41 +48,47 @@ impl Clock {
         }))
     }
 
+    fn anchor(&self) -> std::sync::MutexGuard<'_, Anchor> {
+        self.anchor
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
     /// Unix milliseconds, never decreasing; `None` when time cannot be trusted.
     pub(super) fn now_ms(&self) -> Option<u64> {
-        let anchor = self
-            .anchor
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        let carried = anchor.at.elapsed();
-        if anchor.broken || carried > STALE {
+        let anchor = self.anchor();
+        if anchor.broken || anchor.agreed.elapsed() > STALE {
             return None;
         }
-        let now = anchor
-            .attested_ms
-            .saturating_add(carried.as_millis() as u64);
+        let now = anchor.carried(Instant::now());
         Some(self.last.fetch_max(now, Ordering::Relaxed).max(now))
     }
 
-    /// Takes a fresh reading of the attester. A disagreement is final.
-    pub(super) fn reread(&self, attester: &dyn Attester) {
+    /// Takes a fresh reading of the attester. `false`: it disagrees, which is final.
+    pub(super) fn reread(&self, attester: &dyn Attester) -> bool {
         let before = Instant::now();
-        let Ok(attested_ms) = attester.now_ms() else {
-            return;
-        };
-        let mut anchor = self
-            .anchor
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        let carried = anchor
-            .attested_ms
-            .saturating_add(anchor.at.elapsed().as_millis() as u64);
-        if carried.abs_diff(attested_ms) > TOLERANCE_MS {
-            anchor.broken = true;
-            return;
+        let reading = attester.now_ms();
+        let after = Instant::now();
+        let mut anchor = self.anchor();
+        if let Ok(attested_ms) = reading {
+            // The reading was taken somewhere between the two.
+            let earliest = anchor.carried(before).saturating_sub(TOLERANCE_MS);
+            let latest = anchor.carried(after).saturating_add(TOLERANCE_MS);
+            if (earliest..=latest).contains(&attested_ms) {
+                anchor.agreed = before;
+            } else {
+                anchor.broken = true;
+            }
         }
-        anchor.attested_ms = attested_ms;
-        anchor.at = before;
+        !anchor.broken
+    }
+}
+
+impl Anchor {
+    /// What the monotonic clock makes of the first reading.
+    fn carried(&self, at: Instant) -> u64 {
+        let (attested_ms, start) = self.boot;
+        attested_ms.saturating_add(at.saturating_duration_since(start).as_millis() as u64)
     }
 }
 

@@ -63,7 +63,12 @@ impl Appliance {
             Ok(measured) => measured,
             Err(error) => {
                 let (problem, reason) = problems::sample(&error);
-                let release = Command::ReleaseEnrollmentSample { id, reason };
+                let worker_tier = problems::seen_at(&problem, &serving);
+                let release = Command::ReleaseEnrollmentSample {
+                    id,
+                    worker_tier,
+                    reason,
+                };
                 self.decide(&serving, caller, release, now_ms).await?;
                 return Err(problem);
             }

@@ -2,6 +2,7 @@
 
 use redoubt_shared::worker::SampleRefusal;
 
+use super::serving::Serving;
 use crate::api::{Problem, Timestamp};
 use crate::core::Refusal;
 use crate::ledger::CommitError;
@@ -16,7 +17,8 @@ pub(super) fn internal(cause: &'static str) -> Problem {
 pub(super) fn commit(error: CommitError, now_ms: u64) -> Problem {
     match error {
         CommitError::Refused(refusal) => refused(refusal, now_ms),
-        CommitError::Halted => Problem::not_serving(),
+        CommitError::Halted => Problem::request_deadline().because("the ledger stopped"),
+        CommitError::NoTime => Problem::not_serving().because("no trusted time"),
         CommitError::Busy => Problem::busy(),
         CommitError::UnknownTenant => internal("a caller of a tenant without a ledger"),
         CommitError::UnknownReceipt => Problem::unknown_receipt(),
@@ -29,12 +31,15 @@ pub(super) fn commit(error: CommitError, now_ms: u64) -> Problem {
 fn refused(refusal: Refusal, now_ms: u64) -> Problem {
     match refusal {
         Refusal::UnknownUser | Refusal::UnknownCredential => Problem::no_passkey(),
+        Refusal::SignCount => Problem::authentication_failed().because("sign_count"),
+        Refusal::TooMany => Problem::too_many_requests(),
         Refusal::CredentialTaken => Problem::credential_exists(),
         Refusal::StaleOptions => Problem::registration_failed(),
         Refusal::ConsentRequired => Problem::consent_required(),
         Refusal::UnknownEnrollment => Problem::unknown_enrollment(),
         Refusal::EnrollmentExpired => Problem::enrollment_expired(),
-        Refusal::EnrollmentBusy => Problem::enrollment_closed(),
+        Refusal::EnrollmentBusy => Problem::enrollment_busy(),
+        Refusal::EnrollmentClosed => Problem::enrollment_closed(),
         Refusal::NotEnrolled => Problem::not_enrolled(),
         Refusal::Locked { until_ms } => Problem::account_locked(Timestamp(until_ms), now_ms),
         Refusal::AttemptsInProgress => Problem::attempts_in_progress(),
@@ -71,4 +76,12 @@ fn sample_refused(refusal: SampleRefusal) -> (Problem, &'static str) {
         SampleRefusal::Busy => (Problem::too_many_requests(), "worker_busy"),
         SampleRefusal::Failed => (Problem::worker_unavailable(), "worker_failed"),
     }
+}
+
+/// The tier of the worker that saw a sample, if the problem is about the sample.
+pub(super) fn seen_at(problem: &Problem, serving: &Serving) -> Option<String> {
+    let about_the_sample = problem.status() == 422;
+    about_the_sample
+        .then(|| serving.worker.tier().map(|tier| tier.name().to_owned()))
+        .flatten()
 }

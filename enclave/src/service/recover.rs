@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use redoubt_attestation::attester::AttesterError;
-use redoubt_attestation::binding::{Head, NonceInput, Purpose};
+use redoubt_attestation::binding::{Binding, Head, NonceInput, Purpose};
 use redoubt_attestation::genesis::Tenant;
 use redoubt_attestation::shares::OfficersSecret;
 use redoubt_attestation::sign::{HybridSeeds, HybridSigner, SignerError};
@@ -35,14 +35,22 @@ pub(super) enum RecoverError {
     Replay(#[from] ReplayError),
     #[error(transparent)]
     Seal(#[from] SealError),
-    #[error("the ledger was opened under another genesis manifest")]
-    OtherGenesis,
+    #[error(
+        "genesis manifest {offered} does not follow manifest {recorded}, which the ledger records; use that one or a later one"
+    )]
+    OldGenesis { offered: u64, recorded: u64 },
+    #[error("a tenant's ledger is another tenant's, or another than the one recorded for it")]
+    ForeignLedger,
+    #[error("the attester's time is before the last term's beginning")]
+    TimeWentBack,
+    #[error("the last term's own preimage does not parse")]
+    OwnPreimage,
     #[error(
         "the officers remember {remembered} entries of this appliance's ledger; the store shows {found}, or another history: it was rolled back"
     )]
     RolledBack { remembered: u64, found: u64 },
     #[error(
-        "configuration {offered} is older than configuration {recorded}, which the ledger records"
+        "configuration {offered} does not follow configuration {recorded}, which the ledger records; use that one or a later one"
     )]
     OldConfig { offered: u64, recorded: u64 },
     #[error(transparent)]
@@ -59,8 +67,8 @@ pub(super) enum RecoverError {
     Time,
     #[error("worker link: {0}")]
     Worker(#[from] rustls::Error),
-    #[error("tenant {0} has no signing keys in its ledger")]
-    NoTenantKeys(TenantId),
+    #[error("a tenant has no signing keys in its ledger")]
+    NoTenantKeys,
 }
 
 impl Appliance {
@@ -73,7 +81,7 @@ impl Appliance {
     ) -> Result<Arc<Serving>, RecoverError> {
         let root = Root::new(secret.expose_secret(), &[]);
         drop(secret);
-        let epoch = root.epoch(self.genesis.digest.as_bytes(), EPOCH)?;
+        let epoch = root.epoch(self.genesis.manifest.secret_commitment.as_bytes(), EPOCH)?;
         let config = &self.config.config;
         let ledgers: Vec<_> = config
             .tenants
@@ -88,8 +96,8 @@ impl Appliance {
             &ledgers,
         )
         .await?;
-        self.check_history(&recovered, remembered)?;
         let now_ms = self.clock.now_ms().ok_or(RecoverError::Time)?;
+        self.check_history(&recovered, remembered, now_ms)?;
         let (ca, opening) = self.certificate_authority(&recovered.appliance.0, now_ms)?;
         let term = self.new_term(&recovered, &ca, now_ms)?;
         let core = self
@@ -98,19 +106,15 @@ impl Appliance {
         self.serve(core, store, ca, term)
     }
 
+    /// Nothing signed goes back: neither history, nor manifest, nor configuration,
+    /// nor time, nor a ledger to another tenant.
     fn check_history(
         &self,
         recovered: &Recovered,
         remembered: Option<Head>,
+        now_ms: u64,
     ) -> Result<(), RecoverError> {
         let (state, book) = &recovered.appliance;
-        if state
-            .opened
-            .as_ref()
-            .is_some_and(|(genesis, _)| genesis != self.genesis.digest.as_bytes())
-        {
-            return Err(RecoverError::OtherGenesis);
-        }
         if let Some(head) = remembered
             && book.tree().root_at(head.size) != Some(head.root.0)
         {
@@ -119,12 +123,43 @@ impl Appliance {
                 found: book.size(),
             });
         }
-        let recorded = state.terms.last().map_or(0, |term| term.config_counter);
-        let offered = self.config.config.counter;
-        if offered < recorded {
+        for (id, tenant, _) in &recovered.tenants {
+            if tenant.tenant.as_ref().is_some_and(|owner| owner != id) {
+                return Err(RecoverError::ForeignLedger);
+            }
+        }
+        let Some(last) = state.terms.last() else {
+            return Ok(());
+        };
+        let manifest = (self.genesis.manifest.counter, self.genesis.digest.0);
+        if !supersedes(manifest, (last.genesis_counter, last.genesis)) {
+            let (offered, recorded) = (manifest.0, last.genesis_counter);
+            return Err(RecoverError::OldGenesis { offered, recorded });
+        }
+        let config = (self.config.config.counter, self.config.digest.0);
+        if !supersedes(config, (last.config_counter, last.config)) {
+            let (offered, recorded) = (config.0, last.config_counter);
             return Err(RecoverError::OldConfig { offered, recorded });
         }
-        Ok(())
+        if now_ms < last.at_ms {
+            return Err(RecoverError::TimeWentBack);
+        }
+        self.check_ledgers(last)
+    }
+
+    /// A tenant keeps the ledger that the last term's document bound to it.
+    fn check_ledgers(&self, last: &TermRecord) -> Result<(), RecoverError> {
+        let bound = Binding::parse(&last.preimage).map_err(|_| RecoverError::OwnPreimage)?;
+        let moved = self.config.config.tenants.iter().any(|tenant| {
+            bound.ledgers.iter().any(|ledger| {
+                ledger.tenant.as_ref() == Some(&tenant.id) && ledger.ledger != tenant.ledger
+            })
+        });
+        if moved {
+            Err(RecoverError::ForeignLedger)
+        } else {
+            Ok(())
+        }
     }
 
     /// The CA of the sealed ledger, or a new one with the event that keeps it.
@@ -139,7 +174,7 @@ impl Appliance {
                 None,
             ));
         }
-        let ca = CertificateAuthority::generate(&self.genesis.manifest.name, now_ms)?;
+        let ca = CertificateAuthority::generate(&self.genesis.manifest.name, now_ms, &*self.pool)?;
         let secret = CaSecret {
             pkcs8: ca.expose_pkcs8().to_vec(),
             certificate: ca.certificate().to_vec(),
@@ -170,15 +205,15 @@ impl Appliance {
             term: Some(term),
         };
         let (document, preimage) = self.document(Purpose::Serve, facts, NonceInput::NoSession)?;
-        let config = self.config.digest.0;
-        let config_counter = self.config.config.counter;
         Ok(TermRecord {
             term,
             at_ms: now_ms,
             document,
             preimage,
-            config,
-            config_counter,
+            genesis: self.genesis.digest.0,
+            genesis_counter: self.genesis.manifest.counter,
+            config: self.config.digest.0,
+            config_counter: self.config.config.counter,
         })
     }
 
@@ -299,8 +334,13 @@ impl Appliance {
     }
 }
 
+/// Whether (counter, digest) may follow what was recorded: the same file, or a higher counter.
+fn supersedes(offered: (u64, [u8; 32]), recorded: (u64, [u8; 32])) -> bool {
+    offered == recorded || offered.0 > recorded.0
+}
+
 fn tenant_service(tenant: &Tenant, core: &Core) -> Result<TenantService, RecoverError> {
-    let missing = || RecoverError::NoTenantKeys(tenant.id.clone());
+    let missing = || RecoverError::NoTenantKeys;
     let state = &core.tenants.get(&tenant.id).ok_or_else(missing)?.state;
     let keys = state.keys.as_ref().ok_or_else(missing)?;
     let signer = HybridSigner::from_seeds(HybridSeeds::new(&keys.es256, &keys.mldsa65))?;

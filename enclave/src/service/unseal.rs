@@ -30,9 +30,12 @@ impl Shares {
         }
     }
 
-    /// Adds one; refuses a head that another officer's share does not name.
+    /// Adds one. All must name the same head: one that does not ends this round,
+    /// so that nobody's earlier or false share can hold the officers up.
     fn add(&mut self, officer: String, head: Option<Head>, share: Share) -> Result<(), Problem> {
-        if self.received.values().any(|(other, _)| *other != head) {
+        let others = self.received.iter().filter(|(other, _)| **other != officer);
+        if others.into_iter().any(|(_, (other, _))| *other != head) {
+            self.received.clear();
             return Err(Problem::shares_disagree());
         }
         self.received.insert(officer, (head, share));
@@ -48,17 +51,12 @@ impl Appliance {
     ) -> Result<ShareAccepted, Problem> {
         let aad = self.checked_aad(submission.aad.as_slice())?;
         let officer = submission.officer.as_str().to_owned();
-        let known = self
-            .genesis
-            .manifest
-            .officers
-            .iter()
-            .any(|known| known.id == officer);
-        if !known {
+        let officers = &self.genesis.manifest.officers;
+        let Some(place) = officers.iter().position(|known| known.id == officer) else {
             return Err(
                 Problem::share_refused().detail("The genesis manifest names no such officer.")
             );
-        }
+        };
         let share = self
             .keys
             .unseal
@@ -68,8 +66,15 @@ impl Appliance {
                 submission.ciphertext.as_slice(),
             )
             .map_err(|_| Problem::share_refused())?;
-        if share.officer != officer {
-            return Err(Problem::share_refused().detail("The share belongs to another officer."));
+        let manifest = &self.genesis.manifest;
+        let fits = share.officer == officer
+            && usize::from(share.index) == place + 1
+            && share.k == manifest.threshold
+            && usize::from(share.n) == officers.len();
+        if !fits {
+            return Err(
+                Problem::share_refused().detail("The share belongs to another officer or set.")
+            );
         }
         let mut stage = self.stage();
         let Stage::Awaiting { shares, .. } = &mut *stage else {

@@ -9,8 +9,8 @@ use super::problems::{self, internal};
 use super::receipts::to_json;
 use super::serving::Serving;
 use crate::api::{
-    ActionTaken, Caller, Modality, Problem, SecurityFlags, Timestamp, Verdict, Verification,
-    VerifyRequest,
+    ActionTaken, Caller, Modality, Problem, Sample, SecurityFlags, Timestamp, Verdict,
+    Verification, VerifyRequest,
 };
 use crate::biometrics;
 use crate::core::{Command, Comparison, Reply, SampleUse, Template};
@@ -31,52 +31,51 @@ impl Appliance {
         };
         self.decide(&serving, caller, reserve, now_ms).await?;
         Counters::add(&self.counters.samples);
-        let (sample, tier) = match serving
-            .worker
-            .face(request.biometric_data.into_bytes())
+        match self
+            .measure(&serving, caller, &user, request.biometric_data)
             .await
         {
-            Ok(measured) => measured,
-            Err(error) => {
-                let (problem, reason) = problems::sample(&error);
-                return self
-                    .release(&serving, caller, user, id, reason, problem)
-                    .await;
-            }
-        };
-        let template = face_template(&serving, caller, &user).await?;
-        let Some(comparison) = self.compare(&template, &sample, tier.name()) else {
-            let problem = Problem::not_enrolled();
-            return self
-                .release(
-                    &serving,
-                    caller,
+            Ok(comparison) => self.conclude(&serving, caller, user, id, comparison).await,
+            Err((problem, reason)) => {
+                // No comparison was made: the attempt is given back.
+                let worker_tier = problems::seen_at(&problem, &serving);
+                let release = Command::ReleaseAttempt {
                     user,
                     id,
-                    "template_of_another_model",
-                    problem,
-                )
-                .await;
-        };
-        self.conclude(&serving, caller, user, id, comparison).await
+                    worker_tier,
+                    reason,
+                };
+                self.decide(&serving, caller, release, self.time()?).await?;
+                Err(problem)
+            }
+        }
     }
 
-    /// Gives an attempt back that made no comparison, and says why it did not.
-    async fn release(
+    /// Sample to comparison; the error is what to say and what to record.
+    async fn measure(
         &self,
         serving: &Serving,
         caller: &Caller,
-        user: UserId,
-        id: VerificationId,
-        reason: &'static str,
-        problem: Problem,
-    ) -> Result<Verification, Problem> {
-        let release = Command::ReleaseAttempt { user, id, reason };
-        self.decide(serving, caller, release, self.time()?).await?;
-        Err(problem)
+        user: &UserId,
+        sample: Sample,
+    ) -> Result<Comparison, (Problem, &'static str)> {
+        let measured = serving.worker.face(sample.into_bytes()).await;
+        let (sample, tier) = measured.map_err(|error| problems::sample(&error))?;
+        let template = face_template(serving, caller, user).await;
+        let template = template.map_err(|problem| (problem, "no_template"))?;
+        self.compare(&template, &sample, tier.name())
+            .ok_or_else(|| (Problem::not_enrolled(), "template_not_comparable"))
     }
 
     fn compare(&self, template: &Template, sample: &FaceSample, tier: &str) -> Option<Comparison> {
+        // What a tier that policy no longer accepts enrolled, counts as not enrolled.
+        let accepted = &self.config.config.policy.accepted_tiers;
+        if !accepted
+            .iter()
+            .any(|tier| tier.name() == template.worker_tier)
+        {
+            return None;
+        }
         let embedding = sample
             .embeddings
             .iter()
@@ -91,6 +90,7 @@ impl Appliance {
             sample: SampleUse {
                 model: template.model.clone(),
                 worker_tier: tier.to_owned(),
+                template_tier: template.worker_tier.clone(),
                 quality: sample.quality.score,
             },
         })

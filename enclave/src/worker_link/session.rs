@@ -5,6 +5,7 @@
 //! every job on it, and the next session must prove itself anew.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ struct Shared {
     /// Jobs asked and not answered. An entry stays when its asker gave up, so
     /// that the late answer is known for what it is.
     waiting: Mutex<HashMap<JobId, oneshot::Sender<Answer>>>,
+    /// Answers so far: a worker that answers others is slow, not hung.
+    answers: AtomicU64,
     /// Why the session ended, once it did.
     ended: watch::Sender<Option<WorkerError>>,
 }
@@ -119,6 +122,7 @@ impl Session {
         let (frames, outbox) = mpsc::channel(JOBS_IN_FLIGHT);
         let shared = Arc::new(Shared {
             waiting: Mutex::default(),
+            answers: AtomicU64::new(0),
             ended: watch::Sender::new(None),
         });
         tokio::spawn(write(writer, outbox, Arc::clone(&shared)));
@@ -159,6 +163,7 @@ impl Session {
             self.shared.jobs().remove(&job);
             return Err(WorkerError::Busy);
         }
+        let before = self.shared.answers.load(Ordering::Relaxed);
         let limit = Duration::from_millis(JOB_DEADLINE_MS.into()) + GRACE;
         match tokio::time::timeout(limit, answer).await {
             Ok(Ok(Ok(sample))) => Ok(sample),
@@ -167,8 +172,11 @@ impl Session {
             Ok(Ok(Err(refusal))) => Err(WorkerError::Refused(refusal)),
             Ok(Err(_)) => Err(self.shared.why()),
             Err(_) => {
-                // It did not even say that it was late: it hangs.
-                self.shared.end(WorkerError::Unavailable);
+                // It did not even say that it was late. If it answered nobody
+                // in all that time, it hangs.
+                if self.shared.answers.load(Ordering::Relaxed) == before {
+                    self.shared.end(WorkerError::Unavailable);
+                }
                 Err(WorkerError::Deadline)
             }
         }
@@ -262,6 +270,7 @@ async fn answers<R: AsyncRead + Unpin>(
         {
             return untrusted(format!("it sent {problem}"));
         }
+        shared.answers.fetch_add(1, Ordering::Relaxed);
         match shared.jobs().remove(&job) {
             // An asker that gave up is no fault of the worker's.
             Some(reply) => drop(reply.send(outcome)),

@@ -2,12 +2,16 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use redoubt_attestation::artefact::ChallengeInput;
 use redoubt_shared::{ApprovalId, UserId};
 use serde_json::{Value, json};
 
 use super::passkey::Used;
 use super::{Cx, Decision, owned};
 use crate::core::{ApprovalStatus, CreateApproval, Event, Refusal, Reply, Transaction};
+
+/// Approvals that may wait for one customer at once.
+const APPROVALS_MAX: usize = 64;
 
 /// A verified assertion and what its claim must repeat.
 pub(super) struct Given {
@@ -31,6 +35,17 @@ pub(super) fn create(cx: &Cx<'_>, asked: CreateApproval) -> Result<Decision, Ref
     let (handle, subject) = cx.subject(&asked.user)?;
     if subject.passkeys.is_empty() {
         return Err(Refusal::UnknownCredential);
+    }
+    let open = subject
+        .approvals
+        .iter()
+        .filter_map(|id| cx.state.approvals.get(id));
+    if open
+        .filter(|open| open.expires_ms > cx.facts.now_ms)
+        .count()
+        >= APPROVALS_MAX
+    {
+        return Err(Refusal::TooMany);
     }
     let own = json!({
         "approval_id": asked.id.to_string(),
@@ -83,8 +98,21 @@ pub(super) fn give(
     if approval.expires_ms <= cx.facts.now_ms {
         return Err(Refusal::ApprovalExpired);
     }
-    if !subject.passkeys.contains_key(&given.used.credential_id) {
-        return Err(Refusal::UnknownCredential);
+    given.used.check(subject)?;
+    // The binding is checked here, not trusted: what the claim will say is what
+    // the customer's challenge was made from.
+    let input = ChallengeInput {
+        domain: ChallengeInput::DOMAIN.to_owned(),
+        tenant: cx.context.tenant.clone(),
+        rp_id: given.rp_id.clone(),
+        user_id: user.clone(),
+        purpose: ChallengeInput::PURPOSE.to_owned(),
+        expires_ms: approval.expires_ms,
+        nonce: approval.nonce,
+        transaction_jcs: approval.transaction_jcs.clone(),
+    };
+    if input.challenge().0 != approval.challenge {
+        return Err(Refusal::ApprovalExpired);
     }
     let own = json!({
         "approval_id": id.to_string(),
@@ -115,6 +143,18 @@ pub(super) fn give(
         owned(handle, approved),
         claim,
     ]))
+}
+
+/// A failed answer: recorded, and the approval goes on waiting.
+pub(super) fn refuse(
+    cx: &Cx<'_>,
+    id: ApprovalId,
+    user: UserId,
+    reason: &str,
+) -> Result<Decision, Refusal> {
+    let (handle, _) = cx.subject(&user)?;
+    let own = json!({ "approval_id": id.to_string(), "decision": "refused", "reason": reason });
+    Ok(cx.done(vec![cx.claim(handle, "approval", &user, None, own)]))
 }
 
 /// The transaction as claims show it.

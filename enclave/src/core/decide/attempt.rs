@@ -9,7 +9,8 @@ use super::{Cx, Decision, owned};
 use crate::core::{Comparison, Event, Refusal, Reply, Subject, SubjectHandle};
 
 pub(super) fn reserve(cx: &Cx<'_>, user: UserId, id: VerificationId) -> Result<Decision, Refusal> {
-    let (handle, subject) = cx.subject(&user)?;
+    // Someone unknown and someone without a template are told apart to nobody.
+    let (handle, subject) = cx.subject(&user).map_err(|_| Refusal::NotEnrolled)?;
     if subject.face.is_none() {
         return Err(Refusal::NotEnrolled);
     }
@@ -38,12 +39,13 @@ pub(super) fn release(
     user: UserId,
     id: VerificationId,
     reason: &str,
+    worker_tier: Option<&str>,
 ) -> Result<Decision, Refusal> {
     let (handle, _) = reserved(cx, &user, id)?;
     let own = json!({
         "verification_id": id.to_string(), "modality": "facial", "verdict": "error", "reason": reason,
     });
-    let claim = cx.claim(handle, "verification", &user, None, own);
+    let claim = cx.claim(handle, "verification", &user, worker_tier, own);
     Ok(cx.done(vec![
         owned(handle, Event::AttemptReleased { handle, id }),
         claim,
@@ -68,6 +70,7 @@ pub(super) fn conclude(
         "quality_score": round(comparison.sample.quality),
         "liveness": "not_evaluated",
         "model": comparison.sample.model,
+        "template_tier": comparison.sample.template_tier,
         "locked_until_ms": locked_until_ms,
     });
     let claim = cx.claim(

@@ -17,6 +17,9 @@ pub(super) fn begin(
     if !consent_given {
         return Err(Refusal::ConsentRequired);
     }
+    if busy(cx, &user) {
+        return Err(Refusal::EnrollmentBusy);
+    }
     let (subject, mut events) = cx.open_subject(&user, cx.facts.user_handle);
     let expires_ms = cx.facts.now_ms.saturating_add(cx.context.enrollment_ms);
     let status = EnrollmentStatus::Pending;
@@ -48,8 +51,10 @@ pub(super) fn reserve(
     if enrollment.expires_ms <= cx.facts.now_ms {
         return Err(Refusal::EnrollmentExpired);
     }
-    if enrollment.status != EnrollmentStatus::Pending {
-        return Err(Refusal::EnrollmentBusy);
+    match enrollment.status {
+        EnrollmentStatus::Pending => {}
+        EnrollmentStatus::InProgress => return Err(Refusal::EnrollmentBusy),
+        EnrollmentStatus::Completed => return Err(Refusal::EnrollmentClosed),
     }
     let events = vec![unowned(Event::EnrollmentSampleReserved { id })];
     Ok(Decision {
@@ -58,12 +63,17 @@ pub(super) fn reserve(
     })
 }
 
-pub(super) fn release(cx: &Cx<'_>, id: EnrollmentId, reason: &str) -> Result<Decision, Refusal> {
+pub(super) fn release(
+    cx: &Cx<'_>,
+    id: EnrollmentId,
+    reason: &str,
+    worker_tier: Option<&str>,
+) -> Result<Decision, Refusal> {
     let (handle, user) = in_progress(cx, id)?;
     let own = json!({
         "enrollment_id": id.to_string(), "modality": "facial", "status": "pending", "reason": reason,
     });
-    let claim = cx.claim(handle, "enrollment", &user, None, own);
+    let claim = cx.claim(handle, "enrollment", &user, worker_tier, own);
     Ok(cx.done(vec![unowned(Event::EnrollmentSampleReleased { id }), claim]))
 }
 
@@ -73,6 +83,9 @@ pub(super) fn complete(
     template: Box<Template>,
 ) -> Result<Decision, Refusal> {
     let (handle, user) = in_progress(cx, id)?;
+    if find(cx, id)?.expires_ms <= cx.facts.now_ms {
+        return Err(Refusal::EnrollmentExpired);
+    }
     let own = json!({
         "enrollment_id": id.to_string(),
         "modality": "facial",
@@ -101,6 +114,17 @@ pub(super) fn complete(
     ]))
 }
 
+/// Whether a sample of this customer's is being worked on.
+fn busy(cx: &Cx<'_>, user: &UserId) -> bool {
+    let latest = cx
+        .state
+        .subject(user)
+        .and_then(|(_, subject)| subject.enrollment);
+    latest
+        .and_then(|id| cx.state.enrollments.get(&id))
+        .is_some_and(|enrollment| enrollment.status == EnrollmentStatus::InProgress)
+}
+
 fn find<'a>(cx: &'a Cx<'_>, id: EnrollmentId) -> Result<&'a Enrollment, Refusal> {
     cx.state
         .enrollments
@@ -114,7 +138,7 @@ fn in_progress(
 ) -> Result<(crate::core::SubjectHandle, UserId), Refusal> {
     let enrollment = find(cx, id)?;
     if enrollment.status != EnrollmentStatus::InProgress {
-        return Err(Refusal::EnrollmentBusy);
+        return Err(Refusal::EnrollmentClosed);
     }
     let subject = cx
         .state

@@ -35,7 +35,10 @@ pub fn decide(
         facts,
     };
     match command {
-        Command::OpenTenant { keys } => Ok(cx.done(vec![unowned(Event::TenantOpened { keys })])),
+        Command::OpenTenant { keys } => {
+            let tenant = context.tenant.clone();
+            Ok(cx.done(vec![unowned(Event::TenantOpened { tenant, keys })]))
+        }
         Command::BeginTerm { term } => Ok(cx.begin_term(term)),
         Command::RegisterPasskey {
             user,
@@ -64,10 +67,20 @@ pub fn decide(
             consent_given,
         } => enroll::begin(&cx, user, id, token_hash, consent_given),
         Command::ReserveEnrollmentSample { id, token_hash } => enroll::reserve(&cx, id, token_hash),
-        Command::ReleaseEnrollmentSample { id, reason } => enroll::release(&cx, id, reason),
+        Command::RefuseApproval { id, user, reason } => approve::refuse(&cx, id, user, reason),
+        Command::ReleaseEnrollmentSample {
+            id,
+            worker_tier,
+            reason,
+        } => enroll::release(&cx, id, reason, worker_tier.as_deref()),
         Command::CompleteEnrollment { id, template } => enroll::complete(&cx, id, template),
         Command::ReserveAttempt { user, id } => attempt::reserve(&cx, user, id),
-        Command::ReleaseAttempt { user, id, reason } => attempt::release(&cx, user, id, reason),
+        Command::ReleaseAttempt {
+            user,
+            id,
+            worker_tier,
+            reason,
+        } => attempt::release(&cx, user, id, reason, worker_tier.as_deref()),
         Command::ConcludeAttempt {
             user,
             id,

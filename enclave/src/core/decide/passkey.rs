@@ -6,8 +6,11 @@ use redoubt_shared::UserId;
 use serde_json::json;
 
 use super::{Cx, Decision, owned};
-use crate::core::{Event, Refusal};
+use crate::core::{Event, Refusal, Subject};
 use crate::passkeys::CredentialRecord;
+
+/// Passkeys one customer may have.
+const PASSKEYS_MAX: usize = 32;
 
 /// A passkey that signed, and where its counters stand now.
 pub(super) struct Used {
@@ -32,6 +35,13 @@ pub(super) fn register(
     {
         return Err(Refusal::StaleOptions);
     }
+    if cx
+        .state
+        .subject(&user)
+        .is_some_and(|(_, known)| known.passkeys.len() >= PASSKEYS_MAX)
+    {
+        return Err(Refusal::TooMany);
+    }
     let (handle, mut events) = cx.open_subject(&user, user_handle);
     let own = json!({
         "credential_id": URL_SAFE_NO_PAD.encode(&record.id),
@@ -51,9 +61,7 @@ pub(super) fn conclude_login(
     user_verified: bool,
 ) -> Result<Decision, Refusal> {
     let (handle, subject) = cx.subject(&user)?;
-    if !subject.passkeys.contains_key(&used.credential_id) {
-        return Err(Refusal::UnknownCredential);
-    }
+    used.check(subject)?;
     let own = json!({
         "verdict": "accepted",
         "credential_id": URL_SAFE_NO_PAD.encode(&used.credential_id),
@@ -76,6 +84,21 @@ pub(super) fn refuse_login(cx: &Cx<'_>, user: UserId, reason: &str) -> Result<De
 }
 
 impl Used {
+    /// The passkey is still this customer's, and its counter moves on. Checked
+    /// here once more: two assertions verified against one state may be decided
+    /// one after the other (WebAuthn Level 3 section 7.2 step 22).
+    pub(super) fn check(&self, subject: &Subject) -> Result<(), Refusal> {
+        let record = subject
+            .passkeys
+            .get(&self.credential_id)
+            .ok_or(Refusal::UnknownCredential)?;
+        let unused = self.sign_count == 0 && record.sign_count == 0;
+        if unused || self.sign_count > record.sign_count {
+            return Ok(());
+        }
+        Err(Refusal::SignCount)
+    }
+
     /// The counters' move, as an event.
     pub(super) fn event(self, handle: crate::core::SubjectHandle) -> Event {
         Event::PasskeyUsed {

@@ -94,10 +94,14 @@ async fn accept(dir: &Path, config: Arc<rustls::ServerConfig>) -> Result<()> {
         let (stream, _) = listener.accept().await?;
         let acceptor = acceptor.clone();
         tokio::spawn(async move {
-            let Ok(stream) = acceptor.accept(stream).await else { return };
+            let Ok(stream) = acceptor.accept(stream).await else {
+                return;
+            };
             let served = hyper::server::conn::http1::Builder::new();
             // The client closes when it is done; nobody waits for the outcome.
-            let _ = served.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
+            let _ = served
+                .serve_connection(TokioIo::new(stream), service_fn(answer))
+                .await;
         });
     }
 }

@@ -14,7 +14,10 @@ pub(crate) fn of_process(pid: u32) -> Result<f64> {
     let after_name = text.rsplit_once(')').context("no name in stat")?.1;
     let fields: Vec<&str> = after_name.split_whitespace().collect();
     let tick = |at: usize| -> Result<f64> {
-        Ok(fields.get(at).context("stat is too short")?.parse::<f64>()?)
+        Ok(fields
+            .get(at)
+            .context("stat is too short")?
+            .parse::<f64>()?)
     };
     Ok((tick(11)? + tick(12)?) / TICKS * 1e6)
 }

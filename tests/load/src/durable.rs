@@ -28,10 +28,15 @@ pub(crate) fn raw_appends(count: usize) -> Result<Vec<Duration>> {
 }
 
 pub(crate) fn run() -> Result<Vec<Row>> {
-    let Some(environment) = Environment::find("durable") else { bail!("start this with cargo xtask bench") };
+    let Some(environment) = Environment::find("durable") else {
+        bail!("start this with cargo xtask bench")
+    };
     let appliance = Appliance::serving(&environment, Options::default())?;
     let runtime = tokio::runtime::Runtime::new()?;
-    [1usize, 64].into_iter().map(|clients| row(&appliance, &runtime, clients)).collect()
+    [1usize, 64]
+        .into_iter()
+        .map(|clients| row(&appliance, &runtime, clients))
+        .collect()
 }
 
 /// Logins a second, each a durable commit, beside raw durable appends a second.
@@ -48,6 +53,13 @@ fn row(appliance: &Appliance, runtime: &tokio::runtime::Runtime, clients: usize)
     let measured = runtime.block_on(redoubt_bank::load::run(&bank, &plan))?;
     let raw = raw_appends(400)?;
     let per_second = raw.len() as f64 / raw.iter().sum::<Duration>().as_secs_f64();
-    let name = format!("logins a second, {clients} clients, against raw 4 KiB durable appends one by one");
-    Ok(Row::new(name, measured.per_second, per_second, "1/s", measured.ok))
+    let name =
+        format!("logins a second, {clients} clients, against raw 4 KiB durable appends one by one");
+    Ok(Row::new(
+        name,
+        measured.per_second,
+        per_second,
+        "1/s",
+        measured.ok,
+    ))
 }

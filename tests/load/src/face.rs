@@ -11,7 +11,9 @@ use crate::rows::Row;
 const BOUND_MS: f64 = 300.0;
 
 pub(crate) fn run() -> Result<Vec<Row>> {
-    let Some(environment) = Environment::with_media("face") else { bail!("start this with cargo xtask bench") };
+    let Some(environment) = Environment::with_media("face") else {
+        bail!("start this with cargo xtask bench")
+    };
     let appliance = Appliance::serving(&environment, Options::default())?;
     let runtime = tokio::runtime::Runtime::new()?;
     let bank = appliance.bank(&appliance.banks.a)?;

@@ -24,7 +24,9 @@ const SECONDS: u64 = 8;
 const CLIENTS: [usize; 2] = [1, 64];
 
 pub(crate) fn run() -> Result<Vec<Row>> {
-    let Some(environment) = Environment::find("login") else { bail!("start this with cargo xtask bench") };
+    let Some(environment) = Environment::find("login") else {
+        bail!("start this with cargo xtask bench")
+    };
     let appliance = Appliance::serving(&environment, Options::default())?;
     let runtime = tokio::runtime::Runtime::new()?;
     let bare = Bare::start()?;
@@ -34,7 +36,9 @@ pub(crate) fn run() -> Result<Vec<Row>> {
         let request = runtime.block_on(bare_request(&bare, clients))?;
         let crypto = unavoidable_cryptography();
         let peer = 2.0 * request + crypto;
-        let name = format!("enclave CPU of a login, {clients} clients, against 2 bare requests ({request:.1} us each) and its cryptography ({crypto:.1} us)");
+        let name = format!(
+            "enclave CPU of a login, {clients} clients, against 2 bare requests ({request:.1} us each) and its cryptography ({crypto:.1} us)"
+        );
         rows.push(Row::new(name, ours, peer, "us", measured.ok));
         rows.push(durable_row(&measured, clients)?);
     }
@@ -45,7 +49,8 @@ pub(crate) fn run() -> Result<Vec<Row>> {
 fn durable_row(measured: &Measured, clients: usize) -> Result<Row> {
     let appends = crate::durable::raw_appends(400)?;
     let peer = crate::rows::percentile(&appends, 0.99);
-    let name = format!("p99 of a login, {clients} clients, against p99 of one raw 4 KiB durable append");
+    let name =
+        format!("p99 of a login, {clients} clients, against p99 of one raw 4 KiB durable append");
     Ok(Row::new(name, measured.p99_ms, peer, "ms", measured.ok))
 }
 
@@ -76,7 +81,9 @@ async fn bare_request(bare: &Bare, clients: usize) -> Result<f64> {
     let body = serde_json::json!({ "user_id": "x".repeat(700) });
     let before = cpu::of_process(bare.pid())?;
     let end = Instant::now() + Duration::from_secs(SECONDS / 2);
-    let tasks: Vec<_> = (0..clients).map(|_| tokio::spawn(repeat(bank.clone(), body.clone(), end))).collect();
+    let tasks: Vec<_> = (0..clients)
+        .map(|_| tokio::spawn(repeat(bank.clone(), body.clone(), end)))
+        .collect();
     let mut done = 0;
     for task in tasks {
         done += task.await??;
@@ -87,7 +94,9 @@ async fn bare_request(bare: &Bare, clients: usize) -> Result<f64> {
 async fn repeat(bank: Bank, body: serde_json::Value, end: Instant) -> Result<usize> {
     let mut done = 0;
     while Instant::now() < end {
-        bank.post("/", &body).await.map_err(|error| anyhow::anyhow!("{error}"))?;
+        bank.post("/", &body)
+            .await
+            .map_err(|error| anyhow::anyhow!("{error}"))?;
         done += 1;
     }
     Ok(done)
@@ -97,18 +106,25 @@ async fn repeat(bank: Bank, body: serde_json::Value, end: Instant) -> Result<usi
 fn unavoidable_cryptography() -> f64 {
     let random = SystemRandom::new();
     let message = [7u8; 256];
-    let verify = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).ok().and_then(|pair| {
-        let signature = pair.sign(&random, &message).ok()?;
-        let public = pair.public_key().as_ref().to_vec();
-        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, public);
-        Some(cpu::per_call(200, || assert!(key.verify(&message, signature.as_ref()).is_ok())))
-    });
+    let verify = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING)
+        .ok()
+        .and_then(|pair| {
+            let signature = pair.sign(&random, &message).ok()?;
+            let public = pair.public_key().as_ref().to_vec();
+            let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, public);
+            Some(cpu::per_call(200, || {
+                assert!(key.verify(&message, signature.as_ref()).is_ok())
+            }))
+        });
     let seal = UnboundKey::new(&AES_256_GCM, &[1; 32]).ok().map(|key| {
         let key = LessSafeKey::new(key);
         cpu::per_call(500, || {
             let mut body = vec![0u8; 4096];
             let nonce = Nonce::assume_unique_for_key([0; 12]);
-            assert!(key.seal_in_place_append_tag(nonce, Aad::from([0u8; 64]), &mut body).is_ok());
+            assert!(
+                key.seal_in_place_append_tag(nonce, Aad::from([0u8; 64]), &mut body)
+                    .is_ok()
+            );
         })
     });
     let sign = Ed25519KeyPair::generate().ok().map(|pair| {

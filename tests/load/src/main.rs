@@ -56,7 +56,12 @@ fn main() -> ExitCode {
 }
 
 fn measure(arguments: &Arguments) -> Result<()> {
-    let wanted = |name: &str| arguments.name.as_deref().is_none_or(|wanted| wanted == name);
+    let wanted = |name: &str| {
+        arguments
+            .name
+            .as_deref()
+            .is_none_or(|wanted| wanted == name)
+    };
     if !ALL.iter().any(|(name, _)| wanted(name)) {
         bail!("no such benchmark; use login, durable, face or documents");
     }

@@ -6,7 +6,6 @@ mod recorded;
 
 use std::collections::BTreeMap;
 
-
 use super::*;
 use crate::attester::{AttestRequest, Attester, EmulatedAttester, emulated_root};
 use crate::cbor::Writer;

@@ -29,6 +29,7 @@ pub(crate) fn run(repo: &Repo) -> Result<bool> {
         logs: repo.report_dir("test"),
         models: PathBuf::new(),
         media: PathBuf::new(),
+        built: false,
         total: Outcome::default(),
     };
     fs::create_dir_all(&suite.logs)?;
@@ -55,6 +56,7 @@ struct Suite<'a> {
     logs: PathBuf,
     models: PathBuf,
     media: PathBuf,
+    built: bool,
     total: Outcome,
 }
 
@@ -71,8 +73,9 @@ impl Suite<'_> {
             suite.media = fetch_one(&repo.media_toml())?;
             Ok(Outcome::single("models and media", true))
         })?;
-        self.stage("build", 300, |_| {
+        self.stage("build", 300, |suite| {
             programs::build(repo)?;
+            suite.built = true;
             Ok(Outcome::single("build", true))
         })?;
         self.stage("lints", 180, |suite| {
@@ -82,6 +85,10 @@ impl Suite<'_> {
             clippy.args(["--all-targets", "--", "-D", "warnings"]);
             suite.passes("lints", &mut clippy)
         })?;
+        if !self.built {
+            say("nothing was built, so nothing more can be tested");
+            return Ok(());
+        }
         let (unit, end_to_end) = test_targets(&repo.root)?;
         self.stage("unit and integration tests", 150, |suite| {
             let mut arguments = vec!["--lib".into(), "--bins".into()];

@@ -15,10 +15,8 @@ use crate::gateway::{Limits, supervise};
 fn hurried() -> Limits {
     Limits {
         handshake: Duration::from_millis(300),
-        header_read: Duration::from_millis(300),
         body_read: Duration::from_millis(300),
-        idle: Duration::from_millis(300),
-        goodbye: Duration::from_millis(300),
+        linger: Duration::from_millis(300),
         ..Limits::default()
     }
 }
@@ -52,7 +50,11 @@ async fn a_handshake_that_never_comes_is_not_waited_for() {
 
 #[tokio::test]
 async fn headers_that_drip_end_the_connection() {
-    let door = Door::with(hurried()).await;
+    let limits = Limits {
+        header_read: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let door = Door::with(limits).await;
     for opening in ["", "GET /healthz HTTP/1.1\r\nhost: localhost\r\nx-slow: "] {
         let mut stream = tls(&door, "http/1.1").await;
         stream.write_all(opening.as_bytes()).await.unwrap();
@@ -89,7 +91,12 @@ async fn a_body_that_drips_is_refused() {
 
 #[tokio::test]
 async fn an_idle_connection_is_ended_whatever_it_speaks() {
-    let door = Door::with(hurried()).await;
+    let limits = Limits {
+        idle: Duration::from_millis(300),
+        goodbye: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let door = Door::with(limits).await;
     for alpn in ["h2", "http/1.1"] {
         let mut stream = tls(&door, alpn).await;
         let (_, took) = read_all(&mut stream).await;

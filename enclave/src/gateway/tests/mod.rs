@@ -1,5 +1,7 @@
 //! The front door from outside: real sockets, real handshakes, fake decisions.
 
+mod anchors;
+mod bounds;
 mod client;
 mod connections;
 mod contract;

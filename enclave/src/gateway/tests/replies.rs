@@ -1,8 +1,5 @@
 //! Replies and refusals, over HTTP/1.1 and HTTP/2.
 
-use std::sync::atomic::Ordering;
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::client::{Answer, Door, request};
@@ -269,13 +266,16 @@ async fn request_ids_are_ours_unless_the_clients_is_a_uuid() {
     assert_eq!(named(Some(uuid)).await, uuid);
     let ours = named(None).await;
     assert_ne!(ours, named(None).await);
-    for junk in [
+    let junk = [
         "customer-4711",
         "",
         "\u{e9}",
         "2f1c3e52-7a0e-4a55-9d3c-0d1b7f6f4a1'",
-    ] {
-        assert_ne!(named(Some(junk)).await, junk);
+    ];
+    let mut made = std::collections::HashSet::from([ours]);
+    for theirs in junk.into_iter().chain(junk) {
+        let id = named(Some(theirs)).await;
+        assert!(id != theirs && made.insert(id), "{theirs}");
     }
 }
 
@@ -324,66 +324,4 @@ async fn an_idempotency_key_travels_and_a_wrong_one_is_refused() {
             .insert("idempotency-key", key.parse().unwrap());
         assert_eq!(client.send(ask).await.unwrap().status(), status, "{key}");
     }
-}
-
-#[tokio::test]
-async fn a_request_past_its_deadline_is_answered_and_still_finishes() {
-    let limits = Limits {
-        request: Duration::from_millis(150),
-        ..Limits::default()
-    };
-    let door = Door::with(limits).await;
-    let answer = door
-        .bank()
-        .await
-        .post(LOGIN, &json!({"user_id": "slow"}))
-        .await;
-    assert_eq!(answer.problem(), (504, "request_deadline".to_owned()));
-    assert_eq!(door.fake.finished.load(Ordering::SeqCst), 0);
-    tokio::time::sleep(Duration::from_millis(800)).await;
-    assert_eq!(door.fake.finished.load(Ordering::SeqCst), 1);
-}
-
-#[tokio::test]
-async fn a_client_that_hangs_up_leaves_no_half_done_work() {
-    let door = Door::open().await;
-    for http2 in [false, true] {
-        let chain = Some(door.world.client_a());
-        let mut client = match http2 {
-            false => door.http1(chain).await.unwrap(),
-            true => door.http2(chain).await.unwrap(),
-        };
-        let slow = json!({"user_id": "slow"});
-        let hung_up = tokio::time::timeout(Duration::from_millis(150), client.post(LOGIN, &slow));
-        assert!(hung_up.await.is_err());
-        drop(client);
-    }
-    tokio::time::sleep(Duration::from_millis(900)).await;
-    assert_eq!(door.fake.finished.load(Ordering::SeqCst), 2);
-}
-
-#[tokio::test]
-async fn requests_beyond_the_limit_are_told_to_come_back() {
-    let limits = Limits {
-        requests: 2,
-        ..Limits::default()
-    };
-    let door = Door::with(limits).await;
-    let mut slow = Vec::new();
-    for _ in 0..2 {
-        let mut client = door.bank().await;
-        let body = json!({"user_id": "slow"});
-        slow.push(tokio::spawn(async move {
-            client.post(LOGIN, &body).await.status()
-        }));
-    }
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    let mut client = door.bank().await;
-    let answer = client.post(LOGIN, &alice()).await;
-    assert_eq!(answer.problem(), (503, "busy".to_owned()));
-    assert_eq!(answer.header("retry-after"), "1");
-    for slow in slow {
-        assert_eq!(slow.await.unwrap(), 200);
-    }
-    assert_eq!(client.post(LOGIN, &alice()).await.status(), 200);
 }

@@ -84,7 +84,7 @@ struct DocumentArgs {
     /// Root certificate, PEM; AWS Nitro Enclaves root G1 without it.
     #[arg(long)]
     root: Option<PathBuf>,
-    /// Judge at this time (RFC 3339, or Unix milliseconds); the document's own without it.
+    /// Judge at this time (RFC 3339, or Unix seconds); the document's own without it.
     #[arg(long, value_parser = parse_time)]
     at: Option<u64>,
     /// Print JSON.
@@ -286,11 +286,11 @@ fn read_text(path: &Path) -> Result<String> {
 fn parse_time(text: &str) -> Result<u64, String> {
     use time::OffsetDateTime;
     use time::format_description::well_known::Rfc3339;
-    if let Ok(ms) = text.parse() {
-        return Ok(ms);
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Ok(seconds.saturating_mul(1000));
     }
     OffsetDateTime::parse(text, &Rfc3339)
         .ok()
         .and_then(|time| u64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok())
-        .ok_or_else(|| "use RFC 3339 (2026-01-31T12:00:00Z) or Unix milliseconds".to_owned())
+        .ok_or_else(|| "use RFC 3339 (2026-01-31T12:00:00Z) or Unix seconds".to_owned())
 }

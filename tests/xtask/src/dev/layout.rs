@@ -4,6 +4,7 @@
 //! about 107 bytes, so a long folder gets a short temporary one for its sockets.
 
 use std::fs;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -11,6 +12,36 @@ use anyhow::{Context, Result};
 /// With the longest socket name a path must stay below this.
 const SOCKET_PATH_MAX: usize = 100;
 const LONGEST_SOCKET: &str = "supervise.sock";
+
+/// Says that a folder is an appliance's: nothing is removed from any other.
+const MARKER: &str = ".redoubt-dev";
+
+/// Makes the folder, or takes one that an earlier run made: programs in it are
+/// run and parts of it are made anew, so it must be ours and nobody else's.
+fn make_own(dir: &Path) -> Result<()> {
+    let shown = || dir.display().to_string();
+    let empty = match fs::read_dir(dir) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(_) => {
+            let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+            parent.map_or(Ok(()), fs::create_dir_all).with_context(shown)?;
+            fs::DirBuilder::new().mode(0o700).create(dir).with_context(shown)?;
+            true
+        }
+    };
+    let (own, me) = (fs::metadata(dir).with_context(shown)?, fs::metadata("/proc/self")?);
+    anyhow::ensure!(
+        own.uid() == me.uid() && own.mode() & 0o022 == 0,
+        "{}: others may write to this folder; name one that is only yours",
+        dir.display()
+    );
+    anyhow::ensure!(
+        empty || dir.join(MARKER).exists(),
+        "{}: not empty, and not made by this command; name a new folder",
+        dir.display()
+    );
+    fs::write(dir.join(MARKER), "made by cargo xtask dev\n").with_context(shown)
+}
 
 /// An appliance's folder.
 #[derive(Debug, Clone)]
@@ -21,7 +52,7 @@ pub(crate) struct Layout {
 impl Layout {
     /// Makes the folders that are absent.
     pub(crate) fn open(dir: &Path) -> Result<Self> {
-        fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+        make_own(dir)?;
         let root = dir.canonicalize()?;
         let layout = Self { root };
         for folder in [

@@ -55,6 +55,7 @@ pub(crate) fn run(repo: &Repo, dir: &Path, port: Option<u16>, build: bool) -> Re
                 "it ends as soon as it starts: giving up"
             );
             say("starting it again");
+            describe::remove(&plan.layout);
             drop(appliance);
             started = Instant::now();
             appliance = open(repo, &plan)?;

@@ -34,6 +34,15 @@ pub(crate) fn make(repo: &Repo, layout: &Layout) -> Result<()> {
         note_older_programs(repo, layout)?;
         return Ok(());
     }
+    let sealed = fs::read_dir(layout.store())?.flatten().any(|entry| {
+        entry.path().extension().is_some_and(|extension| extension == "segment")
+    });
+    anyhow::ensure!(
+        !sealed,
+        "{} is gone, but the store holds entries that only its officers' shares open; \
+         put it back, or name a new folder",
+        layout.boot().join("config.json").display()
+    );
     // Something was interrupted before anything was sealed: start it over.
     for folder in [layout.genesis_dir(), layout.credentials()] {
         let _ = fs::remove_dir_all(folder);

@@ -201,6 +201,7 @@ fn receipt_facts(judged: &JudgedReceipt) -> Value {
     let JudgedReceipt {
         receipt,
         binding,
+        head_binding: _,
         document,
         environment,
         debug,

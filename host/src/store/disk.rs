@@ -48,7 +48,9 @@ impl Folder {
         if !path.exists() {
             std::fs::create_dir_all(path).map_err(|error| named(path, error))?;
             // The folder's own entry must outlive a power cut as well.
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let parent = path
+                .parent()
+                .filter(|parent| !parent.as_os_str().is_empty());
             File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
         }
         let lock_path = path.join("lock");

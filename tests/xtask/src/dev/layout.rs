@@ -24,12 +24,20 @@ fn make_own(dir: &Path) -> Result<()> {
         Ok(mut entries) => entries.next().is_none(),
         Err(_) => {
             let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
-            parent.map_or(Ok(()), fs::create_dir_all).with_context(shown)?;
-            fs::DirBuilder::new().mode(0o700).create(dir).with_context(shown)?;
+            parent
+                .map_or(Ok(()), fs::create_dir_all)
+                .with_context(shown)?;
+            fs::DirBuilder::new()
+                .mode(0o700)
+                .create(dir)
+                .with_context(shown)?;
             true
         }
     };
-    let (own, me) = (fs::metadata(dir).with_context(shown)?, fs::metadata("/proc/self")?);
+    let (own, me) = (
+        fs::metadata(dir).with_context(shown)?,
+        fs::metadata("/proc/self")?,
+    );
     anyhow::ensure!(
         own.uid() == me.uid() && own.mode() & 0o022 == 0,
         "{}: others may write to this folder; name one that is only yours",

@@ -35,7 +35,10 @@ pub(crate) fn make(repo: &Repo, layout: &Layout) -> Result<()> {
         return Ok(());
     }
     let sealed = fs::read_dir(layout.store())?.flatten().any(|entry| {
-        entry.path().extension().is_some_and(|extension| extension == "segment")
+        entry
+            .path()
+            .extension()
+            .is_some_and(|extension| extension == "segment")
     });
     anyhow::ensure!(
         !sealed,

@@ -1,4 +1,5 @@
-#!/bin/sh
+#!/bin/bash
+# bash, since dash drops variables such as CARGO_BIN_EXE_redoubt-worker.
 # Cargo's workspace wrapper (RUSTC_WORKSPACE_WRAPPER): links the enclave and the
 # auditor's program statically, and only those two. Passing the flag to the final
 # link alone keeps every dependency shared with the dynamic programs and the tests,

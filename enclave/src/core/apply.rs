@@ -223,7 +223,7 @@ fn apply_approval(state: &mut TenantState, event: &Event) {
         } => {
             let approval = Approval {
                 subject: *handle,
-                transaction: transaction.clone(),
+                transaction: Transaction::clone(transaction),
                 transaction_jcs: transaction_jcs.clone(),
                 nonce: *nonce,
                 challenge: *challenge,

@@ -37,7 +37,7 @@ pub struct Recorded {
 #[derive(Clone)]
 pub enum Content {
     /// A change of state.
-    State(Event),
+    State(Box<Event>),
     /// A claim to others: JSON text.
     Claims {
         /// Its receipt.
@@ -165,7 +165,7 @@ pub enum Event {
         /// Who is asked.
         handle: SubjectHandle,
         /// What for.
-        transaction: Transaction,
+        transaction: Box<Transaction>,
         /// RFC 8785 form of it.
         transaction_jcs: String,
         /// Inside the challenge.

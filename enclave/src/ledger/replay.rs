@@ -164,7 +164,7 @@ fn tenant_event(event: Event, state: &TenantState) -> Result<Option<Recorded>, B
     let content = match opened.kind {
         0 => decode_canonical::<CoreEvent>(&opened.bytes)
             .ok()
-            .map(Content::State),
+            .map(|event| Content::State(Box::new(event))),
         1 => String::from_utf8(opened.bytes.to_vec())
             .ok()
             .and_then(Content::claims_from_text),

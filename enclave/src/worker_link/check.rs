@@ -54,8 +54,7 @@ fn check_embedding(embedding: &Embedding, embedder: &Embedder) -> Result<(), Str
         return Err("an embedding with a component that is not finite".into());
     }
     let norm = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
-    // written so that a NaN fails
-    if !((norm - 1.0).abs() <= NORM_TOLERANCE) {
+    if norm.is_nan() || (norm - 1.0).abs() > NORM_TOLERANCE {
         return Err("an embedding that is not of unit norm".into());
     }
     Ok(())

@@ -57,7 +57,7 @@ pub(super) fn create(cx: &Cx<'_>, asked: CreateApproval) -> Result<Decision, Ref
     let event = Event::ApprovalCreated {
         id,
         handle,
-        transaction: asked.transaction,
+        transaction: Box::new(asked.transaction),
         transaction_jcs: asked.transaction_jcs,
         nonce: asked.nonce,
         challenge: asked.challenge,

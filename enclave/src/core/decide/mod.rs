@@ -187,13 +187,13 @@ impl Cx<'_> {
 fn unowned(event: Event) -> Recorded {
     Recorded {
         owner: None,
-        content: Content::State(event),
+        content: Content::State(Box::new(event)),
     }
 }
 
 fn owned(owner: SubjectHandle, event: Event) -> Recorded {
     Recorded {
         owner: Some(owner),
-        content: Content::State(event),
+        content: Content::State(Box::new(event)),
     }
 }

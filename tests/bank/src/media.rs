@@ -75,12 +75,13 @@ pub fn scaled(image: &RgbImage, height: u32) -> RgbImage {
     imageops::resize(image, width, height, FilterType::Triangle)
 }
 
+/// Two people as far from the camera as each other: both photographs at one scale.
 fn side_by_side(left: &RgbImage, right: &RgbImage) -> RgbImage {
-    let (left, right) = (scaled(left, 600), scaled(right, 600));
-    let mut both = RgbImage::new(left.width() + right.width(), 600);
-    imageops::replace(&mut both, &left, 0, 0);
-    imageops::replace(&mut both, &right, i64::from(left.width()), 0);
-    both
+    let height = left.height().max(right.height());
+    let mut both = RgbImage::new(left.width() + right.width(), height);
+    imageops::replace(&mut both, left, 0, 0);
+    imageops::replace(&mut both, right, i64::from(left.width()), 0);
+    scaled(&both, 1100)
 }
 
 fn darkened(image: &RgbImage) -> RgbImage {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::Value;
 
 /// Room, and the rooms it may depend on in normal and build dependencies.
@@ -25,9 +25,12 @@ const ARROWS: [(&str, &[&str]); 6] = [
 /// Rooms that only test and build; they may depend on anything but are depended on by tests only.
 const OUTSIDE: [&str; 4] = ["redoubt-bank", "redoubt-e2e", "redoubt-load", "xtask"];
 
+fn cargo() -> String {
+    std::env::var("CARGO").unwrap_or_else(|_| "cargo".into())
+}
+
 fn metadata() -> Result<Value> {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    let output = Command::new(cargo)
+    let output = Command::new(cargo())
         .args(["metadata", "--format-version", "1", "--locked", "--offline"])
         .args(["--filter-platform", "x86_64-unknown-linux-gnu"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -119,28 +122,38 @@ fn dependencies_point_one_way_and_nothing_depends_on_the_host() -> Result<()> {
 }
 
 /// Everything linked into the enclave: a new crate is a decision, not an accident.
+/// `cargo tree` and not the metadata, which also holds what only tests switch on.
 #[test]
 fn the_enclave_links_only_crates_on_its_list() -> Result<()> {
-    let metadata = metadata()?;
-    let names = names(&metadata);
-    let edges = edges(&metadata, &["normal"]);
-    let root = names
-        .iter()
-        .find(|(_, name)| *name == "redoubt-enclave")
-        .context("no enclave in the workspace")?
-        .0;
-    let mut reached = BTreeSet::new();
-    let mut open = vec![root.clone()];
-    while let Some(id) = open.pop() {
-        if reached.insert(id.clone()) {
-            open.extend(edges[&id].iter().cloned());
-        }
-    }
-    let linked: BTreeSet<&str> = reached.iter().map(|id| names[id].as_str()).collect();
-    let list = include_str!("../enclave-crates.txt");
-    let allowed: BTreeSet<&str> = list
+    let output = Command::new(cargo())
+        .args([
+            "tree",
+            "--package",
+            "redoubt-enclave",
+            "--locked",
+            "--offline",
+        ])
+        .args(["--edges", "normal", "--prefix", "none", "--format", "{p}"])
+        .args(["--target", "x86_64-unknown-linux-gnu"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()?;
+    ensure!(
+        output.status.success(),
+        "cargo tree: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let tree = String::from_utf8(output.stdout)?;
+    let first_word = |line: &'_ str| line.split(' ').next().unwrap_or_default().to_owned();
+    let linked: BTreeSet<String> = tree
         .lines()
-        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .map(first_word)
+        .collect();
+    ensure!(linked.contains("redoubt-enclave"), "no tree: {tree}");
+    let list = include_str!("../enclave-crates.txt");
+    let allowed: BTreeSet<String> = list
+        .lines()
+        .map(|line| line.trim().to_owned())
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
         .collect();
     let newcomers: Vec<_> = linked.difference(&allowed).collect();

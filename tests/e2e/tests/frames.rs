@@ -256,6 +256,18 @@ async fn hostile_relays(environment: &Environment) -> Result<()> {
     let mut appliance = Appliance::prepare(environment, options)?;
     let relays = Relays::between(&appliance)?;
     appliance.keep_on_failure(|appliance| appliance.bring_up())?;
+    let outcome = harm_every_stream(&mut appliance, &relays, &media.person).await;
+    if outcome.is_err() {
+        appliance.keep_files();
+    }
+    outcome
+}
+
+async fn harm_every_stream(
+    appliance: &mut Appliance,
+    relays: &Relays,
+    sample: &[u8],
+) -> Result<()> {
     for (stream, relay) in &relays.0 {
         for mischief in Mischief::HARM {
             for direction in 0..2 {
@@ -265,7 +277,7 @@ async fn hostile_relays(environment: &Environment) -> Result<()> {
                     _ => relay.back(mischief),
                 };
                 switch(mischief);
-                disturbed_customer(&appliance, &media.person).await?;
+                disturbed_customer(appliance, sample).await?;
                 if *stream == "supervise" {
                     wait_for(PATIENCE, "a disturbed status", || {
                         (relay.harmed() != before).then_some(())
@@ -274,7 +286,7 @@ async fn hostile_relays(environment: &Environment) -> Result<()> {
                 relays.stop_all();
                 ensure!(relay.harmed() != before, "{stream}: nothing was disturbed");
                 println!("{stream} {mischief:?} direction {direction}");
-                recovers(&mut appliance, stream)
+                recovers(appliance, stream)
                     .await
                     .with_context(|| format!("after {mischief:?} in {stream}, way {direction}"))?;
             }

@@ -174,15 +174,15 @@ impl Index {
             if at + BLOCK > haystack.len() {
                 continue;
             }
-            for entry in self.blocks.candidates(block_hash(&haystack[at..])) {
+            let candidates = self.blocks.candidates(block_hash(&haystack[at..]));
+            if candidates.is_empty() || !eligible(surroundings(haystack, at)) {
+                continue;
+            }
+            for entry in candidates {
                 let target = entry.target as usize;
+                let body = &self.targets[target].bytes;
                 if first[target].is_none()
-                    && window_matches(
-                        &self.targets[target].bytes,
-                        entry.position as usize,
-                        haystack,
-                        at,
-                    )
+                    && window_matches(body, entry.position as usize, haystack, at)
                 {
                     first[target] = Some(at);
                 }
@@ -221,6 +221,14 @@ pub(super) fn eligible(window: &[u8]) -> bool {
         seen[usize::from(byte >> 6)] |= 1 << (byte & 63);
     }
     seen.iter().map(|word| word.count_ones()).sum::<u32>() as usize >= DISTINCT_MIN
+}
+
+/// Every window that holds the block at `at` lies in here. Long runs of zeros
+/// occur in captures and samples alike and would be compared in vain.
+fn surroundings(haystack: &[u8], at: usize) -> &[u8] {
+    let margin = WINDOW - BLOCK;
+    let end = (at + BLOCK + margin).min(haystack.len());
+    &haystack[at.saturating_sub(margin)..end]
 }
 
 fn window_matches(body: &[u8], position: usize, haystack: &[u8], at: usize) -> bool {

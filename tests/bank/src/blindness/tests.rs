@@ -62,6 +62,22 @@ fn runs_of_one_byte_in_an_image_do_not_accuse_padding() {
 }
 
 #[test]
+fn a_window_beside_a_run_of_zeros_is_found_and_the_run_costs_no_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut image = vec![0; 20_000];
+    image[9_000..9_020].copy_from_slice(&noise(20, 8));
+    let index = Index::build(&image_markers(dir.path(), &image)).unwrap();
+    let mut haystack = vec![0; 2_000_000];
+    let started = std::time::Instant::now();
+    assert!(found(&index, &haystack).is_empty());
+    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+    for from in [8_988, 8_996, 9_005] {
+        haystack[1_000_003..1_000_035].copy_from_slice(&image[from..from + WINDOW]);
+        assert_eq!(found(&index, &haystack), ["image/raw"], "from {from}");
+    }
+}
+
+#[test]
 fn a_part_of_an_image_is_found_in_base64_whatever_its_offset() {
     use base64::Engine as _;
     let dir = tempfile::tempdir().unwrap();

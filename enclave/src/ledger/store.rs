@@ -43,9 +43,6 @@ pub enum StoreError {
     /// A batch is larger than a frame, which its bound should make impossible.
     #[error("a batch does not fit into a frame: {0}")]
     Unencodable(String),
-    /// It says the batch is too large.
-    #[error("the store says the batch is too large")]
-    TooLarge,
     /// It refused for a reason that may pass.
     #[error("the store refuses: {0}")]
     Refused(String),
@@ -83,6 +80,11 @@ impl StoreClient {
             .await
             .map_err(|_| StoreError::Unreachable("no answer in time".into()))?
             .map_err(|e| unreachable(&e))?;
+        if !answers(request, &response) {
+            // A late or repeated answer: what else is under way on this
+            // connection belongs to other questions too, so it is given up.
+            return Err(StoreError::Unreachable("an answer out of turn".into()));
+        }
         self.stream = Some(stream);
         Ok(response)
     }
@@ -146,10 +148,7 @@ impl StoreClient {
             answered => answered,
         }?;
         match response {
-            StoreResponse::Records(mut records) => records
-                .pop()
-                .filter(|record| record.ledger == ledger && record.index == index)
-                .ok_or(StoreError::OutOfTurn),
+            StoreResponse::Records(mut records) => records.pop().ok_or(StoreError::OutOfTurn),
             other => Err(out_of_turn(other)),
         }
     }
@@ -166,18 +165,7 @@ impl StoreClient {
             limit,
         };
         match self.insist(&request).await? {
-            StoreResponse::Records(records) => {
-                let in_turn = |(i, r): (usize, &StoredRecord)| {
-                    r.ledger == ledger && r.index == from + i as u64
-                };
-                let fits =
-                    records.len() <= limit as usize && records.iter().enumerate().all(in_turn);
-                if fits {
-                    Ok(records)
-                } else {
-                    Err(StoreError::OutOfTurn)
-                }
-            }
+            StoreResponse::Records(records) => Ok(records),
             other => Err(out_of_turn(other)),
         }
     }
@@ -194,13 +182,17 @@ impl StoreClient {
                     reason: StoreRefusal::Storage,
                     detail,
                 }) => detail,
+                // Batches are bounded below what the store takes: it misread this one.
                 Ok(StoreResponse::Refused {
                     reason: StoreRefusal::TooLarge,
-                    ..
-                }) => {
-                    return Err(StoreError::TooLarge);
+                    detail,
+                }) => detail,
+                Ok(StoreResponse::Refused { detail, .. }) => {
+                    if self.settle(&request).await? {
+                        return Ok(());
+                    }
+                    detail
                 }
-                Ok(StoreResponse::Refused { .. }) => return self.settle(&request).await,
                 Ok(other) => return Err(out_of_turn(other)),
                 Err(StoreError::Unreachable(why)) => why,
                 Err(other) => return Err(other),
@@ -211,31 +203,56 @@ impl StoreClient {
         }
     }
 
-    /// After a refusal that should not happen: identical records mean committed,
-    /// anything else is a store that was changed behind our back.
-    async fn settle(&mut self, request: &StoreRequest) -> Result<(), StoreError> {
+    /// After a refusal that should not happen, reads back: identical records mean
+    /// committed, absent ones are sent again, and anything else is a store that
+    /// was changed behind our back.
+    async fn settle(&mut self, request: &StoreRequest) -> Result<bool, StoreError> {
         let StoreRequest::Append { records } = request else {
             return Err(StoreError::OutOfTurn);
         };
+        let mut committed = true;
         for record in records {
-            let kept = self.read_some(record.ledger, record.index, 1).await?.pop();
-            match kept {
+            let index = record.index;
+            match self.read_some(record.ledger, index, 1).await?.pop() {
                 Some(kept) if kept == *record => {}
-                Some(_) => {
-                    return Err(StoreError::Different {
-                        index: record.index,
-                    });
-                }
+                Some(_) => return Err(StoreError::Different { index }),
                 None => {
                     let found = self.count(record.ledger).await?;
-                    return Err(StoreError::Count {
-                        found,
-                        expected: record.index,
-                    });
+                    if found < index {
+                        return Err(StoreError::Count {
+                            found,
+                            expected: index,
+                        });
+                    }
+                    committed = false;
                 }
             }
         }
-        Ok(())
+        Ok(committed)
+    }
+}
+
+/// Whether a response can belong to a request.
+fn answers(request: &StoreRequest, response: &StoreResponse) -> bool {
+    match (request, response) {
+        (_, StoreResponse::Refused { .. })
+        | (StoreRequest::Boot, StoreResponse::Boot { .. })
+        | (StoreRequest::Heads, StoreResponse::Heads(_))
+        | (StoreRequest::Append { .. }, StoreResponse::Appended) => true,
+        (
+            StoreRequest::Read {
+                ledger,
+                from,
+                limit,
+            },
+            StoreResponse::Records(records),
+        ) => {
+            let in_turn = |(i, record): (usize, &StoredRecord)| {
+                record.ledger == *ledger && record.index == from + i as u64
+            };
+            records.len() <= *limit as usize && records.iter().enumerate().all(in_turn)
+        }
+        _ => false,
     }
 }
 

@@ -29,8 +29,12 @@ enum Mood {
     Loses,
     /// Says the disk is full.
     Full,
-    /// Says the record differs from one it keeps.
+    /// Says the record differs from one it keeps, though it keeps none.
     ClaimsDifferent,
+    /// Answers another question.
+    AnswersAnother,
+    /// Keeps something else in its place and says so.
+    KeepsAnother,
 }
 
 #[derive(Default)]
@@ -98,6 +102,15 @@ impl FakeStore {
                 Mood::Loses => None,
                 Mood::Full => Some(refusal(StoreRefusal::Storage)),
                 Mood::ClaimsDifferent => Some(refusal(StoreRefusal::Different)),
+                Mood::AnswersAnother => Some(StoreResponse::Heads(Vec::new())),
+                Mood::KeepsAnother => {
+                    let other = records.into_iter().map(|r| StoredRecord {
+                        bytes: vec![1],
+                        ..r
+                    });
+                    disk.keep(other.collect());
+                    Some(refusal(StoreRefusal::Different))
+                }
             },
         }
     }
@@ -446,6 +459,8 @@ async fn unknown_outcomes_are_settled_by_sending_identical_bytes() {
         vec![Mood::Loses],
         vec![Mood::Full, Mood::Full],
         vec![Mood::Loses, Mood::KeepsSilently, Mood::Full],
+        vec![Mood::ClaimsDifferent],
+        vec![Mood::AnswersAnother],
     ] {
         let dir = tempfile::tempdir().unwrap();
         let store = FakeStore::default();
@@ -467,11 +482,11 @@ async fn unknown_outcomes_are_settled_by_sending_identical_bytes() {
 }
 
 #[tokio::test]
-async fn a_refusal_of_what_was_not_kept_halts() {
+async fn another_record_in_its_place_halts() {
     let dir = tempfile::tempdir().unwrap();
     let store = FakeStore::default();
     let boot = boot(store.serve(dir.path()).await).await;
-    store.moods(&[Mood::ClaimsDifferent]);
+    store.moods(&[Mood::KeepsAnother]);
     let refused = boot.ledgers.decide(&tenant(), open_subject()).await;
     assert!(matches!(refused, Err(CommitError::Halted)));
     assert!(boot.halted.lock().unwrap().is_some());

@@ -79,8 +79,13 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let server = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            let mut request = [0; 512];
-            let _ = stream.read(&mut request).unwrap();
+            // Read to the end: closing with unread bytes would reset the connection.
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut byte = [0; 1];
+                stream.read_exact(&mut byte).unwrap();
+                request.extend_from_slice(&byte);
+            }
             let page = r#"{"status":"unavailable","enclave":{"reachable":true,
                 "phase":"awaiting_unseal"},"worker":{"state":"ready","pid":7}}"#;
             write!(stream, "HTTP/1.0 503 x\r\n\r\n{page}").unwrap();

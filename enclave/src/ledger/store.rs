@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use redoubt_shared::store::{StoreRefusal, StoreRequest, StoreResponse, StoredRecord};
 use redoubt_shared::{Endpoint, LedgerId, Stream, encode, read_frame};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// First wait before trying the store again; doubles up to [`RETRY_MOST`].
 const RETRY_FIRST: Duration = Duration::from_millis(50);
@@ -67,7 +67,7 @@ impl StoreClient {
         let unreachable =
             |error: &dyn std::fmt::Display| StoreError::Unreachable(error.to_string());
         let frame = encode(request).map_err(|error| StoreError::Unencodable(error.to_string()))?;
-        let mut stream = match self.stream.take() {
+        let mut stream = match self.idle_stream().await {
             Some(stream) => stream,
             None => self.endpoint.connect().await.map_err(|e| unreachable(&e))?,
         };
@@ -87,6 +87,18 @@ impl StoreClient {
         }
         self.stream = Some(stream);
         Ok(response)
+    }
+
+    /// The open connection, if nothing is under way on it: bytes that wait to be
+    /// read answer an earlier question (one repeated on the way, say), and must
+    /// not be taken for the answer to the next.
+    async fn idle_stream(&mut self) -> Option<Stream> {
+        let mut stream = self.stream.take()?;
+        let mut byte = [0; 1];
+        let silent = tokio::time::timeout(Duration::ZERO, stream.read(&mut byte))
+            .await
+            .is_err();
+        silent.then_some(stream)
     }
 
     /// Asks until the store answers; waits longer each time it cannot be reached.

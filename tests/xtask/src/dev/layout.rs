@@ -13,6 +13,17 @@ use anyhow::{Context, Result};
 const SOCKET_PATH_MAX: usize = 100;
 const LONGEST_SOCKET: &str = "supervise.sock";
 
+/// What is made in it.
+const FOLDERS: &[&str] = &[
+    "bin",
+    "boot",
+    "credentials",
+    "store",
+    "trust",
+    "logs",
+    "run",
+];
+
 /// Says that a folder is an appliance's: nothing is removed from any other.
 const MARKER: &str = ".redoubt-dev";
 
@@ -20,34 +31,33 @@ const MARKER: &str = ".redoubt-dev";
 /// run and parts of it are made anew, so it must be ours and nobody else's.
 fn make_own(dir: &Path) -> Result<()> {
     let shown = || dir.display().to_string();
-    let empty = match fs::read_dir(dir) {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(_) => {
-            let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
-            parent
-                .map_or(Ok(()), fs::create_dir_all)
-                .with_context(shown)?;
-            fs::DirBuilder::new()
-                .mode(0o700)
-                .create(dir)
-                .with_context(shown)?;
-            true
-        }
-    };
+    if !dir.exists() {
+        let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+        parent
+            .map_or(Ok(()), fs::create_dir_all)
+            .with_context(shown)?;
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(dir)
+            .with_context(shown)?;
+    }
+    let all = FOLDERS.iter().chain(&["genesis"]);
+    let taken = all.into_iter().find(|name| dir.join(name).exists());
     let (own, me) = (
         fs::metadata(dir).with_context(shown)?,
         fs::metadata("/proc/self")?,
     );
     anyhow::ensure!(
-        own.uid() == me.uid() && own.mode() & 0o022 == 0,
-        "{}: others may write to this folder; name one that is only yours",
+        own.uid() == me.uid() && own.mode() & 0o002 == 0,
+        "{}: anyone may write to this folder, or it is not yours; name one that is",
         dir.display()
     );
-    anyhow::ensure!(
-        empty || dir.join(MARKER).exists(),
-        "{}: not empty, and not made by this command; name a new folder",
-        dir.display()
-    );
+    if let (Some(name), false) = (taken, dir.join(MARKER).exists()) {
+        anyhow::bail!(
+            "{}: holds a {name} that this command did not make; name a new folder",
+            dir.display()
+        );
+    }
     fs::write(dir.join(MARKER), "made by cargo xtask dev\n").with_context(shown)
 }
 
@@ -63,15 +73,7 @@ impl Layout {
         make_own(dir)?;
         let root = dir.canonicalize()?;
         let layout = Self { root };
-        for folder in [
-            "bin",
-            "boot",
-            "credentials",
-            "store",
-            "trust",
-            "logs",
-            "run",
-        ] {
+        for folder in FOLDERS {
             fs::create_dir_all(layout.root.join(folder))?;
         }
         Ok(layout)

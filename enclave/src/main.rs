@@ -167,3 +167,27 @@ fn report_panic(info: &std::panic::PanicHookInfo<'_>) {
     let line = place.map_or(0, |place| place.line());
     tracing::error!(file, line, "panicked");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepted(rest: &str) -> bool {
+        let streams = "x --ingress unix:/a --store unix:/b --worker unix:/c --supervise unix:/d";
+        let words = streams.split(' ').chain(rest.split(' '));
+        Arguments::try_parse_from(words.filter(|word| !word.is_empty())).is_ok()
+    }
+
+    #[test]
+    fn there_is_exactly_one_attester_and_only_the_emulated_clock_moves() {
+        assert!(accepted("--nsm"));
+        assert!(accepted("--dangerous-emulated-attester d"));
+        assert!(accepted(
+            "--dangerous-emulated-attester d --dangerous-time-offset-ms -5"
+        ));
+        assert!(!accepted(""));
+        assert!(!accepted("--nsm --dangerous-emulated-attester d"));
+        assert!(!accepted("--nsm --dangerous-time-offset-ms 5"));
+        assert!(!accepted("--dangerous-time-offset-ms 5"));
+    }
+}

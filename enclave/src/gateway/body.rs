@@ -4,7 +4,7 @@
 //! refusal lost because the stream was reset while its sender was still
 //! sending: the rest of a refused body is thrown away for a moment.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -115,7 +115,12 @@ pub(super) async fn read_whole(
     limit: usize,
     time: Duration,
 ) -> Result<Zeroizing<Vec<u8>>, Problem> {
-    tokio::time::timeout(time, read(body, declared, limit))
+    let mut whole = pin!(read(body, declared, limit));
+    // Most bodies are there already; a timer would cost more than they do.
+    if let Poll::Ready(whole) = futures::poll!(whole.as_mut()) {
+        return whole;
+    }
+    tokio::time::timeout(time, whole)
         .await
         .map_err(|_| Problem::request_timeout())?
 }

@@ -114,6 +114,7 @@ pub(super) fn refusals(route: &Route, has_body: bool) -> Vec<Problem> {
     if route.access != Access::Anyone {
         all.push(Problem::client_certificate_required());
         all.push(Problem::role_not_allowed());
+        all.push(Problem::too_many_requests());
     }
     if has_body {
         all.push(Problem::malformed_request());

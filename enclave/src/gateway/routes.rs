@@ -65,14 +65,22 @@ const SHARES: Refusals = &[
     Problem::unknown_document,
     Problem::shares_disagree,
 ];
-const EVIDENCE: Refusals = &[Problem::invalid_nonce, Problem::too_many_requests];
+const EVIDENCE: Refusals = &[
+    Problem::invalid_nonce,
+    Problem::too_many_requests,
+    Problem::malformed_request,
+];
 const REGISTER: Refusals = &[
     Problem::registration_failed,
     Problem::credential_exists,
     Problem::store_unavailable,
 ];
 const LOGIN_OPTIONS: Refusals = &[Problem::no_passkey, Problem::store_unavailable];
-const LOGIN: Refusals = &[Problem::authentication_failed, Problem::store_unavailable];
+const LOGIN: Refusals = &[
+    Problem::authentication_failed,
+    Problem::no_passkey,
+    Problem::store_unavailable,
+];
 const INITIATE: Refusals = &[
     Problem::consent_required,
     Problem::enrollment_busy,
@@ -82,6 +90,7 @@ const INITIATE: Refusals = &[
 const SUBMIT: Refusals = &[
     Problem::unknown_enrollment,
     Problem::enrollment_expired,
+    Problem::enrollment_busy,
     Problem::enrollment_busy,
     Problem::enrollment_closed,
     Problem::not_an_image,
@@ -117,9 +126,10 @@ const ASK_APPROVAL: Refusals = &[
     Problem::idempotency_conflict,
     Problem::store_unavailable,
 ];
-const READ_APPROVAL: Refusals = &[Problem::unknown_approval];
+const READ_APPROVAL: Refusals = &[Problem::unknown_approval, Problem::store_unavailable];
 const APPROVE: Refusals = &[
     Problem::authentication_failed,
+    Problem::no_passkey,
     Problem::unknown_approval,
     Problem::approval_expired,
     Problem::approval_closed,

@@ -189,7 +189,9 @@ impl<S: Services> Gateway<S> {
         }
     }
 
-    /// Method, route, status, time, request id: the whole list of what is logged.
+    /// Method, route, status, time, request id, code: the whole list of what is
+    /// logged. Causes only of the appliance's own failures: the host reads the
+    /// log, and which check refused somebody is not for it to learn.
     fn record(
         &self,
         exchange: &Exchange,
@@ -214,9 +216,7 @@ impl<S: Services> Gateway<S> {
             }
             400..500 => {
                 self.counters.replies_refused_total.add();
-                tracing::info!(
-                    method, route, status, millis, request_id, code, cause, "refused"
-                );
+                tracing::info!(method, route, status, millis, request_id, code, "refused");
             }
             _ => {
                 self.counters.replies_failed_total.add();

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::pki::NOW;
 use crate::api::*;
 
-/// Remembers; misbehaves for some users: `panic`, `slow`, `locked`.
+/// Remembers; misbehaves for some users: `panic`, `slow`, `cloned`, `locked`.
 pub(in crate::gateway) struct Fake {
     pub(super) phase: Mutex<Phase>,
     pub(super) now_ms: Mutex<Option<u64>>,
@@ -45,6 +45,7 @@ impl Fake {
         match user {
             "panic" => panic!("a handler that panics"),
             "slow" => tokio::time::sleep(Duration::from_millis(600)).await,
+            "cloned" => return Err(Problem::authentication_failed().because("sign_count")),
             "locked" => return Err(Problem::account_locked(Timestamp(90_000), 60_000)),
             _ => {}
         }

@@ -49,6 +49,7 @@ async fn routes_and_statuses_are_logged_and_nothing_of_what_travelled() {
     let mut ask = request("GET", "/healthz", None, "");
     *ask.method_mut() = http::Method::from_bytes(b"CUSTOMER-4711").unwrap();
     client.send(ask).await.unwrap();
+    client.post(login, &json!({"user_id": "cloned"})).await;
     let sample = base64::engine::general_purpose::STANDARD.encode(secret.repeat(9));
     client
         .post(
@@ -69,6 +70,11 @@ async fn routes_and_statuses_are_logged_and_nothing_of_what_travelled() {
     ] {
         assert!(text.contains(expected), "{expected} is missing in\n{text}");
     }
+    assert!(text.contains("code=\"authentication_failed\""), "{text}");
+    assert!(
+        !text.contains("sign_count"),
+        "a refusal's cause was logged:\n{text}"
+    );
     let lower = text.to_lowercase();
     for forbidden in [
         secret,

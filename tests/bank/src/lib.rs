@@ -20,7 +20,6 @@ pub mod receipts;
 pub mod sealed_run;
 pub mod signer;
 pub mod story;
-pub mod tap;
 pub mod tls;
 mod wire;
 

@@ -11,7 +11,6 @@ use redoubt_bank::blindness::{self, Markers};
 use redoubt_bank::load::{self, Kind, Plan};
 use redoubt_bank::receipts::{self, Auditor, Journal};
 use redoubt_bank::story::{self, Part, Setting};
-use redoubt_bank::tap::{Address, Tap};
 use redoubt_bank::{Bank, Connection, Dev, sealed_run};
 use serde_json::json;
 
@@ -65,18 +64,6 @@ enum Command {
         /// The outcome
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
-    },
-    /// Relay a stream and record both directions
-    Tap {
-        /// tcp:HOST:PORT or unix:PATH
-        #[arg(long)]
-        listen: Address,
-        /// tcp:HOST:PORT or unix:PATH
-        #[arg(long)]
-        connect: Address,
-        /// Folder for the recordings
-        #[arg(long, value_name = "DIR")]
-        capture: PathBuf,
     },
     /// Run a program that can open no socket
     NoSockets {
@@ -171,15 +158,6 @@ async fn run(command: Command) -> Result<()> {
             markers,
             json,
         } => blindness(captures, markers, json),
-        Command::Tap {
-            listen,
-            connect,
-            capture,
-        } => {
-            let tap = Tap::bind(&listen, connect, &capture).await?;
-            println!("{}", tap.bound);
-            tap.run().await
-        }
         Command::NoSockets { .. } => Ok(()),
     }
 }

@@ -1,4 +1,8 @@
 //! What the host could record holds nothing it must not see.
+//!
+//! Searched are samples, embeddings, ids and payment data. A stored template is
+//! an embedding under a transform drawn inside the enclave: nobody outside knows
+//! its bytes, so none can be planted or looked for here.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -52,6 +56,11 @@ fn relays_store_logs_and_metrics_hold_no_secret() {
                 report.capture
             );
         }
+        let sent = media.person.len() + media.person_again.len() + media.other.len();
+        ensure!(
+            reports[0].bytes > sent as u64,
+            "the capture is smaller than the samples that went through the relays"
+        );
         let failed: Vec<_> = reports.iter().filter(|report| !report.ok).collect();
         ensure!(failed.is_empty(), "{failed:?}");
         Ok(())

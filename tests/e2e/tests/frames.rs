@@ -35,6 +35,9 @@ async fn serves(appliance: &Appliance) -> Result<()> {
             Ok(()) => return Ok(()),
             Err(error) => last = Some(error),
         }
+        if appliance.phase().is_ok_and(|phase| phase == "halted") {
+            break;
+        }
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
     Err(last.context("no attempt was made")?).context("no longer serves")
@@ -299,7 +302,7 @@ async fn harm_every_stream(
 /// Uses every stream; whatever it gets for it is the relay's doing.
 async fn disturbed_customer(appliance: &Appliance, sample: &[u8]) -> Result<()> {
     let bank = appliance.bank(&appliance.banks.a)?;
-    let bank = bank.with_deadline(Duration::from_secs(2));
+    let bank = bank.with_deadline(Duration::from_secs(1));
     let tenant = &appliance.banks.a;
     if let Ok(mut customer) = Customer::registered(&bank, tenant).await {
         let _ = customer.login(&bank).await;
@@ -311,17 +314,21 @@ async fn disturbed_customer(appliance: &Appliance, sample: &[u8]) -> Result<()> 
     Ok(())
 }
 
+/// Serves again, if need be after a restart: an enclave that a lying store made
+/// halt stays halted. The lie may come out only at a later request, as when an
+/// answer said twice was taken for the answer to the next question.
 async fn recovers(appliance: &mut Appliance, stream: &str) -> Result<()> {
     ensure!(appliance.host_is_alive(), "the host died");
     ensure!(appliance.enclave_is_alive(), "the enclave died");
-    let halted = wait_for(PATIENCE, "an answer of the enclave", || {
-        appliance.phase().ok()
-    })? == "halted";
-    if halted {
-        ensure!(stream == "store", "the enclave halted over {stream}");
-        println!("  halted over a lying store; restarted");
-        appliance.kill_all()?;
-        appliance.bring_up()?;
-    }
+    let Err(error) = serves(appliance).await else {
+        return Ok(());
+    };
+    ensure!(stream == "store", error);
+    ensure!(appliance.enclave_is_alive(), "the enclave died");
+    let phase = appliance.phase()?;
+    ensure!(phase == "halted", "{phase}: {error:#}");
+    println!("  halted over a lying store; restarted");
+    appliance.kill_all()?;
+    appliance.bring_up()?;
     serves(appliance).await
 }

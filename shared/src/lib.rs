@@ -10,6 +10,7 @@ pub mod endpoint;
 pub mod frame;
 pub mod ids;
 pub mod limits;
+pub mod peers;
 pub mod store;
 pub mod supervise;
 pub mod worker;

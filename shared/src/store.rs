@@ -13,6 +13,7 @@ pub struct StoredRecord {
     /// Its position in that ledger, from 0.
     pub index: u64,
     /// Opaque sealed bytes.
+    #[serde(with = "serde_bytes")]
     pub bytes: Vec<u8>,
 }
 
@@ -38,7 +39,39 @@ pub enum StoreRequest {
         /// At most this many records.
         limit: u32,
     },
+    /// Make a blob durable under its name, the SHA-256 of its bytes.
+    PutBlob {
+        /// SHA-256 of `bytes`.
+        name: [u8; 32],
+        /// At most [`BLOB_MAX`] opaque bytes.
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+    },
+    /// A blob by its name.
+    GetBlob {
+        /// SHA-256 of its bytes.
+        name: [u8; 32],
+    },
+    /// Remember, durably, which blobs begin snapshots, newest first; afterwards
+    /// delete every blob that is not in `keep`.
+    SetSnapshot {
+        /// First blobs of snapshots, newest first.
+        latest: Vec<[u8; 32]>,
+        /// Every blob still needed, those of `latest` among them.
+        keep: Vec<[u8; 32]>,
+    },
+    /// What the last `SetSnapshot` named.
+    Snapshot,
+    /// Records below these indices may be deleted, as whole segments; the
+    /// counts of their ledgers stay.
+    Drop {
+        /// (ledger, first index still needed).
+        below: Vec<(LedgerId, u64)>,
+    },
 }
+
+/// Most bytes of one blob.
+pub const BLOB_MAX: usize = 1024 * 1024;
 
 /// What the store answers, in the order of the requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,8 +79,10 @@ pub enum StoreResponse {
     /// Answer to `Boot`: the bytes of both files.
     Boot {
         /// `genesis.json` as kept.
+        #[serde(with = "serde_bytes")]
         genesis: Vec<u8>,
         /// `config.json` as kept.
+        #[serde(with = "serde_bytes")]
         config: Vec<u8>,
     },
     /// Answer to `Heads`: (ledger, record count).
@@ -63,6 +98,19 @@ pub enum StoreResponse {
         /// For the operator.
         detail: String,
     },
+    /// Answer to `PutBlob`, `SetSnapshot` and `Drop`: durable.
+    Stored,
+    /// Answer to `GetBlob`.
+    Blob {
+        /// As put.
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+    },
+    /// Answer to `Snapshot`.
+    Snapshot {
+        /// First blobs of snapshots, newest first.
+        latest: Vec<[u8; 32]>,
+    },
 }
 
 /// Why the store refused.
@@ -76,4 +124,6 @@ pub enum StoreRefusal {
     Storage,
     /// A bound was exceeded.
     TooLarge,
+    /// No such blob, or the record was dropped.
+    Missing,
 }

@@ -262,6 +262,13 @@ impl Worker {
             StoreRequest::Boot => self.boot(),
             StoreRequest::Heads => StoreResponse::Heads(store.heads()),
             StoreRequest::Append { records } => self.append(&records),
+            StoreRequest::PutBlob { .. }
+            | StoreRequest::GetBlob { .. }
+            | StoreRequest::SetSnapshot { .. }
+            | StoreRequest::Snapshot
+            | StoreRequest::Drop { .. } => {
+                refused(StoreRefusal::Missing, "this store keeps no blobs".into())
+            }
             StoreRequest::Read {
                 ledger,
                 from,

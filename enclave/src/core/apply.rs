@@ -1,5 +1,7 @@
 //! How events change the state. The only place that does.
 
+use std::sync::Arc;
+
 use super::claims;
 use super::event::{Content, Event, Recorded};
 use super::state::*;
@@ -44,10 +46,10 @@ fn apply_event(state: &mut TenantState, event: &Event) {
         Event::SubjectOpened { .. } | Event::SubjectNamed { .. } => open_subject(state, event),
         Event::PasskeyRegistered { .. } | Event::PasskeyUsed { .. } => apply_passkey(state, event),
         Event::EnrollmentBegan { id, enrollment } => {
-            let earlier = state
-                .subjects
-                .get_mut(&enrollment.subject)
-                .and_then(|subject| subject.enrollment.replace(*id));
+            let mut earlier = None;
+            with(state, &enrollment.subject, |subject| {
+                earlier = subject.enrollment.replace(*id)
+            });
             if let Some(earlier) = earlier {
                 state.enrollments.remove(&earlier);
             }
@@ -66,7 +68,7 @@ fn apply_event(state: &mut TenantState, event: &Event) {
         } => {
             set_enrollment(state, id, EnrollmentStatus::Completed);
             with(state, handle, |subject| {
-                subject.face = Some(Template::clone(template))
+                subject.face = Some(Arc::new(Template::clone(template)))
             });
         }
         Event::AttemptReserved { .. }
@@ -79,7 +81,7 @@ fn apply_event(state: &mut TenantState, event: &Event) {
 
 fn with(state: &mut TenantState, handle: &SubjectHandle, change: impl FnOnce(&mut Subject)) {
     if let Some(subject) = state.subjects.get_mut(handle) {
-        change(subject);
+        change(Arc::make_mut(subject));
     }
 }
 
@@ -97,20 +99,35 @@ fn set_enrollment(
 /// again. A budget used up under the policy of now locks, whichever policy it
 /// was used up under.
 fn begin_term(state: &mut TenantState, at_ms: u64, max_failures: u32, lockout_ms: u64) {
-    for subject in state.subjects.values_mut() {
-        let attempts = &mut subject.attempts;
-        let died = attempts.reserved.len() as u32;
-        attempts.failures += died;
-        attempts.reserved.clear();
-        let locks = died > 0 || attempts.locked_until_ms.is_none();
-        if locks && attempts.failures >= max_failures {
-            attempts.locked_until_ms = Some(at_ms.saturating_add(lockout_ms));
-        }
+    // Found first: what does not change stays shared with snapshots.
+    let touched: Vec<SubjectHandle> = state
+        .subjects
+        .iter()
+        .filter(|(_, subject)| {
+            let attempts = &subject.attempts;
+            !attempts.reserved.is_empty()
+                || (attempts.locked_until_ms.is_none() && attempts.failures >= max_failures)
+        })
+        .map(|(handle, _)| *handle)
+        .collect();
+    for handle in touched {
+        with(state, &handle, |subject| {
+            let attempts = &mut subject.attempts;
+            attempts.failures += attempts.reserved.len() as u32;
+            attempts.reserved.clear();
+            if attempts.failures >= max_failures {
+                attempts.locked_until_ms = Some(at_ms.saturating_add(lockout_ms));
+            }
+        });
     }
-    for enrollment in state.enrollments.values_mut() {
-        if enrollment.status == EnrollmentStatus::InProgress {
-            enrollment.status = EnrollmentStatus::Pending;
-        }
+    let waiting: Vec<_> = state
+        .enrollments
+        .iter()
+        .filter(|(_, enrollment)| enrollment.status == EnrollmentStatus::InProgress)
+        .map(|(id, _)| *id)
+        .collect();
+    for id in waiting {
+        set_enrollment(state, &id, EnrollmentStatus::Pending);
     }
 }
 
@@ -130,7 +147,7 @@ fn open_subject(state: &mut TenantState, event: &Event) {
                 approvals: Vec::new(),
                 attempts: Attempts::default(),
             };
-            state.subjects.insert(*handle, subject);
+            state.subjects.insert(*handle, Arc::new(subject));
         }
         Event::SubjectNamed {
             handle,
@@ -150,7 +167,7 @@ fn open_subject(state: &mut TenantState, event: &Event) {
 fn apply_passkey(state: &mut TenantState, event: &Event) {
     match event {
         Event::PasskeyRegistered { handle, record } => {
-            state.credentials.insert(record.id.clone(), *handle);
+            state.credentials.insert(Arc::from(&*record.id), *handle);
             with(state, handle, |subject| {
                 subject
                     .passkeys
@@ -229,8 +246,10 @@ fn apply_approval(state: &mut TenantState, event: &Event) {
                 challenge: *challenge,
                 expires_ms: *expires_ms,
                 status: ApprovalStatus::Pending,
+                idempotency: idempotency.map(|(key, _)| key),
             };
-            state.approvals.insert(*id, approval);
+            state.approvals.insert(*id, Arc::new(approval));
+            state.approvals_of.insert((*handle, *id));
             with(state, handle, |subject| subject.approvals.push(*id));
             if let Some((key, request)) = idempotency {
                 state.idempotency.insert(*key, (*request, *id));
@@ -240,6 +259,7 @@ fn apply_approval(state: &mut TenantState, event: &Event) {
             let Some(approval) = state.approvals.get_mut(id) else {
                 return;
             };
+            let approval = Arc::make_mut(approval);
             approval.status = ApprovalStatus::Approved(*receipt);
             let handle = approval.subject;
             with(state, &handle, |subject| {

@@ -11,6 +11,7 @@ mod command;
 mod decide;
 mod event;
 mod refusal;
+mod snapshot;
 mod state;
 
 pub use apply::apply;
@@ -19,6 +20,7 @@ pub use command::{Command, Comparison, CreateApproval, Facts, Reply, SampleUse};
 pub use decide::{Decision, decide};
 pub use event::{Content, Event, Recorded, SubjectKey};
 pub use refusal::Refusal;
+pub use snapshot::{Piece, SubjectPiece};
 pub use state::{
     Approval, ApprovalStatus, Attempts, Enrollment, EnrollmentStatus, Position, Subject,
     SubjectHandle, Template, TenantKeySeeds, TenantState, Transaction,

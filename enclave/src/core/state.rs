@@ -1,7 +1,13 @@
 //! What one tenant's ledger folds to.
+//!
+//! Protects against a snapshot that stalls requests: every map is persistent and
+//! every large value shared, so a clone costs the same at any number of
+//! subjects, and the clone stays as it was while the original moves on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use imbl::{OrdMap, OrdSet};
 use redoubt_shared::{ApprovalId, EnrollmentId, ReceiptId, TenantId, UserId, VerificationId};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
@@ -14,7 +20,7 @@ use crate::passkeys::CredentialRecord;
 pub struct SubjectHandle(pub [u8; 16]);
 
 /// Where an event stands: entry of the tenant's ledger, event of that entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     /// Entry index.
     pub entry: u64,
@@ -22,27 +28,29 @@ pub struct Position {
     pub event: u32,
 }
 
-/// The fold of one tenant's ledger.
-#[derive(Default)]
+/// The fold of one tenant's ledger. A clone shares everything with its original.
+#[derive(Clone, Default, PartialEq)]
 pub struct TenantState {
     /// Whose ledger this is, once opened.
     pub tenant: Option<TenantId>,
     /// Seeds of the tenant's signing keys, once opened.
     pub keys: Option<TenantKeySeeds>,
     /// Bank's names to handles.
-    pub users: HashMap<UserId, SubjectHandle>,
+    pub users: OrdMap<UserId, SubjectHandle>,
     /// Everyone enrolled here.
-    pub subjects: HashMap<SubjectHandle, Subject>,
+    pub subjects: OrdMap<SubjectHandle, Arc<Subject>>,
     /// Credential ids of the tenant (unique within it) to their owners.
-    pub credentials: HashMap<Vec<u8>, SubjectHandle>,
+    pub credentials: OrdMap<Arc<[u8]>, SubjectHandle>,
     /// Enrolments begun, until they complete or expire.
-    pub enrollments: HashMap<EnrollmentId, Enrollment>,
+    pub enrollments: OrdMap<EnrollmentId, Enrollment>,
     /// Approvals asked for.
-    pub approvals: HashMap<ApprovalId, Approval>,
+    pub approvals: OrdMap<ApprovalId, Arc<Approval>>,
+    /// The same approvals by subject, given ones among them.
+    pub approvals_of: OrdSet<(SubjectHandle, ApprovalId)>,
     /// Idempotency keys (hashed) of approvals, with the digest of what was asked.
-    pub idempotency: HashMap<[u8; 32], ([u8; 32], ApprovalId)>,
+    pub idempotency: OrdMap<[u8; 32], ([u8; 32], ApprovalId)>,
     /// Where each receipt's claim stands.
-    pub receipts: HashMap<ReceiptId, Position>,
+    pub receipts: OrdMap<ReceiptId, Position>,
 }
 
 /// Seeds of a tenant's signing keys, sealed in its ledger.
@@ -55,7 +63,9 @@ pub struct TenantKeySeeds {
     pub mldsa65: [u8; 32],
 }
 
-/// One person, as one tenant knows them.
+/// One person, as one tenant knows them. In the state each is shared, so a
+/// change while a snapshot is taken copies this one subject.
+#[derive(Clone, PartialEq)]
 pub struct Subject {
     /// The bank's name.
     pub user: UserId,
@@ -66,7 +76,7 @@ pub struct Subject {
     /// Passkeys by credential id.
     pub passkeys: BTreeMap<Vec<u8>, CredentialRecord>,
     /// The face template, if enrolled.
-    pub face: Option<Template>,
+    pub face: Option<Arc<Template>>,
     /// The latest enrolment; a new one takes the place of one that waits.
     pub enrollment: Option<EnrollmentId>,
     /// Approvals asked for and not given, expired ones among them.
@@ -76,7 +86,7 @@ pub struct Subject {
 }
 
 /// Spent and reserved attempts of one subject.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempts {
     /// Consecutive failures.
     pub failures: u32,
@@ -155,7 +165,7 @@ pub struct Transaction {
 }
 
 /// One approval.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approval {
     /// Who is asked.
     pub subject: SubjectHandle,
@@ -171,10 +181,12 @@ pub struct Approval {
     pub expires_ms: u64,
     /// Where it stands.
     pub status: ApprovalStatus,
+    /// Hashed idempotency key it was asked for with.
+    pub idempotency: Option<[u8; 32]>,
 }
 
 /// Where an approval stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ApprovalStatus {
     /// Waiting for the customer.
     Pending,

@@ -67,6 +67,7 @@ impl World {
             apply(&mut self.state, &recorded, at);
             self.log.push(recorded);
         }
+        assert!(through_pieces(&self.state) == self.state, "pieces differ");
         Ok(decision.reply)
     }
 
@@ -138,6 +139,16 @@ impl World {
             comparison,
         })
     }
+}
+
+/// The state, taken apart, through bytes, and put together again.
+fn through_pieces(state: &TenantState) -> TenantState {
+    let mut again = TenantState::default();
+    for piece in state.pieces() {
+        let bytes = postcard::to_stdvec(&piece).unwrap();
+        again.absorb(redoubt_shared::frame::decode_canonical(&bytes).unwrap());
+    }
+    again
 }
 
 fn template() -> Template {
@@ -418,6 +429,53 @@ fn an_idempotency_key_finds_its_approval_and_no_other_request() {
     assert_eq!(first, again);
     let other = world.run(approval(3, Some(([1; 32], [2; 32])), 2_000_000));
     assert_eq!(other, Err(Refusal::IdempotencyConflict));
+}
+
+#[test]
+fn a_snapshot_shares_what_does_not_change_and_stays_as_it_was() {
+    let mut world = World::new();
+    let users: Vec<UserId> = (0..300).map(|n| format!("u{n}").parse().unwrap()).collect();
+    users.iter().for_each(|user| world.enrol(user));
+    let snapshot = world.state.clone();
+    assert!(snapshot.subjects.ptr_eq(&world.state.subjects));
+    assert!(snapshot.receipts.ptr_eq(&world.state.receipts));
+    let before = postcard::to_stdvec(&snapshot.pieces().collect::<Vec<_>>()).unwrap();
+    world.reserve(&users[7]).unwrap();
+    world.run(Command::BeginTerm { term: 2 }).unwrap();
+    for (handle, subject) in &snapshot.subjects {
+        let same = std::sync::Arc::ptr_eq(subject, &world.state.subjects[handle]);
+        assert_eq!(same, subject.user != users[7], "{}", subject.user);
+    }
+    let (_, then) = snapshot.subject(&users[7]).unwrap();
+    let (_, now) = world.state.subject(&users[7]).unwrap();
+    assert_eq!((then.attempts.failures, now.attempts.failures), (0, 1));
+    let face = |subject: &Subject| std::sync::Arc::as_ptr(subject.face.as_ref().unwrap());
+    assert_eq!(face(then), face(now), "the template is not copied");
+    let after = postcard::to_stdvec(&snapshot.pieces().collect::<Vec<_>>()).unwrap();
+    assert_eq!(before, after);
+}
+
+#[test]
+fn equal_states_give_equal_pieces_and_groups_stay_bounded() {
+    let mut world = World::new();
+    for n in 0..300 {
+        world.enrol(&format!("u{n}").parse().unwrap());
+    }
+    let bytes = |state: &TenantState| -> Vec<Vec<u8>> {
+        state
+            .pieces()
+            .map(|piece| postcard::to_stdvec(&piece).unwrap())
+            .collect()
+    };
+    let pieces = bytes(&world.state);
+    assert!(pieces == bytes(&world.replayed()));
+    assert!(pieces.iter().all(|piece| piece.len() < 64 * 1024));
+    // In any order.
+    let mut again = TenantState::default();
+    let mut backwards: Vec<Piece> = world.state.pieces().collect();
+    backwards.reverse();
+    backwards.into_iter().for_each(|piece| again.absorb(piece));
+    assert!(again == world.state);
 }
 
 #[derive(Debug, Clone)]

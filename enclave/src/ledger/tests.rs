@@ -112,6 +112,8 @@ impl FakeStore {
                     Some(refusal(StoreRefusal::Different))
                 }
             },
+            // This disk keeps no snapshots.
+            _ => None,
         }
     }
 

@@ -1,5 +1,7 @@
 //! Approvals: a challenge that is the payment, an assertion over it, an artefact.
 
+use std::sync::Arc;
+
 use redoubt_attestation::artefact::{Assertion as Evidence, ChallengeInput};
 use redoubt_attestation::encode::{Digest32, b64u, sha256};
 use redoubt_attestation::jcs::to_jcs;
@@ -262,7 +264,7 @@ async fn find(
     serving: &Serving,
     caller: &Caller,
     id: ApprovalId,
-) -> Result<(Approval, UserId), Problem> {
+) -> Result<(Arc<Approval>, UserId), Problem> {
     let tenant = caller.tenant.clone();
     serving
         .ledgers

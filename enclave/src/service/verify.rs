@@ -1,5 +1,7 @@
 //! Verification: the attempt is spent and durable before the sample goes anywhere.
 
+use std::sync::Arc;
+
 use redoubt_shared::worker::FaceSample;
 use redoubt_shared::{UserId, VerificationId};
 
@@ -146,7 +148,7 @@ async fn face_template(
     serving: &Serving,
     caller: &Caller,
     user: &UserId,
-) -> Result<Template, Problem> {
+) -> Result<Arc<Template>, Problem> {
     let (tenant, user) = (caller.tenant.clone(), user.clone());
     serving
         .ledgers

@@ -25,7 +25,7 @@ pub(super) fn register(
     user_handle: [u8; 16],
     record: Box<CredentialRecord>,
 ) -> Result<Decision, Refusal> {
-    if cx.state.credentials.contains_key(&record.id) {
+    if cx.state.credentials.contains_key(&*record.id) {
         return Err(Refusal::CredentialTaken);
     }
     if cx

@@ -1,0 +1,154 @@
+//! A tenant's state in pieces, and back.
+//!
+//! Protects against a recovery that differs from the replay: every map is
+//! walked in the order of its keys, so equal states give equal pieces, and
+//! what can be derived from other pieces is derived, not stored twice.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use redoubt_shared::{ApprovalId, EnrollmentId, ReceiptId, TenantId, UserId};
+use serde::{Deserialize, Serialize};
+
+use super::event::SubjectKey;
+use super::state::*;
+use crate::passkeys::CredentialRecord;
+
+/// Entries of a map that share a piece.
+const GROUP: usize = 256;
+
+/// A part of a tenant's state. Variants are append-only: postcard numbers them.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub enum Piece {
+    /// Whose ledger this is, and the seeds of its signing keys.
+    Tenant {
+        /// Whose, once opened.
+        tenant: Option<TenantId>,
+        /// Once opened.
+        keys: Option<TenantKeySeeds>,
+    },
+    /// One subject, whole.
+    Subject(Box<SubjectPiece>),
+    /// Enrolments.
+    Enrollments(Vec<(EnrollmentId, Enrollment)>),
+    /// Approvals.
+    Approvals(Vec<(ApprovalId, Approval)>),
+    /// Idempotency keys: hashed key, digest of the request, what it made.
+    Idempotency(Vec<([u8; 32], [u8; 32], ApprovalId)>),
+    /// Where claims stand.
+    Receipts(Vec<(ReceiptId, Position)>),
+}
+
+/// One subject as a piece holds it.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct SubjectPiece {
+    handle: SubjectHandle,
+    user: UserId,
+    key: SubjectKey,
+    user_handle: [u8; 16],
+    passkeys: Vec<CredentialRecord>,
+    face: Option<Template>,
+    enrollment: Option<EnrollmentId>,
+    approvals: Vec<ApprovalId>,
+    attempts: Attempts,
+}
+
+impl TenantState {
+    /// The whole state, in pieces made one at a time.
+    pub fn pieces(&self) -> impl Iterator<Item = Piece> + '_ {
+        let tenant = Piece::Tenant {
+            tenant: self.tenant.clone(),
+            keys: self.keys.clone(),
+        };
+        let subjects = self
+            .subjects
+            .iter()
+            .map(|(handle, subject)| Piece::Subject(Box::new(SubjectPiece::new(*handle, subject))));
+        let enrollments = self.enrollments.iter().map(|(id, e)| (*id, e.clone()));
+        let approvals = self
+            .approvals
+            .iter()
+            .map(|(id, approval)| (*id, Approval::clone(approval)));
+        let idempotency = self
+            .idempotency
+            .iter()
+            .map(|(key, (request, id))| (*key, *request, *id));
+        let receipts = self.receipts.iter().map(|(id, at)| (*id, *at));
+        std::iter::once(tenant)
+            .chain(subjects)
+            .chain(grouped(enrollments).map(Piece::Enrollments))
+            .chain(grouped(approvals).map(Piece::Approvals))
+            .chain(grouped(idempotency).map(Piece::Idempotency))
+            .chain(grouped(receipts).map(Piece::Receipts))
+    }
+
+    /// Takes one piece over. All pieces of a state, in any order, make a default
+    /// state equal to it.
+    pub fn absorb(&mut self, piece: Piece) {
+        match piece {
+            Piece::Tenant { tenant, keys } => (self.tenant, self.keys) = (tenant, keys),
+            Piece::Subject(subject) => self.absorb_subject(*subject),
+            Piece::Enrollments(group) => self.enrollments.extend(group),
+            Piece::Approvals(group) => {
+                for (id, approval) in group {
+                    self.approvals_of.insert((approval.subject, id));
+                    self.approvals.insert(id, Arc::new(approval));
+                }
+            }
+            Piece::Idempotency(group) => {
+                let entries = group.into_iter();
+                self.idempotency
+                    .extend(entries.map(|(key, request, id)| (key, (request, id))));
+            }
+            Piece::Receipts(group) => self.receipts.extend(group),
+        }
+    }
+
+    fn absorb_subject(&mut self, piece: SubjectPiece) {
+        let handle = piece.handle;
+        self.users.insert(piece.user.clone(), handle);
+        for record in &piece.passkeys {
+            self.credentials.insert(Arc::from(&*record.id), handle);
+        }
+        self.subjects.insert(handle, Arc::new(piece.into_subject()));
+    }
+}
+
+impl SubjectPiece {
+    fn new(handle: SubjectHandle, subject: &Subject) -> Self {
+        Self {
+            handle,
+            user: subject.user.clone(),
+            key: subject.key.clone(),
+            user_handle: subject.user_handle,
+            passkeys: subject.passkeys.values().cloned().collect(),
+            face: subject.face.as_deref().cloned(),
+            enrollment: subject.enrollment,
+            approvals: subject.approvals.clone(),
+            attempts: subject.attempts.clone(),
+        }
+    }
+
+    fn into_subject(self) -> Subject {
+        let records = self.passkeys.into_iter();
+        let passkeys: BTreeMap<_, _> = records.map(|record| (record.id.clone(), record)).collect();
+        Subject {
+            user: self.user,
+            key: self.key,
+            user_handle: self.user_handle,
+            passkeys,
+            face: self.face.map(Arc::new),
+            enrollment: self.enrollment,
+            approvals: self.approvals,
+            attempts: self.attempts,
+        }
+    }
+}
+
+/// The items, a bounded number to a group.
+fn grouped<T>(mut items: impl Iterator<Item = T>) -> impl Iterator<Item = Vec<T>> {
+    std::iter::from_fn(move || {
+        let group: Vec<T> = items.by_ref().take(GROUP).collect();
+        (!group.is_empty()).then_some(group)
+    })
+}

@@ -22,6 +22,7 @@ pub mod genesis;
 pub mod jcs;
 pub mod jwk;
 pub mod ledger;
+pub mod peers;
 pub mod shares;
 pub mod sign;
 #[cfg(test)]

@@ -70,7 +70,10 @@ pub(crate) fn manifest(root_pem: &str, officers: &[(String, Es256Signer)]) -> Ge
             allowed(MeasuredRole::Worker, WORKER),
         ],
         witnesses: vec![],
+        witness_policy: None,
         custodians: vec![],
+        custodian_threshold: None,
+        previous: None,
         created_ms: 1,
     }
 }

@@ -10,5 +10,6 @@ pub mod gateway;
 pub mod keys;
 pub mod ledger;
 pub mod passkeys;
+pub mod peers;
 pub mod service;
 pub mod worker_link;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::peers::{PeerEntry, WitnessPolicy};
 use super::{GenesisError, SignedFile, require};
 use crate::document::{AWS_NITRO_ROOT_G1, VendorRoot};
 use crate::encode::{Digest32, from_hex};
@@ -140,10 +141,19 @@ pub struct Genesis {
     pub vendor_roots: Vec<VendorRootEntry>,
     /// Which images are accepted.
     pub measurements: Vec<Measurement>,
-    /// Witnesses that cosign heads; none so far.
-    pub witnesses: Vec<serde_json::Value>,
-    /// Custodians of the epoch secret; none so far.
-    pub custodians: Vec<serde_json::Value>,
+    /// Witnesses that cosign heads.
+    pub witnesses: Vec<PeerEntry>,
+    /// How many of them make a head fresh; there iff witnesses are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witness_policy: Option<WitnessPolicy>,
+    /// Custodians of the epoch secret, in the order of their shares.
+    pub custodians: Vec<PeerEntry>,
+    /// How many of them restore it; there iff custodians are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub custodian_threshold: Option<u8>,
+    /// Digest of the manifest this one succeeds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Digest32>,
     /// When it was made.
     pub created_ms: u64,
 }
@@ -175,7 +185,13 @@ impl Genesis {
         let manifest: Genesis = serde_json::from_slice(&payload)
             .map_err(|source| GenesisError::Json { file: FILE, source })?;
         manifest.validate()?;
-        envelope.verify(&manifest.officers, manifest.threshold.into())?;
+        let threshold = manifest.threshold.into();
+        match manifest.previous {
+            None => envelope.verify(&manifest.officers, threshold)?,
+            // The officers before these signed too; whoever pinned their
+            // manifest checks that, see `VerifiedGenesis::successor`.
+            Some(_) => envelope.verify_among(&manifest.officers, threshold)?,
+        };
         Ok(VerifiedGenesis {
             roots: manifest.parse_roots()?,
             digest: envelope.digest()?,
@@ -196,8 +212,11 @@ impl Genesis {
             secret_commitment: _,
             vendor_roots: _,
             measurements,
-            witnesses,
-            custodians,
+            witnesses: _,
+            witness_policy: _,
+            custodians: _,
+            custodian_threshold: _,
+            previous: _,
             created_ms: _,
         } = self;
         require(
@@ -208,19 +227,7 @@ impl Genesis {
         )?;
         require(*counter > 0, FILE, "counter", "start at 1")?;
         check_officers(officers, *threshold)?;
-        // What this version cannot enforce it must not pretend to honour.
-        require(
-            witnesses.is_empty(),
-            FILE,
-            "witnesses",
-            "this version knows none: leave it []",
-        )?;
-        require(
-            custodians.is_empty(),
-            FILE,
-            "custodians",
-            "this version knows none: leave it []",
-        )?;
+        self.check_peers()?;
         require(
             measurements.iter().any(|m| m.role == MeasuredRole::Enclave),
             FILE,

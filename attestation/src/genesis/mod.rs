@@ -8,7 +8,9 @@
 mod client_policy;
 mod config;
 mod manifest;
+mod peers;
 mod signed_file;
+mod successor;
 
 pub use client_policy::ClientPolicy;
 pub use config::{
@@ -19,6 +21,7 @@ pub use manifest::{
     Environment, Genesis, GenesisType, MeasuredRole, Measurement, Officer, RootKind, Tier,
     VendorRootEntry, VerifiedGenesis,
 };
+pub use peers::{LEASE_MS, PeerEntry, WitnessMode, WitnessPolicy, is_peer_name};
 pub use signed_file::{SignedFile, SignedFileError};
 
 /// Why a signed file is refused. Blames the file; says how to mend it.

@@ -1,6 +1,7 @@
 use super::*;
 use crate::attester::emulated_root;
 use crate::encode::Digest32;
+use crate::jwk::OkpEd25519Jwk;
 use crate::sign::Es256Signer;
 use crate::testkit::{Bench, manifest, officers, signed};
 use proptest::prelude::*;
@@ -17,6 +18,14 @@ fn genesis_error(bytes: &[u8]) -> String {
 
 fn anchor(name: &str) -> String {
     emulated_root(name).unwrap().0
+}
+
+fn peer(name: &str, key: u8) -> PeerEntry {
+    PeerEntry {
+        name: name.into(),
+        key: OkpEd25519Jwk::from_bytes([key; 32]),
+        tls_spki_sha256: Digest32([key; 32]),
+    }
 }
 
 fn config(genesis: Digest32) -> Config {
@@ -131,7 +140,7 @@ fn each_wrong_member_of_a_manifest_is_named_with_the_remedy() {
         ("measurements[0].pcrs[1]", |g| {
             g.measurements[0].pcrs.insert(1, "AB".repeat(48));
         }),
-        ("witnesses", |g| g.witnesses.push("w".into())),
+        ("witnesses[0].name", |g| g.witnesses.push(peer("W", 1))),
     ];
     for (field, change) in cases {
         let mut bent = manifest(&root, &officers);

@@ -11,6 +11,9 @@ use redoubt_shared::LedgerId;
 use sha2::{Digest, Sha256};
 
 use super::entry::Hash;
+use crate::encode::exactly;
+use crate::jwk::{AkpMlDsa65Jwk, OkpEd25519Jwk};
+use crate::sign::native;
 
 /// Signature type byte of Ed25519 notes (C2SP signed-note).
 const TYPE_ED25519: u8 = 0x01;
@@ -117,7 +120,7 @@ impl Checkpoint {
     }
 }
 
-fn key_id(name: &str, kind: &[u8], public: &[u8]) -> [u8; 4] {
+pub(super) fn key_id(name: &str, kind: &[u8], public: &[u8]) -> [u8; 4] {
     let digest = Sha256::new()
         .chain_update(name)
         .chain_update(b"\n")
@@ -127,7 +130,7 @@ fn key_id(name: &str, kind: &[u8], public: &[u8]) -> [u8; 4] {
     [digest[0], digest[1], digest[2], digest[3]]
 }
 
-fn signature_line(name: &str, kind: &[u8], public: &[u8], signature: &[u8]) -> String {
+pub(super) fn signature_line(name: &str, kind: &[u8], public: &[u8], signature: &[u8]) -> String {
     let mut bytes = key_id(name, kind, public).to_vec();
     bytes.extend_from_slice(signature);
     format!("\u{2014} {name} {}\n", STANDARD.encode(bytes))
@@ -143,6 +146,22 @@ pub struct NoteAlgorithms {
     pub ed25519: VerifyFn,
     /// ML-DSA-65 (FIPS 204), empty context.
     pub mldsa65: VerifyFn,
+}
+
+impl NoteAlgorithms {
+    /// As aws-lc-rs has them, for request paths.
+    pub const NATIVE: Self = Self {
+        ed25519: |public, message, signature| {
+            exactly(public).is_ok_and(|public| {
+                let key = OkpEd25519Jwk::from_bytes(public);
+                native::verify_ed25519(&key, message, signature).is_ok()
+            })
+        },
+        mldsa65: |public, message, signature| {
+            AkpMlDsa65Jwk::from_bytes(public)
+                .is_some_and(|key| native::verify_ml_dsa_65(&key, message, signature).is_ok())
+        },
+    };
 }
 
 /// A note that verified.
@@ -164,13 +183,7 @@ pub fn open(
     keys: &[NoteKey],
     algorithms: NoteAlgorithms,
 ) -> Result<VerifiedNote, NoteError> {
-    if note.len() > NOTE_MAX {
-        return Err(NoteError::Malformed("longer than 65536 bytes"));
-    }
-    let (body, lines) = note
-        .split_once("\n\n")
-        .ok_or(NoteError::Malformed("no blank line before the signatures"))?;
-    let body = format!("{body}\n");
+    let (body, lines) = split_note(note)?;
     let checkpoint = Checkpoint::parse_body(&body)?;
     let signatures = signature_lines(lines)?;
     let name = origin(checkpoint.ledger);
@@ -204,7 +217,24 @@ pub fn open(
     Err(NoteError::Unsigned)
 }
 
-fn signature_lines(text: &str) -> Result<Vec<(&str, Vec<u8>)>, NoteError> {
+/// The signed text with its last newline, and the signature lines.
+pub(super) fn split_note(note: &str) -> Result<(String, &str), NoteError> {
+    if note.len() > NOTE_MAX {
+        return Err(NoteError::Malformed("longer than 65536 bytes"));
+    }
+    let (body, lines) = note
+        .split_once("\n\n")
+        .ok_or(NoteError::Malformed("no blank line before the signatures"))?;
+    Ok((format!("{body}\n"), lines))
+}
+
+/// What a note claims to be the head of, before anything is verified: to find
+/// the keys to verify it under.
+pub fn read_unverified(note: &str) -> Result<Checkpoint, NoteError> {
+    Checkpoint::parse_body(&split_note(note)?.0)
+}
+
+pub(super) fn signature_lines(text: &str) -> Result<Vec<(&str, Vec<u8>)>, NoteError> {
     let text = text
         .strip_suffix('\n')
         .ok_or(NoteError::Malformed("the last line has no end"))?;

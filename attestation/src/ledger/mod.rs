@@ -6,11 +6,14 @@
 //! The byte formats are fixed in `enclave/SPEC.md`.
 
 pub mod checkpoint;
+pub mod cosignature;
 pub mod entry;
 pub mod merkle;
 pub mod receipt;
+pub mod witness_wire;
 
 pub use checkpoint::{Checkpoint, NoteError, NoteKey};
+pub use cosignature::cosigned_by;
 pub use entry::{Hash, Header, Salt, commit};
 pub use merkle::Tree;
 pub use receipt::{Receipt, ReceiptError, TrustedBoot, VerifiedReceipt};

@@ -28,6 +28,7 @@
 //! }
 //! ```
 
+mod epoch;
 mod seal;
 mod shamir;
 
@@ -35,6 +36,7 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
+pub use epoch::{EpochShare, combine_epoch_secret, seal_epoch_share, split_epoch_secret};
 pub use seal::{OpenedShare, SealedShare, UnsealAad, UnsealKey, open_share, seal_share};
 
 use crate::encode::{Digest32, b64u, exactly, from_b64u, sha256};

@@ -107,17 +107,28 @@ impl UnsealKey {
         enc: &[u8],
         ciphertext: &[u8],
     ) -> Result<Share, ShareError> {
+        Share::parse(&self.open(INFO, aad, enc, ciphertext)?)
+    }
+
+    /// Opens any ciphertext to this key.
+    pub(super) fn open(
+        &self,
+        info: &[u8],
+        aad: &[u8],
+        enc: &[u8],
+        ciphertext: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, ShareError> {
         let enc = EncappedKey::from_bytes(enc).map_err(|_| ShareError::NotForThisBoot)?;
-        let plaintext = single_shot_open::<AesGcm256, HkdfSha256, XWing>(
+        single_shot_open::<AesGcm256, HkdfSha256, XWing>(
             &OpModeR::Base,
             &self.private,
             &enc,
-            INFO,
+            info,
             ciphertext,
             aad,
         )
-        .map_err(|_| ShareError::NotForThisBoot)?;
-        Share::parse(&Zeroizing::new(plaintext))
+        .map(Zeroizing::new)
+        .map_err(|_| ShareError::NotForThisBoot)
     }
 }
 
@@ -136,25 +147,37 @@ pub fn seal_share(
     aad: &UnsealAad,
     entropy: &dyn Entropy,
 ) -> Result<SealedShare, ShareError> {
-    let recipient = PublicKey::from_bytes(recipient).map_err(|_| ShareError::RecipientKey)?;
     let aad = serde_json::to_vec(aad).map_err(|error| ShareError::Malformed(error.to_string()))?;
+    let (enc, ciphertext) = seal(&share.expose_json(), recipient, INFO, &aad, entropy)?;
+    Ok(SealedShare {
+        officer: share.officer.clone(),
+        aad,
+        enc,
+        ciphertext,
+    })
+}
+
+/// HPKE base mode to an X-Wing key: encapsulated key and ciphertext.
+pub(super) fn seal(
+    plaintext: &[u8],
+    recipient: &[u8],
+    info: &[u8],
+    aad: &[u8],
+    entropy: &dyn Entropy,
+) -> Result<(Vec<u8>, Vec<u8>), ShareError> {
+    let recipient = PublicKey::from_bytes(recipient).map_err(|_| ShareError::RecipientKey)?;
     let mut random = Drawn::new(entropy)?;
     let (enc, ciphertext) = hpke::single_shot_seal_with_rng::<AesGcm256, HkdfSha256, XWing>(
         &OpModeS::Base,
         &recipient,
-        INFO,
-        &share.expose_json(),
-        &aad,
+        info,
+        plaintext,
+        aad,
         &mut random,
     )
     .map_err(|_| ShareError::RecipientKey)?;
     random.finish()?;
-    Ok(SealedShare {
-        officer: share.officer.clone(),
-        aad,
-        enc: enc.to_bytes().to_vec(),
-        ciphertext,
-    })
+    Ok((enc.to_bytes().to_vec(), ciphertext))
 }
 
 /// Opens a share that was sealed to this boot.

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::entropy::{Entropy, EntropyError};
 
-type Value = Box<Zeroizing<[u8; 32]>>;
+pub(super) type Value = Box<Zeroizing<[u8; 32]>>;
 
 /// Product in GF(2^8): eight masked steps whatever the operands are.
 fn multiply(mut a: u8, mut b: u8) -> u8 {

@@ -147,7 +147,10 @@ fn hold(args: &InitArgs, dir: &Path) -> anyhow::Result<VerifiedGenesis> {
         vendor_roots: vec![vendor_root(args, dir)?],
         measurements: measurements(args)?,
         witnesses: vec![],
+        witness_policy: None,
         custodians: vec![],
+        custodian_threshold: None,
+        previous: None,
         created_ms: now_ms(),
     };
     manifest.validate()?;

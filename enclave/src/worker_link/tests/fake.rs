@@ -258,7 +258,10 @@ fn genesis(root: &str, officer: &Es256Signer) -> Genesis {
             allowed(MeasuredRole::Worker, PROGRAM),
         ],
         witnesses: vec![],
+        witness_policy: None,
         custodians: vec![],
+        custodian_threshold: None,
+        previous: None,
         created_ms: 1,
     }
 }

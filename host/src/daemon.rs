@@ -18,6 +18,7 @@ use crate::capture::Capture;
 use crate::files::write_atomically;
 use crate::ingress::{self, Ingress, Quotas};
 use crate::metrics::Metrics;
+use crate::peers::{self, PeerAddress, Peers};
 use crate::store::service::{StoreHandle, StorePaths};
 use crate::store::session;
 use crate::supervise;
@@ -62,6 +63,12 @@ pub struct RunArgs {
     /// Where the enclave answers its supervisor
     #[arg(long, value_name = "ENDPOINT")]
     supervise: Endpoint,
+    /// Where the enclave connects for witnesses and custodians; this host listens
+    #[arg(long, value_name = "ENDPOINT")]
+    peers: Option<Endpoint>,
+    /// Where a witness or custodian of the genesis manifest listens; repeat for each
+    #[arg(long = "peer", value_name = "NAME=HOST:PORT", requires = "peers")]
+    peer: Vec<PeerAddress>,
     /// Where /healthz and /metrics are served; loopback only
     #[arg(long, value_name = "ADDRESS:PORT")]
     admin: SocketAddr,
@@ -111,6 +118,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let state = WorkerState::none();
     let (stop, stopped) = watch::channel(false);
     let supervisor = start_worker(&args, &state, &metrics, &capture, stopped, &mut tasks).await?;
+    start_peers(&args, &metrics, &capture, &mut tasks).await?;
     tasks.spawn(supervise::poll(args.supervise.clone(), metrics.clone()));
 
     let pages = Admin {
@@ -157,6 +165,27 @@ impl RunArgs {
             idle: Duration::from_secs(self.idle_timeout),
         }
     }
+}
+
+async fn start_peers(
+    args: &RunArgs,
+    metrics: &Arc<Metrics>,
+    capture: &Option<Capture>,
+    tasks: &mut JoinSet<()>,
+) -> anyhow::Result<()> {
+    let addresses = peers::addresses(&args.peer)?;
+    let Some(endpoint) = &args.peers else {
+        return Ok(());
+    };
+    let listener = endpoint.listen().await.context("--peers")?;
+    let relay = Peers {
+        addresses,
+        limits: peers::Limits::default(),
+        metrics: metrics.clone(),
+        capture: capture.clone(),
+    };
+    tasks.spawn(peers::serve(listener, Arc::new(relay)));
+    Ok(())
 }
 
 async fn start_worker(

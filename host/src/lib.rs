@@ -11,6 +11,7 @@ pub mod daemon;
 pub mod files;
 pub mod ingress;
 pub mod metrics;
+pub mod peers;
 pub mod relay;
 pub mod store;
 pub mod supervise;

@@ -42,6 +42,32 @@ const REFUSED: [(Refused, &str); 5] = [
     (Refused::Idle, "idle"),
 ];
 
+/// Why a stream to a peer was refused or ended by the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeerRefused {
+    /// Too many streams to peers.
+    Total,
+    /// No request, or none a peer's name is in.
+    Malformed,
+    /// The operator named no such peer.
+    Unknown,
+    /// The peer's address does not accept.
+    Unreachable,
+    /// The peer did not accept in time.
+    Timeout,
+    /// Nothing was said for too long.
+    Idle,
+}
+
+const PEER_REFUSED: [(PeerRefused, &str); 6] = [
+    (PeerRefused::Total, "total"),
+    (PeerRefused::Malformed, "malformed"),
+    (PeerRefused::Unknown, "unknown"),
+    (PeerRefused::Unreachable, "unreachable"),
+    (PeerRefused::Timeout, "connect_timeout"),
+    (PeerRefused::Idle, "idle"),
+];
+
 /// Which relay moved bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Relay {
@@ -49,9 +75,18 @@ pub enum Relay {
     Ingress,
     /// Enclave to worker.
     Worker,
+    /// Enclave to a witness or custodian.
+    Peer,
 }
 
-const RELAYS: [&str; 2] = ["ingress", "worker"];
+const RELAYS: [&str; 3] = ["ingress", "worker", "peer"];
+
+impl Relay {
+    /// Its label.
+    pub fn name(self) -> &'static str {
+        RELAYS[self as usize]
+    }
+}
 
 /// Bytes towards the enclave's peer and back.
 #[derive(Debug, Default)]
@@ -67,6 +102,8 @@ pub struct Metrics {
     connections_total: AtomicU64,
     refused: [AtomicU64; REFUSED.len()],
     relayed: [Bytes; RELAYS.len()],
+    peer_streams: AtomicU64,
+    peer_refused: [AtomicU64; PEER_REFUSED.len()],
     /// Store sessions opened by an enclave.
     pub store_sessions: AtomicU64,
     /// Store or supervise frames that were no valid request or answer.
@@ -90,6 +127,12 @@ pub struct Metrics {
     pub acknowledged_lost: AtomicU64,
     /// Times the index was made anew or completed.
     pub index_rebuilds: AtomicU64,
+    /// Blobs made durable.
+    pub blobs_put: AtomicU64,
+    /// Times a blob or the pointer to snapshots was found damaged.
+    pub blobs_rotten: AtomicU64,
+    /// Segments deleted because their records are no longer needed.
+    pub segments_dropped: AtomicU64,
     /// Workers started after the first.
     pub worker_restarts: AtomicU64,
     /// Sessions between the enclave and a worker.
@@ -129,6 +172,16 @@ impl Metrics {
     /// How often that happened.
     pub fn refused_count(&self, why: Refused) -> u64 {
         self.refused[why as usize].load(Relaxed)
+    }
+
+    /// A stream to a peer was opened.
+    pub fn peer_stream_opened(&self) {
+        self.peer_streams.fetch_add(1, Relaxed);
+    }
+
+    /// A stream to a peer was refused or ended.
+    pub fn peer_refused(&self, why: PeerRefused) {
+        self.peer_refused[why as usize].fetch_add(1, Relaxed);
     }
 
     /// Bytes relayed towards the enclave (ingress) or the worker.
@@ -186,6 +239,7 @@ impl Metrics {
     pub fn render(&self) -> String {
         let mut page = Page(String::with_capacity(4096));
         self.render_relays(&mut page);
+        self.render_peers(&mut page);
         self.render_store(&mut page);
         page.counter("redoubt_worker_restarts_total", &self.worker_restarts);
         page.counter("redoubt_worker_sessions_total", &self.worker_sessions);
@@ -215,6 +269,15 @@ impl Metrics {
         }
     }
 
+    fn render_peers(&self, page: &mut Page) {
+        page.counter("redoubt_peer_streams_total", &self.peer_streams);
+        page.head("redoubt_peer_refused_total", "counter");
+        for ((_, reason), count) in PEER_REFUSED.iter().zip(&self.peer_refused) {
+            let label = format!("{{reason=\"{reason}\"}}");
+            page.line("redoubt_peer_refused_total", &label, count.load(Relaxed));
+        }
+    }
+
     fn render_store(&self, page: &mut Page) {
         page.counter("redoubt_store_sessions_total", &self.store_sessions);
         page.counter("redoubt_malformed_frames_total", &self.malformed_frames);
@@ -230,6 +293,12 @@ impl Metrics {
             &self.acknowledged_lost,
         );
         page.counter("redoubt_store_index_rebuilds_total", &self.index_rebuilds);
+        page.counter("redoubt_store_blobs_put_total", &self.blobs_put);
+        page.counter("redoubt_store_blobs_rotten_total", &self.blobs_rotten);
+        page.counter(
+            "redoubt_store_segments_dropped_total",
+            &self.segments_dropped,
+        );
     }
 
     fn render_latency(&self, page: &mut Page) {

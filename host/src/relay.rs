@@ -89,16 +89,12 @@ pub struct Tap<S> {
 impl<S> Tap<S> {
     /// Counts `stream` for `relay`.
     pub fn new(stream: S, relay: Relay, metrics: Arc<Metrics>, capture: Option<&Capture>) -> Self {
-        let name = match relay {
-            Relay::Ingress => "ingress",
-            Relay::Worker => "worker",
-        };
         Self {
             stream,
             relay,
             metrics,
             activity: Activity::new(),
-            tracks: capture.map(|capture| capture.stream(name)),
+            tracks: capture.map(|capture| capture.stream(relay.name())),
         }
     }
 

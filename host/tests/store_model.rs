@@ -18,10 +18,18 @@ enum Step {
     Retry,
     Gap(u8),
     Fail(Trouble, Vec<(u8, u16)>),
-    Crash { in_flight: bool, seed: u64 },
+    Crash {
+        in_flight: bool,
+        seed: u64,
+    },
     LoseIndex,
     Reopen,
+    /// Of each ledger, in hundredths of its records.
+    Drop([u8; 3]),
 }
+
+/// Small, so that a few steps fill several.
+const SEGMENT: u64 = 4096;
 
 fn batch() -> impl Strategy<Value = Vec<(u8, u16)>> {
     prop::collection::vec((0u8..3, 1u16..600), 1..5)
@@ -46,6 +54,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(in_flight, seed)| Step::Crash { in_flight, seed }),
         1 => Just(Step::LoseIndex),
         1 => Just(Step::Reopen),
+        2 => [0u8..=100, 0u8..=100, 0u8..=100].prop_map(Step::Drop),
     ]
 }
 
@@ -54,6 +63,8 @@ struct World {
     index: tempfile::TempDir,
     store: Option<Store>,
     kept: BTreeMap<u8, Vec<StoredRecord>>,
+    /// The first record of each ledger that was not dropped.
+    first: BTreeMap<u8, u64>,
     last: Vec<StoredRecord>,
     /// Refused while the disk failed so badly that the bytes of one of these may still be there.
     unknown: Vec<Vec<StoredRecord>>,
@@ -67,6 +78,7 @@ impl World {
             index: tempfile::tempdir().unwrap(),
             store: None,
             kept: BTreeMap::new(),
+            first: BTreeMap::new(),
             last: Vec::new(),
             unknown: Vec::new(),
             made: 0,
@@ -78,7 +90,8 @@ impl World {
     fn open(&mut self) {
         self.store = None;
         let index = Index::open(&self.index.path().join("index"));
-        let (mut store, report) = Store::open(Box::new(self.disk.clone()), index).unwrap();
+        let disk = Box::new(self.disk.clone());
+        let (mut store, report) = Store::open_sized(disk, index, SEGMENT).unwrap();
         assert_eq!(report.acknowledged_lost, 0);
         store.mend(1).unwrap();
         self.store = Some(store);
@@ -132,7 +145,13 @@ impl World {
             .collect();
         assert_eq!(self.store().heads(), heads);
         for (number, all) in kept {
-            assert_eq!(self.store().read(ledger(number), 0, u32::MAX).unwrap(), all);
+            let first = self.first.get(&number).copied().unwrap_or(0);
+            let read = self.store().read(ledger(number), first, u32::MAX);
+            assert_eq!(read.unwrap(), all[first as usize..]);
+            if let Some(dropped) = first.checked_sub(1) {
+                let refused = self.store().read(ledger(number), dropped, 1);
+                assert!(matches!(refused, Err(Refusal::Dropped { .. })));
+            }
         }
     }
 
@@ -173,7 +192,40 @@ impl World {
                 self.open();
             }
             Step::Reopen => self.open(),
+            Step::Drop(shares) => self.drop_below(shares),
         }
+    }
+
+    /// As much as asked may go and no more; what went is what can no longer be read.
+    fn drop_below(&mut self, shares: [u8; 3]) {
+        let below: Vec<(u8, u64)> = (0..3)
+            .zip(shares)
+            .map(|(number, share)| {
+                let kept = self.kept.get(&number).map_or(0, Vec::len) as u64;
+                (number, kept * u64::from(share) / 100)
+            })
+            .collect();
+        let asked: Vec<_> = below.iter().map(|(n, at)| (ledger(*n), *at)).collect();
+        self.store().drop_below(&asked).unwrap();
+        for (number, asked) in below {
+            let before = self.first.get(&number).copied().unwrap_or(0);
+            let gone = |at: &u64| {
+                self.store
+                    .as_mut()
+                    .unwrap()
+                    .read(ledger(number), *at, 1)
+                    .is_err()
+            };
+            let first = before + (before..asked).take_while(gone).count() as u64;
+            self.first.insert(number, first);
+        }
+        // A retry of the last batch is only recognised while it is kept.
+        let first = self.first.clone();
+        let kept = |record: &StoredRecord| {
+            let number = record.ledger.as_bytes()[0];
+            record.index >= first.get(&number).copied().unwrap_or(0)
+        };
+        self.last.retain(kept);
     }
 
     fn crash(&mut self, in_flight: bool, seed: u64) {

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use common::{ledger, record};
+use redoubt_attestation::encode::sha256;
 use redoubt_host::metrics::Metrics;
 use redoubt_host::store::segment::file_name;
 use redoubt_host::store::service::{StoreHandle, StoreHealth, StorePaths};
@@ -196,6 +197,72 @@ async fn acknowledged_records_outlive_a_restart_and_a_torn_tail_is_counted() {
     assert_eq!(heads, StoreResponse::Heads(vec![(ledger(1), 5)]));
     assert_eq!(host.metrics.torn_tail_cuts.load(Relaxed), 1);
     assert_eq!(host.metrics.acknowledged_lost.load(Relaxed), 0);
+    assert_eq!(host.store.health(), StoreHealth::Open);
+}
+
+#[tokio::test]
+async fn blobs_snapshots_and_drops_are_answered_and_outlive_a_restart() {
+    let host = host().await;
+    let mut enclave = host.connect().await;
+    let bytes = b"sealed chunk".to_vec();
+    let name = *sha256(&[&bytes]).as_bytes();
+    let put = StoreRequest::PutBlob {
+        name,
+        bytes: bytes.clone(),
+    };
+    let get = StoreRequest::GetBlob { name };
+    let set = StoreRequest::SetSnapshot {
+        latest: vec![name],
+        keep: vec![name],
+    };
+    assert_eq!(
+        reason(&ask(&mut enclave, get.clone()).await),
+        StoreRefusal::Missing
+    );
+    assert_eq!(
+        reason(&ask(&mut enclave, set.clone()).await),
+        StoreRefusal::Missing
+    );
+    assert_eq!(ask(&mut enclave, put).await, StoreResponse::Stored);
+    assert_eq!(ask(&mut enclave, set).await, StoreResponse::Stored);
+    let drop = StoreRequest::Drop {
+        below: vec![(ledger(1), 7)],
+    };
+    assert_eq!(ask(&mut enclave, drop).await, StoreResponse::Stored);
+
+    let host = host.restart(|_| {}).await;
+    let mut enclave = host.connect().await;
+    let latest = vec![name];
+    assert_eq!(
+        ask(&mut enclave, StoreRequest::Snapshot).await,
+        StoreResponse::Snapshot { latest }
+    );
+    assert_eq!(ask(&mut enclave, get).await, StoreResponse::Blob { bytes });
+    use std::os::unix::fs::PermissionsExt;
+    let blob = host
+        .folder
+        .path()
+        .join("store/blobs")
+        .join(hex::encode(name));
+    let mode = std::fs::metadata(blob).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn a_blob_the_disk_refuses_is_said_and_taken_once_it_is_mended() {
+    let host = host().await;
+    let mut enclave = host.connect().await;
+    let bytes = b"sealed chunk".to_vec();
+    let name = *sha256(&[&bytes]).as_bytes();
+    let put = StoreRequest::PutBlob { name, bytes };
+    ask(&mut enclave, StoreRequest::Heads).await;
+    let in_the_way = host.folder.path().join("store/blobs");
+    std::fs::write(&in_the_way, b"no folder").unwrap();
+    let refused = ask(&mut enclave, put.clone()).await;
+    assert_eq!(reason(&refused), StoreRefusal::Storage);
+    assert!(matches!(host.store.health(), StoreHealth::Failing { .. }));
+    std::fs::remove_file(&in_the_way).unwrap();
+    assert_eq!(ask(&mut enclave, put).await, StoreResponse::Stored);
     assert_eq!(host.store.health(), StoreHealth::Open);
 }
 

@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// A folder of segment files.
+/// A folder of the store.
 pub trait Disk: Send {
     /// Names of all files.
     fn list(&self) -> io::Result<Vec<String>>;
@@ -16,11 +16,55 @@ pub trait Disk: Send {
     fn open(&self, name: &str, create: bool) -> io::Result<Box<dyn DiskFile>>;
     /// Makes creations durable.
     fn sync_dir(&self) -> io::Result<()>;
+    /// Gives a file another name in one step; a file of that name is replaced.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, name: &str) -> io::Result<()>;
+    /// A folder in this one; made, durably, if `create` is set and it is not there.
+    fn folder(&self, name: &str, create: bool) -> io::Result<Box<dyn Disk>>;
     /// Finds out whether `bytes` more bytes could be written now.
     fn probe(&self, bytes: usize) -> io::Result<()>;
 }
 
-/// One segment file.
+/// Ends the name of a file that is not whole yet.
+pub const UNFINISHED: &str = ".tmp";
+
+/// Writes a small file so that after any crash it is there whole or as before.
+pub fn replace(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let unfinished = format!("{name}{UNFINISHED}");
+    let written = || {
+        let file = disk.open(&unfinished, true)?;
+        file.truncate(0)?;
+        file.write_all_at(bytes, 0)?;
+        file.sync_data()?;
+        disk.rename(&unfinished, name)
+    };
+    if let Err(error) = written() {
+        // On a full disk every byte counts; what stays is overwritten next time.
+        let _ = disk.remove(&unfinished);
+        return Err(error);
+    }
+    disk.sync_dir()
+}
+
+/// Reads a whole file of at most `most` bytes; `None` if it is not there.
+pub fn read_whole(disk: &dyn Disk, name: &str, most: usize) -> io::Result<Option<Vec<u8>>> {
+    let file = match disk.open(name, false) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let len = file.len()?;
+    if len > most as u64 {
+        let message = format!("{name} has {len} bytes; it never has more than {most}");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
+    let mut bytes = vec![0; len as usize];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(Some(bytes))
+}
+
+/// One file.
 #[allow(clippy::len_without_is_empty)]
 pub trait DiskFile: Send {
     /// Size in bytes.
@@ -39,7 +83,8 @@ pub trait DiskFile: Send {
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    _lock: File,
+    /// Held by the store's own folder; those in it need none.
+    _lock: Option<File>,
 }
 
 impl Folder {
@@ -68,7 +113,7 @@ impl Folder {
         })?;
         Ok(Self {
             path: path.to_owned(),
-            _lock: lock,
+            _lock: Some(lock),
         })
     }
 }
@@ -106,6 +151,25 @@ impl Disk for Folder {
 
     fn sync_dir(&self) -> io::Result<()> {
         File::open(&self.path)?.sync_all()
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let to = self.path.join(to);
+        std::fs::rename(self.path.join(from), &to).map_err(|error| named(&to, error))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let path = self.path.join(name);
+        std::fs::remove_file(&path).map_err(|error| named(&path, error))
+    }
+
+    fn folder(&self, name: &str, create: bool) -> io::Result<Box<dyn Disk>> {
+        let path = self.path.join(name);
+        if create && !path.exists() {
+            std::fs::create_dir(&path).map_err(|error| named(&path, error))?;
+            self.sync_dir()?;
+        }
+        Ok(Box::new(Folder { path, _lock: None }))
     }
 
     fn probe(&self, bytes: usize) -> io::Result<()> {

@@ -6,6 +6,7 @@
 //! sled cannot, it lives in memory until the next start.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -120,6 +121,21 @@ impl Index {
                 Ok(guarded(|| db.get(key))?.and_then(|value| decode_location(&value)))
             }
             Kind::Memory { records, .. } => Ok(records.get(&key).copied()),
+        }
+    }
+
+    /// Forgets dropped records.
+    pub fn forget(&mut self, ledger: LedgerId, dropped: Range<u64>) -> Result<(), IndexError> {
+        match &mut self.0 {
+            Kind::Disk(db) => dropped
+                .into_iter()
+                .try_for_each(|index| guarded(|| db.remove(key(ledger, index))).map(|_| ())),
+            Kind::Memory { records, .. } => {
+                dropped.for_each(|index| {
+                    records.remove(&key(ledger, index));
+                });
+                Ok(())
+            }
         }
     }
 

@@ -4,13 +4,16 @@
 //! `fdatasync` returned; after any failure the file is cut back to the last
 //! acknowledged end, durably, before anything else is written.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 
+use redoubt_shared::ids::LedgerId;
+
+use super::base::Base;
 use super::disk::{Disk, DiskFile};
 use super::index::{Location, Position};
-use super::scan::Tail;
-use super::segment::{self, Batch, FRAME_HEAD, HEADER_LEN, RecordRef, SEGMENT_MAX};
+use super::scan::{Tail, numbers};
+use super::segment::{self, Batch, FRAME_HEAD, HEADER_LEN, RecordRef};
 
 const OPEN_FILES_MAX: usize = 64;
 
@@ -22,7 +25,10 @@ pub(super) struct Log {
     untidy: bool,
     older: HashMap<u64, Box<dyn DiskFile>>,
     last_read: Option<(Location, Vec<u8>)>,
-    closed_bytes: u64,
+    /// What stands before each kept segment; never empty.
+    starts: VecDeque<Base>,
+    base: Base,
+    segment_max: u64,
 }
 
 impl Log {
@@ -32,17 +38,66 @@ impl Log {
         disk: Box<dyn Disk>,
         tail: Option<Tail>,
         reached: Position,
-        closed_bytes: u64,
+        starts: Vec<Base>,
+        segment_max: u64,
     ) -> Self {
-        Self {
+        let log = Self {
             disk,
             tail,
             reached,
             untidy: true,
             older: HashMap::new(),
             last_read: None,
-            closed_bytes,
+            base: starts.first().cloned().unwrap_or_default(),
+            starts: starts.into(),
+            segment_max,
+        };
+        // An interrupted drop may have left some.
+        log.delete_below_base();
+        log
+    }
+
+    /// Where the kept part begins.
+    pub(super) fn base(&self) -> &Base {
+        &self.base
+    }
+
+    /// The latest base before which every record is below these indices; `None`
+    /// if no segment can go. The last segment always stays.
+    pub(super) fn base_for(&self, below: &BTreeMap<LedgerId, u64>) -> Option<Base> {
+        let pairs = self.starts.iter().zip(self.starts.iter().skip(1));
+        pairs
+            .take_while(|(start, next)| start.is_below(next, below))
+            .last()
+            .map(|(_, next)| next.clone())
+    }
+
+    /// Makes the new base durable, then deletes what stands before it.
+    pub(super) fn raise_base(&mut self, base: Base) -> io::Result<u64> {
+        self.tidy()?;
+        base.save(&*self.disk)?;
+        self.starts.retain(|start| start.segment >= base.segment);
+        self.older.retain(|number, _| *number >= base.segment);
+        self.last_read = None;
+        self.base = base;
+        Ok(self.delete_below_base())
+    }
+
+    /// Deletes dropped segments; what the disk keeps now goes at the next opening.
+    fn delete_below_base(&self) -> u64 {
+        let mut deleted = 0;
+        let outcome = numbers(&*self.disk).and_then(|mut numbers| {
+            numbers.retain(|number| *number < self.base.segment);
+            for number in numbers {
+                self.disk.remove(&segment::file_name(number))?;
+                deleted += 1;
+            }
+            Ok(())
+        });
+        if let Err(error) = outcome {
+            tracing::warn!(%error, "dropped segments stay until the store is opened again");
         }
+        deleted
     }
 
     pub(super) fn disk(&self) -> &dyn Disk {
@@ -54,19 +109,25 @@ impl Log {
     }
 
     pub(super) fn segments(&self) -> u64 {
-        self.tail.as_ref().map_or(0, |tail| tail.number + 1)
+        self.tail.as_ref().map_or(0, |_| self.starts.len() as u64)
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        self.closed_bytes + self.tail.as_ref().map_or(0, |tail| tail.end)
+        let closed: u64 = self.starts.iter().skip(1).map(|start| start.end).sum();
+        closed + self.tail.as_ref().map_or(0, |tail| tail.end)
     }
 
     /// Makes one batch durable, or leaves nothing of it.
-    pub(super) fn append(&mut self, records: &[RecordRef<'_>]) -> io::Result<Location> {
+    /// `heads` is what the log holds before it.
+    pub(super) fn append(
+        &mut self,
+        records: &[RecordRef<'_>],
+        heads: &BTreeMap<LedgerId, u64>,
+    ) -> io::Result<Location> {
         self.tidy()?;
         let sequence = self.reached.sequence;
         let frame = segment::encode_batch(sequence, records).map_err(io::Error::other)?;
-        self.make_room(frame.len() as u64)?;
+        self.make_room(frame.len() as u64, heads)?;
         let Some(tail) = &mut self.tail else {
             return Err(io::Error::other("no segment is open"));
         };
@@ -114,14 +175,23 @@ impl Log {
     }
 
     /// Opens the next segment if `more` bytes do not fit into this one.
-    fn make_room(&mut self, more: u64) -> io::Result<()> {
+    fn make_room(&mut self, more: u64, heads: &BTreeMap<LedgerId, u64>) -> io::Result<()> {
         let number = match &self.tail {
-            Some(tail) if tail.end == HEADER_LEN || tail.end + more <= SEGMENT_MAX => return Ok(()),
+            Some(tail) if tail.end == HEADER_LEN || tail.end + more <= self.segment_max => {
+                return Ok(());
+            }
             Some(tail) => tail.number + 1,
             None => 0,
         };
         let file = self.disk.open(&segment::file_name(number), true)?;
-        self.closed_bytes = self.bytes();
+        if let Some(tail) = &self.tail {
+            self.starts.push_back(Base {
+                segment: number,
+                sequence: self.reached.sequence,
+                end: tail.end,
+                heads: heads.clone(),
+            });
+        }
         self.tail = Some(Tail {
             number,
             file,

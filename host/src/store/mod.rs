@@ -5,6 +5,8 @@
 //! enclave does), so it holds no key and judges no content. `host/SPEC.md` has
 //! the layout.
 
+pub mod base;
+pub mod blobs;
 pub mod disk;
 pub mod index;
 mod log;
@@ -18,13 +20,13 @@ use std::io;
 
 use redoubt_shared::ids::LedgerId;
 use redoubt_shared::limits::{BATCH_MAX, READ_MAX};
-use redoubt_shared::store::{StoreRefusal, StoredRecord};
+use redoubt_shared::store::{BLOB_MAX, StoreRefusal, StoredRecord};
 
 use disk::Disk;
 use index::{Entry, Index, IndexError, Location, Position};
 use log::Log;
 use scan::{Cut, OpenError, Scan, scan};
-use segment::RecordRef;
+use segment::{RecordRef, SEGMENT_MAX};
 
 /// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +55,46 @@ pub enum Refusal {
     /// The batch exceeds the bound.
     #[error("the batch has {0} bytes of records; {BATCH_MAX} are allowed")]
     TooLarge(usize),
+    /// The record was dropped with its segment.
+    #[error("ledger {ledger}: record {index} was dropped; the first one kept is {first}")]
+    Dropped {
+        /// The ledger.
+        ledger: LedgerId,
+        /// The index asked for.
+        index: u64,
+        /// The first index kept.
+        first: u64,
+    },
+    /// The blob exceeds the bound.
+    #[error("the blob has {0} bytes; {BLOB_MAX} are allowed")]
+    BlobTooLarge(usize),
+    /// The blob's name is not the digest of its bytes.
+    #[error("blob {}: other bytes were sent under this name", hex::encode(name))]
+    Misnamed {
+        /// The name sent.
+        name: blobs::Name,
+    },
+    /// No such blob.
+    #[error("blob {} is not kept", hex::encode(name))]
+    NoBlob {
+        /// The name asked for.
+        name: blobs::Name,
+    },
+    /// The disk no longer holds what was put.
+    #[error(
+        "blob {} is damaged on disk; restore this file from a copy",
+        hex::encode(name)
+    )]
+    Rotten {
+        /// The name asked for.
+        name: blobs::Name,
+    },
+    /// A pointer names more than it can.
+    #[error("{0} snapshots are named; {max} are allowed", max = blobs::LATEST_MAX)]
+    TooManySnapshots(usize),
+    /// The pointer's bytes are not what was written.
+    #[error("the file `snapshot` is damaged; restore it from a copy")]
+    DamagedPointer,
 }
 
 impl Refusal {
@@ -60,9 +102,15 @@ impl Refusal {
     pub fn code(&self) -> StoreRefusal {
         match self {
             Refusal::OutOfOrder { .. } => StoreRefusal::OutOfOrder,
-            Refusal::Different { .. } => StoreRefusal::Different,
+            Refusal::Different { .. } | Refusal::Misnamed { .. } => StoreRefusal::Different,
             Refusal::Storage(_) => StoreRefusal::Storage,
-            Refusal::TooLarge(_) => StoreRefusal::TooLarge,
+            Refusal::TooLarge(_) | Refusal::BlobTooLarge(_) | Refusal::TooManySnapshots(_) => {
+                StoreRefusal::TooLarge
+            }
+            Refusal::Dropped { .. }
+            | Refusal::NoBlob { .. }
+            | Refusal::Rotten { .. }
+            | Refusal::DamagedPointer => StoreRefusal::Missing,
         }
     }
 }
@@ -88,16 +136,25 @@ pub struct Store {
 impl Store {
     /// Reads and checks every segment, cuts a torn tail, brings the index up to date.
     pub fn open(disk: Box<dyn Disk>, index: Index) -> Result<(Self, OpenReport), OpenError> {
+        Self::open_sized(disk, index, SEGMENT_MAX)
+    }
+
+    /// The same, with segments of at most `segment_max` bytes from here on.
+    pub fn open_sized(
+        disk: Box<dyn Disk>,
+        index: Index,
+        segment_max: u64,
+    ) -> Result<(Self, OpenReport), OpenError> {
         let acknowledged = index.position();
         let found = scan(&*disk, acknowledged, &mut |_, _, _| {})?;
-        let Scan { tail, reached, .. } = found;
+        let Scan { reached, .. } = found;
         let report = OpenReport {
             cut: found.cut,
             acknowledged_lost: acknowledged.sequence.saturating_sub(reached.sequence),
             index_rebuilt: acknowledged != reached,
         };
         let mut store = Self {
-            log: Log::new(disk, tail, reached, found.closed_bytes),
+            log: Log::new(disk, found.tail, reached, found.starts, segment_max),
             index,
             heads: found.heads,
         };
@@ -146,7 +203,7 @@ impl Store {
         if fresh.is_empty() {
             return Ok(0);
         }
-        let location = self.log.append(&fresh)?;
+        let location = self.log.append(&fresh, &self.heads)?;
         for record in &fresh {
             self.heads.insert(record.ledger, record.index + 1);
         }
@@ -207,6 +264,7 @@ impl Store {
     ) -> Result<Vec<StoredRecord>, Refusal> {
         let head = self.heads.get(&ledger).copied().unwrap_or(0);
         let mut records: Vec<StoredRecord> = Vec::new();
+        self.is_kept(ledger, from)?;
         let mut bytes = 0;
         let mut at = from;
         while at < head && records.len() < limit as usize {
@@ -224,6 +282,7 @@ impl Store {
     }
 
     fn one(&mut self, ledger: LedgerId, index: u64) -> Result<StoredRecord, Refusal> {
+        self.is_kept(ledger, index)?;
         let run = self.run(ledger, index)?;
         run.into_iter()
             .next()
@@ -296,6 +355,65 @@ impl Store {
             },
         )?;
         Ok(outcome)
+    }
+
+    /// Makes a blob durable under its name.
+    pub fn put_blob(&mut self, name: blobs::Name, bytes: &[u8]) -> Result<(), Refusal> {
+        blobs::put(self.log.disk(), name, bytes)
+    }
+
+    /// A blob by its name.
+    pub fn get_blob(&self, name: blobs::Name) -> Result<Vec<u8>, Refusal> {
+        blobs::get(self.log.disk(), name)
+    }
+
+    /// Remembers the first blobs of snapshots, then deletes blobs not in `keep`;
+    /// returns how many.
+    pub fn set_snapshot(
+        &mut self,
+        latest: &[blobs::Name],
+        keep: &[blobs::Name],
+    ) -> Result<u64, Refusal> {
+        blobs::set_latest(self.log.disk(), latest, keep)
+    }
+
+    /// What the last [`Self::set_snapshot`] named.
+    pub fn snapshot(&self) -> Result<Vec<blobs::Name>, Refusal> {
+        blobs::latest(self.log.disk())
+    }
+
+    /// Deletes whole segments of which every record is below these indices; the
+    /// last segment stays. Returns how many were deleted.
+    pub fn drop_below(&mut self, below: &[(LedgerId, u64)]) -> Result<u64, Refusal> {
+        let Some(base) = self.log.base_for(&below.iter().copied().collect()) else {
+            return Ok(0);
+        };
+        let before = self.log.base().clone();
+        let deleted = self.log.raise_base(base)?;
+        let forgotten = self
+            .log
+            .base()
+            .heads
+            .iter()
+            .try_for_each(|(ledger, first)| {
+                self.index.forget(*ledger, before.first(*ledger)..*first)
+            });
+        if let Err(error) = forgotten {
+            tracing::warn!(%error, "the index still names dropped records");
+        }
+        Ok(deleted)
+    }
+
+    fn is_kept(&self, ledger: LedgerId, index: u64) -> Result<(), Refusal> {
+        let first = self.log.base().first(ledger);
+        if index >= first {
+            return Ok(());
+        }
+        Err(Refusal::Dropped {
+            ledger,
+            index,
+            first,
+        })
     }
 
     /// Tries whether the disk takes writes again: cuts leftovers, then writes `bytes` on trial.

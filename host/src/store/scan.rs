@@ -10,6 +10,7 @@ use std::io;
 
 use redoubt_shared::ids::LedgerId;
 
+use super::base::Base;
 use super::disk::{Disk, DiskFile};
 use super::index::{Location, Position};
 use super::segment::{self, Fault, HEADER_LEN, RecordRef, SEGMENT_MAX};
@@ -37,6 +38,9 @@ pub enum OpenError {
         /// File name of the segment.
         name: String,
     },
+    /// The bytes that say where the log begins are not what was written.
+    #[error("the file `base` is damaged; restore it from a copy")]
+    DamagedBase,
     /// A segment is larger than any this store writes.
     #[error("segment {name} has {len} bytes, more than the {SEGMENT_MAX} a segment can have")]
     TooLong {
@@ -76,8 +80,8 @@ pub(super) struct Scan {
     pub(super) cut: Option<Cut>,
     /// Whether `acknowledged` lies between two batches of this log.
     pub(super) acknowledged_seen: bool,
-    /// Bytes in whole segments before the last.
-    pub(super) closed_bytes: u64,
+    /// What stands before each segment; before the log where there is none.
+    pub(super) starts: Vec<Base>,
 }
 
 /// Called for every batch: its records, where it begins, what is reached behind it.
@@ -89,50 +93,71 @@ pub(super) fn scan(
     acknowledged: Position,
     visit: &mut Visit<'_>,
 ) -> Result<Scan, OpenError> {
-    let last = last_segment(disk, acknowledged)?;
+    let base = Base::load(disk)?;
+    let last = last_segment(disk, base.segment, acknowledged)?;
     let mut scan = Scan {
         tail: None,
-        reached: Position::default(),
-        heads: BTreeMap::new(),
+        reached: base.position(),
+        heads: base.heads.clone(),
         cut: None,
-        acknowledged_seen: acknowledged == Position::default(),
-        closed_bytes: 0,
+        acknowledged_seen: acknowledged == Position::default() || acknowledged == base.position(),
+        starts: vec![base.clone()],
     };
-    for number in 0..last {
+    for number in base.segment..last {
+        if number > base.segment {
+            scan.starts.push(scan.base_of(number));
+        }
         let file = disk.open(&segment::file_name(number), false)?;
         let is_last = number + 1 == last;
         let end = scan.segment(number, &*file, is_last, acknowledged, visit)?;
         if is_last {
             scan.tail = Some(Tail { number, file, end });
-        } else {
-            scan.closed_bytes += end;
         }
     }
     Ok(scan)
 }
 
-/// One more than the number of the last segment; every earlier one must be there.
-fn last_segment(disk: &dyn Disk, acknowledged: Position) -> Result<u64, OpenError> {
-    let mut numbers: Vec<u64> = disk
-        .list()?
-        .iter()
-        .filter_map(|name| segment::number_of(name))
+/// One more than the number of the last segment; every one from `first` on must be there.
+fn last_segment(disk: &dyn Disk, first: u64, acknowledged: Position) -> Result<u64, OpenError> {
+    let mut numbers: Vec<u64> = numbers(disk)?
+        .into_iter()
+        .filter(|number| *number >= first)
         .collect();
     numbers.sort_unstable();
-    let count = numbers.len() as u64;
-    let missing = (0..)
+    let next = first + numbers.len() as u64;
+    // The segment that a base names was there, durably, before the base was written.
+    let known = acknowledged.sequence > 0 && next <= acknowledged.segment;
+    let missing = (first..)
         .zip(&numbers)
         .find_map(|(expected, found)| (expected != *found).then_some(expected))
-        .or((acknowledged.sequence > 0 && count <= acknowledged.segment).then_some(count));
+        .or((known || (first > 0 && numbers.is_empty())).then_some(next));
     match missing {
         Some(number) => Err(OpenError::Missing {
             name: segment::file_name(number),
         }),
-        None => Ok(count),
+        None => Ok(next),
     }
 }
 
+/// The numbers of all segments in the folder.
+pub(super) fn numbers(disk: &dyn Disk) -> io::Result<Vec<u64>> {
+    let names = disk.list()?;
+    Ok(names
+        .iter()
+        .filter_map(|name| segment::number_of(name))
+        .collect())
+}
+
 impl Scan {
+    fn base_of(&self, number: u64) -> Base {
+        Base {
+            segment: number,
+            sequence: self.reached.sequence,
+            end: self.reached.end,
+            heads: self.heads.clone(),
+        }
+    }
+
     /// Reads one segment; returns the end of its last whole batch.
     fn segment(
         &mut self,

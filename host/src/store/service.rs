@@ -262,12 +262,32 @@ impl Worker {
             StoreRequest::Boot => self.boot(),
             StoreRequest::Heads => StoreResponse::Heads(store.heads()),
             StoreRequest::Append { records } => self.append(&records),
-            StoreRequest::PutBlob { .. }
-            | StoreRequest::GetBlob { .. }
-            | StoreRequest::SetSnapshot { .. }
-            | StoreRequest::Snapshot
-            | StoreRequest::Drop { .. } => {
-                refused(StoreRefusal::Missing, "this store keeps no blobs".into())
+            StoreRequest::PutBlob { name, bytes } => {
+                let outcome = store.put_blob(name, &bytes);
+                if outcome.is_ok() {
+                    self.metrics.blobs_put.fetch_add(1, Relaxed);
+                }
+                self.stored(outcome, bytes.len())
+            }
+            StoreRequest::GetBlob { name } => match store.get_blob(name) {
+                Ok(bytes) => StoreResponse::Blob { bytes },
+                Err(refusal) => self.refuse_read(&refusal),
+            },
+            StoreRequest::SetSnapshot { latest, keep } => {
+                let outcome = store.set_snapshot(&latest, &keep);
+                self.stored(outcome.map(|_| ()), PROBE_MIN)
+            }
+            StoreRequest::Snapshot => match store.snapshot() {
+                Ok(latest) => StoreResponse::Snapshot { latest },
+                Err(refusal) => self.refuse_read(&refusal),
+            },
+            StoreRequest::Drop { below } => {
+                let outcome = store.drop_below(&below);
+                if let Ok(dropped) = outcome {
+                    self.metrics.segments_dropped.fetch_add(dropped, Relaxed);
+                    self.gauge();
+                }
+                self.stored(outcome.map(|_| ()), PROBE_MIN)
             }
             StoreRequest::Read {
                 ledger,
@@ -275,6 +295,7 @@ impl Worker {
                 limit,
             } => match store.read(ledger, from, limit) {
                 Ok(records) => StoreResponse::Records(records),
+                Err(refusal @ Refusal::Dropped { .. }) => self.refuse_read(&refusal),
                 Err(refusal) => {
                     tracing::error!(%refusal, "a read failed; checking all segments");
                     self.store = None;
@@ -295,25 +316,52 @@ impl Worker {
                 self.metrics.append_took(began.elapsed());
                 self.metrics.appends.fetch_add(1, Relaxed);
                 self.metrics.records.fetch_add(fresh as u64, Relaxed);
-                if self.failed_bytes.take().is_some() {
-                    self.set_health(StoreHealth::Open);
-                }
+                self.disk_took_it();
                 self.gauge();
                 StoreResponse::Appended
             }
             Err(refusal) => {
                 self.metrics.appends_refused.fetch_add(1, Relaxed);
-                tracing::warn!(%refusal, "an append was refused");
-                if let Refusal::Storage(error) = &refusal {
-                    let bytes = records.iter().map(|record| record.bytes.len()).sum();
-                    self.failed_bytes = Some(bytes);
-                    self.tried = Instant::now();
-                    let detail = error.to_string();
-                    self.set_health(StoreHealth::Failing { detail });
-                }
-                refused(refusal.code(), refusal.to_string())
+                let bytes = records.iter().map(|record| record.bytes.len()).sum();
+                self.refuse_write(&refusal, bytes)
             }
         }
+    }
+
+    fn stored(&mut self, outcome: Result<(), Refusal>, bytes: usize) -> StoreResponse {
+        match outcome {
+            Ok(()) => {
+                self.disk_took_it();
+                StoreResponse::Stored
+            }
+            Err(refusal) => self.refuse_write(&refusal, bytes),
+        }
+    }
+
+    fn disk_took_it(&mut self) {
+        if self.failed_bytes.take().is_some() {
+            self.set_health(StoreHealth::Open);
+        }
+    }
+
+    /// `bytes` is what the disk must take on trial before it counts as mended.
+    fn refuse_write(&mut self, refusal: &Refusal, bytes: usize) -> StoreResponse {
+        tracing::warn!(%refusal, "a write was refused");
+        if let Refusal::Storage(error) = refusal {
+            self.failed_bytes = Some(bytes);
+            self.tried = Instant::now();
+            let detail = error.to_string();
+            self.set_health(StoreHealth::Failing { detail });
+        }
+        refused(refusal.code(), refusal.to_string())
+    }
+
+    fn refuse_read(&self, refusal: &Refusal) -> StoreResponse {
+        if matches!(refusal, Refusal::Rotten { .. } | Refusal::DamagedPointer) {
+            self.metrics.blobs_rotten.fetch_add(1, Relaxed);
+        }
+        tracing::warn!(%refusal, "a read was refused");
+        refused(refusal.code(), refusal.to_string())
     }
 
     fn boot(&self) -> StoreResponse {

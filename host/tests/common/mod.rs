@@ -1,7 +1,7 @@
 //! A disk that forgets what no completed `fdatasync` covers, and fails on order.
 #![allow(dead_code, unreachable_pub)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -24,23 +24,50 @@ pub enum Trouble {
     ReadOnly,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Content {
     live: Vec<u8>,
     durable: Vec<u8>,
-    name_durable: bool,
 }
+
+/// Names and what they mean; a name counts once its folder was synced.
+type Names = BTreeMap<String, usize>;
 
 #[derive(Debug, Default)]
 struct State {
-    files: BTreeMap<String, Content>,
+    contents: Vec<Content>,
+    names: Names,
+    durable_names: Names,
     trouble: Trouble,
     syncs: usize,
+    /// Changes that still succeed, if the power is to go after so many.
+    changes_left: Option<usize>,
 }
 
-/// Shared by all handles, as a disk is.
+impl State {
+    fn content(&mut self, name: &str) -> io::Result<&mut Content> {
+        let number = self.names.get(name).copied();
+        let number = number.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        Ok(&mut self.contents[number])
+    }
+
+    /// Every change asks here first.
+    fn change(&mut self) -> io::Result<()> {
+        match &mut self.changes_left {
+            Some(0) => return Err(broken()),
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        match self.trouble {
+            Trouble::ReadOnly => Err(read_only()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Shared by all handles, as a disk is; one handle sees one folder of it.
 #[derive(Debug, Clone, Default)]
-pub struct MemDisk(Arc<Mutex<State>>);
+pub struct MemDisk(Arc<Mutex<State>>, String);
 
 impl MemDisk {
     pub fn trouble(&self, trouble: Trouble) {
@@ -51,36 +78,63 @@ impl MemDisk {
         self.state().syncs
     }
 
+    /// Lets so many more changes happen and none after, until [`Self::crash`].
+    pub fn dies_after(&self, changes: usize) {
+        self.state().changes_left = Some(changes);
+    }
+
+    /// Whether the change that was not allowed has been tried.
+    pub fn died(&self) -> bool {
+        self.state().changes_left == Some(0)
+    }
+
     pub fn bytes(&self, name: &str) -> Vec<u8> {
-        self.state().files[name].live.clone()
+        self.state().content(name).unwrap().live.clone()
     }
 
     pub fn names(&self) -> Vec<String> {
-        self.state().files.keys().cloned().collect()
+        self.state().names.keys().cloned().collect()
     }
 
     /// Somebody edits the file while the host is down.
     pub fn replace(&self, name: &str, bytes: Vec<u8>) {
-        let content = Content {
+        let mut state = self.state();
+        let number = state.contents.len();
+        state.contents.push(Content {
             live: bytes.clone(),
             durable: bytes,
-            name_durable: true,
-        };
-        self.state().files.insert(name.to_owned(), content);
+        });
+        state.names.insert(name.to_owned(), number);
+        state.durable_names.insert(name.to_owned(), number);
     }
 
     pub fn remove(&self, name: &str) {
-        self.state().files.remove(name);
+        self.state().names.remove(name);
+        self.state().durable_names.remove(name);
     }
 
-    /// Power is cut: of what was not synced, each 64-byte sector survives or not, as `choice` says.
+    /// Power is cut: of what was not synced, each 64-byte sector, and each name that
+    /// was made, changed or removed, survives or not, as `choice` says.
     pub fn crash(&self, mut choice: impl FnMut() -> bool) {
         let mut state = self.state();
         state.trouble = Trouble::None;
-        state
-            .files
-            .retain(|_, content| content.name_durable || choice());
-        for content in state.files.values_mut() {
+        state.changes_left = None;
+        let (live, durable) = (state.names.clone(), state.durable_names.clone());
+        let every: BTreeSet<String> = live.keys().chain(durable.keys()).cloned().collect();
+        for name in every {
+            let changed = live.get(&name) != durable.get(&name);
+            let found = if changed && !choice() {
+                &durable
+            } else {
+                &live
+            };
+            match found.get(&name) {
+                Some(number) => state.names.insert(name, *number),
+                None => state.names.remove(&name),
+            };
+        }
+        state.durable_names = state.names.clone();
+        for content in &mut state.contents {
             let (live, durable) = (&content.live, &content.durable);
             let len = if choice() { live.len() } else { durable.len() };
             let padded = |bytes: &[u8]| {
@@ -96,12 +150,15 @@ impl MemDisk {
             }
             content.live = after.clone();
             content.durable = after;
-            content.name_durable = true;
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap()
+    }
+
+    fn path(&self, name: &str) -> String {
+        format!("{}{name}", self.1)
     }
 }
 
@@ -119,38 +176,77 @@ fn read_only() -> io::Error {
 
 impl Disk for MemDisk {
     fn list(&self) -> io::Result<Vec<String>> {
-        Ok(self.names())
+        let names = self.names();
+        let here = names.iter().filter_map(|name| name.strip_prefix(&self.1));
+        Ok(here
+            .filter(|name| !name.contains('/'))
+            .map(str::to_owned)
+            .collect())
     }
 
     fn open(&self, name: &str, create: bool) -> io::Result<Box<dyn DiskFile>> {
+        let name = self.path(name);
         let mut state = self.state();
-        if !state.files.contains_key(name) {
-            if !create {
-                return Err(io::Error::from(io::ErrorKind::NotFound));
+        let number = match state.names.get(&name) {
+            Some(number) => *number,
+            None if !create => return Err(io::Error::from(io::ErrorKind::NotFound)),
+            None => {
+                state.change()?;
+                let number = state.contents.len();
+                state.contents.push(Content::default());
+                state.names.insert(name, number);
+                number
             }
-            if state.trouble == Trouble::ReadOnly {
-                return Err(read_only());
-            }
-            state.files.insert(name.to_owned(), Content::default());
-        }
+        };
         Ok(Box::new(MemFile {
             disk: self.clone(),
-            name: name.to_owned(),
+            number,
         }))
     }
 
     fn sync_dir(&self) -> io::Result<()> {
         let mut state = self.state();
-        match state.trouble {
-            Trouble::Sync | Trouble::SyncAndTruncate => Err(broken()),
-            _ => {
-                state
-                    .files
-                    .values_mut()
-                    .for_each(|content| content.name_durable = true);
-                Ok(())
-            }
+        state.change().or_else(|error| match state.trouble {
+            Trouble::ReadOnly => Ok(()),
+            _ => Err(error),
+        })?;
+        if matches!(state.trouble, Trouble::Sync | Trouble::SyncAndTruncate) {
+            return Err(broken());
         }
+        let here = |name: &String| {
+            let rest = name.strip_prefix(&self.1);
+            rest.is_some_and(|rest| !rest.contains('/'))
+        };
+        let now: Names = state.names.clone();
+        state.durable_names.retain(|name, _| !here(name));
+        let synced = now.into_iter().filter(|(name, _)| here(name));
+        state.durable_names.extend(synced);
+        Ok(())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let (from, to) = (self.path(from), self.path(to));
+        let mut state = self.state();
+        state.change()?;
+        let number = state.names.remove(&from);
+        let number = number.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        state.names.insert(to, number);
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let name = self.path(name);
+        let mut state = self.state();
+        state.change()?;
+        match state.names.remove(&name) {
+            Some(_) => Ok(()),
+            None => Err(io::Error::from(io::ErrorKind::NotFound)),
+        }
+    }
+
+    fn folder(&self, name: &str, _create: bool) -> io::Result<Box<dyn Disk>> {
+        let prefix = format!("{}/", self.path(name));
+        Ok(Box::new(MemDisk(self.0.clone(), prefix)))
     }
 
     fn probe(&self, bytes: usize) -> io::Result<()> {
@@ -166,30 +262,23 @@ impl Disk for MemDisk {
 
 struct MemFile {
     disk: MemDisk,
-    name: String,
+    number: usize,
 }
 
 impl MemFile {
-    fn with<T>(&self, work: impl FnOnce(&mut State, &str) -> io::Result<T>) -> io::Result<T> {
-        work(&mut self.disk.state(), &self.name)
+    fn with<T>(&self, work: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
+        work(&mut self.disk.state())
     }
-}
-
-fn content<'s>(state: &'s mut State, name: &str) -> io::Result<&'s mut Content> {
-    state
-        .files
-        .get_mut(name)
-        .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
 }
 
 impl DiskFile for MemFile {
     fn len(&self) -> io::Result<u64> {
-        self.with(|state, name| Ok(content(state, name)?.live.len() as u64))
+        self.with(|state| Ok(state.contents[self.number].live.len() as u64))
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.with(|state, name| {
-            let live = &content(state, name)?.live;
+        self.with(|state| {
+            let live = &state.contents[self.number].live;
             let from = offset as usize;
             let bytes = live.get(from..from + buffer.len());
             buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
@@ -198,9 +287,9 @@ impl DiskFile for MemFile {
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.with(|state, name| {
+        self.with(|state| {
+            state.change()?;
             let (fit, outcome) = match &mut state.trouble {
-                Trouble::ReadOnly => return Err(read_only()),
                 Trouble::Full(left) if *left < bytes.len() => (std::mem::take(left), Err(full())),
                 Trouble::Full(left) => {
                     *left -= bytes.len();
@@ -208,7 +297,7 @@ impl DiskFile for MemFile {
                 }
                 _ => (bytes.len(), Ok(())),
             };
-            let live = &mut content(state, name)?.live;
+            let live = &mut state.contents[self.number].live;
             let end = offset as usize + fit;
             live.resize(live.len().max(end), 0);
             live[offset as usize..end].copy_from_slice(&bytes[..fit]);
@@ -217,25 +306,25 @@ impl DiskFile for MemFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.with(|state, name| {
+        self.with(|state| {
             if matches!(state.trouble, Trouble::Sync | Trouble::SyncAndTruncate) {
                 return Err(broken());
             }
             state.syncs += 1;
-            let content = content(state, name)?;
+            let content = &mut state.contents[self.number];
             content.durable = content.live.clone();
             Ok(())
         })
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
-        self.with(|state, name| match state.trouble {
-            Trouble::ReadOnly => Err(read_only()),
-            Trouble::SyncAndTruncate => Err(broken()),
-            _ => {
-                content(state, name)?.live.truncate(len as usize);
-                Ok(())
+        self.with(|state| {
+            state.change()?;
+            if state.trouble == Trouble::SyncAndTruncate {
+                return Err(broken());
             }
+            state.contents[self.number].live.truncate(len as usize);
+            Ok(())
         })
     }
 }

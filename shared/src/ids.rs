@@ -134,6 +134,10 @@ random_id!(
     /// One approval of one transaction.
     ApprovalId, "approval id"
 );
+random_id!(
+    /// One erasure of a template or of a whole subject.
+    ErasureId, "erasure id"
+);
 
 #[cfg(test)]
 mod tests {

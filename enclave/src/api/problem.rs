@@ -227,6 +227,7 @@ kinds! {
     NOT_SERVING not_serving 503 retry 5 "The appliance does not serve this route now" "Try again when /healthz names a phase that does.";
     WORKER_UNAVAILABLE worker_unavailable 503 retry 2 "No attested worker is available" "Try again shortly.";
     STORE_UNAVAILABLE store_unavailable 503 retry 2 "The ledger store does not answer as it should" "Whatever was reserved stays spent. Try again shortly.";
+    NOT_FRESH not_fresh 503 retry 1 "Too few witnesses vouch for this appliance now" "Nothing was released. Try again shortly; if it lasts, the operator's witnesses are out of reach.";
     BUSY busy 503 retry 1 "The appliance is at its limit" "Try again shortly.";
     REQUEST_DEADLINE request_deadline 504 "The request took too long to answer" "Its outcome is in the ledger; read it back before trying again.";
 
@@ -266,6 +267,14 @@ kinds! {
     APPROVAL_CLOSED approval_closed 409 "The approval is already decided" "Read it with GET /api/v1/approvals/{id}.";
     IDEMPOTENCY_CONFLICT idempotency_conflict 409 "The idempotency key was used for another request" "Use a fresh key for a different request.";
     UNKNOWN_RECEIPT unknown_receipt 404 "There is no such receipt" "Use a receipt_id of this tenant.";
+    RECEIPT_ERASED receipt_erased 410 "The receipt's subject was erased" "The copies handed out before go on verifying.";
+    CHECKPOINT_REFUSED checkpoint_refused 400 "The Redoubt-Checkpoint header is not usable" "Send base64url of a checkpoint note of this tenant's ledger, from one of your receipts, or leave the header out.";
+
+    // erasure and epochs
+    UNKNOWN_SUBJECT unknown_subject 404 "There is no such customer" "Use a user_id that this tenant registered or enrolled and did not erase.";
+    UNKNOWN_ERASURE unknown_erasure 404 "There is no such erasure" "Use an erasure_id of this tenant.";
+    ROTATION_IN_PROGRESS rotation_in_progress 409 retry 5 "A rotation is under way" "Read GET /api/v1/epochs until it is done.";
+    CUSTODIAN_UNAVAILABLE custodian_unavailable 503 retry 5 "Too few custodians take part" "A new epoch needs the threshold of custodians that genesis names; bring them up, then try again.";
 }
 
 #[cfg(test)]

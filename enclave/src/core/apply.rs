@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::claims;
+use super::erasure;
 use super::event::{Content, Event, Recorded};
 use super::state::*;
 use crate::passkeys::CredentialRecord;
@@ -42,6 +43,7 @@ fn apply_event(state: &mut TenantState, event: &Event) {
             ..
         } => {
             begin_term(state, *at_ms, *max_failures, *lockout_ms);
+            state.kept.prune(*at_ms);
         }
         Event::SubjectOpened { .. } | Event::SubjectNamed { .. } => open_subject(state, event),
         Event::PasskeyRegistered { .. } | Event::PasskeyUsed { .. } => apply_passkey(state, event),
@@ -76,10 +78,19 @@ fn apply_event(state: &mut TenantState, event: &Event) {
         | Event::AttemptConcluded { .. }
         | Event::LockExpired { .. } => apply_attempt(state, event),
         Event::ApprovalCreated { .. } | Event::ApprovalGiven { .. } => apply_approval(state, event),
+        Event::FaceErased { .. }
+        | Event::SubjectErased { .. }
+        | Event::BudgetKept { .. }
+        | Event::BudgetTakenUp { .. }
+        | Event::ErasuresDarkened { .. } => erasure::apply(state, event),
     }
 }
 
-fn with(state: &mut TenantState, handle: &SubjectHandle, change: impl FnOnce(&mut Subject)) {
+pub(super) fn with(
+    state: &mut TenantState,
+    handle: &SubjectHandle,
+    change: impl FnOnce(&mut Subject),
+) {
     if let Some(subject) = state.subjects.get_mut(handle) {
         change(Arc::make_mut(subject));
     }

@@ -29,6 +29,16 @@ pub struct TermContext {
     pub lockout_ms: u64,
     /// How long an enrolment may take, in milliseconds.
     pub enrollment_ms: u64,
+    /// The epoch whose keys seal what is written now.
+    pub epoch: u32,
+    /// On whom an erasure begun now depends, beside the custodians' deletion.
+    pub depends_on: Vec<String>,
+    /// `none`, `strict` or `lease`: how witnesses vouch for what is released.
+    pub freshness: String,
+    /// Longest time without a witness's word, in milliseconds; none without witnesses.
+    pub unwitnessed_ms: Option<u64>,
+    /// How often officers restored this ledger after a loss.
+    pub restore_count: u32,
 }
 
 /// The text of a claim: common members first, then those of its type.
@@ -36,7 +46,7 @@ pub(super) fn text(
     context: &TermContext,
     facts: &Facts,
     kind: &str,
-    user: &UserId,
+    user: Option<&UserId>,
     worker_tier: Option<&str>,
     own: Value,
 ) -> String {
@@ -45,7 +55,7 @@ pub(super) fn text(
     put("type", kind.into());
     put("receipt_id", receipt_name(facts.receipt).into());
     put("tenant", context.tenant.as_str().into());
-    put("user_id", user.as_str().into());
+    put("user_id", json!(user.map(UserId::as_str)));
     put("time_ms", facts.now_ms.into());
     put("time_source", context.time_source.as_str().into());
     put("environment", context.environment.as_str().into());
@@ -54,8 +64,11 @@ pub(super) fn text(
     put("config", context.config.as_str().into());
     put("models", context.models.as_str().into());
     put("worker_tier", json!(worker_tier));
-    put("freshness", "none".into());
-    put("restore_count", 0.into());
+    put("freshness", context.freshness.as_str().into());
+    if let Some(unwitnessed_ms) = context.unwitnessed_ms {
+        put("unwitnessed_ms", unwitnessed_ms.into());
+    }
+    put("restore_count", context.restore_count.into());
     if let Value::Object(own) = own {
         own.into_iter().for_each(|(name, value)| {
             claims.insert(name, value);

@@ -1,7 +1,8 @@
 //! What the core is asked, the facts it is given, and what it answers.
 
-use redoubt_shared::{ApprovalId, EnrollmentId, ReceiptId, UserId, VerificationId};
+use redoubt_shared::{ApprovalId, EnrollmentId, ErasureId, ReceiptId, UserId, VerificationId};
 
+use super::erasure::Deletion;
 use super::state::{SubjectHandle, Template, TenantKeySeeds, Transaction};
 use crate::passkeys::CredentialRecord;
 
@@ -152,6 +153,32 @@ pub enum Command {
         /// The relying party the challenge names.
         rp_id: String,
     },
+    /// Erase a face template.
+    EraseFace {
+        /// Whose.
+        user: UserId,
+        /// Its id, drawn by the shell.
+        id: ErasureId,
+    },
+    /// Erase a whole subject.
+    EraseSubject {
+        /// Who.
+        user: UserId,
+        /// Its id, drawn by the shell.
+        id: ErasureId,
+        /// Drawn by the shell: hashes the name for as long as its budget is kept.
+        salt: [u8; 32],
+    },
+    /// The secrets of old epochs are gone, as far as these statements say.
+    MarkDark {
+        /// At most [`MARK_MAX`](super::MARK_MAX) at once.
+        erasures: Vec<ErasureId>,
+        /// What custodians signed.
+        statements: Vec<Deletion>,
+        /// Custodians that signed nothing and whose shares would still suffice.
+        /// Empty: the erasures are dark.
+        depends_on: Vec<String>,
+    },
 }
 
 /// What an approval is asked for.
@@ -214,4 +241,11 @@ pub enum Reply {
     },
     /// The approval created, or the one this idempotency key created before.
     Approval(ApprovalId),
+    /// The erasure began.
+    Erasure {
+        /// Dark once the secrets of this epoch and of all before are deleted.
+        epoch: u32,
+        /// On whom that depends.
+        depends_on: Vec<String>,
+    },
 }

@@ -1,9 +1,12 @@
 //! What the ledger records. Variants are append-only: postcard numbers them.
 
-use redoubt_shared::{ApprovalId, EnrollmentId, ReceiptId, TenantId, UserId, VerificationId};
+use redoubt_shared::{
+    ApprovalId, EnrollmentId, ErasureId, ReceiptId, TenantId, UserId, VerificationId,
+};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
+use super::erasure::{Deletion, Erasure, KeptBudget};
 use super::state::{Enrollment, SubjectHandle, Template, TenantKeySeeds, Transaction};
 use crate::passkeys::CredentialRecord;
 
@@ -183,5 +186,63 @@ pub enum Event {
         id: ApprovalId,
         /// Its evidence.
         receipt: ReceiptId,
+    },
+    /// A face template left the state, with whatever worked on it.
+    FaceErased {
+        /// Whose.
+        handle: SubjectHandle,
+        /// Names the erasure.
+        id: ErasureId,
+        /// What is known of it.
+        erasure: Erasure,
+        /// Failures after it: attempts under way are spent.
+        failures: u32,
+        /// The lock after it.
+        locked_until_ms: Option<u64>,
+    },
+    /// A subject left the state: name, key, passkeys, template, approvals.
+    SubjectErased {
+        /// Who.
+        handle: SubjectHandle,
+        /// Names the erasure.
+        id: ErasureId,
+        /// What is known of it.
+        erasure: Erasure,
+    },
+    /// What an erased subject had spent of its budget holds for its name for a while.
+    BudgetKept {
+        /// Under which names are hashed now.
+        salt: [u8; 32],
+        /// The hashed name.
+        name: [u8; 32],
+        /// What is kept.
+        budget: KeptBudget,
+        /// When, Unix milliseconds.
+        at_ms: u64,
+    },
+    /// A name came back in time: its new subject takes the budget over.
+    BudgetTakenUp {
+        /// The new subject.
+        handle: SubjectHandle,
+        /// The hashed name.
+        name: [u8; 32],
+        /// Failures it starts with.
+        failures: u32,
+        /// The lock it starts with.
+        locked_until_ms: Option<u64>,
+    },
+    /// Old epoch secrets are deleted: these erasures are dark, or known to
+    /// depend on somebody.
+    ErasuresDarkened {
+        /// Which.
+        ids: Vec<ErasureId>,
+        /// When, Unix milliseconds.
+        at_ms: u64,
+        /// The claim that says so.
+        receipt: ReceiptId,
+        /// Custodians' statements it rests on.
+        statements: Vec<Deletion>,
+        /// Who gave none. Empty: dark.
+        depends_on: Vec<String>,
     },
 }

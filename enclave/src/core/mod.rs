@@ -9,6 +9,7 @@ mod apply;
 mod claims;
 mod command;
 mod decide;
+mod erasure;
 mod event;
 mod refusal;
 mod snapshot;
@@ -18,6 +19,9 @@ pub use apply::apply;
 pub use claims::TermContext;
 pub use command::{Command, Comparison, CreateApproval, Facts, Reply, SampleUse};
 pub use decide::{Decision, decide};
+pub use erasure::{
+    Deletion, Erasure, ErasureScope, ErasureStatus, KeptBudget, KeptBudgets, MARK_MAX,
+};
 pub use event::{Content, Event, Recorded, SubjectKey};
 pub use refusal::Refusal;
 pub use snapshot::{Piece, SubjectPiece};

@@ -63,4 +63,10 @@ pub enum Refusal {
     /// The same idempotency key with another request.
     #[error("this idempotency key was used for another request")]
     IdempotencyConflict,
+    /// Nobody of this name to erase.
+    #[error("no such subject")]
+    UnknownSubject,
+    /// No such erasure in this tenant, or it is dark already.
+    #[error("no such erasure")]
+    UnknownErasure,
 }

@@ -7,9 +7,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use redoubt_shared::{ApprovalId, EnrollmentId, ReceiptId, TenantId, UserId};
+use redoubt_shared::{ApprovalId, EnrollmentId, ErasureId, ReceiptId, TenantId, UserId};
 use serde::{Deserialize, Serialize};
 
+use super::erasure::{Deletion, Erasure, KeptBudget};
 use super::event::SubjectKey;
 use super::state::*;
 use crate::passkeys::CredentialRecord;
@@ -37,6 +38,17 @@ pub enum Piece {
     Idempotency(Vec<([u8; 32], [u8; 32], ApprovalId)>),
     /// Where claims stand.
     Receipts(Vec<(ReceiptId, Position)>),
+    /// Erasures.
+    Erasures(Vec<(ErasureId, Erasure)>),
+    /// Custodians' statements.
+    Deletions(Vec<Deletion>),
+    /// What erased names had spent.
+    KeptBudgets {
+        /// Under which the names are hashed.
+        salt: [u8; 32],
+        /// By hashed name.
+        budgets: Vec<([u8; 32], KeptBudget)>,
+    },
 }
 
 /// One subject as a piece holds it.
@@ -74,12 +86,20 @@ impl TenantState {
             .iter()
             .map(|(key, (request, id))| (*key, *request, *id));
         let receipts = self.receipts.iter().map(|(id, at)| (*id, *at));
+        let erasures = self.erasures.iter();
+        let erasures = erasures.map(|(id, erasure)| (*id, Erasure::clone(erasure)));
+        let deletions = self.deletions.values().map(|d| Deletion::clone(d));
+        let salt = self.kept.salt.unwrap_or_default();
+        let budgets = self.kept.by_name.iter().map(|(name, kept)| (*name, *kept));
         std::iter::once(tenant)
             .chain(subjects)
             .chain(grouped(enrollments).map(Piece::Enrollments))
             .chain(grouped(approvals).map(Piece::Approvals))
             .chain(grouped(idempotency).map(Piece::Idempotency))
             .chain(grouped(receipts).map(Piece::Receipts))
+            .chain(grouped(erasures).map(Piece::Erasures))
+            .chain(grouped(deletions).map(Piece::Deletions))
+            .chain(grouped(budgets).map(move |budgets| Piece::KeptBudgets { salt, budgets }))
     }
 
     /// Takes one piece over. All pieces of a state, in any order, make a default
@@ -101,6 +121,21 @@ impl TenantState {
                     .extend(entries.map(|(key, request, id)| (key, (request, id))));
             }
             Piece::Receipts(group) => self.receipts.extend(group),
+            Piece::Erasures(group) => {
+                for (id, erasure) in group {
+                    self.keep_erasure(id, erasure);
+                }
+            }
+            Piece::Deletions(group) => {
+                for deletion in group {
+                    self.deletions.insert(deletion.digest(), Arc::new(deletion));
+                }
+            }
+            Piece::KeptBudgets { salt, budgets } => {
+                for (name, budget) in budgets {
+                    self.kept.keep(salt, name, budget);
+                }
+            }
         }
     }
 

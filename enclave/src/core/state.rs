@@ -8,10 +8,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
-use redoubt_shared::{ApprovalId, EnrollmentId, ReceiptId, TenantId, UserId, VerificationId};
+use redoubt_shared::{
+    ApprovalId, EnrollmentId, ErasureId, ReceiptId, TenantId, UserId, VerificationId,
+};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
+use super::erasure::{Deletion, Erasure, KeptBudgets};
 use super::event::SubjectKey;
 use crate::passkeys::CredentialRecord;
 
@@ -51,6 +54,14 @@ pub struct TenantState {
     pub idempotency: OrdMap<[u8; 32], ([u8; 32], ApprovalId)>,
     /// Where each receipt's claim stands.
     pub receipts: OrdMap<ReceiptId, Position>,
+    /// Erasures asked for.
+    pub erasures: OrdMap<ErasureId, Arc<Erasure>>,
+    /// Those that are not dark, by the epoch they wait for.
+    pub pending_erasures: OrdSet<(u32, ErasureId)>,
+    /// Custodians' statements that erasures rest on, by digest.
+    pub deletions: OrdMap<[u8; 32], Arc<Deletion>>,
+    /// What erased names had spent.
+    pub kept: KeptBudgets,
 }
 
 /// Seeds of a tenant's signing keys, sealed in its ledger.

@@ -6,6 +6,8 @@ use redoubt_shared::{ApprovalId, EnrollmentId, ReceiptId, UserId, VerificationId
 
 use super::*;
 
+mod erasure;
+
 fn context() -> TermContext {
     TermContext {
         tenant: "bank-a".parse().unwrap(),
@@ -18,6 +20,11 @@ fn context() -> TermContext {
         max_failures: 3,
         lockout_ms: 30 * 60_000,
         enrollment_ms: 30 * 60_000,
+        epoch: 0,
+        depends_on: Vec::new(),
+        freshness: "none".into(),
+        unwitnessed_ms: None,
+        restore_count: 0,
     }
 }
 

@@ -191,6 +191,11 @@ fn context() -> TermContext {
         max_failures: 3,
         lockout_ms: 60_000,
         enrollment_ms: 60_000,
+        epoch: 0,
+        depends_on: Vec::new(),
+        freshness: "none".into(),
+        unwitnessed_ms: None,
+        restore_count: 0,
     }
 }
 

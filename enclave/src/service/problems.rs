@@ -43,11 +43,14 @@ fn refused(refusal: Refusal, now_ms: u64) -> Problem {
         Refusal::NotEnrolled => Problem::not_enrolled(),
         Refusal::Locked { until_ms } => Problem::account_locked(Timestamp(until_ms), now_ms),
         Refusal::AttemptsInProgress => Problem::attempts_in_progress(),
-        Refusal::UnknownAttempt => internal("a verdict for an attempt that is not reserved"),
+        // The template was erased while the sample was being worked on.
+        Refusal::UnknownAttempt => Problem::not_enrolled(),
         Refusal::UnknownApproval => Problem::unknown_approval(),
         Refusal::ApprovalSpent => Problem::approval_closed(),
         Refusal::ApprovalExpired => Problem::approval_expired(),
         Refusal::IdempotencyConflict => Problem::idempotency_conflict(),
+        Refusal::UnknownSubject => Problem::unknown_subject(),
+        Refusal::UnknownErasure => Problem::unknown_erasure(),
     }
 }
 

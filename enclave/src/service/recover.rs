@@ -279,6 +279,11 @@ impl Appliance {
             max_failures: policy.max_failed_attempts,
             lockout_ms: u64::from(policy.lockout_minutes) * MINUTE_MS,
             enrollment_ms: u64::from(policy.enrollment_minutes) * MINUTE_MS,
+            epoch: EPOCH,
+            depends_on: Vec::new(),
+            freshness: "none".to_owned(),
+            unwitnessed_ms: None,
+            restore_count: 0,
         }
     }
 

@@ -3,6 +3,7 @@
 mod approve;
 mod attempt;
 mod enroll;
+mod erase;
 mod passkey;
 
 use redoubt_shared::UserId;
@@ -86,6 +87,13 @@ pub fn decide(
             id,
             comparison,
         } => attempt::conclude(&cx, user, id, &comparison),
+        Command::EraseFace { user, id } => erase::face(&cx, user, id),
+        Command::EraseSubject { user, id, salt } => erase::subject(&cx, user, id, salt),
+        Command::MarkDark {
+            erasures,
+            statements,
+            depends_on,
+        } => erase::mark_dark(&cx, erasures, statements, depends_on),
         Command::CreateApproval(asked) => approve::create(&cx, *asked),
         Command::GiveApproval {
             id,
@@ -161,7 +169,9 @@ impl Cx<'_> {
             user: user.clone(),
             user_handle,
         };
-        (handle, vec![unowned(opened), owned(handle, named)])
+        let mut events = vec![unowned(opened), owned(handle, named)];
+        events.extend(erase::take_up(self, user, handle));
+        (handle, events)
     }
 
     /// A claim of this command, sealed under its subject's key.
@@ -173,13 +183,22 @@ impl Cx<'_> {
         worker_tier: Option<&str>,
         own: Value,
     ) -> Recorded {
-        let text = claims::text(self.context, self.facts, kind, user, worker_tier, own);
+        let (context, facts) = (self.context, self.facts);
+        let text = claims::text(context, facts, kind, Some(user), worker_tier, own);
+        self.claimed(Some(owner), text)
+    }
+
+    /// A claim about nobody: it outlives every subject.
+    fn claim_about_nobody(&self, kind: &str, own: Value) -> Recorded {
+        let text = claims::text(self.context, self.facts, kind, None, None, own);
+        self.claimed(None, text)
+    }
+
+    fn claimed(&self, owner: Option<SubjectHandle>, text: String) -> Recorded {
+        let receipt = self.facts.receipt;
         Recorded {
-            owner: Some(owner),
-            content: Content::Claims {
-                receipt: self.facts.receipt,
-                text,
-            },
+            owner,
+            content: Content::Claims { receipt, text },
         }
     }
 }

@@ -10,6 +10,7 @@ mod approvals;
 mod attestation;
 mod biometrics;
 mod caller;
+mod erasures;
 mod passkeys;
 mod problem;
 mod services;
@@ -33,6 +34,10 @@ pub use biometrics::{
     Liveness, Modality, Sample, SecurityFlags, Verdict, Verification, VerifyRequest,
 };
 pub use caller::{ApplianceRole, Caller, Identity, Peer, Reader, RequestId, Role};
+pub use erasures::{
+    DeletionStatement, EpochStatus, Erased, Erasure, ErasureCovers, ErasureStage, RotateEpoch,
+    RotateMembers, Rotation,
+};
 pub use passkeys::{
     AuthenticateOptions, Authenticated, Presented, PresentedAuthentication, PresentedRegistration,
     RegisterOptions, Registered,

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use redoubt_shared::supervise::Phase;
-use redoubt_shared::{ApprovalId, ReceiptId};
+use redoubt_shared::{ApprovalId, ErasureId, ReceiptId, UserId};
 
 use super::*;
 
@@ -119,4 +119,44 @@ pub trait Services: Send + Sync + 'static {
         reader: Reader,
         id: ReceiptId,
     ) -> impl Future<Output = Result<Document, Problem>> + Send;
+
+    /// Erases one modality of a customer.
+    fn erase_modality(
+        &self,
+        caller: Caller,
+        user: UserId,
+        modality: Modality,
+    ) -> impl Future<Output = Result<Erased, Problem>> + Send;
+
+    /// Erases a customer.
+    fn erase_subject(
+        &self,
+        caller: Caller,
+        user: UserId,
+    ) -> impl Future<Output = Result<Erased, Problem>> + Send;
+
+    /// An erasure as it stands.
+    fn get_erasure(
+        &self,
+        caller: Caller,
+        id: ErasureId,
+    ) -> impl Future<Output = Result<Erasure, Problem>> + Send;
+
+    /// Begins a new epoch, under new officers if the request names them. The
+    /// gateway has checked that an officer asks.
+    fn rotate_epoch(
+        &self,
+        request: RotateEpoch,
+    ) -> impl Future<Output = Result<EpochStatus, Problem>> + Send;
+
+    /// Where epochs stand, for officers.
+    fn epoch_status(&self) -> impl Future<Output = Result<EpochStatus, Problem>> + Send;
+
+    /// Judges a checkpoint that a tenant's client brought along, before its
+    /// request is answered.
+    fn checkpoint(
+        &self,
+        caller: Caller,
+        note: String,
+    ) -> impl Future<Output = Result<(), Problem>> + Send;
 }

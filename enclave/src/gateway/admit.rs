@@ -11,13 +11,19 @@ use std::task::{Context, Poll};
 
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use futures::future::Either;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures::future::{BoxFuture, Either};
+use http::HeaderMap;
 use redoubt_shared::supervise::Phase;
 use tower::{Layer, Service};
 
 use super::routes::Route;
 use super::tls::Session;
 use crate::api::{ApplianceRole, Caller, Identity, Problem, Reader, RequestId, Role, Services};
+
+/// The header with a checkpoint that the client remembers.
+pub(super) const CHECKPOINT: &str = "Redoubt-Checkpoint";
 
 /// What a session may be, as the route table names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,6 +42,16 @@ pub(super) enum Access {
     Anyone,
     /// Only these.
     Holders(&'static [Badge]),
+}
+
+impl Access {
+    /// Whether a tenant's client may hold what this asks for.
+    pub(super) fn admits_tenants(self) -> bool {
+        let Access::Holders(holders) = self else {
+            return false;
+        };
+        holders.contains(&Badge::Bank) || holders.contains(&Badge::ReadOnly)
+    }
 }
 
 /// One request on its way: what the session proved, what to call it, and where it went.
@@ -112,6 +128,38 @@ pub(super) fn admit(route: &Route, phase: Phase, session: &Session) -> Result<()
     }
 }
 
+/// The checkpoint note a request carries.
+fn checkpoint_note(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let mut values = headers.get_all(CHECKPOINT).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        let absent = !headers.contains_key(CHECKPOINT);
+        return match absent {
+            true => Ok(None),
+            false => Err(Problem::checkpoint_refused().detail("Send the header once.")),
+        };
+    };
+    let note = URL_SAFE_NO_PAD.decode(value.as_bytes()).ok();
+    note.and_then(|note| String::from_utf8(note).ok())
+        .map(Some)
+        .ok_or_else(Problem::checkpoint_refused)
+}
+
+/// What goes before the handler: nothing, or the judgement of a checkpoint.
+fn brought(
+    route: &Route,
+    exchange: &Exchange,
+    headers: &HeaderMap,
+) -> Result<Option<(Caller, String)>, Problem> {
+    if !route.access.admits_tenants() {
+        return Ok(None);
+    }
+    // An auditor on a tenants' route has no ledger of its own to compare with.
+    let Ok(caller) = exchange.caller() else {
+        return Ok(None);
+    };
+    Ok(checkpoint_note(headers)?.map(|note| (caller, note)))
+}
+
 /// Wraps a route with its row of the table.
 pub(super) struct Gate<S> {
     pub(super) route: Arc<Route>,
@@ -155,12 +203,16 @@ impl<I: Clone, S> Clone for Gated<I, S> {
 
 impl<I, S> Service<Request> for Gated<I, S>
 where
-    I: Service<Request, Response = Response, Error = Infallible>,
+    I: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    I::Future: Send,
     S: Services,
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = Either<Ready<Result<Response, Infallible>>, I::Future>;
+    type Future = Either<
+        Ready<Result<Response, Infallible>>,
+        Either<I::Future, BoxFuture<'static, Result<Response, Infallible>>>,
+    >;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(cx)
@@ -170,16 +222,26 @@ where
         let admitted = match request.extensions().get::<Arc<Exchange>>() {
             Some(exchange) => {
                 exchange.route.get_or_init(|| self.gate.route.clone());
-                admit(
-                    &self.gate.route,
-                    self.gate.services.phase(),
-                    &exchange.session,
-                )
+                let (route, services) = (&self.gate.route, &self.gate.services);
+                admit(route, services.phase(), &exchange.session)
+                    .and_then(|()| brought(route, exchange, request.headers()))
             }
             None => Err(Problem::internal_error().because("a request without a session")),
         };
         match admitted {
-            Ok(()) => Either::Right(self.inner.call(request)),
+            Ok(None) => Either::Right(Either::Left(self.inner.call(request))),
+            Ok(Some((caller, note))) => {
+                // The clone is not polled ready; the one that was goes along.
+                let next = self.inner.clone();
+                let mut ready = std::mem::replace(&mut self.inner, next);
+                let services = self.gate.services.clone();
+                Either::Right(Either::Right(Box::pin(async move {
+                    match services.checkpoint(caller, note).await {
+                        Ok(()) => ready.call(request).await,
+                        Err(problem) => Ok(problem.into_response()),
+                    }
+                })))
+            }
             Err(problem) => Either::Left(ready(Ok(problem.into_response()))),
         }
     }

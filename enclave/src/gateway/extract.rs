@@ -59,6 +59,9 @@ impl Named {
     }
 }
 
+/// The two names of `{user_id}/{modality}`.
+pub(super) struct NamedPair(pub(super) String, pub(super) String);
+
 /// The `Idempotency-Key` header.
 pub(super) struct Idempotency(pub(super) Option<IdempotencyKey>);
 
@@ -113,6 +116,15 @@ impl<St: Send + Sync> FromRequestParts<St> for Named {
         let path = axum::extract::Path::<String>::from_request_parts(parts, state).await;
         path.map(|path| Named(path.0))
             .map_err(|_| Problem::malformed_request().detail("The id in the path is not text."))
+    }
+}
+
+impl<St: Send + Sync> FromRequestParts<St> for NamedPair {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, state: &St) -> Result<Self, Problem> {
+        let path = axum::extract::Path::<(String, String)>::from_request_parts(parts, state).await;
+        path.map(|path| NamedPair(path.0.0, path.0.1))
+            .map_err(|_| Problem::malformed_request().detail("A name in the path is not text."))
     }
 }
 

@@ -10,7 +10,8 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use super::extract::{
-    Asked, Binding, Client, Idempotency, Named, ReceiptReader, Received, ReceivedSample, Upload,
+    Asked, Binding, Client, Idempotency, Named, NamedPair, ReceiptReader, Received, ReceivedSample,
+    Upload,
 };
 use super::reply::{Reply, json_text};
 use super::serve::Shared;
@@ -267,6 +268,81 @@ pub(super) async fn receipt<S: Services>(
 ) -> Outcome<Document> {
     let id = name.parse(Problem::unknown_receipt)?;
     Ok(Reply::ok(shared.services.receipt(reader, id).await?))
+}
+
+/// Erases one modality of a customer.
+#[utoipa::path(
+    delete, path = "/api/v1/enroll/{user_id}/{modality}", tag = "erasure",
+    params(
+        ("user_id" = String, Path, description = "Whose"),
+        ("modality" = inline(Modality), Path, description = "What"),
+    ),
+    responses((status = 200, description = "Out of use from now on", body = Erased)),
+)]
+pub(super) async fn erase_modality<S: Services>(
+    State(shared): Asker<S>,
+    Client(caller): Client,
+    NamedPair(user, modality): NamedPair,
+) -> Outcome<Erased> {
+    let modality = serde_json::from_value(modality.into());
+    let modality = modality.map_err(|_| Problem::unsupported_modality())?;
+    let user = user.parse().map_err(|_| Problem::not_enrolled())?;
+    let erased = shared.services.erase_modality(caller, user, modality);
+    Ok(Reply::ok(erased.await?))
+}
+
+/// Erases everything of a customer.
+#[utoipa::path(
+    delete, path = "/api/v1/subjects/{user_id}", tag = "erasure",
+    params(("user_id" = String, Path, description = "Who")),
+    responses((status = 200, description = "Unknown from now on", body = Erased)),
+)]
+pub(super) async fn erase_subject<S: Services>(
+    State(shared): Asker<S>,
+    Client(caller): Client,
+    name: Named,
+) -> Outcome<Erased> {
+    let user = name.parse(Problem::unknown_subject)?;
+    Ok(Reply::ok(
+        shared.services.erase_subject(caller, user).await?,
+    ))
+}
+
+/// An erasure as it stands.
+#[utoipa::path(
+    get, path = "/api/v1/erasures/{id}", tag = "erasure",
+    params(("id" = String, Path, description = "erasure_id")),
+    responses((status = 200, description = "As it stands", body = Erasure)),
+)]
+pub(super) async fn get_erasure<S: Services>(
+    State(shared): Asker<S>,
+    Client(caller): Client,
+    name: Named,
+) -> Outcome<Erasure> {
+    let id = name.parse(Problem::unknown_erasure)?;
+    Ok(Reply::ok(shared.services.get_erasure(caller, id).await?))
+}
+
+/// Begins a new epoch, and changes officers if the request names new ones.
+#[utoipa::path(
+    post, path = "/api/v1/epochs/rotate", tag = "epochs", request_body = RotateMembers,
+    responses((status = 202, description = "Begun", body = EpochStatus)),
+)]
+pub(super) async fn rotate_epoch<S: Services>(
+    State(shared): Asker<S>,
+    Received(request): Received<RotateEpoch>,
+) -> Outcome<EpochStatus> {
+    let status = shared.services.rotate_epoch(request).await?;
+    Ok(Reply(StatusCode::ACCEPTED, status))
+}
+
+/// Where epochs stand.
+#[utoipa::path(
+    get, path = "/api/v1/epochs", tag = "epochs",
+    responses((status = 200, description = "As they stand", body = EpochStatus)),
+)]
+pub(super) async fn epoch_status<S: Services>(State(shared): Asker<S>) -> Outcome<EpochStatus> {
+    Ok(Reply::ok(shared.services.epoch_status().await?))
 }
 
 /// Where the enclave stands.

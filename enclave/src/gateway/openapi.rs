@@ -6,15 +6,15 @@
 use std::collections::BTreeMap;
 
 use utoipa::openapi::content::ContentBuilder;
-use utoipa::openapi::path::{HttpMethod, Operation};
+use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
 use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::security::{SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref};
 use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
-use super::admit::Access;
-use super::routes::{ALWAYS, Route, table};
+use super::admit::{Access, CHECKPOINT};
+use super::routes::{ALWAYS, Route, SERVING, table};
 use crate::api::{Problem, ProblemBody, Services};
 
 const MUTUAL_TLS: &str = "mutualTLS";
@@ -66,12 +66,9 @@ fn head() -> OpenApi {
 
 fn operation_of<'a>(document: &'a mut OpenApi, route: &Route) -> Option<&'a mut Operation> {
     let item = document.paths.paths.get_mut(&route.template)?;
-    let method = match route.method {
-        "POST" => HttpMethod::Post,
-        _ => HttpMethod::Get,
-    };
-    match method {
-        HttpMethod::Post => item.post.as_mut(),
+    match route.method {
+        "POST" => item.post.as_mut(),
+        "DELETE" => item.delete.as_mut(),
         _ => item.get.as_mut(),
     }
 }
@@ -80,6 +77,20 @@ fn describe(operation: &mut Operation, route: &Route) {
     if route.access != Access::Anyone {
         let requirement = SecurityRequirement::new(MUTUAL_TLS, Vec::<String>::new());
         operation.security = Some(vec![requirement]);
+    }
+    if route.access.admits_tenants() {
+        let checkpoint = ParameterBuilder::new()
+            .name(CHECKPOINT)
+            .parameter_in(ParameterIn::Header)
+            .description(Some(
+                "A checkpoint note from one of this tenant's receipts, base64url. If a boot of \
+                 this appliance signed it and the ledger of now does not continue it, the \
+                 appliance stops instead of answering.",
+            ))
+            .schema(Some(String::schema()))
+            .build();
+        let parameters = operation.parameters.get_or_insert_default();
+        parameters.push(checkpoint.into());
     }
     let mut by_status: BTreeMap<u16, Vec<String>> = BTreeMap::new();
     let has_body = operation.request_body.is_some();
@@ -115,6 +126,12 @@ pub(super) fn refusals(route: &Route, has_body: bool) -> Vec<Problem> {
         all.push(Problem::client_certificate_required());
         all.push(Problem::role_not_allowed());
         all.push(Problem::too_many_requests());
+    }
+    if route.access.admits_tenants() {
+        all.push(Problem::checkpoint_refused());
+    }
+    if route.phases == SERVING {
+        all.push(Problem::not_fresh());
     }
     if has_body {
         all.push(Problem::malformed_request());

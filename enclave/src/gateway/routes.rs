@@ -51,12 +51,14 @@ const MEASURED: &[Phase] = &[
     Phase::Serving,
     Phase::Halted,
 ];
-const UNSEALING: &[Phase] = &[Phase::AwaitingUnseal];
-const SERVING: &[Phase] = &[Phase::Serving];
+// While serving, shares of new officers complete a rotation.
+const UNSEALING: &[Phase] = &[Phase::AwaitingUnseal, Phase::Serving];
+pub(super) const SERVING: &[Phase] = &[Phase::Serving];
 
 const ANYONE: Access = Access::Anyone;
 const BANK: Access = Access::Holders(&[Badge::Bank]);
 const TENANT: Access = Access::Holders(&[Badge::Bank, Badge::ReadOnly]);
+const OFFICER: Access = Access::Holders(&[Badge::Officer]);
 const READERS: Access = Access::Holders(&[Badge::Bank, Badge::ReadOnly, Badge::Auditor]);
 
 type Refusals = &'static [fn() -> Problem];
@@ -135,7 +137,24 @@ const APPROVE: Refusals = &[
     Problem::approval_closed,
     Problem::store_unavailable,
 ];
-const READ_RECEIPT: Refusals = &[Problem::unknown_receipt, Problem::store_unavailable];
+const READ_RECEIPT: Refusals = &[
+    Problem::unknown_receipt,
+    Problem::receipt_erased,
+    Problem::store_unavailable,
+];
+const ERASE_MODALITY: Refusals = &[
+    Problem::not_enrolled,
+    Problem::unsupported_modality,
+    Problem::store_unavailable,
+];
+const ERASE_SUBJECT: Refusals = &[Problem::unknown_subject, Problem::store_unavailable];
+const READ_ERASURE: Refusals = &[Problem::unknown_erasure, Problem::store_unavailable];
+const ROTATE: Refusals = &[
+    Problem::rotation_in_progress,
+    Problem::custodian_unavailable,
+    Problem::store_unavailable,
+];
+const READ_EPOCHS: Refusals = &[Problem::store_unavailable];
 
 /// The table.
 #[rustfmt::skip]
@@ -156,6 +175,11 @@ pub(super) fn table<S: Services>() -> Vec<Row<S>> {
         row(h::__path_get_approval, h::get_approval::<S>, SERVING, TENANT, READ_APPROVAL),
         row(h::__path_verify_approval, h::verify_approval::<S>, SERVING, BANK, APPROVE),
         row(h::__path_receipt, h::receipt::<S>, SERVING, READERS, READ_RECEIPT),
+        row(h::__path_erase_modality, h::erase_modality::<S>, SERVING, BANK, ERASE_MODALITY),
+        row(h::__path_erase_subject, h::erase_subject::<S>, SERVING, BANK, ERASE_SUBJECT),
+        row(h::__path_get_erasure, h::get_erasure::<S>, SERVING, TENANT, READ_ERASURE),
+        row(h::__path_rotate_epoch, h::rotate_epoch::<S>, SERVING, OFFICER, ROTATE),
+        row(h::__path_epoch_status, h::epoch_status::<S>, SERVING, OFFICER, READ_EPOCHS),
     ]
 }
 
@@ -182,10 +206,10 @@ where
         .map(PathItemExt::to_method_filter)
         .reduce(MethodFilter::or)
         .unwrap_or(MethodFilter::GET);
-    let method = if filter == MethodFilter::POST {
-        "POST"
-    } else {
-        "GET"
+    let method = match filter {
+        MethodFilter::POST => "POST",
+        MethodFilter::DELETE => "DELETE",
+        _ => "GET",
     };
     paths.add_path_operation(&template, methods, operation);
     let route = Route {

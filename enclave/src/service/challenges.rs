@@ -89,6 +89,19 @@ impl Challenges {
     }
 }
 
+impl Challenges {
+    /// Forgets every challenge of one user.
+    pub(super) fn forget(&self, tenant: &TenantId, user: &UserId) {
+        let mut all = self
+            .open
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(of_tenant) = all.get_mut(tenant) {
+            of_tenant.retain(|_, open| open.user != *user);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,5 +129,19 @@ mod tests {
         open(3);
         assert_eq!(challenges.spend(&a, &x, &[3; 32], 100), None, "expired");
         assert_eq!(challenges.spend(&a, &x, b"short", 50), None);
+    }
+
+    #[test]
+    fn an_erased_user_has_no_challenge_left_and_others_keep_theirs() {
+        let a: TenantId = "a".parse().unwrap();
+        let (x, y): (UserId, UserId) = ("x".parse().unwrap(), "y".parse().unwrap());
+        let challenges = Challenges::default();
+        let user_handle = [7; 16];
+        let ceremony = Ceremony::Registration { user_handle };
+        assert!(challenges.open(&a, &x, ceremony, [1; 32], 0, 100));
+        assert!(challenges.open(&a, &y, ceremony, [2; 32], 0, 100));
+        challenges.forget(&a, &x);
+        assert_eq!(challenges.spend(&a, &x, &[1; 32], 50), None);
+        assert_eq!(challenges.spend(&a, &y, &[2; 32], 50), Some(ceremony));
     }
 }

@@ -103,7 +103,8 @@ impl Appliance {
             })
             .await
             .map_err(|error| problems::commit(error, done_ms))?
-            .ok_or_else(|| internal("an enrolled subject vanished"))?;
+            // Erased since: the template went with its subject.
+            .ok_or_else(Problem::unknown_enrollment)?;
         Ok(Enrolled {
             enrollment_id: id,
             user_id,

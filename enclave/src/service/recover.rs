@@ -318,6 +318,7 @@ impl Appliance {
             ca,
             term: term.term,
             challenges: Default::default(),
+            note_keys: Default::default(),
             worker: self.worker_link()?,
         });
         self.renew_leaf(&serving);

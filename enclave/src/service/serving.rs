@@ -7,10 +7,11 @@ use std::time::Duration;
 use redoubt_attestation::genesis::Tenant;
 use redoubt_attestation::sign::HybridSigner;
 use redoubt_shared::supervise::Phase;
-use redoubt_shared::{ApprovalId, ReceiptId, TenantId};
+use redoubt_shared::{ApprovalId, ErasureId, ReceiptId, TenantId, UserId};
 
 use super::boot::{Appliance, BootError, anchors};
 use super::challenges::Challenges;
+use super::freshness::NoteKeys;
 use super::problems::internal;
 use crate::api::{self, *};
 use crate::keys::CertificateAuthority;
@@ -33,6 +34,7 @@ pub(super) struct Serving {
     pub(super) ca: CertificateAuthority,
     pub(super) term: u64,
     pub(super) challenges: Challenges,
+    pub(super) note_keys: NoteKeys,
     pub(super) worker: WorkerLink,
 }
 
@@ -203,5 +205,34 @@ impl Services for Front {
 
     async fn receipt(&self, reader: Reader, id: ReceiptId) -> Result<Document, Problem> {
         self.0.receipt(reader, id).await
+    }
+
+    async fn erase_modality(
+        &self,
+        caller: Caller,
+        user: UserId,
+        modality: Modality,
+    ) -> Result<Erased, Problem> {
+        self.0.erase_modality(&caller, user, modality).await
+    }
+
+    async fn erase_subject(&self, caller: Caller, user: UserId) -> Result<Erased, Problem> {
+        self.0.erase_subject(&caller, user).await
+    }
+
+    async fn get_erasure(&self, caller: Caller, id: ErasureId) -> Result<api::Erasure, Problem> {
+        self.0.get_erasure(&caller, id).await
+    }
+
+    async fn rotate_epoch(&self, request: RotateEpoch) -> Result<EpochStatus, Problem> {
+        self.0.rotate_epoch(request).await
+    }
+
+    async fn epoch_status(&self) -> Result<EpochStatus, Problem> {
+        self.0.epoch_status().await
+    }
+
+    async fn checkpoint(&self, caller: Caller, note: String) -> Result<(), Problem> {
+        self.0.checkpoint(&caller, note).await
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use redoubt_shared::supervise::Phase;
-use redoubt_shared::{ApprovalId, EnrollmentId, ReceiptId, VerificationId};
+use redoubt_shared::{ApprovalId, EnrollmentId, ErasureId, ReceiptId, UserId, VerificationId};
 use serde_json::json;
 
 use super::pki::NOW;
@@ -20,6 +20,8 @@ pub(in crate::gateway) struct Fake {
     pub(super) readers: Mutex<Vec<Reader>>,
     pub(super) samples: Mutex<Vec<usize>>,
     pub(super) exporters: Mutex<Vec<[u8; 32]>>,
+    pub(super) notes: Mutex<Vec<(Caller, String)>>,
+    pub(super) rotations: Mutex<Vec<RotateEpoch>>,
     pub(super) finished: AtomicU64,
 }
 
@@ -33,12 +35,27 @@ impl Fake {
             readers: Mutex::default(),
             samples: Mutex::default(),
             exporters: Mutex::default(),
+            notes: Mutex::default(),
+            rotations: Mutex::default(),
             finished: AtomicU64::new(0),
         })
     }
 
     fn seen(&self, caller: Caller) {
         self.callers.lock().unwrap().push(caller);
+    }
+
+    fn erase_subject_named(&self, user: &UserId) -> Result<Erased, Problem> {
+        if user.as_str() == "nobody" {
+            return Err(Problem::unknown_subject());
+        }
+        Ok(Erased {
+            erasure_id: ErasureId::from_bytes([1; 16]),
+            status: ErasureStage::PendingEpoch,
+            depends_on: vec![user.to_string()],
+            epoch: 3,
+            receipt: receipt(),
+        })
     }
 
     async fn obey(&self, user: &str) -> Result<(), Problem> {
@@ -283,5 +300,62 @@ impl Services for Fake {
     async fn receipt(&self, reader: Reader, _: ReceiptId) -> Result<Document, Problem> {
         self.readers.lock().unwrap().push(reader);
         Ok(receipt())
+    }
+
+    async fn erase_modality(
+        &self,
+        caller: Caller,
+        user: UserId,
+        modality: Modality,
+    ) -> Result<Erased, Problem> {
+        self.seen(caller);
+        if modality != Modality::Facial {
+            return Err(Problem::unsupported_modality());
+        }
+        self.erase_subject_named(&user)
+    }
+
+    async fn erase_subject(&self, caller: Caller, user: UserId) -> Result<Erased, Problem> {
+        self.seen(caller);
+        self.erase_subject_named(&user)
+    }
+
+    async fn get_erasure(&self, caller: Caller, id: ErasureId) -> Result<Erasure, Problem> {
+        self.seen(caller);
+        Ok(Erasure {
+            erasure_id: id,
+            status: ErasureStage::Dark,
+            scope: ErasureCovers::Subject,
+            depends_on: vec![],
+            epoch: 3,
+            requested_at: Timestamp(0),
+            dark_at: Some(Timestamp(1000)),
+            statements: vec![DeletionStatement {
+                statement: b"{}".to_vec().into(),
+                signature: vec![7; 64].into(),
+            }],
+        })
+    }
+
+    async fn rotate_epoch(&self, request: RotateEpoch) -> Result<EpochStatus, Problem> {
+        self.rotations.lock().unwrap().push(request);
+        self.epoch_status().await
+    }
+
+    async fn epoch_status(&self) -> Result<EpochStatus, Problem> {
+        Ok(EpochStatus {
+            epoch: 3,
+            pending_erasures: 2,
+            rotation: None,
+        })
+    }
+
+    async fn checkpoint(&self, caller: Caller, note: String) -> Result<(), Problem> {
+        let refused = note == "refuse me";
+        self.notes.lock().unwrap().push((caller, note));
+        if refused {
+            return Err(Problem::checkpoint_refused());
+        }
+        Ok(())
     }
 }

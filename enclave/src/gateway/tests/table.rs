@@ -22,7 +22,7 @@ const MEANT: &[(&str, &str, &str, &str)] = &[
     ("GET", "/healthz", "barsh", "-brnAOP"),
     ("GET", "/openapi.json", "barsh", "-brnAOP"),
     ("GET", "/.well-known/attestation", "arsh", "-brnAOP"),
-    ("POST", "/api/v1/unseal/share", "a", "-brnAOP"),
+    ("POST", "/api/v1/unseal/share", "as", "-brnAOP"),
     ("POST", "/api/v1/passkeys/register/options", "s", "b"),
     ("POST", "/api/v1/passkeys/register/verify", "s", "b"),
     ("POST", "/api/v1/passkeys/authenticate/options", "s", "b"),
@@ -34,6 +34,11 @@ const MEANT: &[(&str, &str, &str, &str)] = &[
     ("GET", "/api/v1/approvals/{id}", "s", "br"),
     ("POST", "/api/v1/approvals/{id}/verify", "s", "b"),
     ("GET", "/api/v1/receipts/{id}", "s", "brA"),
+    ("DELETE", "/api/v1/enroll/{user_id}/{modality}", "s", "b"),
+    ("DELETE", "/api/v1/subjects/{user_id}", "s", "b"),
+    ("GET", "/api/v1/erasures/{id}", "s", "br"),
+    ("POST", "/api/v1/epochs/rotate", "s", "O"),
+    ("GET", "/api/v1/epochs", "s", "O"),
 ];
 
 fn phase_letter(phase: Phase) -> char {
@@ -109,7 +114,12 @@ async fn every_route_answers_exactly_its_roles_in_exactly_its_phases() {
                 });
                 let request = Request::builder()
                     .method(*method)
-                    .uri(template.replace("{id}", &"0".repeat(32)))
+                    .uri(
+                        template
+                            .replace("{id}", &"0".repeat(32))
+                            .replace("{user_id}", "alice")
+                            .replace("{modality}", "facial"),
+                    )
                     .extension(exchange.clone())
                     .body(Body::empty())
                     .unwrap();

@@ -36,6 +36,16 @@ impl PremadeKey {
         })
     }
 
+    /// Signatures made so far, as the next assertion counts on.
+    pub fn counter(&self) -> u32 {
+        self.counter
+    }
+
+    /// Counts on from another number, as a copied or rewound authenticator would.
+    pub fn set_counter(&mut self, counter: u32) {
+        self.counter = counter;
+    }
+
     /// `RegistrationResponseJSON` for creation options.
     pub fn create(&mut self, origin: &str, options: &Value) -> Result<Value, BankError> {
         let client_data = client_data("webauthn.create", &text(options, "/challenge")?, origin);

@@ -1,0 +1,139 @@
+//! One genesis and one history for many attacks, and places to run them in.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+
+use anyhow::{Context, Result};
+use redoubt_e2e::{Appliance, Environment, Options};
+use redoubt_shared::LedgerId;
+use serde_json::Value;
+
+use crate::disk::Disk;
+use crate::history::History;
+use crate::nonces::Nonces;
+
+/// Attacks made at once.
+pub const AT_ONCE: usize = 2;
+
+/// Genesis, configuration, history; nothing in it runs by itself.
+pub struct Lab {
+    /// Genesis, configuration, credentials; never started.
+    pub appliance: Appliance,
+    /// Every key and nonce seen.
+    pub nonces: Arc<Nonces>,
+    /// For stores, relays and clients.
+    pub runtime: tokio::runtime::Runtime,
+    ledgers: Ledgers,
+    history: Option<History>,
+    slots: (Mutex<usize>, Condvar),
+    places: AtomicUsize,
+}
+
+/// The ledgers as the configuration names them.
+#[derive(Debug, Clone, Copy)]
+pub struct Ledgers {
+    /// The appliance's.
+    pub appliance: LedgerId,
+    /// The first tenant's.
+    pub a: LedgerId,
+    /// The second tenant's.
+    pub b: LedgerId,
+}
+
+impl Lab {
+    /// Makes everything that attacks share.
+    pub fn new(environment: &Environment) -> Result<Self> {
+        let appliance = Appliance::prepare(environment, Options::default())?;
+        let ledgers = Ledgers::read(&appliance)?;
+        let mut lab = Self {
+            appliance,
+            nonces: Arc::default(),
+            runtime: redoubt_e2e::behaviour::runtime(),
+            ledgers,
+            history: None,
+            slots: (Mutex::new(AT_ONCE), Condvar::new()),
+            places: AtomicUsize::new(0),
+        };
+        lab.history = Some(History::make(&lab).context("the honest history")?);
+        Ok(lab)
+    }
+
+    /// The lab of this test process, or `None` after saying what is not set.
+    pub fn shared(test: &str) -> Option<Arc<Self>> {
+        static SLOT: Mutex<Weak<Lab>> = Mutex::new(Weak::new());
+        let environment = Environment::find(test)?;
+        let mut slot = SLOT.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lab) = slot.upgrade() {
+            return Some(lab);
+        }
+        let lab = Self::new(&environment).unwrap_or_else(|error| panic!("{error:?}"));
+        let lab = Arc::new(lab);
+        *slot = Arc::downgrade(&lab);
+        Some(lab)
+    }
+
+    /// What happened honestly before every attack.
+    pub fn history(&self) -> Result<&History> {
+        self.history.as_ref().context("no history yet")
+    }
+
+    /// The ledgers' names.
+    pub fn ledgers(&self) -> Ledgers {
+        self.ledgers
+    }
+
+    /// An empty disk with the signed files.
+    pub fn blank(&self) -> Result<Disk> {
+        let boot = self.appliance.boot_dir();
+        Ok(Disk {
+            genesis: std::fs::read(boot.join("genesis.json"))?,
+            config: std::fs::read(boot.join("config.json"))?,
+            ..Disk::default()
+        })
+    }
+
+    /// A fresh folder for one enclave.
+    pub(crate) fn place(&self) -> Result<PathBuf> {
+        let number = self.places.fetch_add(1, Ordering::Relaxed);
+        let place = self.appliance.dir().join(number.to_string());
+        std::fs::create_dir_all(&place)?;
+        Ok(place)
+    }
+
+    /// Waits for one of the places in which attacks run.
+    pub fn slot(&self) -> Slot<'_> {
+        let (free, changed) = &self.slots;
+        let guard = free.lock().unwrap_or_else(PoisonError::into_inner);
+        let guard = changed.wait_while(guard, |free| *free == 0);
+        *guard.unwrap_or_else(PoisonError::into_inner) -= 1;
+        Slot(self)
+    }
+}
+
+/// Given back when dropped.
+pub struct Slot<'a>(&'a Lab);
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        let (free, changed) = &self.0.slots;
+        *free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        changed.notify_one();
+    }
+}
+
+impl Ledgers {
+    fn read(appliance: &Appliance) -> Result<Self> {
+        let path = appliance.dir().join("config.plain.json");
+        let config: Value = serde_json::from_slice(&std::fs::read(path)?)?;
+        let ledger = |pointer: &str| -> Result<LedgerId> {
+            let text = config.pointer(pointer).and_then(Value::as_str);
+            Ok(text.context("no ledger in the configuration")?.parse()?)
+        };
+        Ok(Self {
+            appliance: ledger("/appliance_ledger")?,
+            a: ledger("/tenants/0/ledger")?,
+            b: ledger("/tenants/1/ledger")?,
+        })
+    }
+}

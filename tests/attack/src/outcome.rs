@@ -1,0 +1,111 @@
+//! How an attack ended, and the line it leaves in the report.
+
+use serde::Serialize;
+
+use crate::lab::Lab;
+
+/// How an attack ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The enclave, an officer or an auditor said no; the text is theirs.
+    Refused(String),
+    /// Nothing false was said and nothing acknowledged was lost; the text says how.
+    Harmless(String),
+    /// The attack got what it wanted.
+    Failed(String),
+}
+
+/// One line of the report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Outcome {
+    /// Group and name of the attack.
+    pub name: String,
+    /// `refused`, `harmless` or `failed`.
+    pub outcome: &'static str,
+    /// The exact error, or what was seen.
+    pub error: String,
+}
+
+/// An attack: answers how it ended, or why it could not be made.
+pub type Attack = Box<dyn Fn(&Lab) -> anyhow::Result<Verdict> + Send + Sync>;
+
+/// An attack and its name.
+pub struct Case {
+    /// What it is about; tests run one group each.
+    pub group: &'static str,
+    /// What the host does.
+    pub name: String,
+    /// It mostly waits, so that it takes no processor from the others.
+    pub idle: bool,
+    /// Does it.
+    pub attack: Attack,
+}
+
+impl Case {
+    /// A case of a group.
+    pub fn new(
+        group: &'static str,
+        name: impl Into<String>,
+        attack: impl Fn(&Lab) -> anyhow::Result<Verdict> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            group,
+            name: name.into(),
+            idle: false,
+            attack: Box::new(attack),
+        }
+    }
+
+    /// Marks a case that waits.
+    pub fn waiting(mut self) -> Self {
+        self.idle = true;
+        self
+    }
+
+    /// Makes the attack.
+    pub fn run(&self, lab: &Lab) -> Outcome {
+        let _slot = (!self.idle).then(|| lab.slot());
+        let verdict = (self.attack)(lab);
+        let (outcome, error) = match verdict {
+            Ok(Verdict::Refused(text)) => ("refused", text),
+            Ok(Verdict::Harmless(text)) => ("harmless", text),
+            Ok(Verdict::Failed(text)) => ("failed", text),
+            // An attack that could not be made shows nothing, so it counts against us.
+            Err(error) => ("failed", format!("the attack could not be made: {error:#}")),
+        };
+        Outcome {
+            name: format!("{}::{}", self.group, self.name),
+            outcome,
+            error,
+        }
+    }
+}
+
+/// Runs cases, a few at once, and tells of each as it ends. In the order given.
+pub fn run_all(lab: &Lab, cases: &[Case], tell: impl Fn(&Outcome) + Sync) -> Vec<Outcome> {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::new());
+    let idle = cases.iter().filter(|case| case.idle).count();
+    // Waiting cases come first, each on a thread of its own.
+    let mut order: Vec<usize> = (0..cases.len()).collect();
+    order.sort_by_key(|at| !cases[*at].idle);
+    std::thread::scope(|scope| {
+        for _ in 0..(crate::lab::AT_ONCE + idle).min(cases.len()) {
+            scope.spawn(|| {
+                while let Some(&at) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let outcome = cases[at].run(lab);
+                    tell(&outcome);
+                    let mut done = done.lock().unwrap_or_else(|broken| broken.into_inner());
+                    done.push((at, outcome));
+                }
+            });
+        }
+    });
+    let mut done = done
+        .into_inner()
+        .unwrap_or_else(|broken| broken.into_inner());
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, outcome)| outcome).collect()
+}

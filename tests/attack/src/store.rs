@@ -1,0 +1,187 @@
+//! The store endpoint as a hostile host would serve it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use redoubt_shared::store::{StoreRequest, StoreResponse};
+use redoubt_shared::{encode, read_frame, write_frame};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::disk::Disk;
+use crate::nonces::Nonces;
+
+/// What the host does with one request.
+#[derive(Debug)]
+pub enum Act {
+    /// What an honest store would do.
+    Honest,
+    /// These answers at once, instead; nothing else happens.
+    Say(Vec<StoreResponse>),
+    /// What an honest store would do, acknowledged so much later.
+    Late(Duration),
+    /// What an honest store would do, then the stream ends without an answer.
+    KeepAndHangUp,
+    /// The stream ends.
+    HangUp,
+    /// Nothing until the trick changes; then the request is looked at again.
+    Silence,
+}
+
+/// Decides on each request; may edit the disk.
+pub type Trick = Box<dyn FnMut(&StoreRequest, &mut Disk) -> Act + Send>;
+
+/// No trick at all.
+pub fn honest() -> Trick {
+    Box::new(|_, _| Act::Honest)
+}
+
+struct State {
+    disk: Mutex<Disk>,
+    trick: Mutex<Trick>,
+    changes: watch::Sender<u64>,
+    nonces: Arc<Nonces>,
+    real: Option<PathBuf>,
+}
+
+/// A listening store; it ends with its owner.
+pub struct Store {
+    state: Arc<State>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Store {
+    /// Serves a disk in memory.
+    pub fn listen(path: &Path, disk: Disk, trick: Trick, nonces: Arc<Nonces>) -> Result<Self> {
+        Self::open(path, disk, trick, nonces, None)
+    }
+
+    /// Stands before a real store: what is honest goes there.
+    pub fn before(path: &Path, real: &Path, nonces: Arc<Nonces>) -> Result<Self> {
+        let real = Some(real.to_path_buf());
+        Self::open(path, Disk::default(), honest(), nonces, real)
+    }
+
+    fn open(
+        path: &Path,
+        disk: Disk,
+        trick: Trick,
+        nonces: Arc<Nonces>,
+        real: Option<PathBuf>,
+    ) -> Result<Self> {
+        let _ = std::fs::remove_file(path);
+        let listener = UnixListener::bind(path).with_context(|| path.display().to_string())?;
+        let state = Arc::new(State {
+            disk: Mutex::new(disk),
+            trick: Mutex::new(trick),
+            changes: watch::channel(0).0,
+            nonces,
+            real,
+        });
+        let task = tokio::spawn(accept(listener, state.clone()));
+        Ok(Self { state, task })
+    }
+
+    /// The disk as it is now.
+    pub fn snapshot(&self) -> Disk {
+        locked(&self.state.disk).clone()
+    }
+
+    /// Edits the disk behind the enclave's back.
+    pub fn edit(&self, change: impl FnOnce(&mut Disk)) {
+        change(&mut locked(&self.state.disk));
+    }
+
+    /// From now on another trick; what waits is looked at again.
+    pub fn play(&self, trick: Trick) {
+        *locked(&self.state.trick) = trick;
+        self.state.changes.send_modify(|count| *count += 1);
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn accept(listener: UnixListener, state: Arc<State>) {
+    // Connections end with the listener: the set aborts them when it is dropped.
+    let mut open = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let state = state.clone();
+        open.spawn(async move {
+            // A stream that ends or breaks is the enclave's to open again.
+            let _ = serve(stream, &state).await;
+        });
+        while open.try_join_next().is_some() {}
+    }
+}
+
+async fn serve(mut stream: UnixStream, state: &State) -> Result<()> {
+    let mut real = match &state.real {
+        Some(path) => Some(UnixStream::connect(path).await?),
+        None => None,
+    };
+    loop {
+        let request: StoreRequest = read_frame(&mut stream).await?;
+        state.nonces.note(&request);
+        loop {
+            let mut changes = state.changes.subscribe();
+            let act = (locked(&state.trick))(&request, &mut locked(&state.disk));
+            match act {
+                Act::Silence => {
+                    let mut byte = [0];
+                    tokio::select! {
+                        changed = changes.changed() => changed?,
+                        // Nobody waits any more, or speaks out of turn.
+                        _ = stream.read(&mut byte) => return Ok(()),
+                    }
+                }
+                Act::HangUp => return Ok(()),
+                Act::KeepAndHangUp => {
+                    honestly(state, &mut real, &request).await?;
+                    return Ok(());
+                }
+                Act::Late(time) => {
+                    let answer = honestly(state, &mut real, &request).await?;
+                    tokio::time::sleep(time).await;
+                    write_frame(&mut stream, &answer).await?;
+                    break;
+                }
+                Act::Honest => {
+                    let answer = honestly(state, &mut real, &request).await?;
+                    write_frame(&mut stream, &answer).await?;
+                    break;
+                }
+                Act::Say(answers) => {
+                    let frames: Result<Vec<_>, _> = answers.iter().map(encode).collect();
+                    stream.write_all(&frames?.concat()).await?;
+                    break;
+                }
+            }
+        }
+    }
+}
+
+async fn honestly(
+    state: &State,
+    real: &mut Option<UnixStream>,
+    request: &StoreRequest,
+) -> Result<StoreResponse> {
+    match real {
+        None => Ok(locked(&state.disk).answer(request)),
+        Some(stream) => {
+            write_frame(stream, request).await?;
+            Ok(read_frame(stream).await?)
+        }
+    }
+}

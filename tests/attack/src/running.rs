@@ -136,6 +136,14 @@ impl Running {
         }
     }
 
+    /// Why it did not even start.
+    pub fn ended(&self) -> Result<Option<String>> {
+        let log = self.log()?;
+        let mut lines = log.lines();
+        let said = lines.find_map(|line| line.strip_prefix("redoubt-enclave: "));
+        Ok(said.map(str::to_owned))
+    }
+
     /// Why it halted, waiting for that a while.
     pub fn halted(&self, patience: Duration) -> Result<Option<String>> {
         let end = Instant::now() + patience;

@@ -1,0 +1,224 @@
+//! Acknowledgements repeated, withheld, exchanged, invented, and untrue refusals.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use redoubt_bank::receipts::id;
+use redoubt_shared::store::{StoreRefusal, StoreRequest, StoreResponse};
+
+use super::{appended, is_append, logins, served, survives_a_restart};
+use crate::judge::{judge, keeps_its_word};
+use crate::lab::Lab;
+use crate::outcome::{Case, Verdict};
+use crate::record::Field;
+use crate::running::PATIENCE;
+use crate::store::{Act, Trick, honest};
+
+const GROUP: &str = "acknowledgements";
+
+pub(super) fn cases() -> Vec<Case> {
+    let mut cases = vec![
+        Case::new(GROUP, "invented_for_one_batch", invented),
+        Case::new(GROUP, "invented_for_the_tenant_s_part_of_a_batch", half),
+        Case::new(GROUP, "read_back_altered_after_an_untrue_refusal", altered),
+        Case::new(GROUP, "receipts_read_back_altered", receipts),
+    ];
+    for (name, trick) in HARMLESS {
+        cases.push(Case::new(GROUP, name, move |lab| goes_on(lab, trick())));
+    }
+    cases
+}
+
+type Make = fn() -> Trick;
+
+/// After each of these the enclave must go on, and lose nothing.
+const HARMLESS: [(&str, Make); 9] = [
+    ("every_one_twice", || {
+        Box::new(|request, disk| {
+            let answer = disk.answer(request);
+            Act::Say(vec![answer.clone(), answer])
+        })
+    }),
+    ("one_more_before_it_is_kept", || {
+        Box::new(|request, disk| match disk.answer(request) {
+            StoreResponse::Appended => Act::Say(vec![appended(), appended(), appended()]),
+            other => Act::Say(vec![other]),
+        })
+    }),
+    ("kept_but_never_acknowledged", || {
+        every_second(|| Act::KeepAndHangUp)
+    }),
+    ("neither_kept_nor_acknowledged", || {
+        every_second(|| Act::HangUp)
+    }),
+    ("late", || {
+        every_second(|| Act::Late(Duration::from_millis(300)))
+    }),
+    ("exchanged_with_another_answer", || {
+        every_second(|| Act::Say(vec![StoreResponse::Heads(Vec::new())]))
+    }),
+    ("previous_answer_again", previous),
+    ("kept_and_refused_as_out_of_order", || {
+        let mut told = false;
+        Box::new(move |request, disk| {
+            let answer = disk.answer(request);
+            told = is_append(request) && !told;
+            if told {
+                Act::Say(vec![refusal(StoreRefusal::OutOfOrder)])
+            } else {
+                Act::Say(vec![answer])
+            }
+        })
+    }),
+    ("not_kept_and_refused_as_different", || {
+        every_second(|| Act::Say(vec![refusal(StoreRefusal::Different)]))
+    }),
+];
+
+fn refusal(reason: StoreRefusal) -> StoreResponse {
+    let detail = "said the host".to_owned();
+    StoreResponse::Refused { reason, detail }
+}
+
+/// Every second append gets this; the others are honest.
+fn every_second(act: fn() -> Act) -> Trick {
+    let mut number = 0;
+    Box::new(move |request, _| {
+        if is_append(request) {
+            number += 1;
+            if number % 2 == 1 {
+                return act();
+            }
+        }
+        Act::Honest
+    })
+}
+
+/// Answers come one question late, every now and then.
+fn previous() -> Trick {
+    let (mut number, mut before) = (0, StoreResponse::Appended);
+    Box::new(move |request, disk| {
+        number += 1;
+        let late = number % 3 == 0 && !is_append(request);
+        let answer = if late {
+            before.clone()
+        } else {
+            disk.answer(request)
+        };
+        before = answer.clone();
+        Act::Say(vec![answer])
+    })
+}
+
+fn goes_on(lab: &Lab, trick: Trick) -> Result<Verdict> {
+    let running = served(lab, lab.history()?.last.clone())?;
+    running.store.play(trick);
+    let more = match logins(lab, &running, 4) {
+        Ok(more) => more,
+        Err(error) => {
+            let why = running.halted(Duration::from_secs(1))?;
+            return Ok(Verdict::Failed(format!("{error:#}; halted: {why:?}")));
+        }
+    };
+    if let failed @ Verdict::Failed(_) = keeps_its_word(lab, &running, &more)? {
+        return Ok(failed);
+    }
+    survives_a_restart(lab, running, &more)
+}
+
+/// One batch is acknowledged and forgotten, then the host is honest again.
+fn invented(lab: &Lab) -> Result<Verdict> {
+    let running = served(lab, lab.history()?.last.clone())?;
+    running.store.play(Box::new(|request, _| match request {
+        StoreRequest::Append { .. } => Act::Say(vec![appended()]),
+        _ => Act::Honest,
+    }));
+    logins(lab, &running, 1)?;
+    running.store.play(honest());
+    let bank = running.bank(lab, &lab.appliance.banks.a)?;
+    let bank = bank.with_deadline(Duration::from_secs(3));
+    let next = lab.runtime.block_on(lab.history()?.a().login(&bank));
+    match (next, running.halted(PATIENCE)?) {
+        (Ok(_), _) => Ok(Verdict::Failed("it built on a forgotten batch".into())),
+        (Err(_), Some(reason)) => Ok(Verdict::Refused(reason)),
+        (Err(error), None) => Ok(Verdict::Failed(format!("it goes on: {error}"))),
+    }
+}
+
+/// The appliance's record of a batch is kept, the tenant's is not.
+fn half(lab: &Lab) -> Result<Verdict> {
+    let running = served(lab, lab.history()?.last.clone())?;
+    let kept = lab.ledgers().appliance;
+    running
+        .store
+        .play(Box::new(move |request, disk| match request {
+            StoreRequest::Append { records } => {
+                let records = records.iter().filter(|record| record.ledger == kept);
+                let records = records.cloned().collect();
+                disk.answer(&StoreRequest::Append { records });
+                Act::Say(vec![appended()])
+            }
+            _ => Act::Honest,
+        }));
+    logins(lab, &running, 2)?;
+    let (running, end) = lab.open(running.kill())?;
+    judge(lab, &running, end)
+}
+
+/// A kept batch is refused, and what is read back then is not what was sent.
+fn altered(lab: &Lab) -> Result<Verdict> {
+    let running = served(lab, lab.history()?.last.clone())?;
+    running.store.play(Box::new(|request, disk| {
+        let answer = match (request, disk.answer(request)) {
+            (StoreRequest::Append { .. }, _) => refusal(StoreRefusal::Different),
+            (_, StoreResponse::Records(records)) => StoreResponse::Records(flipped(records)),
+            (_, other) => other,
+        };
+        Act::Say(vec![answer])
+    }));
+    let bank = running.bank(lab, &lab.appliance.banks.a)?;
+    let bank = bank.with_deadline(Duration::from_secs(3));
+    let login = lab.runtime.block_on(lab.history()?.a().login(&bank));
+    match (login, running.halted(PATIENCE)?) {
+        (Ok(_), _) => Ok(Verdict::Failed("an altered batch was acknowledged".into())),
+        (Err(_), Some(reason)) => Ok(Verdict::Refused(reason)),
+        (Err(error), None) => Ok(Verdict::Failed(format!("it goes on: {error}"))),
+    }
+}
+
+fn flipped(
+    mut records: Vec<redoubt_shared::store::StoredRecord>,
+) -> Vec<redoubt_shared::store::StoredRecord> {
+    for record in &mut records {
+        if let Ok(bytes) = Field::CiphertextMiddle.flip(&record.bytes) {
+            record.bytes = bytes;
+        }
+    }
+    records
+}
+
+/// While serving, records of receipts come back altered: they are withheld, and
+/// nothing else happens.
+fn receipts(lab: &Lab) -> Result<Verdict> {
+    let running = served(lab, lab.history()?.last.clone())?;
+    let more = logins(lab, &running, 2)?;
+    running
+        .store
+        .play(Box::new(|request, disk| match disk.answer(request) {
+            StoreResponse::Records(records) => {
+                Act::Say(vec![StoreResponse::Records(flipped(records))])
+            }
+            other => Act::Say(vec![other]),
+        }));
+    let bank = running.bank(lab, &lab.appliance.banks.a)?;
+    let receipt = &more.first().context("a receipt")?.receipt;
+    let asked = lab.runtime.block_on(bank.receipt(&id(receipt)?));
+    let Err(refusal) = asked else {
+        return Ok(Verdict::Failed("an altered record was believed".into()));
+    };
+    running.store.play(honest());
+    match survives_a_restart(lab, running, &more)? {
+        Verdict::Harmless(_) => Ok(Verdict::Refused(refusal.to_string())),
+        other => Ok(other),
+    }
+}

@@ -1,0 +1,184 @@
+//! Two copies of one disk, both acknowledged; and one history made of two.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use redoubt_shared::LedgerId;
+use serde_json::Value;
+
+use super::rollback::alarm;
+use super::{logins, served};
+use crate::disk::Disk;
+use crate::history::Kept;
+use crate::judge::{judge, says_freshness_none};
+use crate::lab::Lab;
+use crate::outcome::{Case, Verdict};
+use crate::running::PATIENCE;
+
+const GROUP: &str = "fork";
+
+pub(super) fn cases() -> Vec<Case> {
+    let mut cases = vec![
+        Case::new(GROUP, "two_copies_acknowledged_without_witnesses", copies),
+        Case::new(
+            GROUP,
+            "the_bank_shows_one_copy_the_other_s_checkpoint",
+            shown,
+        ),
+        Case::new(GROUP, "the_officers_remember_the_other_copy", remembered),
+        Case::new(GROUP, "two_enclaves_on_one_store", one_store),
+    ];
+    for (what, splice) in SPLICES {
+        cases.push(Case::new(GROUP, format!("spliced_{what}"), move |lab| {
+            let (one, two) = forked(lab)?;
+            let disk = splice(lab, one.0, &two.0);
+            let (running, end) = lab.open(disk)?;
+            match judge(lab, &running, end)? {
+                Verdict::Harmless(text) => Ok(Verdict::Failed(text)),
+                other => Ok(other),
+            }
+        }));
+    }
+    cases
+}
+
+type Copy = (Disk, Vec<Kept>);
+type Splice = fn(&Lab, Disk, &Disk) -> Disk;
+
+const SPLICES: [(&str, Splice); 5] = [
+    ("tenant_of_the_other_copy", |lab, mut one, two| {
+        take(&mut one, two, lab.ledgers().a);
+        one
+    }),
+    ("appliance_of_the_other_copy", |lab, mut one, two| {
+        take(&mut one, two, lab.ledgers().appliance);
+        one
+    }),
+    (
+        "last_record_of_the_other_copy_in_its_place",
+        |lab, mut one, two| {
+            let ledger = lab.ledgers().a;
+            let at = one.records(ledger).len() - 1;
+            one.edit(ledger)[at] = two.records(ledger)[at].clone();
+            one
+        },
+    ),
+    (
+        "last_batch_of_the_other_copy_in_its_place",
+        |lab, mut one, two| {
+            for ledger in [lab.ledgers().a, lab.ledgers().appliance] {
+                let at = one.records(ledger).len() - 1;
+                one.edit(ledger)[at] = two.records(ledger)[at].clone();
+            }
+            one
+        },
+    ),
+    ("one_copy_after_the_other", |lab, mut one, two| {
+        let base = lab.history().map(|history| history.last.clone());
+        let base = base.unwrap_or_default();
+        for ledger in [lab.ledgers().a, lab.ledgers().b, lab.ledgers().appliance] {
+            let tail = two.records(ledger)[base.records(ledger).len()..].to_vec();
+            one.edit(ledger).extend(tail);
+            one.renumber(ledger);
+        }
+        one
+    }),
+];
+
+fn take(one: &mut Disk, two: &Disk, ledger: LedgerId) {
+    *one.edit(ledger) = two.records(ledger).to_vec();
+}
+
+/// Both copies served the same customer, equally often.
+fn forked(lab: &Lab) -> Result<(Copy, Copy)> {
+    let last = &lab.history()?.last;
+    let mut copies = Vec::new();
+    let both = [served(lab, last.clone())?, served(lab, last.clone())?];
+    for running in both {
+        let kept = logins(lab, &running, 2)?;
+        copies.push((running.kill(), kept));
+    }
+    let two = copies.pop().context("two copies")?;
+    Ok((copies.pop().context("two copies")?, two))
+}
+
+/// Both go on, both say that nobody witnessed it, and their heads contradict.
+fn copies(lab: &Lab) -> Result<Verdict> {
+    let (one, two) = forked(lab)?;
+    let newest = |copy: &Copy| Some(copy.1.last()?.receipt.clone());
+    let (one, two) = (
+        newest(&one).context("no receipt")?,
+        newest(&two).context("no receipt")?,
+    );
+    ensure!(says_freshness_none(&one)? && says_freshness_none(&two)?);
+    let (head_one, head_two) = (Head::of(&one)?, Head::of(&two)?);
+    let proof = head_one.origin == head_two.origin
+        && head_one.size == head_two.size
+        && head_one.root != head_two.root;
+    if !proof {
+        return Ok(Verdict::Failed(format!(
+            "no proof: {head_one:?} and {head_two:?}"
+        )));
+    }
+    Ok(Verdict::Harmless(format!(
+        "both say freshness none; two signed heads of {} at size {} contradict each other: {} and {}",
+        head_one.origin, head_one.size, head_one.root, head_two.root
+    )))
+}
+
+/// Origin, size and root of a receipt's checkpoint.
+#[derive(Debug)]
+struct Head {
+    origin: String,
+    size: String,
+    root: String,
+}
+
+impl Head {
+    fn of(receipt: &Value) -> Result<Self> {
+        let note = receipt["checkpoint"].as_str().context("no checkpoint")?;
+        let mut lines = note.lines().map(str::to_owned);
+        let mut next = || lines.next().context("a checkpoint has three lines");
+        Ok(Self {
+            origin: next()?,
+            size: next()?,
+            root: next()?,
+        })
+    }
+}
+
+/// A bank that met one copy shows its head to the other.
+fn shown(lab: &Lab) -> Result<Verdict> {
+    let last = &lab.history()?.last;
+    let (one, two) = (served(lab, last.clone())?, served(lab, last.clone())?);
+    let kept = logins(lab, &one, 2)?;
+    logins(lab, &two, 2)?;
+    alarm(lab, &two, &kept[1].receipt)
+}
+
+/// The officers unsealed one copy; later the host shows them the other.
+fn remembered(lab: &Lab) -> Result<Verdict> {
+    let one = served(lab, lab.history()?.last.clone())?;
+    let memory = one.place.join("memory.json");
+    let (_, two) = forked(lab)?;
+    let running = lab.start(two.0)?;
+    let end = running.unseal(lab, Some(&memory), PATIENCE)?;
+    judge(lab, &running, end)
+}
+
+/// The second enclave writes where the first was about to.
+fn one_store(lab: &Lab) -> Result<Verdict> {
+    let one = served(lab, lab.history()?.last.clone())?;
+    let two = served(lab, one.store.snapshot())?;
+    let disk = two.store.snapshot();
+    one.store.edit(|kept| *kept = disk);
+    let bank = one.bank(lab, &lab.appliance.banks.a)?;
+    let bank = bank.with_deadline(Duration::from_secs(3));
+    let mut customer = lab.history()?.a();
+    let login = lab.runtime.block_on(customer.login(&bank));
+    match (login, one.halted(PATIENCE)?) {
+        (Ok(_), _) => Ok(Verdict::Failed("both enclaves acknowledge".into())),
+        (Err(_), Some(reason)) => Ok(Verdict::Refused(reason)),
+        (Err(error), None) => Ok(Verdict::Failed(format!("it goes on: {error}"))),
+    }
+}

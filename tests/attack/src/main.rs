@@ -40,6 +40,9 @@ fn run(arguments: &Arguments) -> Result<bool> {
     let lab = Lab::new(&environment)?;
     let mut cases = cases::all();
     cases.retain(|case| format!("{}::{}", case.group, case.name).contains(&arguments.only));
+    if Environment::with_media("attacks with photographs").is_none() {
+        cases.retain(|case| !case.photographs);
+    }
     ensure!(!cases.is_empty(), "no attack is named like that");
     println!("{} attacks", cases.len());
     let outcomes = run_all(&lab, &cases, |outcome| {

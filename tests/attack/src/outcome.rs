@@ -37,6 +37,8 @@ pub struct Case {
     pub name: String,
     /// It mostly waits, so that it takes no processor from the others.
     pub idle: bool,
+    /// It needs sample photographs.
+    pub photographs: bool,
     /// Does it.
     pub attack: Attack,
 }
@@ -52,6 +54,7 @@ impl Case {
             group,
             name: name.into(),
             idle: false,
+            photographs: false,
             attack: Box::new(attack),
         }
     }
@@ -59,6 +62,12 @@ impl Case {
     /// Marks a case that waits.
     pub fn waiting(mut self) -> Self {
         self.idle = true;
+        self
+    }
+
+    /// Marks a case that needs sample photographs.
+    pub fn with_photographs(mut self) -> Self {
+        self.photographs = true;
         self
     }
 

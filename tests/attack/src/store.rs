@@ -26,6 +26,8 @@ pub enum Act {
     Late(Duration),
     /// What an honest store would do, then the stream ends without an answer.
     KeepAndHangUp,
+    /// What an honest store would do, and never a word about it.
+    KeepInSilence,
     /// The stream ends.
     HangUp,
     /// Nothing until the trick changes; then the request is looked at again.
@@ -149,6 +151,12 @@ async fn serve(mut stream: UnixStream, state: &State) -> Result<()> {
                 Act::HangUp => return Ok(()),
                 Act::KeepAndHangUp => {
                     honestly(state, &mut real, &request).await?;
+                    return Ok(());
+                }
+                Act::KeepInSilence => {
+                    honestly(state, &mut real, &request).await?;
+                    // Until the peer gives up.
+                    let _ = stream.read(&mut [0]).await;
                     return Ok(());
                 }
                 Act::Late(time) => {

@@ -23,7 +23,13 @@ const ARROWS: [(&str, &[&str]); 6] = [
 ];
 
 /// Rooms that only test and build; they may depend on anything but are depended on by tests only.
-const OUTSIDE: [&str; 4] = ["redoubt-bank", "redoubt-e2e", "redoubt-load", "xtask"];
+const OUTSIDE: [&str; 5] = [
+    "redoubt-attack",
+    "redoubt-bank",
+    "redoubt-e2e",
+    "redoubt-load",
+    "xtask",
+];
 
 fn cargo() -> String {
     std::env::var("CARGO").unwrap_or_else(|_| "cargo".into())

@@ -68,6 +68,12 @@ enum Task {
         #[arg(required = true, num_args = 1.., trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Do to the real enclave what a hostile host could do; how each attack ended
+    Attack {
+        /// --json OUT, --only TEXT
+        #[arg(num_args = 0.., trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Measure against a peer or a limit in the same run
     Bench {
         /// [NAME] --json OUT
@@ -117,6 +123,12 @@ fn run(task: Task) -> Result<bool> {
         Task::Demo { no_build } => return demo::run(&repo, !no_build),
         Task::Test => return suite::run(&repo),
         Task::Conformance { arguments } => return built(&repo, "redoubt-conformance", &arguments),
+        Task::Attack { arguments } => {
+            for path in [repo.models_toml(), repo.media_toml()] {
+                fetch_one(&path)?;
+            }
+            return built(&repo, "redoubt-attack", &arguments);
+        }
         Task::Bench { arguments } => return built(&repo, "redoubt-bench", &arguments),
     }
     Ok(true)

@@ -27,6 +27,7 @@ const PROGRAMS: &[(&str, Linkage)] = &[
     ("redoubt-bank", Linkage::Dynamic),
     ("redoubt-conformance", Linkage::Dynamic),
     ("redoubt-bench", Linkage::Dynamic),
+    ("redoubt-attack", Linkage::Dynamic),
 ];
 
 /// A line of cargo's JSON output, as far as it matters here.

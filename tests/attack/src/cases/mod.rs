@@ -11,6 +11,7 @@ use crate::outcome::{Case, Verdict};
 use crate::running::{End, Running};
 
 mod acknowledgements;
+mod alarms;
 mod altered;
 mod fork;
 mod missing;
@@ -27,6 +28,7 @@ pub fn all() -> Vec<Case> {
         missing::cases(),
         rollback::cases(),
         fork::cases(),
+        alarms::cases(),
         tenants::cases(),
         acknowledgements::cases(),
         silence::cases(),

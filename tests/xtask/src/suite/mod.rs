@@ -17,8 +17,8 @@ use crate::repo::Repo;
 use crate::{demo, fetch_one, preflight, process, programs, say};
 use outcome::Outcome;
 
-/// The crate whose tests start whole appliances.
-const END_TO_END: &str = "tests/e2e";
+/// Crates whose tests start whole appliances.
+const END_TO_END: &[&str] = &["tests/e2e", "tests/attack"];
 
 /// Runs every stage, whatever failed before; whether all was well.
 pub(crate) fn run(repo: &Repo) -> Result<bool> {
@@ -194,7 +194,7 @@ fn test_targets(root: &Path) -> Result<(BTreeSet<String>, BTreeSet<String>)> {
     let (mut unit, mut end_to_end) = (BTreeSet::new(), BTreeSet::new());
     for member in manifest.workspace.members {
         let names = test_names(&root.join(&member).join("tests"))?;
-        let into = if member == END_TO_END {
+        let into = if END_TO_END.contains(&member.as_str()) {
             &mut end_to_end
         } else {
             &mut unit

@@ -27,7 +27,7 @@ fn again(lab: &Lab) -> Result<Verdict> {
     }
     let (after, wrong) = lab.nonces.report();
     ensure!(
-        after >= before + 40,
+        after >= before + 30,
         "too little was sealed: {after} - {before}"
     );
     Ok(match wrong.first() {

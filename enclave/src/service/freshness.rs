@@ -143,3 +143,139 @@ fn relation(now: &Tree, head: &Checkpoint) -> Relation {
         Relation::Contradicted
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use redoubt_attestation::entropy::{Entropy, EntropyError};
+    use redoubt_attestation::sign::{Ed25519Signer, HybridSigner};
+
+    use super::*;
+
+    const LEDGER: LedgerId = LedgerId::from_bytes([7; 16]);
+
+    /// Every draw differs from the one before; nothing here is secret.
+    struct Counting(std::cell::Cell<u8>);
+
+    impl Entropy for Counting {
+        fn fill(&self, out: &mut [u8]) -> Result<(), EntropyError> {
+            self.0.set(self.0.get() + 1);
+            out.fill(self.0.get());
+            Ok(())
+        }
+    }
+
+    struct Boot {
+        ed25519: Ed25519Signer,
+        hybrid: HybridSigner,
+    }
+
+    impl Boot {
+        fn new(seed: u8) -> Self {
+            let entropy = Counting(std::cell::Cell::new(seed));
+            Self {
+                ed25519: Ed25519Signer::generate(&entropy).unwrap(),
+                hybrid: HybridSigner::generate(&entropy).unwrap(),
+            }
+        }
+
+        fn key(&self) -> NoteKey {
+            NoteKey {
+                ed25519: *self.ed25519.jwk().as_bytes(),
+                mldsa65: self.hybrid.jwks().1.as_bytes().to_vec(),
+            }
+        }
+
+        fn sign(&self, head: &Checkpoint) -> String {
+            let body = head.body();
+            let signature = self.ed25519.sign(body.as_bytes()).unwrap();
+            let long = self.hybrid.sign_ml_dsa_65(body.as_bytes()).unwrap();
+            head.note(&[
+                head.ed25519_line(self.ed25519.jwk().as_bytes(), &signature),
+                head.mldsa65_line(self.hybrid.jwks().1.as_bytes(), &long),
+            ])
+        }
+    }
+
+    fn tree(leaves: &[u8]) -> Tree {
+        let mut tree = Tree::new();
+        leaves.iter().for_each(|leaf| tree.push([*leaf; 32]));
+        tree
+    }
+
+    fn head(tree: &Tree, ledger: LedgerId) -> Checkpoint {
+        Checkpoint {
+            ledger,
+            size: tree.size(),
+            root: tree.root(),
+        }
+    }
+
+    #[test]
+    fn a_note_of_any_boot_of_ours_counts_while_the_ledger_continues_it() {
+        let (first, second) = (Boot::new(1), Boot::new(100));
+        let keys = [first.key(), second.key()];
+        let now = tree(&[1, 2, 3, 4, 5]);
+        for (boot, leaves) in [
+            (&first, &[1, 2][..]),
+            (&second, &[1, 2, 3, 4, 5]),
+            (&second, &[]),
+        ] {
+            let note = boot.sign(&head(&tree(leaves), LEDGER));
+            let shown = signed_head(&note, &keys, LEDGER).unwrap();
+            assert_eq!(relation(&now, &shown), Relation::Continued);
+        }
+    }
+
+    #[test]
+    fn a_signed_head_beyond_or_beside_the_ledger_is_a_contradiction() {
+        let boot = Boot::new(1);
+        let now = tree(&[1, 2, 3]);
+        for other in [&[1, 2, 3, 4][..], &[1, 9], &[1, 2, 9]] {
+            let note = boot.sign(&head(&tree(other), LEDGER));
+            let shown = signed_head(&note, &[boot.key()], LEDGER).unwrap();
+            assert_eq!(relation(&now, &shown), Relation::Contradicted, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_without_a_boots_key_gets_as_far_as_a_comparison() {
+        let (ours, stranger) = (Boot::new(1), Boot::new(100));
+        let beyond = head(&tree(&[1, 2, 3, 4]), LEDGER);
+        let good = ours.sign(&beyond);
+        let keys = [ours.key()];
+        let refused = |note: &str| match signed_head(note, &keys, LEDGER) {
+            Err(problem) => assert_eq!(problem.code(), "checkpoint_refused"),
+            Ok(_) => panic!("taken: {note}"),
+        };
+        assert!(signed_head(&good, &keys, LEDGER).is_ok());
+        refused(&stranger.sign(&beyond));
+        refused("");
+        refused(&good.replace("\n4\n", "\n5\n"));
+        refused(&beyond.note(&[]));
+        // The stranger's signature under the name and key id of ours.
+        let forged = stranger.ed25519.sign(beyond.body().as_bytes()).unwrap();
+        let line = beyond.ed25519_line(ours.ed25519.jwk().as_bytes(), &forged);
+        refused(&beyond.note(&[line]));
+        // Genuine, but of another ledger of this appliance.
+        refused(&ours.sign(&head(&tree(&[1]), LedgerId::from_bytes([8; 16]))));
+        // Every single byte of a genuine note counts.
+        for at in 0..good.len() {
+            let mut bytes = good.clone().into_bytes();
+            bytes[at] ^= 1;
+            if let Ok(text) = String::from_utf8(bytes)
+                && let Ok(shown) = signed_head(&text, &keys, LEDGER)
+            {
+                // Only the lines' own padding bits may be left: the head is the same.
+                assert_eq!(shown, beyond, "{at}");
+            }
+        }
+    }
+
+    #[test]
+    fn keys_are_learned_once_and_in_the_order_of_terms() {
+        let keys = NoteKeys::default();
+        assert!(keys.known().is_empty());
+        assert!(keys.learn(0, &[b"{}".to_vec()]).is_none());
+        assert!(keys.known().is_empty(), "a bad preimage teaches nothing");
+    }
+}

@@ -5,6 +5,7 @@ mod bounds;
 mod client;
 mod connections;
 mod contract;
+mod erasure;
 mod fake;
 mod logs;
 mod overhead;

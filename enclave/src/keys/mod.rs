@@ -12,5 +12,5 @@ mod tls;
 
 pub use boot::BootKeySet;
 pub use entropy::Pool;
-pub use root::{EpochKey, ObjectKey, Root, SealError};
+pub use root::{EntryKey, EpochKey, Keyring, ObjectKey, Root, SealError};
 pub use tls::{CertificateAuthority, CertificateError, TlsKey};

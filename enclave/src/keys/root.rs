@@ -5,6 +5,9 @@
 //! and within a boot the nonce is a counter that is never reset (NIST SP 800-38D
 //! section 8.2.1).
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hkdf;
 use zeroize::Zeroizing;
@@ -44,23 +47,90 @@ impl Root {
         )
         .map_err(|_| SealError::Library)?;
         let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, b"redoubt/epoch-key/v1").extract(&bytes[..]);
-        Ok(EpochKey { prk, epoch })
+        EpochKey::new(&prk, epoch)
     }
 }
 
-/// Everything sealed in one epoch hangs on this.
+/// Everything sealed in one epoch hangs on this. Three keys with three lives:
+/// entries can be read in later epochs too, what was wrapped or kept in a
+/// snapshot cannot.
 pub struct EpochKey {
-    prk: hkdf::Prk,
     epoch: u32,
+    entries: EntryKey,
+    wrap: hkdf::Prk,
+    snapshot: hkdf::Prk,
 }
 
 impl EpochKey {
+    fn new(prk: &hkdf::Prk, epoch: u32) -> Result<Self, SealError> {
+        let mut entries = Box::new(Zeroizing::new([0u8; 32]));
+        let mut other = Zeroizing::new([0u8; 32]);
+        let mut extract = |label: &[u8]| {
+            expand(prk, &[label], &mut other[..]).map_err(|_| SealError::Library)?;
+            Ok(hkdf::Salt::new(hkdf::HKDF_SHA256, label).extract(&other[..]))
+        };
+        let wrap = extract(b"redoubt/epoch-wrap/v1")?;
+        let snapshot = extract(b"redoubt/epoch-snapshot/v1")?;
+        expand(prk, &[b"redoubt/epoch-entries/v1"], &mut entries[..])
+            .map_err(|_| SealError::Library)?;
+        Ok(Self {
+            epoch,
+            entries: EntryKey::of_bytes(epoch, entries),
+            wrap,
+            snapshot,
+        })
+    }
+
     /// Which epoch.
     pub fn epoch(&self) -> u32 {
         self.epoch
     }
 
-    /// HKDF(epoch key, label ‖ scope ‖ 32 random bytes).
+    /// The key of this epoch's entries.
+    pub fn entries(&self) -> &EntryKey {
+        &self.entries
+    }
+
+    /// The key of an event that must go dark with its epoch: HKDF(wrap key, 32 random bytes).
+    pub fn wrapped(&self, random: &[u8; 32]) -> Result<ObjectKey, SealError> {
+        derive(&self.wrap, &[b"redoubt/wrapped-event/v1", random])
+    }
+
+    /// The key of a snapshot: HKDF(snapshot key, ledger id ‖ 32 random bytes).
+    pub fn snapshot(&self, ledger: &[u8; 16], random: &[u8; 32]) -> Result<ObjectKey, SealError> {
+        derive(&self.snapshot, &[b"redoubt/snapshot/v1", ledger, random])
+    }
+}
+
+/// Opens and seals the entries of one epoch, but nothing that was wrapped.
+pub struct EntryKey {
+    epoch: u32,
+    bytes: Box<Zeroizing<[u8; 32]>>,
+    prk: hkdf::Prk,
+}
+
+impl EntryKey {
+    fn of_bytes(epoch: u32, bytes: Box<Zeroizing<[u8; 32]>>) -> Self {
+        let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, b"redoubt/entries/v1").extract(&bytes[..]);
+        Self { epoch, bytes, prk }
+    }
+
+    /// A key of an earlier epoch, as a snapshot kept it.
+    pub fn from_bytes(epoch: u32, bytes: [u8; 32]) -> Self {
+        Self::of_bytes(epoch, Box::new(Zeroizing::new(bytes)))
+    }
+
+    /// For the snapshot of a later epoch.
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.bytes
+    }
+
+    /// Which epoch.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// HKDF(entry key, label ‖ scope ‖ 32 random bytes).
     pub fn object(
         &self,
         label: &str,
@@ -68,6 +138,53 @@ impl EpochKey {
         random: &[u8; 32],
     ) -> Result<ObjectKey, SealError> {
         derive(&self.prk, &[label.as_bytes(), scope, random])
+    }
+}
+
+/// The epoch at hand and the entry keys of those before it.
+pub struct Keyring {
+    current: Arc<EpochKey>,
+    earlier: BTreeMap<u32, EntryKey>,
+}
+
+impl Keyring {
+    /// An epoch with what its snapshot kept of earlier ones.
+    pub fn new(current: EpochKey, earlier: impl IntoIterator<Item = EntryKey>) -> Self {
+        Self {
+            current: Arc::new(current),
+            earlier: earlier.into_iter().map(|key| (key.epoch, key)).collect(),
+        }
+    }
+
+    /// The epoch at hand.
+    pub fn current(&self) -> &Arc<EpochKey> {
+        &self.current
+    }
+
+    /// Every entry key, the current epoch's last.
+    pub fn all(&self) -> impl Iterator<Item = &EntryKey> {
+        let current = std::iter::once(self.current.entries());
+        self.earlier.values().chain(current)
+    }
+
+    /// The key of an epoch's entries.
+    pub fn entries(&self, epoch: u32) -> Option<&EntryKey> {
+        match epoch == self.current.epoch {
+            true => Some(self.current.entries()),
+            false => self.earlier.get(&epoch),
+        }
+    }
+
+    /// Learns an earlier epoch's key.
+    pub fn learn(&mut self, key: EntryKey) {
+        self.earlier.insert(key.epoch, key);
+    }
+
+    /// Goes on in a later epoch; of the one before, only its entry key is kept.
+    pub fn advance(&mut self, next: Arc<EpochKey>) {
+        let last = std::mem::replace(&mut self.current, next);
+        let kept = EntryKey::from_bytes(last.epoch, **last.entries.bytes);
+        self.earlier.insert(last.epoch, kept);
     }
 }
 
@@ -133,7 +250,10 @@ mod tests {
     ) -> ObjectKey {
         let root = Root::new(&[secret; 32], &[]);
         let epoch = root.epoch(&[genesis; 32], epoch).unwrap();
-        epoch.object(label, &[scope; 16], &[random; 32]).unwrap()
+        epoch
+            .entries()
+            .object(label, &[scope; 16], &[random; 32])
+            .unwrap()
     }
 
     #[test]

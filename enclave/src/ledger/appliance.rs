@@ -5,6 +5,7 @@
 //! it leads to, and recovery must meet them exactly.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use redoubt_attestation::encode::{Digest32, sha256};
 use redoubt_attestation::ledger::entry::Hash;
@@ -62,19 +63,60 @@ pub enum ApplianceEvent {
     },
     /// A term began.
     TermBegan(TermRecord),
-    /// Where the tenants' ledgers this batch touched stand after it.
+    /// Where a tenant's ledger that this batch touched stands after it: one
+    /// event for each, so that one can be shown without the others.
     Heads(Vec<(LedgerId, u64, Hash)>),
+    /// Everything from here on is sealed in this epoch.
+    EpochBegan {
+        /// The epoch.
+        epoch: u32,
+        /// When, Unix milliseconds.
+        at_ms: u64,
+        /// Digest of the genesis manifest whose officers open it.
+        genesis: [u8; 32],
+    },
+    /// Custodians deleted the secrets of epochs below this one.
+    EpochRetired {
+        /// First epoch not deleted.
+        below: u32,
+        /// Their signed statements, as received.
+        statements: Vec<Vec<u8>>,
+    },
+    /// A snapshot was written; its first blob has this digest.
+    SnapshotTaken {
+        /// SHA-256 of the first blob.
+        name: [u8; 32],
+        /// Entries of this ledger that it covers.
+        size: u64,
+    },
+    /// This ledger goes on from another whose end was lost, by officers' order.
+    Restored {
+        /// How many times that happened, this one included.
+        count: u32,
+        /// The ledger it goes on from, its entries and root as found.
+        from: (LedgerId, u64, Hash),
+        /// Highest head the officers knew of it.
+        lost: (u64, Hash),
+    },
 }
 
 /// The fold of the appliance's ledger.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct ApplianceState {
     /// Digest of the genesis the ledger opened under, and the CA.
     pub opened: Option<([u8; 32], CaSecret)>,
     /// Every term.
-    pub terms: Vec<TermRecord>,
+    pub terms: Vec<Arc<TermRecord>>,
     /// Last recorded head of each tenant's ledger.
     pub heads: HashMap<LedgerId, (u64, Hash)>,
+    /// The last epoch's beginning: epoch, time, genesis digest.
+    pub epoch: Option<(u32, u64, [u8; 32])>,
+    /// Last deletion by custodians: first epoch not deleted, their statements.
+    pub retired: Option<(u32, Vec<Vec<u8>>)>,
+    /// Last snapshot recorded.
+    pub snapshot: Option<([u8; 32], u64)>,
+    /// The last restore, as recorded.
+    pub restored: Option<ApplianceEvent>,
 }
 
 impl ApplianceState {
@@ -82,12 +124,61 @@ impl ApplianceState {
     pub fn apply(&mut self, event: &ApplianceEvent) {
         match event {
             ApplianceEvent::Opened { genesis, ca } => self.opened = Some((*genesis, ca.clone())),
-            ApplianceEvent::TermBegan(term) => self.terms.push(term.clone()),
+            ApplianceEvent::TermBegan(term) => self.terms.push(Arc::new(term.clone())),
             ApplianceEvent::Heads(heads) => {
                 for (ledger, size, root) in heads {
                     self.heads.insert(*ledger, (*size, *root));
                 }
             }
+            ApplianceEvent::EpochBegan {
+                epoch,
+                at_ms,
+                genesis,
+            } => self.epoch = Some((*epoch, *at_ms, *genesis)),
+            ApplianceEvent::EpochRetired { below, statements } => {
+                self.retired = Some((*below, statements.clone()));
+            }
+            ApplianceEvent::SnapshotTaken { name, size } => self.snapshot = Some((*name, *size)),
+            ApplianceEvent::Restored { .. } => self.restored = Some(event.clone()),
+        }
+    }
+
+    /// Events whose fold is this state.
+    pub fn events(&self) -> Vec<ApplianceEvent> {
+        let mut events = Vec::new();
+        if let Some((genesis, ca)) = &self.opened {
+            let (genesis, ca) = (*genesis, ca.clone());
+            events.push(ApplianceEvent::Opened { genesis, ca });
+        }
+        let terms = self.terms.iter().map(|term| TermRecord::clone(term));
+        events.extend(terms.map(ApplianceEvent::TermBegan));
+        let heads = self.heads.iter();
+        events
+            .extend(heads.map(|(ledger, (size, root))| {
+                ApplianceEvent::Heads(vec![(*ledger, *size, *root)])
+            }));
+        if let Some((epoch, at_ms, genesis)) = self.epoch {
+            events.push(ApplianceEvent::EpochBegan {
+                epoch,
+                at_ms,
+                genesis,
+            });
+        }
+        if let Some((below, statements)) = self.retired.clone() {
+            events.push(ApplianceEvent::EpochRetired { below, statements });
+        }
+        if let Some((name, size)) = self.snapshot {
+            events.push(ApplianceEvent::SnapshotTaken { name, size });
+        }
+        events.extend(self.restored.clone());
+        events
+    }
+
+    /// How often the appliance was restored.
+    pub fn restores(&self) -> u32 {
+        match &self.restored {
+            Some(ApplianceEvent::Restored { count, .. }) => *count,
+            _ => 0,
         }
     }
 
@@ -97,7 +188,7 @@ impl ApplianceState {
     }
 
     /// The term whose serve document has this digest.
-    pub fn term_of(&self, document: &Digest32) -> Option<&TermRecord> {
+    pub fn term_of(&self, document: &Digest32) -> Option<&Arc<TermRecord>> {
         self.terms
             .iter()
             .rev()

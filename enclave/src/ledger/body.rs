@@ -1,13 +1,15 @@
 //! What is sealed inside an entry: its events with their salts, padded to a
 //! size class so that length tells neither kind nor verdict.
 
+use std::collections::HashMap;
+
 use redoubt_attestation::ledger::entry::{EventKind, Hash, commit};
 use redoubt_shared::frame::decode_canonical;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::core::{Content, Recorded, SubjectHandle, TenantState};
-use crate::keys::{ObjectKey, Pool, SealError};
+use crate::core::{Content, Event as CoreEvent, Recorded, SubjectHandle, TenantState};
+use crate::keys::{EpochKey, ObjectKey, Pool, SealError};
 
 /// Smallest padded body of a tenant's entry, in bytes: every ordinary event,
 /// with its claim, fits, whatever its kind and verdict.
@@ -26,6 +28,9 @@ pub enum BodyError {
     /// A subject's event does not open.
     #[error("a subject's event does not open: {0}")]
     Subject(#[from] SealError),
+    /// A subject's event whose key is gone: erased, or of an earlier epoch.
+    #[error("the event is dark: its key was erased")]
+    Dark,
     /// No entropy for salts.
     #[error(transparent)]
     Entropy(#[from] redoubt_attestation::entropy::EntropyError),
@@ -44,6 +49,7 @@ pub enum Event {
         /// Behind the commitment.
         salt: [u8; 32],
         /// postcard or JSON.
+        #[serde(with = "serde_bytes")]
         bytes: Vec<u8>,
     },
     /// A subject's: kind, salt and bytes are sealed under the subject's key.
@@ -55,6 +61,17 @@ pub enum Event {
         /// Makes this event's key unique.
         random: [u8; 32],
         /// AES-256-GCM of kind ‖ salt ‖ bytes.
+        #[serde(with = "serde_bytes")]
+        sealed: Vec<u8>,
+    },
+    /// What must go dark with its epoch: sealed under the epoch's wrap key.
+    Wrapped {
+        /// The commitment, which outlives the key.
+        commitment: Hash,
+        /// Makes this event's key unique.
+        random: [u8; 32],
+        /// AES-256-GCM of kind ‖ salt ‖ bytes.
+        #[serde(with = "serde_bytes")]
         sealed: Vec<u8>,
     },
 }
@@ -75,7 +92,7 @@ impl Event {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Event::Clear { bytes, .. } => bytes.len() + 40,
-            Event::Owned { sealed, .. } => sealed.len() + 90,
+            Event::Owned { sealed, .. } | Event::Wrapped { sealed, .. } => sealed.len() + 90,
         }
     }
 }
@@ -97,12 +114,22 @@ pub(super) struct Encoded {
     pub(super) event: Event,
     pub(super) commitment: Hash,
     pub(super) salt: [u8; 32],
+    /// Of a wrapped event: what a rotation under way must carry over.
+    pub(super) wrapped: Option<Opened>,
 }
 
-/// Encodes one event of a tenant, sealing it under its owner's key if it has one.
+/// Whether an event holds what erasure must make unreadable.
+fn erasable(content: &Content) -> bool {
+    matches!(content, Content::State(event)
+        if matches!(**event, CoreEvent::SubjectOpened { .. } | CoreEvent::FaceEnrolled { .. }))
+}
+
+/// Encodes one event of a tenant, before it is applied: under its epoch's wrap
+/// key if it must go dark, else under its owner's key if it has one.
 pub(super) fn encode_event(
     recorded: &Recorded,
     state: &TenantState,
+    epoch: &EpochKey,
     pool: &Pool,
 ) -> Result<Encoded, BodyError> {
     let (kind, bytes) = match &recorded.content {
@@ -117,46 +144,89 @@ pub(super) fn encode_event(
         salt: pool.draw()?,
         bytes: bytes.into(),
     };
-    let commitment = opened.commitment().ok_or(BodyError::Encode)?;
-    let salt = opened.salt;
-    let event = match recorded.owner {
-        None => Event::Clear {
+    let (commitment, salt) = (opened.commitment().ok_or(BodyError::Encode)?, opened.salt);
+    let mut wrapped = None;
+    let event = if erasable(&recorded.content) {
+        let random: [u8; 32] = pool.draw()?;
+        let sealed = opened.seal(&epoch.wrapped(&random)?, &commitment)?;
+        wrapped = Some(opened);
+        Event::Wrapped {
+            commitment,
+            random,
+            sealed,
+        }
+    } else if let Some(owner) = recorded.owner {
+        let subject = state.subjects.get(&owner).ok_or(BodyError::Encode)?;
+        let random: [u8; 32] = pool.draw()?;
+        let key = ObjectKey::for_subject(subject.key.expose(), &random)?;
+        Event::Owned {
+            owner,
+            commitment,
+            random,
+            sealed: opened.seal(&key, &commitment)?,
+        }
+    } else {
+        Event::Clear {
             kind,
             salt,
             bytes: opened.bytes.to_vec(),
-        },
-        Some(owner) => seal_owned(opened, commitment, owner, state, pool)?,
+        }
     };
     Ok(Encoded {
         event,
         commitment,
         salt,
+        wrapped,
     })
 }
 
-fn seal_owned(
-    opened: Opened,
-    commitment: Hash,
-    owner: SubjectHandle,
-    state: &TenantState,
-    pool: &Pool,
-) -> Result<Event, BodyError> {
-    let subject = state.subjects.get(&owner).ok_or(BodyError::Encode)?;
-    let random: [u8; 32] = pool.draw()?;
-    let mut sealed = vec![opened.kind];
-    sealed.extend_from_slice(&opened.salt);
-    sealed.extend_from_slice(&opened.bytes);
-    ObjectKey::for_subject(subject.key.expose(), &random)?.seal(0, &commitment, &mut sealed)?;
-    Ok(Event::Owned {
-        owner,
-        commitment,
-        random,
-        sealed,
-    })
+impl Opened {
+    fn seal(&self, key: &ObjectKey, commitment: &Hash) -> Result<Vec<u8>, SealError> {
+        let mut sealed = self.to_bytes();
+        key.seal(0, commitment, &mut sealed)?;
+        Ok(sealed)
+    }
+
+    /// kind ‖ salt ‖ bytes.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.bytes.len() + 64);
+        bytes.push(self.kind);
+        bytes.extend_from_slice(&self.salt);
+        bytes.extend_from_slice(&self.bytes);
+        bytes
+    }
+
+    /// Reads kind ‖ salt ‖ bytes.
+    pub(super) fn from_bytes(clear: &[u8]) -> Result<Self, BodyError> {
+        let (head, bytes) = clear.split_at_checked(33).ok_or(BodyError::Malformed)?;
+        let salt = head[1..].try_into().map_err(|_| BodyError::Malformed)?;
+        Ok(Self {
+            kind: head[0],
+            salt,
+            bytes: bytes.to_vec().into(),
+        })
+    }
 }
+
+/// What opens wrapped events: the wrap key of their epoch, or, for those a
+/// rotation carried over, their contents by commitment.
+#[derive(Clone, Copy)]
+pub(super) enum Unwrap<'a> {
+    /// Entry of the epoch at hand.
+    Epoch(&'a EpochKey),
+    /// Entry of an earlier epoch.
+    Carried(&'a Carried),
+}
+
+/// Contents of wrapped events by commitment.
+pub(super) type Carried = HashMap<Hash, Zeroizing<Vec<u8>>>;
 
 /// Opens one event; the caller checks the commitment against the header's root.
-pub(super) fn open_event(event: Event, state: &TenantState) -> Result<Opened, BodyError> {
+pub(super) fn open_event(
+    event: Event,
+    state: &TenantState,
+    unwrap: Unwrap<'_>,
+) -> Result<Opened, BodyError> {
     match event {
         Event::Clear { kind, salt, bytes } => Ok(Opened {
             kind,
@@ -169,17 +239,23 @@ pub(super) fn open_event(event: Event, state: &TenantState) -> Result<Opened, Bo
             random,
             sealed,
         } => {
-            let subject = state.subjects.get(&owner).ok_or(BodyError::Malformed)?;
+            let subject = state.subjects.get(&owner).ok_or(BodyError::Dark)?;
             let key = ObjectKey::for_subject(subject.key.expose(), &random)?;
-            let clear = key.open(0, &commitment, sealed)?;
-            let (head, bytes) = clear.split_at_checked(33).ok_or(BodyError::Malformed)?;
-            let salt = head[1..].try_into().map_err(|_| BodyError::Malformed)?;
-            Ok(Opened {
-                kind: head[0],
-                salt,
-                bytes: bytes.to_vec().into(),
-            })
+            Opened::from_bytes(&key.open(0, &commitment, sealed)?)
         }
+        Event::Wrapped {
+            commitment,
+            random,
+            sealed,
+        } => match unwrap {
+            Unwrap::Epoch(epoch) => {
+                let key = epoch.wrapped(&random)?;
+                Opened::from_bytes(&key.open(0, &commitment, sealed)?)
+            }
+            Unwrap::Carried(carried) => {
+                Opened::from_bytes(carried.get(&commitment).ok_or(BodyError::Dark)?)
+            }
+        },
     }
 }
 
@@ -192,7 +268,7 @@ pub(super) fn commitment_of(event: &Event) -> Option<Hash> {
             bytes: bytes.clone().into(),
         }
         .commitment(),
-        Event::Owned { commitment, .. } => Some(*commitment),
+        Event::Owned { commitment, .. } | Event::Wrapped { commitment, .. } => Some(*commitment),
     }
 }
 

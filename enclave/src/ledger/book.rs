@@ -12,7 +12,7 @@ use redoubt_shared::store::StoredRecord;
 
 use super::body::{self, BodyError, Event};
 use super::record::{self, ENTRY_LABEL, RecordError, SealedRecord};
-use crate::keys::{EpochKey, ObjectKey, Pool};
+use crate::keys::{EntryKey, Keyring, ObjectKey, Pool};
 
 /// An entry could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,9 @@ pub enum BookError {
     /// An event the state points at is not in its entry.
     #[error("an entry lacks an event the state points at")]
     Missing,
+    /// Hashes of a part of the tree that the store keeps are not those it was built over.
+    #[error("the store returned other hashes than this ledger's tree was built over")]
+    Hashes,
 }
 
 /// One ledger.
@@ -56,19 +59,50 @@ pub struct Committed {
     pub leaf_path: Vec<Hash>,
     /// Signed checkpoint at `size`.
     pub note: String,
+    /// Of a tenant's entry: where the appliance's ledger records this head.
+    pub anchor: Option<Arc<Anchor>>,
+}
+
+/// The event by which the appliance's ledger records one head of a tenant's.
+#[derive(Debug)]
+pub struct Anchor {
+    /// The event, postcard.
+    pub event: Vec<u8>,
+    /// Its salt.
+    pub salt: [u8; 32],
+    /// Its place in its entry.
+    pub event_index: u64,
+    /// Over the events of its entry.
+    pub events: Arc<Tree>,
+    /// Its entry.
+    pub header: Header,
 }
 
 /// A sealed entry whose head is not signed yet: it may not be durable.
 pub struct Written {
     header: Header,
-    events: Tree,
+    events: Arc<Tree>,
     leaf_path: Vec<Hash>,
     checkpoint: Checkpoint,
 }
 
 impl Written {
+    /// Its header.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Over its events.
+    pub fn events(&self) -> &Arc<Tree> {
+        &self.events
+    }
+
     /// Signs the head, now that the entry is durable.
-    pub fn sign(self, signer: &Ed25519Signer) -> Result<Committed, SignerError> {
+    pub fn sign(
+        self,
+        signer: &Ed25519Signer,
+        anchor: Option<Arc<Anchor>>,
+    ) -> Result<Committed, SignerError> {
         let note = sign_note(&self.checkpoint, signer)?;
         let Self {
             header,
@@ -78,28 +112,51 @@ impl Written {
         } = self;
         Ok(Committed {
             header,
-            events: Arc::new(events),
+            events,
             size: checkpoint.size,
             leaf_path,
             note,
+            anchor,
         })
     }
 }
 
+/// A sealing key of this boot: never used before, so its counter starts at 0.
+fn fresh_key(
+    ledger: LedgerId,
+    entries: &EntryKey,
+    pool: &Pool,
+) -> Result<(ObjectKey, [u8; 32]), BookError> {
+    let random = pool.draw()?;
+    let key = entries
+        .object(ENTRY_LABEL, ledger.as_bytes(), &random)
+        .map_err(RecordError::from)?;
+    Ok((key, random))
+}
+
 impl Book {
-    /// An empty ledger, with a sealing key of this boot.
-    pub fn new(ledger: LedgerId, epoch: &EpochKey, pool: &Pool) -> Result<Self, BookError> {
-        let key_random = pool.draw()?;
-        let key = epoch
-            .object(ENTRY_LABEL, ledger.as_bytes(), &key_random)
-            .map_err(RecordError::from)?;
+    /// A ledger that goes on from `tree`, with a sealing key of this boot.
+    pub fn new(
+        ledger: LedgerId,
+        tree: Tree,
+        entries: &EntryKey,
+        pool: &Pool,
+    ) -> Result<Self, BookError> {
+        let (key, key_random) = fresh_key(ledger, entries, pool)?;
         Ok(Self {
             ledger,
-            tree: Tree::new(),
+            tree,
             key,
             key_random,
             counter: 0,
         })
+    }
+
+    /// Seals under a key of another epoch from here on.
+    pub fn rekey(&mut self, entries: &EntryKey, pool: &Pool) -> Result<(), BookError> {
+        let (key, key_random) = fresh_key(self.ledger, entries, pool)?;
+        (self.key, self.key_random, self.counter) = (key, key_random, 0);
+        Ok(())
     }
 
     /// Its id.
@@ -122,6 +179,18 @@ impl Book {
         &self.tree
     }
 
+    /// Takes hashes of a part of the tree back from the store, checked.
+    pub fn attach(&mut self, chunk: usize, bytes: &[u8]) -> Result<(), BookError> {
+        let (hashes, rest) = bytes.as_chunks::<32>();
+        let good = rest.is_empty() && self.tree.attach(chunk, hashes.iter().copied());
+        good.then_some(()).ok_or(BookError::Hashes)
+    }
+
+    /// Forgets the leaves of a full chunk that the store keeps.
+    pub fn detach(&mut self, chunk: usize) {
+        self.tree.detach(chunk);
+    }
+
     /// The head as a checkpoint.
     pub fn checkpoint(&self) -> Checkpoint {
         Checkpoint {
@@ -129,6 +198,11 @@ impl Book {
             size: self.size(),
             root: self.root(),
         }
+    }
+
+    /// The head, signed.
+    pub fn note(&self, signer: &Ed25519Signer) -> Result<String, SignerError> {
+        sign_note(&self.checkpoint(), signer)
     }
 
     /// Seals and appends one entry, its body padded to `class` bytes at least.
@@ -165,7 +239,7 @@ impl Book {
         let checkpoint = self.checkpoint();
         let written = Written {
             header,
-            events: tree,
+            events: Arc::new(tree),
             leaf_path,
             checkpoint,
         };
@@ -182,10 +256,10 @@ impl Book {
     /// Checks and opens the next stored entry, and appends it to the tree.
     pub fn read(
         &mut self,
-        epoch: &EpochKey,
+        keys: &Keyring,
         stored: &StoredRecord,
     ) -> Result<(Header, Vec<Event>), BookError> {
-        let (header, events) = self.open_at(epoch, stored, self.size(), &self.root())?;
+        let (header, events) = self.open_at(keys, stored, self.size(), &self.root())?;
         self.tree.push(header.leaf());
         Ok((header, events))
     }
@@ -193,12 +267,12 @@ impl Book {
     /// Checks and opens an earlier stored entry against the tree.
     pub fn reopen(
         &self,
-        epoch: &EpochKey,
+        keys: &Keyring,
         stored: &StoredRecord,
         index: u64,
     ) -> Result<(Header, Vec<Event>), BookError> {
         let before = self.tree.root_at(index).ok_or(RecordError::Misplaced)?;
-        let (header, events) = self.open_at(epoch, stored, index, &before)?;
+        let (header, events) = self.open_at(keys, stored, index, &before)?;
         if self.tree.leaf(index) != Some(header.leaf()) {
             return Err(RecordError::Misplaced.into());
         }
@@ -211,6 +285,7 @@ impl Book {
         header: Header,
         events: &[Event],
         signer: &Ed25519Signer,
+        anchor: Option<Arc<Anchor>>,
     ) -> Result<Committed, BookError> {
         let commitments: Option<Vec<Hash>> = events.iter().map(body::commitment_of).collect();
         let events = Arc::new(events_tree(commitments.ok_or(RecordError::OtherEvents)?));
@@ -226,12 +301,13 @@ impl Book {
             size,
             leaf_path,
             note,
+            anchor,
         })
     }
 
     fn open_at(
         &self,
-        epoch: &EpochKey,
+        keys: &Keyring,
         stored: &StoredRecord,
         index: u64,
         before: &Hash,
@@ -241,7 +317,7 @@ impl Book {
         if header.ledger != self.ledger || header.index != index || stored.index != index {
             return Err(RecordError::Misplaced.into());
         }
-        let events = body::unpad(&record.open(epoch, before)?)?;
+        let events = body::unpad(&record.open(keys, before)?)?;
         let commitments: Option<Vec<Hash>> = events.iter().map(body::commitment_of).collect();
         let commitments = commitments.ok_or(RecordError::OtherEvents)?;
         if events_tree(commitments).root() != header.events_root {

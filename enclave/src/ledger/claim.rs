@@ -8,6 +8,17 @@ use redoubt_attestation::ledger::{Receipt, receipt::RECEIPT_TYPE};
 
 use super::book::Committed;
 
+/// Where the appliance's ledger records a tenant's head, under a head of its own.
+#[derive(Debug, Clone)]
+pub struct Anchored {
+    /// Size of the appliance's ledger at that head.
+    pub tree_size: u64,
+    /// Path from the recording entry's leaf to that head's root.
+    pub leaf_path: Vec<Hash>,
+    /// That head, signed, with witnesses' lines if there are any.
+    pub note: String,
+}
+
 /// A committed claim and how to prove it.
 #[derive(Debug, Clone)]
 pub struct Claim {

@@ -13,17 +13,22 @@ use redoubt_attestation::sign::Ed25519Signer;
 use redoubt_shared::store::StoredRecord;
 use redoubt_shared::{LedgerId, ReceiptId, TenantId};
 use tokio::sync::oneshot;
+use zeroize::Zeroizing;
 
 use super::appliance::{ApplianceEvent, ApplianceState};
-use super::body::{self, Event as BodyEvent};
-use super::book::{Book, BookError, Committed, Written};
-use super::claim::Claim;
+use super::body::{self, Event as BodyEvent, Opened, Unwrap};
+use super::book::{Anchor, Book, BookError, Committed, Written};
+use super::claim::{Anchored, Claim};
+use super::page::Page;
+use super::replay::{ReplayError, Stored, bring};
+use super::rotation::{Rotate, SnapshotFailed};
 use super::store::{StoreClient, StoreError};
+use super::witnessing::Cosigned;
 use crate::core::{
     Command, Content, Facts, Position, Refusal, Reply, SubjectHandle, TenantState, TermContext,
     apply, decide,
 };
-use crate::keys::{EpochKey, Pool};
+use crate::keys::{EpochKey, Keyring, Pool};
 
 /// A batch takes no further command once its events have this many bytes.
 const BATCH_BYTES: usize = 1024 * 1024;
@@ -52,6 +57,18 @@ pub enum CommitError {
     /// The store returned something else than was written; only this read fails.
     #[error("the store returned a damaged entry")]
     Damaged,
+    /// The entry is there, but its subject was erased.
+    #[error("the subject of this receipt was erased")]
+    Erased,
+    /// The store has not answered for a while.
+    #[error("the store does not answer")]
+    NoStore,
+    /// No quorum of witnesses has cosigned recently.
+    #[error("too few witnesses answer")]
+    NotFresh,
+    /// A snapshot or rotation is under way, or could not be written.
+    #[error("{0}")]
+    Snapshot(SnapshotFailed),
 }
 
 /// What ends the committer.
@@ -63,6 +80,12 @@ pub enum HaltReason {
     /// Sealing or signing failed.
     #[error(transparent)]
     Book(#[from] BookError),
+    /// Witnesses know a later term, or a history this one does not continue.
+    #[error("another copy of this appliance goes on, or this one was rolled back: {0}")]
+    Superseded(String),
+    /// Hashes the store keeps are not as they were put.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
     /// The task that decides died.
     #[error("the committer panicked")]
     Panicked,
@@ -108,11 +131,32 @@ pub struct Core {
     pub appliance: ApplianceState,
     /// The appliance's ledger.
     pub appliance_book: Book,
-    epoch: Arc<EpochKey>,
+    /// What the store keeps besides entries.
+    pub stored: Stored,
+    /// Digest of the genesis manifest in force.
+    pub genesis: [u8; 32],
+    pub(super) keys: Keyring,
+    pub(super) pool: Arc<Pool>,
+    /// What was wrapped since the snapshot of a rotation was begun.
+    pub(super) carrying: Option<Vec<(Hash, Zeroizing<Vec<u8>>)>>,
+    /// Bytes sealed since the last snapshot.
+    pub(super) unsnapshotted: u64,
+    anchors: HashMap<LedgerId, Arc<Anchor>>,
     term: u64,
-    signer: Arc<Ed25519Signer>,
-    pool: Arc<Pool>,
+    pub(super) signer: Arc<Ed25519Signer>,
     pending_bytes: usize,
+}
+
+/// What a core is made of, besides what was recovered.
+pub struct Making {
+    /// The term it begins.
+    pub term: u64,
+    /// Signs checkpoints.
+    pub signer: Arc<Ed25519Signer>,
+    /// Entropy.
+    pub pool: Arc<Pool>,
+    /// Digest of the genesis manifest in force.
+    pub genesis: [u8; 32],
 }
 
 type Release = Box<dyn FnOnce(&Heads) + Send>;
@@ -130,10 +174,40 @@ pub(super) enum Job {
         done: Answer<Outcome>,
     },
     Look(Look),
+    Read(Reading),
+    Record {
+        event: Box<ApplianceEvent>,
+        done: Answer<()>,
+    },
+    Snapshot(Answer<()>),
+    Rotate(Box<Rotate>, Answer<()>),
+}
+
+/// What needs the store to be answered.
+pub(super) enum Reading {
+    /// A claim from its receipt.
     Fetch {
         tenant: TenantId,
         receipt: ReceiptId,
         done: Answer<Claim>,
+    },
+    /// Where the appliance's ledger records a head, under a head of its own.
+    Prove {
+        anchor: Arc<Anchor>,
+        done: Answer<Anchored>,
+    },
+    /// Entries of a tenant's ledger.
+    Page {
+        tenant: TenantId,
+        from: u64,
+        limit: u64,
+        done: Answer<Page>,
+    },
+    /// The root of a ledger at a size; `None` beyond its end.
+    RootAt {
+        tenant: Option<TenantId>,
+        size: u64,
+        done: Answer<Option<Hash>>,
     },
 }
 
@@ -142,31 +216,36 @@ pub(super) enum Job {
 pub(super) struct Batch {
     pub(super) records: Vec<StoredRecord>,
     pub(super) releases: Vec<Release>,
-    pub(super) fetches: Vec<(TenantId, ReceiptId, Answer<Claim>)>,
+    pub(super) readings: Vec<Reading>,
+    pub(super) snapshots: Vec<(Option<Box<Rotate>>, Answer<()>)>,
     written: Vec<Written>,
+    anchors: HashMap<LedgerId, Arc<Anchor>>,
 }
 
 impl Core {
-    /// A core about to begin `term`.
+    /// A core about to begin a term.
     pub fn new(
         tenants: HashMap<TenantId, TenantCore>,
-        appliance: ApplianceState,
-        appliance_book: Book,
-        epoch: Arc<EpochKey>,
-        term: u64,
-        signer: Arc<Ed25519Signer>,
-        pool: Arc<Pool>,
+        appliance: (ApplianceState, Book),
+        keys: Keyring,
+        stored: Stored,
+        making: Making,
     ) -> Self {
-        let pending_bytes = 0;
+        let (appliance, appliance_book) = appliance;
         Self {
             tenants,
             appliance,
             appliance_book,
-            epoch,
-            term,
-            signer,
-            pool,
-            pending_bytes,
+            stored,
+            genesis: making.genesis,
+            keys,
+            pool: making.pool,
+            carrying: None,
+            unsnapshotted: 0,
+            anchors: HashMap::new(),
+            term: making.term,
+            signer: making.signer,
+            pending_bytes: 0,
         }
     }
 
@@ -177,11 +256,11 @@ impl Core {
         store: &mut StoreClient,
         now_ms: u64,
         events: Vec<ApplianceEvent>,
-        new_tenants: Vec<(TenantId, Command)>,
+        first: Vec<(TenantId, Command)>,
     ) -> Result<(), HaltReason> {
         let mut batch = Batch::default();
         let term = self.term;
-        let mut commands = new_tenants;
+        let mut commands = first;
         commands.extend(
             self.tenants
                 .keys()
@@ -189,12 +268,24 @@ impl Core {
         );
         for (tenant, command) in commands {
             let facts = self.facts(now_ms)?;
-            // These two commands are never refused.
+            // These commands are never refused.
             let _ = self.run(&tenant, command, &facts)?;
         }
         self.write(&mut batch, events)?;
-        store.append(batch.records).await?;
+        store.append(std::mem::take(&mut batch.records)).await?;
+        self.anchors.extend(batch.anchors);
         Ok(())
+    }
+
+    /// The epoch at hand.
+    pub fn epoch(&self) -> &Arc<EpochKey> {
+        self.keys.current()
+    }
+
+    /// The note of the appliance's head; the caller sees to it that it is durable.
+    pub fn appliance_note(&self) -> Result<String, HaltReason> {
+        let book = &self.appliance_book;
+        Ok(book.note(&self.signer).map_err(BookError::from)?)
     }
 
     fn facts(&self, now_ms: u64) -> Result<Facts, HaltReason> {
@@ -235,9 +326,14 @@ impl Core {
                 entry: core.book.size(),
                 event: core.pending.len() as u32,
             };
+            // Before it is applied: what erases a key is still sealed under it.
+            let epoch = self.keys.current();
+            let encoded = body::encode_event(recorded, &core.state, epoch, &self.pool)
+                .map_err(BookError::from)?;
             apply(&mut core.state, recorded, at);
-            let encoded =
-                body::encode_event(recorded, &core.state, &self.pool).map_err(BookError::from)?;
+            if let (Some(carrying), Some(opened)) = (&mut self.carrying, &encoded.wrapped) {
+                carrying.push((encoded.commitment, opened.to_bytes().into()));
+            }
             if let Content::Claims { text, .. } = &recorded.content {
                 claim = Some((text.clone(), encoded.salt, at.event));
             }
@@ -254,7 +350,8 @@ impl Core {
         mut appliance: Vec<ApplianceEvent>,
     ) -> Result<(), HaltReason> {
         self.pending_bytes = 0;
-        let mut heads = Vec::new();
+        let epoch = self.keys.current().epoch();
+        let mut heads = 0;
         for core in self
             .tenants
             .values_mut()
@@ -264,15 +361,16 @@ impl Core {
             let class = body::TENANT_CLASS;
             let (record, written) =
                 core.book
-                    .write(self.epoch.epoch(), self.term, events, commitments, class)?;
-            heads.push((core.book.ledger(), core.book.size(), core.book.root()));
+                    .write(epoch, self.term, events, commitments, class)?;
+            heads += 1;
+            let head = (core.book.ledger(), core.book.size(), core.book.root());
+            appliance.push(ApplianceEvent::Heads(vec![head]));
             batch.records.push(record);
             batch.written.push(written);
         }
-        if heads.is_empty() && appliance.is_empty() {
+        if heads == 0 && appliance.is_empty() {
             return Ok(());
         }
-        appliance.push(ApplianceEvent::Heads(heads));
         self.write_appliance(batch, &appliance)
     }
 
@@ -283,11 +381,17 @@ impl Core {
     ) -> Result<(), HaltReason> {
         let mut encoded = Vec::new();
         let mut commitments = Vec::new();
+        let mut shown = Vec::new();
         for event in events {
             self.appliance.apply(event);
             let bytes =
                 postcard::to_stdvec(event).map_err(|_| BookError::from(body::BodyError::Encode))?;
             let salt = self.pool.draw().map_err(BookError::from)?;
+            if let ApplianceEvent::Heads(heads) = event {
+                let ledgers = heads.iter().map(|(ledger, ..)| *ledger);
+                let at = encoded.len() as u64;
+                shown.extend(ledgers.map(|ledger| (ledger, at, salt, bytes.clone())));
+            }
             commitments.push(commit(EventKind::State, &salt, &bytes));
             encoded.push(BodyEvent::Clear {
                 kind: 0,
@@ -295,13 +399,35 @@ impl Core {
                 bytes,
             });
         }
-        let (epoch, class) = (self.epoch.epoch(), body::APPLIANCE_CLASS);
+        let (epoch, class) = (self.keys.current().epoch(), body::APPLIANCE_CLASS);
         let (record, written) =
             self.appliance_book
                 .write(epoch, self.term, encoded, commitments, class)?;
+        for (ledger, event_index, salt, event) in shown {
+            let anchor = Anchor {
+                event,
+                salt,
+                event_index,
+                events: written.events().clone(),
+                header: *written.header(),
+            };
+            batch.anchors.insert(ledger, Arc::new(anchor));
+        }
         batch.records.push(record);
         batch.written.push(written);
+        let bytes = batch.records.iter().map(|record| record.bytes.len() as u64);
+        self.unsnapshotted += bytes.sum::<u64>();
         Ok(())
+    }
+
+    /// Writes one entry of the appliance's ledger alone.
+    pub(super) fn write_events(
+        &mut self,
+        events: Vec<ApplianceEvent>,
+    ) -> Result<Batch, HaltReason> {
+        let mut batch = Batch::default();
+        self.write(&mut batch, events)?;
+        Ok(batch)
     }
 
     /// Takes jobs, in order, until none is left or the batch is full.
@@ -311,6 +437,7 @@ impl Core {
         now_ms: Option<u64>,
     ) -> Result<Batch, HaltReason> {
         let mut batch = Batch::default();
+        let mut events = Vec::new();
         while self.pending_bytes < BATCH_BYTES
             && let Some(job) = jobs.pop_front()
         {
@@ -336,31 +463,60 @@ impl Core {
                     let answer = look(self);
                     batch.releases.push(Box::new(move |_| answer()));
                 }
-                Job::Fetch {
-                    tenant,
-                    receipt,
-                    done,
-                } => batch.fetches.push((tenant, receipt, done)),
+                Job::Read(reading) => batch.readings.push(reading),
+                Job::Record { event, done } => {
+                    events.push(*event);
+                    batch.releases.push(Box::new(move |_| {
+                        let _ = done.send(Ok(()));
+                    }));
+                }
+                Job::Snapshot(done) => batch.snapshots.push((None, done)),
+                Job::Rotate(rotate, done) => batch.snapshots.push((Some(rotate), done)),
             }
         }
-        self.write(&mut batch, Vec::new())?;
+        self.write(&mut batch, events)?;
         Ok(batch)
     }
 
     /// Signs the heads of a batch that is durable now.
-    pub(super) fn sign(&self, batch: &mut Batch) -> Result<Heads, HaltReason> {
+    pub(super) fn sign(&mut self, batch: &mut Batch) -> Result<Heads, HaltReason> {
         let mut heads = Heads::new();
         for written in std::mem::take(&mut batch.written) {
-            let committed = written.sign(&self.signer).map_err(BookError::from)?;
+            let anchor = batch.anchors.get(&written.header().ledger).cloned();
+            let committed = written
+                .sign(&self.signer, anchor)
+                .map_err(BookError::from)?;
             heads.insert(committed.header.ledger, Arc::new(committed));
         }
+        self.anchors.extend(std::mem::take(&mut batch.anchors));
         Ok(heads)
+    }
+
+    /// Reads back the leaf hashes of a tenant's ledger that proofs need.
+    pub(super) async fn bring(
+        &mut self,
+        store: &mut StoreClient,
+        tenant: Option<&TenantId>,
+        positions: &[u64],
+    ) -> Result<(), CommitError> {
+        let book = match tenant {
+            None => &mut self.appliance_book,
+            Some(tenant) => {
+                let core = self.tenants.get_mut(tenant);
+                &mut core.ok_or(CommitError::UnknownTenant)?.book
+            }
+        };
+        let names = self.stored.leaves_of(book.ledger());
+        bring(store, book, names, positions).await.map_err(|error| {
+            tracing::error!(%error, "the store did not return what a proof needs");
+            CommitError::Damaged
+        })
     }
 
     /// Reads a claim back from the store, checks it against the tree and proves
     /// it under the present head.
     pub(super) async fn fetch(
-        &self,
+        &mut self,
         store: &mut StoreClient,
         tenant: &TenantId,
         receipt: ReceiptId,
@@ -371,11 +527,17 @@ impl Core {
             .receipts
             .get(&receipt)
             .ok_or(CommitError::UnknownReceipt)?;
-        let stored = store.try_read_one(core.book.ledger(), at.entry).await;
+        let ledger = core.book.ledger();
+        self.bring(store, Some(tenant), &[at.entry]).await?;
+        let stored = store.try_read_one(ledger, at.entry).await;
         let stored = stored.map_err(|_| CommitError::Damaged)?;
-        self.prove(core, &stored, at).map_err(|error| {
-            tracing::error!(%error, "the store returned a damaged entry");
-            CommitError::Damaged
+        let core = self.tenants.get(tenant).ok_or(CommitError::UnknownTenant)?;
+        self.prove(core, &stored, at).map_err(|error| match error {
+            BookError::Body(body::BodyError::Dark) => CommitError::Erased,
+            error => {
+                tracing::error!(%error, "the store returned a damaged entry");
+                CommitError::Damaged
+            }
         })
     }
 
@@ -385,13 +547,14 @@ impl Core {
         stored: &StoredRecord,
         at: Position,
     ) -> Result<Claim, BookError> {
-        let (header, events) = core.book.reopen(&self.epoch, stored, at.entry)?;
-        let entry = core.book.prove(header, &events, &self.signer)?;
+        let (header, events) = core.book.reopen(&self.keys, stored, at.entry)?;
+        let anchor = self.anchors.get(&core.book.ledger()).cloned();
+        let entry = core.book.prove(header, &events, &self.signer, anchor)?;
         let event = events
             .into_iter()
             .nth(at.event as usize)
             .ok_or(BookError::Missing)?;
-        let opened = body::open_event(event, &core.state)?;
+        let opened = self.open(event, core, header.epoch)?;
         let text = std::str::from_utf8(&opened.bytes)
             .map_err(|_| BookError::Missing)?
             .to_owned();
@@ -400,6 +563,46 @@ impl Core {
             salt: opened.salt,
             event: at.event,
             entry: Arc::new(entry),
+        })
+    }
+
+    /// Opens one event of an entry that was read back.
+    pub(super) fn open(
+        &self,
+        event: BodyEvent,
+        core: &TenantCore,
+        epoch: u32,
+    ) -> Result<Opened, body::BodyError> {
+        let none = body::Carried::new();
+        let unwrap = match epoch == self.keys.current().epoch() {
+            true => Unwrap::Epoch(self.keys.current()),
+            false => Unwrap::Carried(&none),
+        };
+        body::open_event(event, &core.state, unwrap)
+    }
+
+    /// Where the appliance's ledger records a head: under the newest head that
+    /// witnesses cosigned, if any did, else under the present one.
+    pub(super) async fn anchored(
+        &mut self,
+        store: &mut StoreClient,
+        anchor: &Anchor,
+        cosigned: Option<&Cosigned>,
+    ) -> Result<Anchored, CommitError> {
+        let (size, note) = match cosigned {
+            Some(cosigned) => (cosigned.size, cosigned.note.clone()),
+            None => {
+                let note = self.appliance_note().map_err(|_| CommitError::Halted)?;
+                (self.appliance_book.size(), note)
+            }
+        };
+        let index = anchor.header.index;
+        self.bring(store, None, &[index, size]).await?;
+        let path = self.appliance_book.tree().inclusion(index, size);
+        Ok(Anchored {
+            tree_size: size,
+            leaf_path: path.ok_or(CommitError::Damaged)?,
+            note,
         })
     }
 }

@@ -10,19 +10,27 @@ mod book;
 mod claim;
 mod commit;
 mod committer;
+mod page;
 mod record;
 mod replay;
+mod rotation;
+mod snapshot;
 mod store;
+mod witnessing;
 
 pub use appliance::{ApplianceEvent, ApplianceState, CaSecret, TermRecord};
 pub use body::{BodyError, Event as BodyEvent};
-pub use book::{Book, Committed, Written};
-pub use claim::Claim;
-pub use commit::{CommitError, Core, HaltReason, Outcome, TenantCore};
-pub use committer::Ledgers;
+pub use book::{Anchor, Book, Committed, Written};
+pub use claim::{Anchored, Claim};
+pub use commit::{CommitError, Core, HaltReason, Making, Outcome, TenantCore};
+pub use committer::{Ledgers, Settings};
+pub use page::{Page, PageEntry, PageEvent};
 pub use record::{RecordError, SealedRecord};
-pub use replay::{Recovered, ReplayError, recover};
+pub use replay::{Recovered, ReplayError, Stored, newest_snapshot, recover};
+pub use rotation::{Rotate, SnapshotFailed};
+pub use snapshot::{Root as SnapshotRoot, SnapshotError};
 pub use store::{StoreClient, StoreError};
+pub use witnessing::{CosignError, Cosigned, Cosigner, Cosigning, Freshness, Witnessing};
 
 #[cfg(test)]
 mod tests;

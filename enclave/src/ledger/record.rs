@@ -6,9 +6,10 @@ use redoubt_shared::frame::decode_canonical;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::keys::{EpochKey, ObjectKey, SealError};
+use crate::keys::{Keyring, ObjectKey, SealError};
 
-const RECORD_VERSION: u8 = 1;
+/// 1 was never released.
+const RECORD_VERSION: u8 = 2;
 const SEAL_DOMAIN: &[u8] = b"redoubt/entry-seal/v1";
 pub(super) const ENTRY_LABEL: &str = "redoubt/entry/v1";
 
@@ -18,7 +19,7 @@ pub enum RecordError {
     /// Not the encoding of a record.
     #[error("the record is malformed")]
     Malformed,
-    /// Sealed in another epoch than the one at hand.
+    /// Sealed in an epoch whose key is neither at hand nor in the snapshot.
     #[error("the record belongs to epoch {found}; this root opens epoch {expected}")]
     Epoch {
         /// In the record.
@@ -41,6 +42,7 @@ pub enum RecordError {
 #[derive(Serialize, Deserialize)]
 pub struct SealedRecord {
     version: u8,
+    #[serde(with = "serde_bytes")]
     header: Vec<u8>,
     /// 32 bytes of the writing boot: names the key.
     key_random: [u8; 32],
@@ -48,6 +50,7 @@ pub struct SealedRecord {
     counter: u64,
     /// Root before this entry; the size before it is the header's index.
     root_before: Hash,
+    #[serde(with = "serde_bytes")]
     ciphertext: Vec<u8>,
 }
 
@@ -106,20 +109,18 @@ impl SealedRecord {
     /// Opens the body; `root_before` is the reader's own, not the record's.
     pub fn open(
         &self,
-        epoch: &EpochKey,
+        keys: &Keyring,
         root_before: &Hash,
     ) -> Result<Zeroizing<Vec<u8>>, RecordError> {
         let header = self.header()?;
-        if header.epoch != epoch.epoch() {
-            return Err(RecordError::Epoch {
-                found: header.epoch,
-                expected: epoch.epoch(),
-            });
-        }
+        let entries = keys.entries(header.epoch).ok_or(RecordError::Epoch {
+            found: header.epoch,
+            expected: keys.current().epoch(),
+        })?;
         if self.root_before != *root_before {
             return Err(RecordError::Misplaced);
         }
-        let key = epoch.object(ENTRY_LABEL, header.ledger.as_bytes(), &self.key_random)?;
+        let key = entries.object(ENTRY_LABEL, header.ledger.as_bytes(), &self.key_random)?;
         let aad = aad(&self.header, &self.key_random, root_before);
         Ok(key.open(self.counter, &aad, self.ciphertext.clone())?)
     }

@@ -5,16 +5,20 @@
 //! met exactly. A store rolled back as a whole is not caught here; witnesses and
 //! remembered heads do that.
 
+use std::collections::HashMap;
+
 use redoubt_attestation::ledger::entry::Hash;
+use redoubt_attestation::ledger::merkle::Tree;
 use redoubt_shared::frame::decode_canonical;
 use redoubt_shared::{LedgerId, TenantId};
 
 use super::appliance::{ApplianceEvent, ApplianceState};
-use super::body::{self, Event};
+use super::body::{self, Carried, Event, Unwrap};
 use super::book::{Book, BookError};
+use super::snapshot::{self, Loaded, Mark, Root, SnapshotError};
 use super::store::{StoreClient, StoreError};
 use crate::core::{Content, Event as CoreEvent, Position, Recorded, TenantState, apply};
-use crate::keys::{EpochKey, Pool};
+use crate::keys::{EpochKey, Keyring, Pool};
 
 /// The state cannot be proven from what the store holds.
 #[derive(Debug, thiserror::Error)]
@@ -54,9 +58,12 @@ pub enum ReplayError {
         /// Recorded.
         expected: u64,
     },
-    /// This boot's sealing key could not be made.
+    /// This boot's sealing key could not be made, or hashes are not as stored.
     #[error(transparent)]
     Book(#[from] BookError),
+    /// A snapshot that opened leads nowhere.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
 }
 
 /// What recovery yields.
@@ -65,47 +72,256 @@ pub struct Recovered {
     pub appliance: (ApplianceState, Book),
     /// Every tenant's.
     pub tenants: Vec<(TenantId, TenantState, Book)>,
+    /// The epoch's keys, with those of earlier epochs.
+    pub keys: Keyring,
+    /// What the store keeps besides entries.
+    pub stored: Stored,
+    /// Entries read behind the snapshot.
+    pub replayed: u64,
 }
 
-/// Reads, checks and folds everything.
+/// Blobs of the store that are in use.
+#[derive(Debug, Clone, Default)]
+pub struct Stored {
+    /// The last snapshot: its first blob and every other one it needs.
+    pub snapshot: Option<([u8; 32], Vec<[u8; 32]>)>,
+    /// Blobs of leaf hashes, by ledger.
+    pub leaves: HashMap<LedgerId, Vec<[u8; 32]>>,
+}
+
+impl Stored {
+    /// Blobs that hold the leaf hashes of a ledger.
+    pub fn leaves_of(&self, ledger: LedgerId) -> &[[u8; 32]] {
+        self.leaves.get(&ledger).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The newest snapshot the store names, as far as its clear part tells.
+pub async fn newest_snapshot(store: &mut StoreClient) -> Result<Option<Root>, StoreError> {
+    for name in store.snapshots().await? {
+        if let Some(bytes) = store.get_blob(name).await?
+            && let Ok(root) = Root::decode(&bytes)
+        {
+            return Ok(Some(root));
+        }
+    }
+    Ok(None)
+}
+
+/// Reads back the leaf hashes needed for proofs that touch `positions`.
+pub(super) async fn bring(
+    store: &mut StoreClient,
+    book: &mut Book,
+    names: &[[u8; 32]],
+    positions: &[u64],
+) -> Result<(), ReplayError> {
+    for chunk in book.tree().missing(positions) {
+        let name = names.get(chunk).ok_or(BookError::Hashes)?;
+        let bytes = store.get_blob(*name).await?.ok_or(BookError::Hashes)?;
+        book.attach(chunk, &bytes)?;
+    }
+    Ok(())
+}
+
+/// Reads, checks and folds everything: from the newest snapshot of this epoch
+/// that holds, else from the first entry. `position`: a size of the appliance's
+/// ledger whose root will be asked for.
 pub async fn recover(
     store: &mut StoreClient,
-    epoch: &EpochKey,
+    keys: Keyring,
     pool: &Pool,
     appliance: LedgerId,
     tenants: &[(TenantId, LedgerId)],
+    position: Option<u64>,
 ) -> Result<Recovered, ReplayError> {
-    let (state, book) = replay_appliance(store, epoch, pool, appliance).await?;
+    let (loaded, snapshot) = match load(store, keys.current(), appliance).await? {
+        Some((name, loaded)) => {
+            let needs = loaded.needs.clone();
+            (Some(loaded), Some((name, needs)))
+        }
+        None => (None, None),
+    };
+    let stored = Stored {
+        snapshot,
+        leaves: HashMap::new(),
+    };
+    let carried = Carried::default();
+    let mut replay = Replay {
+        store,
+        keys,
+        pool,
+        stored,
+        carried,
+        replayed: 0,
+    };
+    let (mut start, mut starts) = (None, HashMap::new());
+    if let Some(loaded) = loaded {
+        let earlier = loaded.earlier.into_iter();
+        earlier.for_each(|key| replay.keys.learn(key));
+        replay.carried = loaded.carried;
+        (start, starts) = (Some(loaded.appliance), loaded.tenants);
+    }
+    let (state, mut book) = replay.appliance(appliance, start).await?;
+    let names = replay.stored.leaves_of(appliance).to_vec();
+    let positions: Vec<u64> = position.into_iter().collect();
+    bring(replay.store, &mut book, &names, &positions).await?;
     let mut recovered = Vec::new();
     for (tenant, ledger) in tenants {
         let expected = state.heads.get(ledger).copied();
-        let (tenant_state, tenant_book) =
-            replay_tenant(store, epoch, pool, *ledger, expected).await?;
+        let start = starts.remove(tenant);
+        let (tenant_state, tenant_book) = replay.tenant(*ledger, start, expected).await?;
         recovered.push((tenant.clone(), tenant_state, tenant_book));
     }
+    let Replay {
+        keys,
+        stored,
+        replayed,
+        ..
+    } = replay;
     Ok(Recovered {
         appliance: (state, book),
         tenants: recovered,
+        keys,
+        stored,
+        replayed,
     })
 }
 
-async fn replay_appliance(
+/// The newest snapshot of this epoch that holds.
+async fn load(
     store: &mut StoreClient,
     epoch: &EpochKey,
-    pool: &Pool,
     ledger: LedgerId,
-) -> Result<(ApplianceState, Book), ReplayError> {
-    let mut state = ApplianceState::default();
-    let book = replay(store, epoch, pool, ledger, |index, events| {
-        for event in events {
-            let event =
-                appliance_event(event).ok_or(ReplayError::UnknownEvent { ledger, index })?;
-            state.apply(&event);
+) -> Result<Option<([u8; 32], Loaded)>, ReplayError> {
+    for name in store.snapshots().await? {
+        let Some(bytes) = store.get_blob(name).await? else {
+            continue;
+        };
+        let root = match Root::decode(&bytes) {
+            Ok(root) if root.epoch == epoch.epoch() => root,
+            _ => continue,
+        };
+        match snapshot::read(store, &root, epoch, ledger).await {
+            Ok(loaded) => return Ok(Some((name, loaded))),
+            Err(SnapshotError::Store(error)) => return Err(error.into()),
+            Err(error) => tracing::warn!(%error, "a snapshot does not hold, trying an older one"),
         }
-        Ok(())
-    })
-    .await?;
-    Ok((state, book))
+    }
+    Ok(None)
+}
+
+/// Reading one ledger after another.
+struct Replay<'a> {
+    store: &'a mut StoreClient,
+    keys: Keyring,
+    pool: &'a Pool,
+    stored: Stored,
+    carried: Carried,
+    replayed: u64,
+}
+
+impl Replay<'_> {
+    async fn appliance(
+        &mut self,
+        ledger: LedgerId,
+        start: Option<(ApplianceState, Mark)>,
+    ) -> Result<(ApplianceState, Book), ReplayError> {
+        let (mut state, mark) = start.map_or((ApplianceState::default(), None), |(state, mark)| {
+            (state, Some(mark))
+        });
+        let book = self
+            .ledger(ledger, mark, |index, _, events, _, _| {
+                for event in events {
+                    let event = appliance_event(event)
+                        .ok_or(ReplayError::UnknownEvent { ledger, index })?;
+                    state.apply(&event);
+                }
+                Ok(())
+            })
+            .await?;
+        Ok((state, book))
+    }
+
+    async fn tenant(
+        &mut self,
+        ledger: LedgerId,
+        start: Option<(TenantState, Mark)>,
+        expected: Option<(u64, Hash)>,
+    ) -> Result<(TenantState, Book), ReplayError> {
+        let (mut state, mark) = start.map_or((TenantState::default(), None), |(state, mark)| {
+            (state, Some(mark))
+        });
+        let book = self
+            .ledger(ledger, mark, |index, epoch, events, keys, carried| {
+                let unwrap = match epoch == keys.current().epoch() {
+                    true => Unwrap::Epoch(keys.current()),
+                    false => Unwrap::Carried(carried),
+                };
+                for (at, event) in events.into_iter().enumerate() {
+                    let recorded = tenant_event(event, &state, unwrap)
+                        .map_err(|source| ReplayError::Entry {
+                            ledger,
+                            index,
+                            source,
+                        })?
+                        .ok_or(ReplayError::UnknownEvent { ledger, index })?;
+                    let at = Position {
+                        entry: index,
+                        event: at as u32,
+                    };
+                    apply(&mut state, &recorded, at);
+                }
+                Ok(())
+            })
+            .await?;
+        let (size, root) =
+            expected.unwrap_or((0, redoubt_attestation::ledger::merkle::empty_root()));
+        if (book.size(), book.root()) != (size, root) {
+            return Err(ReplayError::Rewound {
+                ledger,
+                found: book.size(),
+                expected: size,
+            });
+        }
+        Ok((state, book))
+    }
+
+    /// Reads a ledger, entry by entry, from where the snapshot ends.
+    async fn ledger(
+        &mut self,
+        ledger: LedgerId,
+        mark: Option<Mark>,
+        mut fold: impl FnMut(u64, u32, Vec<Event>, &Keyring, &Carried) -> Result<(), ReplayError>,
+    ) -> Result<Book, ReplayError> {
+        let tree = match &mark {
+            Some(mark) if mark.ledger == ledger => mark.tree()?,
+            Some(_) => return Err(SnapshotError::Malformed.into()),
+            None => Tree::new(),
+        };
+        let names = mark.map_or_else(Vec::new, |mark| mark.names());
+        self.stored.leaves.insert(ledger, names);
+        let entries = self.keys.current().entries();
+        let mut book = Book::new(ledger, tree, entries, self.pool)?;
+        loop {
+            let records = self.store.read(ledger, book.size()).await?;
+            if records.is_empty() {
+                return Ok(book);
+            }
+            for record in &records {
+                let index = record.index;
+                let (header, events) =
+                    book.read(&self.keys, record)
+                        .map_err(|source| ReplayError::Entry {
+                            ledger,
+                            index,
+                            source,
+                        })?;
+                fold(index, header.epoch, events, &self.keys, &self.carried)?;
+                self.replayed += 1;
+            }
+            tracing::info!(entries = book.size(), "replaying a ledger");
+        }
+    }
 }
 
 fn appliance_event(event: Event) -> Option<ApplianceEvent> {
@@ -115,52 +331,16 @@ fn appliance_event(event: Event) -> Option<ApplianceEvent> {
     }
 }
 
-async fn replay_tenant(
-    store: &mut StoreClient,
-    epoch: &EpochKey,
-    pool: &Pool,
-    ledger: LedgerId,
-    expected: Option<(u64, Hash)>,
-) -> Result<(TenantState, Book), ReplayError> {
-    let mut state = TenantState::default();
-    let book = replay(store, epoch, pool, ledger, |index, events| {
-        for (at, event) in events.into_iter().enumerate() {
-            let recorded = tenant_event(event, &state)
-                .map_err(|source| ReplayError::Entry {
-                    ledger,
-                    index,
-                    source,
-                })?
-                .ok_or(ReplayError::UnknownEvent { ledger, index })?;
-            apply(
-                &mut state,
-                &recorded,
-                Position {
-                    entry: index,
-                    event: at as u32,
-                },
-            );
-        }
-        Ok(())
-    })
-    .await?;
-    let (size, root) = expected.unwrap_or((0, redoubt_attestation::ledger::merkle::empty_root()));
-    if (book.size(), book.root()) != (size, root) {
-        return Err(ReplayError::Rewound {
-            ledger,
-            found: book.size(),
-            expected: size,
-        });
-    }
-    Ok((state, book))
-}
-
-fn tenant_event(event: Event, state: &TenantState) -> Result<Option<Recorded>, BookError> {
+fn tenant_event(
+    event: Event,
+    state: &TenantState,
+    unwrap: Unwrap<'_>,
+) -> Result<Option<Recorded>, BookError> {
     let owner = match &event {
         Event::Owned { owner, .. } => Some(*owner),
-        Event::Clear { .. } => None,
+        Event::Clear { .. } | Event::Wrapped { .. } => None,
     };
-    let opened = body::open_event(event, state)?;
+    let opened = body::open_event(event, state, unwrap)?;
     let content = match opened.kind {
         0 => decode_canonical::<CoreEvent>(&opened.bytes)
             .ok()
@@ -171,34 +351,4 @@ fn tenant_event(event: Event, state: &TenantState) -> Result<Option<Recorded>, B
         _ => None,
     };
     Ok(content.map(|content| Recorded { owner, content }))
-}
-
-/// Reads a whole ledger, entry by entry.
-async fn replay(
-    store: &mut StoreClient,
-    epoch: &EpochKey,
-    pool: &Pool,
-    ledger: LedgerId,
-    mut fold: impl FnMut(u64, Vec<Event>) -> Result<(), ReplayError>,
-) -> Result<Book, ReplayError> {
-    let mut book = Book::new(ledger, epoch, pool)?;
-    loop {
-        let records = store.read(ledger, book.size()).await?;
-        if records.is_empty() {
-            break;
-        }
-        for record in &records {
-            let index = record.index;
-            let (_, events) = book
-                .read(epoch, record)
-                .map_err(|source| ReplayError::Entry {
-                    ledger,
-                    index,
-                    source,
-                })?;
-            fold(index, events)?;
-        }
-        tracing::info!(entries = book.size(), "replaying a ledger");
-    }
-    Ok(book)
 }

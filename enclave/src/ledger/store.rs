@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use redoubt_attestation::encode::sha256;
 use redoubt_shared::store::{StoreRefusal, StoreRequest, StoreResponse, StoredRecord};
 use redoubt_shared::{Endpoint, LedgerId, Stream, encode, read_frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -144,25 +145,36 @@ impl StoreClient {
         self.read_some(ledger, from, READ_LIMIT).await
     }
 
-    /// One entry, for one caller: given up after two tries, and never believed unread.
-    pub async fn try_read_one(
+    /// Entries, for one caller: given up after two tries, and never believed unread.
+    pub async fn try_read(
         &mut self,
         ledger: LedgerId,
-        index: u64,
-    ) -> Result<StoredRecord, StoreError> {
+        from: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredRecord>, StoreError> {
         let request = StoreRequest::Read {
             ledger,
-            from: index,
-            limit: 1,
+            from,
+            limit,
         };
         let response = match self.ask(&request).await {
             Err(StoreError::Unreachable(_)) => self.ask(&request).await,
             answered => answered,
         }?;
         match response {
-            StoreResponse::Records(mut records) => records.pop().ok_or(StoreError::OutOfTurn),
+            StoreResponse::Records(records) => Ok(records),
             other => Err(out_of_turn(other)),
         }
+    }
+
+    /// One entry, as [`Self::try_read`] reads many.
+    pub async fn try_read_one(
+        &mut self,
+        ledger: LedgerId,
+        index: u64,
+    ) -> Result<StoredRecord, StoreError> {
+        let mut records = self.try_read(ledger, index, 1).await?;
+        records.pop().ok_or(StoreError::OutOfTurn)
     }
 
     async fn read_some(
@@ -178,6 +190,58 @@ impl StoreClient {
         };
         match self.insist(&request).await? {
             StoreResponse::Records(records) => Ok(records),
+            other => Err(out_of_turn(other)),
+        }
+    }
+
+    /// Makes a blob durable and returns its name. A refusal is the caller's to
+    /// bear: no acknowledged entry depends on it.
+    pub async fn put_blob(&mut self, bytes: Vec<u8>) -> Result<[u8; 32], StoreError> {
+        let name = sha256(&[&bytes]).0;
+        match self.insist(&StoreRequest::PutBlob { name, bytes }).await? {
+            StoreResponse::Stored => Ok(name),
+            other => Err(out_of_turn(other)),
+        }
+    }
+
+    /// A blob by its name; `None` when the store has none whose bytes have this digest.
+    pub async fn get_blob(&mut self, name: [u8; 32]) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.insist(&StoreRequest::GetBlob { name }).await? {
+            StoreResponse::Blob { bytes } if sha256(&[&bytes]).0 == name => Ok(Some(bytes)),
+            StoreResponse::Blob { .. } => Ok(None),
+            StoreResponse::Refused {
+                reason: StoreRefusal::Missing,
+                ..
+            } => Ok(None),
+            other => Err(out_of_turn(other)),
+        }
+    }
+
+    /// First blobs of the snapshots the store was told of, newest first.
+    pub async fn snapshots(&mut self) -> Result<Vec<[u8; 32]>, StoreError> {
+        match self.insist(&StoreRequest::Snapshot).await? {
+            StoreResponse::Snapshot { latest } => Ok(latest),
+            other => Err(out_of_turn(other)),
+        }
+    }
+
+    /// Names the snapshots to begin from, and every blob still needed.
+    pub async fn set_snapshot(
+        &mut self,
+        latest: Vec<[u8; 32]>,
+        keep: Vec<[u8; 32]>,
+    ) -> Result<(), StoreError> {
+        let request = StoreRequest::SetSnapshot { latest, keep };
+        match self.insist(&request).await? {
+            StoreResponse::Stored => Ok(()),
+            other => Err(out_of_turn(other)),
+        }
+    }
+
+    /// Lets the store delete whole segments of records below these indices.
+    pub async fn drop_below(&mut self, below: Vec<(LedgerId, u64)>) -> Result<(), StoreError> {
+        match self.insist(&StoreRequest::Drop { below }).await? {
+            StoreResponse::Stored => Ok(()),
             other => Err(out_of_turn(other)),
         }
     }
@@ -250,7 +314,15 @@ fn answers(request: &StoreRequest, response: &StoreResponse) -> bool {
         (_, StoreResponse::Refused { .. })
         | (StoreRequest::Boot, StoreResponse::Boot { .. })
         | (StoreRequest::Heads, StoreResponse::Heads(_))
-        | (StoreRequest::Append { .. }, StoreResponse::Appended) => true,
+        | (StoreRequest::Append { .. }, StoreResponse::Appended)
+        | (StoreRequest::GetBlob { .. }, StoreResponse::Blob { .. })
+        | (StoreRequest::Snapshot, StoreResponse::Snapshot { .. })
+        | (
+            StoreRequest::PutBlob { .. }
+            | StoreRequest::SetSnapshot { .. }
+            | StoreRequest::Drop { .. },
+            StoreResponse::Stored,
+        ) => true,
         (
             StoreRequest::Read {
                 ledger,

@@ -14,7 +14,7 @@ use redoubt_shared::{
 
 use super::*;
 use crate::core::{Command, Refusal, TenantKeySeeds, TermContext};
-use crate::keys::{EpochKey, Pool, Root};
+use crate::keys::{EpochKey, Keyring, Pool, Root};
 
 const APPLIANCE: LedgerId = LedgerId::from_bytes([1; 16]);
 const TENANT: LedgerId = LedgerId::from_bytes([2; 16]);
@@ -41,6 +41,9 @@ enum Mood {
 struct Disk {
     records: HashMap<LedgerId, Vec<StoredRecord>>,
     moods: Vec<Mood>,
+    blobs: HashMap<[u8; 32], Vec<u8>>,
+    latest: Vec<[u8; 32]>,
+    refuses_snapshots: bool,
 }
 
 #[derive(Clone, Default)]
@@ -74,6 +77,28 @@ impl FakeStore {
         let mut disk = self.0.lock().unwrap();
         match request {
             StoreRequest::Boot => None,
+            StoreRequest::PutBlob { name, bytes } => {
+                disk.blobs.insert(name, bytes);
+                Some(StoreResponse::Stored)
+            }
+            StoreRequest::GetBlob { name } => Some(match disk.blobs.get(&name) {
+                Some(bytes) => StoreResponse::Blob {
+                    bytes: bytes.clone(),
+                },
+                None => refusal(StoreRefusal::Missing),
+            }),
+            StoreRequest::SetSnapshot { .. } if disk.refuses_snapshots => {
+                Some(refusal(StoreRefusal::Storage))
+            }
+            StoreRequest::SetSnapshot { latest, keep } => {
+                disk.latest = latest;
+                disk.blobs.retain(|name, _| keep.contains(name));
+                Some(StoreResponse::Stored)
+            }
+            StoreRequest::Snapshot => Some(StoreResponse::Snapshot {
+                latest: disk.latest.clone(),
+            }),
+            StoreRequest::Drop { .. } => Some(StoreResponse::Stored),
             StoreRequest::Heads => Some(StoreResponse::Heads(
                 disk.records
                     .iter()
@@ -113,8 +138,18 @@ impl FakeStore {
                 }
             },
             // This disk keeps no snapshots.
-            _ => None,
         }
+    }
+
+    /// The same disk, copied.
+    fn copy(&self) -> Self {
+        let disk = self.0.lock().unwrap();
+        Self(Arc::new(Mutex::new(Disk {
+            records: disk.records.clone(),
+            blobs: disk.blobs.clone(),
+            latest: disk.latest.clone(),
+            ..Disk::default()
+        })))
     }
 
     fn edit(&self, edit: impl FnOnce(&mut HashMap<LedgerId, Vec<StoredRecord>>)) {
@@ -202,18 +237,22 @@ fn context() -> TermContext {
 async fn recovered(store: &mut StoreClient, secret: u8) -> Result<Recovered, ReplayError> {
     recover(
         store,
-        &epoch(secret),
+        Keyring::new(epoch(secret), []),
         &pool(),
         APPLIANCE,
         &[(tenant(), TENANT)],
+        None,
     )
     .await
 }
 
-async fn boot(mut store: StoreClient) -> Boot {
+async fn boot(store: StoreClient) -> Boot {
+    boot_with(store, Settings::default()).await
+}
+
+async fn boot_with(mut store: StoreClient, settings: Settings) -> Boot {
     let recovered = recovered(&mut store, 7).await.unwrap();
-    let (appliance, book) = recovered.appliance;
-    let term = appliance.term() + 1;
+    let term = recovered.appliance.0.term() + 1;
     let mut new_tenants = Vec::new();
     let mut tenants = HashMap::new();
     for (id, state, book) in recovered.tenants {
@@ -227,15 +266,14 @@ async fn boot(mut store: StoreClient) -> Boot {
         tenants.insert(id, TenantCore::new(state, book, context()));
     }
     let signer = Arc::new(Ed25519Signer::generate(&SystemEntropy).unwrap());
-    let mut core = Core::new(
-        tenants,
-        appliance,
-        book,
-        Arc::new(epoch(7)),
+    let making = Making {
         term,
-        signer.clone(),
-        pool(),
-    );
+        signer: signer.clone(),
+        pool: pool(),
+        genesis: [0; 32],
+    };
+    let (keys, stored) = (recovered.keys, recovered.stored);
+    let mut core = Core::new(tenants, recovered.appliance, keys, stored, making);
     let record = TermRecord {
         term,
         at_ms: 1,
@@ -259,6 +297,7 @@ async fn boot(mut store: StoreClient) -> Boot {
     let ledgers = Ledgers::start(
         core,
         store,
+        settings,
         || Some(1000),
         move |reason| {
             *told.lock().unwrap() = Some(reason.to_string());
@@ -676,4 +715,326 @@ async fn sealed_records_hold_no_clear_names() {
             assert!(!found, "a customer's name stands in a stored record");
         }
     });
+}
+
+fn facial(user: &str, id: u8) -> Command {
+    Command::BeginEnrollment {
+        user: user.parse().unwrap(),
+        id: redoubt_shared::EnrollmentId::from_bytes([id; 16]),
+        token_hash: [0; 32],
+        consent_given: true,
+    }
+}
+
+async fn users(boot: &Boot) -> usize {
+    let look = |core: &Core| core.tenants[&tenant()].state.users.len();
+    boot.ledgers.look(look).await.unwrap()
+}
+
+fn receipt_id(claim: &Claim) -> redoubt_shared::ReceiptId {
+    let text: serde_json::Value = serde_json::from_str(&claim.text).unwrap();
+    text["receipt_id"].as_str().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_restart_begins_at_the_snapshot_and_old_receipts_still_prove() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = FakeStore::default();
+    let first = boot(store.serve(dir.path()).await).await;
+    let id = tenant();
+    let decide = |command| first.ledgers.decide(&id, command);
+    let claim = decide(facial("customer-1", 1))
+        .await
+        .unwrap()
+        .claim
+        .unwrap();
+    for _ in 0..20 {
+        decide(refuse_login()).await.unwrap();
+    }
+    first.ledgers.snapshot().await.unwrap();
+    decide(facial("customer-2", 2)).await.unwrap();
+    drop(first);
+    let mut client = store.serve(dir.path()).await;
+    let recovered = recovered(&mut client, 7).await.unwrap();
+    assert!(recovered.replayed <= 4, "{}", recovered.replayed);
+    let second = boot(client).await;
+    assert_eq!(users(&second).await, 2);
+    let again = second
+        .ledgers
+        .fetch(&tenant(), receipt_id(&claim))
+        .await
+        .unwrap();
+    assert_eq!(again.text, claim.text);
+    check(&again, &second.signer);
+}
+
+#[tokio::test]
+async fn an_altered_snapshot_is_passed_over_for_the_entries_themselves() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = FakeStore::default();
+    let first = boot(store.serve(dir.path()).await).await;
+    first
+        .ledgers
+        .decide(&tenant(), facial("customer-1", 1))
+        .await
+        .unwrap();
+    first.ledgers.snapshot().await.unwrap();
+    drop(first);
+    let names: Vec<_> = store.0.lock().unwrap().blobs.keys().copied().collect();
+    assert!(names.len() >= 2);
+    for name in names {
+        let kept = store.0.lock().unwrap().blobs[&name].clone();
+        for at in [0, kept.len() / 2, kept.len() - 1] {
+            let mut bent = kept.clone();
+            bent[at] ^= 1;
+            store.0.lock().unwrap().blobs.insert(name, bent);
+            let mut client = store.serve(dir.path()).await;
+            let recovered = recovered(&mut client, 7).await.unwrap();
+            assert_eq!(recovered.tenants[0].1.users.len(), 1);
+        }
+        store.0.lock().unwrap().blobs.insert(name, kept);
+    }
+}
+
+fn epoch_of(secret: &[u8], epoch: u32) -> EpochKey {
+    Root::new(&[7; 32], secret).epoch(&[0; 32], epoch).unwrap()
+}
+
+async fn recovered_in(store: &mut StoreClient, key: EpochKey) -> Result<Recovered, ReplayError> {
+    let tenants = [(tenant(), TENANT)];
+    recover(
+        store,
+        Keyring::new(key, []),
+        &pool(),
+        APPLIANCE,
+        &tenants,
+        None,
+    )
+    .await
+}
+
+#[tokio::test]
+async fn after_a_rotation_only_the_new_secret_opens_anything() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = FakeStore::default();
+    let first = boot(store.serve(dir.path()).await).await;
+    let id = tenant();
+    let decide = |command| first.ledgers.decide(&id, command);
+    let claim = decide(facial("customer-1", 1))
+        .await
+        .unwrap()
+        .claim
+        .unwrap();
+    let old_disk = store.copy();
+    let rotate = Rotate {
+        next: epoch_of(b"second", 1),
+        genesis: [0; 32],
+    };
+    let (rotated, written) = tokio::join!(first.ledgers.rotate(rotate), async {
+        for nth in 0..60u8 {
+            decide(facial(&format!("customer-{}", nth + 2), nth + 2))
+                .await
+                .unwrap();
+        }
+    });
+    rotated.unwrap();
+    let () = written;
+    decide(facial("customer-last", 99)).await.unwrap();
+    assert_eq!(users(&first).await, 62);
+    drop(first);
+
+    let mut client = store.serve(dir.path()).await;
+    assert!(recovered_in(&mut client, epoch_of(b"", 0)).await.is_err());
+    assert!(
+        recovered_in(&mut client, epoch_of(b"guess", 1))
+            .await
+            .is_err()
+    );
+    let recovered = recovered_in(&mut client, epoch_of(b"second", 1))
+        .await
+        .unwrap();
+    assert_eq!(recovered.tenants[0].1.users.len(), 62);
+    let (state, book) = (&recovered.tenants[0].1, &recovered.tenants[0].2);
+    let at = state.receipts[&receipt_id(&claim)];
+    let stored = client.try_read_one(TENANT, at.entry).await.unwrap();
+    let (_, events) = book.reopen(&recovered.keys, &stored, at.entry).unwrap();
+    let carried = body::Carried::new();
+    let unwrap = body::Unwrap::Carried(&carried);
+    let opened: Vec<_> = events
+        .into_iter()
+        .map(|event| body::open_event(event, state, unwrap))
+        .collect();
+    let dark = |result: &Result<_, _>| matches!(result, Err(BodyError::Dark));
+    assert!(
+        opened.iter().any(dark),
+        "the old copy of the subject's key is dark"
+    );
+    assert!(
+        opened.iter().any(|result| result.is_ok()),
+        "the claim is not"
+    );
+
+    let mut old = old_disk.serve(dir.path()).await;
+    assert!(
+        recovered_in(&mut old, epoch_of(b"second", 1))
+            .await
+            .is_err()
+    );
+    assert!(
+        recovered_in(&mut old, epoch_of(b"", 0)).await.is_ok(),
+        "control"
+    );
+}
+
+#[tokio::test]
+async fn a_rotation_that_died_before_its_last_step_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = FakeStore::default();
+    let first = boot(store.serve(dir.path()).await).await;
+    first
+        .ledgers
+        .decide(&tenant(), facial("customer-1", 1))
+        .await
+        .unwrap();
+    store.0.lock().unwrap().refuses_snapshots = true;
+    let rotate = Rotate {
+        next: epoch_of(b"second", 1),
+        genesis: [0; 32],
+    };
+    assert!(matches!(
+        first.ledgers.rotate(rotate).await,
+        Err(CommitError::Snapshot(SnapshotFailed::Refused(_)))
+    ));
+    first
+        .ledgers
+        .decide(&tenant(), facial("customer-2", 2))
+        .await
+        .unwrap();
+    drop(first);
+    let mut client = store.serve(dir.path()).await;
+    let recovered = recovered(&mut client, 7).await.unwrap();
+    assert_eq!(recovered.tenants[0].1.users.len(), 2);
+}
+
+/// A witness in memory: cosigns what grows, unless told otherwise.
+#[derive(Default)]
+struct FakeWitness {
+    size: Mutex<u64>,
+    asked: std::sync::atomic::AtomicU64,
+    mood: Mutex<Option<CosignError>>,
+}
+
+impl Cosigner for FakeWitness {
+    fn name(&self) -> &str {
+        "w"
+    }
+    fn cosign(&self, old: u64, _: Vec<[u8; 32]>, note: String) -> Cosigning {
+        self.asked
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let answer = match self.mood.lock().unwrap().clone() {
+            Some(error) => Err(error),
+            None => {
+                let mut size = self.size.lock().unwrap();
+                if *size == old {
+                    *size = note.lines().nth(1).unwrap().parse().unwrap();
+                    Ok(vec!["line\n".to_owned()])
+                } else {
+                    Err(CosignError::Size(*size))
+                }
+            }
+        };
+        Box::pin(async move { answer })
+    }
+}
+
+fn witnessed(witnesses: &[Arc<FakeWitness>], quorum: usize, strict: bool) -> Settings {
+    let freshness = Freshness {
+        strict,
+        quorum,
+        lease: std::time::Duration::from_millis(400),
+    };
+    let members = witnesses
+        .iter()
+        .map(|witness| (witness.clone() as Arc<dyn Cosigner>, 0))
+        .collect();
+    let witnessing = Witnessing::new(freshness, members);
+    Settings {
+        witnessing,
+        ..Settings::default()
+    }
+}
+
+#[tokio::test]
+async fn a_strict_answer_waits_for_a_quorum_and_its_anchor_carries_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = FakeStore::default();
+    let witnesses = [0; 3].map(|_| Arc::new(FakeWitness::default()));
+    let settings = witnessed(&witnesses, 2, true);
+    let boot = boot_with(store.serve(dir.path()).await, settings).await;
+    *witnesses[2].mood.lock().unwrap() = Some(CosignError::Passing("down".into()));
+    let outcome = boot
+        .ledgers
+        .decide(&tenant(), facial("customer-1", 1))
+        .await
+        .unwrap();
+    let entry = outcome.claim.unwrap().entry;
+    let anchor = entry.anchor.clone().unwrap();
+    let proof = boot.ledgers.prove(anchor.clone()).await.unwrap();
+    assert!(proof.tree_size > anchor.header.index && proof.note.ends_with("line\nline\n"));
+    *witnesses[1].mood.lock().unwrap() = Some(CosignError::Passing("down".into()));
+    let id = tenant();
+    let alone = boot.ledgers.decide(&id, facial("customer-2", 2));
+    let waited = tokio::time::timeout(std::time::Duration::from_millis(600), alone).await;
+    assert!(waited.is_err(), "one of three is no quorum");
+    assert!(boot.halted.lock().unwrap().is_none());
+    *witnesses[1].mood.lock().unwrap() = None;
+    boot.ledgers
+        .decide(&tenant(), facial("customer-3", 3))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_lease_is_renewed_without_traffic_and_reads_end_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = FakeStore::default();
+    let witness = [Arc::new(FakeWitness::default())];
+    let boot = boot_with(store.serve(dir.path()).await, witnessed(&witness, 1, false)).await;
+    users(&boot).await;
+    let asked = |w: &FakeWitness| w.asked.load(std::sync::atomic::Ordering::Relaxed);
+    let before = asked(&witness[0]);
+    tokio::time::sleep(std::time::Duration::from_millis(900)).await;
+    assert!(asked(&witness[0]) >= before + 2);
+    *witness[0].mood.lock().unwrap() = Some(CosignError::Passing("down".into()));
+    tokio::time::sleep(std::time::Duration::from_millis(450)).await;
+    let look = tokio::time::timeout(std::time::Duration::from_millis(300), users(&boot)).await;
+    assert!(look.is_err(), "no lease, no reading");
+}
+
+#[tokio::test]
+async fn a_witness_that_refuses_stops_a_copy_only_when_no_quorum_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = FakeStore::default();
+    let witnesses = [0; 3].map(|_| Arc::new(FakeWitness::default()));
+    let boot = boot_with(
+        store.serve(dir.path()).await,
+        witnessed(&witnesses, 2, true),
+    )
+    .await;
+    *witnesses[0].mood.lock().unwrap() = Some(CosignError::Size(1 << 40));
+    for nth in 1..5 {
+        boot.ledgers
+            .decide(&tenant(), facial("customer-1", nth))
+            .await
+            .unwrap();
+    }
+    *witnesses[1].mood.lock().unwrap() = Some(CosignError::Refused("superseded by term 9".into()));
+    assert!(
+        boot.ledgers
+            .decide(&tenant(), facial("customer-1", 9))
+            .await
+            .is_err()
+    );
+    let halted = boot.halted.lock().unwrap().clone().unwrap();
+    assert!(halted.contains("superseded by term 9"), "{halted}");
 }

@@ -18,10 +18,10 @@ use super::boot::{Appliance, BootError};
 use super::documents::ServingFacts;
 use super::serving::{Serving, TenantService};
 use crate::core::{Command, TenantKeySeeds, TermContext};
-use crate::keys::{CertificateAuthority, CertificateError, EpochKey, Root, SealError};
+use crate::keys::{CertificateAuthority, CertificateError, Keyring, Root, SealError};
 use crate::ledger::{
-    ApplianceEvent, ApplianceState, CaSecret, Core, HaltReason, Ledgers, Recovered, ReplayError,
-    StoreClient, TenantCore, TermRecord, recover,
+    ApplianceEvent, ApplianceState, CaSecret, Core, HaltReason, Ledgers, Making, Recovered,
+    ReplayError, Settings, StoreClient, TenantCore, TermRecord, recover,
 };
 use crate::worker_link::{WorkerLink, WorkerTrust};
 
@@ -90,10 +90,11 @@ impl Appliance {
             .collect();
         let recovered = recover(
             &mut store,
-            &epoch,
+            Keyring::new(epoch, []),
             &self.pool,
             config.appliance_ledger,
             &ledgers,
+            remembered.map(|head| head.size),
         )
         .await?;
         let now_ms = self.clock.now_ms().ok_or(RecoverError::Time)?;
@@ -101,7 +102,7 @@ impl Appliance {
         let (ca, opening) = self.certificate_authority(&recovered.appliance.0, now_ms)?;
         let term = self.new_term(&recovered, &ca, now_ms)?;
         let core = self
-            .begin(recovered, epoch, &term, opening, now_ms, &mut store)
+            .begin(recovered, &term, opening, now_ms, &mut store)
             .await?;
         self.serve(core, store, ca, term)
     }
@@ -221,7 +222,6 @@ impl Appliance {
     async fn begin(
         &self,
         recovered: Recovered,
-        epoch: EpochKey,
         term: &TermRecord,
         opening: Option<ApplianceEvent>,
         now_ms: u64,
@@ -236,18 +236,14 @@ impl Appliance {
             let context = self.context(&id, term);
             tenants.insert(id, TenantCore::new(state, book, context));
         }
-        let (state, book) = recovered.appliance;
-        let signer = Arc::clone(&self.keys.checkpoint);
-        let pool = Arc::clone(&self.pool);
-        let mut core = Core::new(
-            tenants,
-            state,
-            book,
-            Arc::new(epoch),
-            term.term,
-            signer,
-            pool,
-        );
+        let making = Making {
+            term: term.term,
+            signer: Arc::clone(&self.keys.checkpoint),
+            pool: Arc::clone(&self.pool),
+            genesis: self.genesis.digest.0,
+        };
+        let (keys, stored) = (recovered.keys, recovered.stored);
+        let mut core = Core::new(tenants, recovered.appliance, keys, stored, making);
         let mut events: Vec<ApplianceEvent> = opening.into_iter().collect();
         events.push(ApplianceEvent::TermBegan(term.clone()));
         core.begin_term(store, now_ms, events, new_tenants).await?;
@@ -305,6 +301,7 @@ impl Appliance {
         let ledgers = Ledgers::start(
             core,
             store,
+            Settings::default(),
             move || clock.now_ms(),
             move |reason| {
                 if let Some(appliance) = appliance.upgrade() {

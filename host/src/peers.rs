@@ -11,6 +11,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use redoubt_attestation::genesis::is_peer_name;
 use redoubt_shared::frame::checked_length;
 use redoubt_shared::peers::{PeerRequest, PeerResponse};
 use redoubt_shared::{Listener, Stream, decode, write_frame};
@@ -51,7 +52,7 @@ impl FromStr for PeerAddress {
     fn from_str(text: &str) -> Result<Self, PeerAddressError> {
         let parsed = text.split_once('=').filter(|(name, address)| {
             let (host, port) = address.rsplit_once(':').unwrap_or_default();
-            is_name(name) && !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
+            is_peer_name(name) && !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
         });
         let (name, address) = parsed.ok_or_else(|| PeerAddressError {
             text: text.to_owned(),
@@ -61,11 +62,6 @@ impl FromStr for PeerAddress {
             address: address.to_owned(),
         })
     }
-}
-
-fn is_name(name: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'-';
-    (1..=NAME_MAX).contains(&name.len()) && name.bytes().all(allowed)
 }
 
 /// Where each peer is; a name given twice is a mistake.
@@ -169,7 +165,7 @@ impl Peers {
             .map_err(|_| malformed("no request came in time".into()))?
             .map_err(malformed)?;
         // The name is an answer's text and a log line: only the alphabet of names.
-        if !is_name(&request.name) {
+        if !is_peer_name(&request.name) {
             return Err(malformed("no peer can have this name".into()));
         }
         let Some(address) = self.addresses.get(&request.name) else {

@@ -6,10 +6,11 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use redoubt_attestation::attester::measure;
+use redoubt_attestation::encode::sha256;
 use redoubt_attestation::entropy::SystemEntropy;
 use redoubt_attestation::genesis::{ClientPolicy, Config, Genesis};
 use redoubt_attestation::shares::{OfficersSecret, Share};
-use redoubt_attestation::sign::Es256Signer;
+use redoubt_attestation::sign::{Ed25519Signer, Es256Signer};
 use serde_json::Value;
 
 fn redoubt(args: &[&str]) -> Output {
@@ -84,6 +85,58 @@ fn a_ceremony_makes_shares_that_restore_what_the_manifest_commits_to() {
     let digest = genesis.digest.to_string();
     assert!(record.replace(' ', "").contains(&digest), "{record}");
     assert!(record.contains("2 of 3") && record.contains("EMULATED"));
+}
+
+/// An entry as a witness prints it.
+fn peer_entry(folder: &Path, name: &str) -> std::path::PathBuf {
+    let key = Ed25519Signer::generate(&SystemEntropy).unwrap();
+    let path = folder.join(format!("{name}.json"));
+    let pin = sha256(&[name.as_bytes()]);
+    let entry = serde_json::json!({ "name": name, "key": key.jwk(), "tls_spki_sha256": pin });
+    std::fs::write(&path, entry.to_string()).unwrap();
+    path
+}
+
+#[test]
+fn witnesses_and_custodians_stand_in_the_manifest_and_the_record() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("enclave"), b"the enclave").unwrap();
+    let (enclave, out) = (folder.path().join("enclave"), folder.path().join("genesis"));
+    let peers = ["w1", "w2", "w3"].map(|name| peer_entry(folder.path(), name));
+    let mut args = vec![
+        "genesis",
+        "init",
+        "--name",
+        "x",
+        "--emulated",
+        "--enclave-bin",
+        text(&enclave),
+    ];
+    for peer in &peers {
+        args.extend(["--witness", text(peer), "--custodian", text(peer)]);
+    }
+    let too_few = [&args[..], &["--out", text(&out), "--witness-k", "1"]].concat();
+    assert!(no(&too_few).contains("witness_policy"), "{too_few:?}");
+    args.extend([
+        "--out",
+        text(&out),
+        "--freshness",
+        "lease",
+        "--lease-ms",
+        "1500",
+    ]);
+    yes(&args);
+    let genesis = Genesis::verify(&std::fs::read(out.join("genesis.json")).unwrap()).unwrap();
+    let policy = genesis.manifest.witness_policy.unwrap();
+    assert_eq!((policy.k, policy.f, policy.lease_ms), (2, 0, 1500));
+    assert_eq!(policy.mode.name(), "lease");
+    assert_eq!(genesis.manifest.custodian_threshold, Some(2));
+    assert_eq!(genesis.manifest.witnesses.len(), 3);
+    let record = std::fs::read_to_string(out.join("record.txt")).unwrap();
+    assert!(
+        record.contains("2 of 3 must agree, freshness lease"),
+        "{record}"
+    );
 }
 
 #[test]

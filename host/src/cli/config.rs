@@ -83,7 +83,10 @@ fn open(path: &Path, genesis: &VerifiedGenesis) -> anyhow::Result<SignedFile> {
 }
 
 /// Whose key this is, according to the manifest.
-fn officer(path: &Path, genesis: &VerifiedGenesis) -> anyhow::Result<(String, Es256Signer)> {
+pub(super) fn officer(
+    path: &Path,
+    genesis: &VerifiedGenesis,
+) -> anyhow::Result<(String, Es256Signer)> {
     let file = path.display();
     let pem = Zeroizing::new(read_text(path)?);
     let key = Es256Signer::from_pkcs8_pem(&pem)

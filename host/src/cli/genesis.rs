@@ -8,22 +8,21 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use redoubt_attestation::attester::emulated_root;
 use redoubt_attestation::entropy::SystemEntropy;
 use redoubt_attestation::genesis::{
-    ClientPolicy, Environment, Genesis, GenesisType, MeasuredRole, Measurement, Officer, RootKind,
+    Environment, Genesis, GenesisType, MeasuredRole, Measurement, Officer, PeerEntry, RootKind,
     SignedFile, Tier, VendorRootEntry, VerifiedGenesis,
 };
 use redoubt_attestation::shares::OfficersSecret;
 use redoubt_attestation::sign::Es256Signer;
 use serde_json::json;
 
+use super::ceremony::{PUBLIC, SECRET, into_new_folder, write_key, write_results};
+use super::peers::PeerArgs;
 use super::{Report, measure, now_ms, read};
 use crate::files::write_new;
-
-const SECRET: u32 = 0o600;
-const PUBLIC: u32 = 0o644;
 
 /// Flags of `redoubt genesis init`.
 #[derive(Debug, clap::Args)]
@@ -56,6 +55,8 @@ pub(super) struct InitArgs {
     /// Without --emulated: the worker image's measurements (tier `enclave`)
     #[arg(long, value_name = "FILE", conflicts_with = "emulated")]
     worker_pcrs: Option<PathBuf>,
+    #[command(flatten)]
+    peers: PeerArgs,
 }
 
 pub(super) fn init(args: &InitArgs) -> anyhow::Result<Report> {
@@ -65,16 +66,7 @@ pub(super) fn init(args: &InitArgs) -> anyhow::Result<Report> {
         args.threshold,
         args.officers
     );
-    refuse_existing(&args.out)?;
-    let draft = draft_folder(&args.out)?;
-    let made = hold(args, &draft).and_then(|genesis| {
-        std::fs::rename(&draft, &args.out).with_context(|| args.out.display().to_string())?;
-        Ok(genesis)
-    });
-    if made.is_err() {
-        let _ = std::fs::remove_dir_all(&draft);
-    }
-    let genesis = made?;
+    let genesis = into_new_folder(&args.out, |dir| hold(args, dir))?;
     let out = args.out.display().to_string();
     let json = json!({
         "out": out,
@@ -88,32 +80,6 @@ pub(super) fn init(args: &InitArgs) -> anyhow::Result<Report> {
     Ok(Report::yes(record(&genesis), json))
 }
 
-fn refuse_existing(out: &Path) -> anyhow::Result<()> {
-    let exists = match std::fs::read_dir(out) {
-        Ok(mut entries) => entries.next().is_some(),
-        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
-    };
-    if exists {
-        bail!(
-            "{}: is there already; a ceremony is never overwritten, name another folder",
-            out.display()
-        );
-    }
-    Ok(())
-}
-
-fn draft_folder(out: &Path) -> anyhow::Result<PathBuf> {
-    let mut name = out.as_os_str().to_owned();
-    name.push(format!(".draft-{}", std::process::id()));
-    let draft = PathBuf::from(name);
-    if let Some(parent) = out.parent() {
-        std::fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
-    }
-    let made = DirBuilder::new().mode(0o700).create(&draft);
-    made.with_context(|| draft.display().to_string())?;
-    Ok(draft)
-}
-
 /// The ceremony, into an empty folder.
 fn hold(args: &InitArgs, dir: &Path) -> anyhow::Result<VerifiedGenesis> {
     let entropy = SystemEntropy;
@@ -125,7 +91,7 @@ fn hold(args: &InitArgs, dir: &Path) -> anyhow::Result<VerifiedGenesis> {
         .map(|_| Es256Signer::generate(&entropy))
         .collect::<Result<_, _>>()?;
     let secret = OfficersSecret::generate(&entropy)?;
-    let manifest = Genesis {
+    let mut manifest = Genesis {
         kind: GenesisType::V1,
         name: args.name.clone(),
         environment: if args.emulated {
@@ -153,23 +119,17 @@ fn hold(args: &InitArgs, dir: &Path) -> anyhow::Result<VerifiedGenesis> {
         previous: None,
         created_ms: now_ms(),
     };
+    args.peers.put_into(&mut manifest)?;
     manifest.validate()?;
     let mut signed = SignedFile::unsigned(&serde_json::to_vec(&manifest)?);
     for (id, key) in ids.iter().zip(&keys) {
         signed.sign(id, key)?;
     }
     let genesis = Genesis::verify(&signed.to_json())?;
-    let shares = secret.split(args.threshold, &ids, 0, Some(genesis.digest), &entropy)?;
-    for ((id, key), share) in ids.iter().zip(&keys).zip(&shares) {
-        let pem = key.expose_pkcs8_pem()?;
-        write_new(&dir.join(format!("{id}.key.pem")), pem.as_bytes(), SECRET)?;
-        let json = share.expose_json();
-        write_new(&dir.join(format!("{id}.share.json")), &json, SECRET)?;
+    for (id, key) in ids.iter().zip(&keys) {
+        write_key(dir, id, key)?;
     }
-    let policy = ClientPolicy::pin(&genesis).to_json();
-    write_new(&dir.join("genesis.json"), &signed.to_json(), PUBLIC)?;
-    write_new(&dir.join("policy.json"), &policy, PUBLIC)?;
-    write_new(&dir.join("record.txt"), record(&genesis).as_bytes(), PUBLIC)?;
+    write_results(dir, &genesis, &signed, &secret)?;
     Ok(genesis)
 }
 
@@ -242,7 +202,7 @@ fn pcrs_of_image(path: &Path) -> anyhow::Result<BTreeMap<u8, String>> {
     Ok(pcrs)
 }
 
-fn fingerprints(genesis: &VerifiedGenesis) -> Vec<(String, String)> {
+pub(super) fn fingerprints(genesis: &VerifiedGenesis) -> Vec<(String, String)> {
     let officers = genesis.manifest.officers.iter();
     officers
         .map(|officer| (officer.id.clone(), officer.key.thumbprint().to_string()))
@@ -250,7 +210,7 @@ fn fingerprints(genesis: &VerifiedGenesis) -> Vec<(String, String)> {
 }
 
 /// A page to print, sign by hand and keep: enough to recognise every file later.
-fn record(genesis: &VerifiedGenesis) -> String {
+pub(super) fn record(genesis: &VerifiedGenesis) -> String {
     let manifest = &genesis.manifest;
     let mut lines = vec![
         format!("REDOUBT GENESIS RECORD: {}", manifest.name),
@@ -280,6 +240,7 @@ fn record(genesis: &VerifiedGenesis) -> String {
     for (id, thumbprint) in fingerprints(genesis) {
         lines.push(format!("  {id:<16} {}", grouped(&thumbprint)));
     }
+    lines.extend(peers(manifest));
     lines.push(String::new());
     lines.push("allowed measurements".into());
     for measurement in &manifest.measurements {
@@ -301,6 +262,29 @@ fn record(genesis: &VerifiedGenesis) -> String {
     lines.push("here. Clients pin policy.json. The host gets genesis.json.".into());
     lines.push(String::new());
     lines.join("\n")
+}
+
+/// Witnesses and custodians with their keys, where there are any.
+fn peers(manifest: &Genesis) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut list = |title: String, entries: &[PeerEntry]| {
+        lines.extend([String::new(), title]);
+        for peer in entries {
+            let key = peer.key.thumbprint().to_string();
+            lines.push(format!("  {:<16} {}", peer.name, grouped(&key)));
+        }
+    };
+    if let Some(policy) = manifest.witness_policy {
+        let (k, n, mode) = (policy.k, manifest.witnesses.len(), policy.mode.name());
+        let title = format!("witnesses, {k} of {n} must agree, freshness {mode}");
+        list(title, &manifest.witnesses);
+    }
+    if let Some(threshold) = manifest.custodian_threshold {
+        let n = manifest.custodians.len();
+        let title = format!("custodians, {threshold} of {n} restore the epoch secret");
+        list(title, &manifest.custodians);
+    }
+    lines
 }
 
 /// Hexadecimal in groups of eight, to be compared by eye.

@@ -4,12 +4,16 @@
 //! enclave, and against starting over what exists: nothing here overwrites a
 //! key, a share or a manifest. Exit codes: 0 yes, 1 no, 2 usage.
 
+mod ceremony;
 mod config;
 mod development;
 mod genesis;
 mod measure;
 mod memory;
+mod peers;
+mod rotate;
 mod status;
+mod successor;
 mod unseal;
 
 use std::path::Path;
@@ -43,6 +47,8 @@ enum Command {
     Config(ConfigCommand),
     /// Give one officer's share to the attested enclave
     Unseal(unseal::UnsealArgs),
+    /// A new epoch secret or new officers, while the appliance serves
+    Rotate(rotate::RotateArgs),
     /// Print what a program measures as an emulated enclave
     Measure(measure::MeasureArgs),
     /// Say how an appliance is; 0 if it serves
@@ -56,6 +62,8 @@ enum Command {
 enum GenesisCommand {
     /// Make officers' keys, their shares of a new secret, and the signed manifest
     Init(genesis::InitArgs),
+    /// Make the next manifest: other officers, threshold, witnesses or custodians
+    Successor(successor::SuccessorArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -88,8 +96,10 @@ impl Report {
 pub fn run(cli: Cli) -> ExitCode {
     let outcome = match cli.command {
         Command::Genesis(GenesisCommand::Init(args)) => genesis::init(&args),
+        Command::Genesis(GenesisCommand::Successor(args)) => successor::successor(&args),
         Command::Config(ConfigCommand::Sign(args)) => config::sign(&args),
         Command::Unseal(args) => unseal::unseal(&args),
+        Command::Rotate(args) => rotate::rotate(&args),
         Command::Measure(args) => measure::measure_file(&args),
         Command::Status(args) => status::status(&args),
         Command::DevCredentials(args) => development::issue(&args),

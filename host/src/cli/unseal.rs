@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 use super::memory::Memory;
 use super::{Report, read};
 
-const ROUTE: &str = "/api/v1/unseal/share";
+pub(super) const ROUTE: &str = "/api/v1/unseal/share";
 const POLL: Duration = Duration::from_millis(200);
 
 /// Flags of `redoubt unseal`.
@@ -48,9 +48,9 @@ pub(super) struct UnsealArgs {
 
 /// The enclave's answer to a share.
 #[derive(Debug, Deserialize)]
-struct ShareReply {
-    received: u64,
-    needed: u64,
+pub(super) struct ShareReply {
+    pub(super) received: u64,
+    pub(super) needed: u64,
     phase: String,
 }
 

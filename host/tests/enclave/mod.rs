@@ -1,5 +1,5 @@
 //! An enclave's front door as far as officers meet it: attests, takes shares.
-#![allow(unreachable_pub)]
+#![allow(unreachable_pub, dead_code)]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -26,6 +26,10 @@ pub struct Script {
     pub fixed_nonce: bool,
     pub always_serve: bool,
     pub halts: bool,
+    /// Serves from the start.
+    pub unsealed: bool,
+    /// Closes the connection instead of answering the order to rotate.
+    pub loses_answer: bool,
 }
 
 impl Default for Script {
@@ -36,6 +40,8 @@ impl Default for Script {
             fixed_nonce: false,
             always_serve: false,
             halts: false,
+            unsealed: false,
+            loses_answer: false,
         }
     }
 }
@@ -47,14 +53,24 @@ pub struct Enclave {
 
 struct Inner {
     script: Script,
-    genesis: VerifiedGenesis,
-    config: VerifiedConfig,
+    state: Mutex<State>,
     attester: EmulatedAttester,
     unseal: UnsealKey,
     keys: BootKeys,
     tls: Arc<ServerConfig>,
     shares: Mutex<Vec<OpenedShare>>,
     connections: Mutex<usize>,
+}
+
+#[derive(Clone)]
+struct State {
+    genesis: VerifiedGenesis,
+    config: VerifiedConfig,
+    epoch: u64,
+    orders: usize,
+    /// Questions about epochs until the rotation is done.
+    plain: Option<usize>,
+    next: Option<(VerifiedGenesis, VerifiedConfig)>,
 }
 
 impl Enclave {
@@ -78,8 +94,14 @@ impl Enclave {
         };
         let inner = Arc::new(Inner {
             script,
-            genesis,
-            config,
+            state: Mutex::new(State {
+                genesis,
+                config,
+                epoch: 0,
+                orders: 0,
+                plain: None,
+                next: None,
+            }),
             attester,
             unseal,
             keys,
@@ -110,7 +132,18 @@ impl Enclave {
     }
 
     pub fn secret_commitment(&self) -> Digest32 {
-        self.inner.genesis.manifest.secret_commitment
+        self.inner
+            .state
+            .lock()
+            .unwrap()
+            .genesis
+            .manifest
+            .secret_commitment
+    }
+
+    /// Orders to rotate that were carried out.
+    pub fn orders(&self) -> usize {
+        self.inner.state.lock().unwrap().orders
     }
 
     pub fn connections(&self) -> usize {
@@ -148,9 +181,18 @@ impl Inner {
             .unwrap();
         let mut stream = StreamOwned::new(connection, socket);
         while let Some((target, body)) = read_request(&mut stream) {
-            let (status, reply) = match target.split_once('?') {
-                Some((_, query)) => ("200 OK", self.attest(query, &exporter)),
-                None => ("202 Accepted", self.take(&body)),
+            let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+            let (status, reply) = match path {
+                "/.well-known/attestation" => ("200 OK", self.attest(query, &exporter)),
+                "/api/v1/epochs" => ("200 OK", self.epochs()),
+                "/api/v1/epochs/rotate" => {
+                    let reply = self.rotate(&body);
+                    if self.script.loses_answer {
+                        return;
+                    }
+                    reply
+                }
+                _ => ("202 Accepted", self.take(&body)),
             };
             let reply = reply.to_string();
             let length = reply.len();
@@ -165,8 +207,9 @@ impl Inner {
     }
 
     fn phase(&self) -> &'static str {
+        let shares = self.shares.lock().unwrap().len();
         match (
-            self.shares.lock().unwrap().len() >= self.script.needed,
+            self.script.unsealed || shares >= self.script.needed,
             self.script.halts,
         ) {
             (false, _) => "awaiting_unseal",
@@ -189,6 +232,7 @@ impl Inner {
             false => value("purpose").parse().unwrap(),
         };
         let phase = self.phase();
+        let state = self.state.lock().unwrap().clone();
         let head = (phase == "serving").then_some(Head {
             size: 3,
             root: Digest32([1; 32]),
@@ -196,11 +240,11 @@ impl Inner {
         let binding = Binding {
             kind: BindingType::V1,
             purpose,
-            genesis: self.genesis.digest,
-            genesis_counter: self.genesis.manifest.counter,
+            genesis: state.genesis.digest,
+            genesis_counter: state.genesis.manifest.counter,
             ledgers: vec![],
-            config: self.config.digest,
-            policy: self.config.policy_digest,
+            config: state.config.digest,
+            policy: state.config.policy_digest,
             models: Digest32([5; 32]),
             boot_keys: self.keys.clone(),
             ca_spki_sha256: None,
@@ -223,8 +267,8 @@ impl Inner {
             "preimage": b64u(&preimage),
             "mode": "session",
             "phase": phase,
-            "genesis": self.genesis.envelope,
-            "config": self.config.envelope,
+            "genesis": state.genesis.envelope,
+            "config": state.config.envelope,
             "ca_certificate": null,
             "head": head,
         })
@@ -233,12 +277,60 @@ impl Inner {
     fn take(&self, body: &[u8]) -> Value {
         let sealed: SealedShare = serde_json::from_slice(body).unwrap();
         let opened = open_share(&self.unseal, &sealed).unwrap();
-        assert_eq!(opened.aad.genesis, self.genesis.digest);
+        let state = self.state.lock().unwrap().clone();
+        let expected = state.next.as_ref().map_or(&state.genesis, |(next, _)| next);
+        assert_eq!(opened.aad.genesis, expected.digest);
+        assert_eq!(opened.aad.counter, expected.manifest.counter);
         let mut shares = self.shares.lock().unwrap();
         shares.push(opened);
         let received = shares.len();
+        if let Some((next, config)) = state.next {
+            let needed = usize::from(next.manifest.threshold);
+            if received >= needed {
+                let mut state = self.state.lock().unwrap();
+                state.epoch += 1;
+                (state.genesis, state.config, state.next) = (next, config, None);
+            }
+            return json!({ "received": received, "needed": needed, "phase": "serving" });
+        }
         drop(shares);
         json!({ "received": received, "needed": self.script.needed, "phase": self.phase() })
+    }
+}
+
+impl Inner {
+    fn epochs(&self) -> Value {
+        let mut state = self.state.lock().unwrap();
+        match state.plain {
+            Some(0) => (state.plain, state.epoch) = (None, state.epoch + 1),
+            left => state.plain = left.map(|left| left - 1),
+        }
+        let officers = state.next.as_ref().map(|(next, _)| next.digest);
+        let rotation = match (state.plain, officers) {
+            (None, None) => Value::Null,
+            (_, genesis) => json!({ "genesis": genesis, "received": 0 }),
+        };
+        json!({ "epoch": state.epoch, "pending_erasures": 0, "rotation": rotation })
+    }
+
+    fn rotate(&self, body: &[u8]) -> (&'static str, Value) {
+        let order: Value = serde_json::from_slice(body).unwrap();
+        let mut state = self.state.lock().unwrap();
+        if state.plain.is_some() || state.next.is_some() {
+            return ("409 Conflict", json!({ "code": "rotation_in_progress" }));
+        }
+        state.orders += 1;
+        if order == json!({}) {
+            state.plain = Some(2);
+        } else {
+            let next = state
+                .genesis
+                .successor(order["genesis"].to_string().as_bytes());
+            let next = next.unwrap();
+            let config = Config::verify(order["config"].to_string().as_bytes(), &next).unwrap();
+            state.next = Some((next, config));
+        }
+        ("202 Accepted", json!({}))
     }
 }
 

@@ -1,0 +1,325 @@
+//! `redoubt rotate`: a new epoch secret, or new officers, while the appliance serves.
+//!
+//! Protects against a rotation that stops halfway: what is left to do is read
+//! from the appliance each time (its epochs, and the manifest its evidence
+//! binds), so the same command may be given again after a crash at any point.
+//! Every step goes to an attested enclave only.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use redoubt_attestation::binding::Purpose;
+use redoubt_attestation::entropy::SystemEntropy;
+use redoubt_attestation::genesis::{ClientPolicy, Config, VerifiedConfig, VerifiedGenesis};
+use redoubt_attestation::shares::{Share, UnsealAad, seal_share};
+use redoubt_audit::fetch::{AttestedConnection, ClientIdentity, FetchError, Pinned};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::unseal::{ROUTE as SHARE_ROUTE, ShareReply, pinned};
+use super::{Report, read, read_text};
+use crate::files::write_atomically;
+
+const EPOCHS: &str = "/api/v1/epochs";
+const ROTATE: &str = "/api/v1/epochs/rotate";
+const POLL: Duration = Duration::from_millis(250);
+
+/// Flags of `redoubt rotate`.
+#[derive(Debug, clap::Args)]
+pub(super) struct RotateArgs {
+    /// The appliance, https://HOST:PORT
+    url: String,
+    /// The policy file that pins the genesis before the rotation
+    #[arg(long, value_name = "FILE")]
+    policy: PathBuf,
+    /// Certificate of an officer (API access, not the signing key)
+    #[arg(long, value_name = "PEM")]
+    officer_cert: PathBuf,
+    /// Its private key
+    #[arg(long, value_name = "PEM")]
+    officer_key: PathBuf,
+    /// New officers: the successor of the genesis manifest
+    #[arg(long, value_name = "FILE", requires = "config")]
+    genesis: Option<PathBuf>,
+    /// New officers: the configuration they signed
+    #[arg(long, value_name = "FILE", requires = "genesis")]
+    config: Option<PathBuf>,
+    /// New officers: a share of the new secret; repeat, or let each give their own by
+    /// the same command
+    #[arg(long, value_name = "FILE", requires = "genesis")]
+    share: Vec<PathBuf>,
+    /// The host's boot folder; gets genesis.json and config.json once the rotation is done
+    #[arg(long, value_name = "DIR", requires = "genesis")]
+    boot_dir: Option<PathBuf>,
+    /// Seconds to wait for the rotation's end
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    wait: u64,
+}
+
+/// The answer of `GET /api/v1/epochs`, as far as it matters here.
+#[derive(Debug, Deserialize)]
+struct Epochs {
+    epoch: u64,
+    #[serde(default)]
+    pending_erasures: Value,
+    #[serde(default)]
+    rotation: Option<Value>,
+}
+
+/// The successor and what goes with it.
+struct Change {
+    pinned: Pinned,
+    config: VerifiedConfig,
+    shares: Vec<Share>,
+}
+
+struct Rotation<'a> {
+    args: &'a RotateArgs,
+    old: Pinned,
+    identity: ClientIdentity,
+    began: Instant,
+}
+
+pub(super) fn rotate(args: &RotateArgs) -> anyhow::Result<Report> {
+    let rotation = Rotation {
+        args,
+        old: pinned(&args.policy)?,
+        identity: ClientIdentity {
+            certificates: read_text(&args.officer_cert)?,
+            key: read_text(&args.officer_key)?,
+        },
+        began: Instant::now(),
+    };
+    match (&args.genesis, &args.config) {
+        (Some(genesis), Some(config)) => {
+            let change = rotation.change(genesis, config)?;
+            rotation.change_officers(&change)
+        }
+        _ => rotation.new_secret(),
+    }
+}
+
+impl Rotation<'_> {
+    /// Reads and checks every file before anything is asked of the appliance.
+    fn change(&self, genesis: &Path, config: &Path) -> anyhow::Result<Change> {
+        let bytes = read(genesis)?;
+        let next = self
+            .next(&bytes)
+            .with_context(|| genesis.display().to_string())?;
+        let signed = Config::verify(&read(config)?, &next);
+        let config = signed.with_context(|| config.display().to_string())?;
+        let shares = self.args.share.iter().map(|path| share(path, &next));
+        Ok(Change {
+            shares: shares.collect::<Result<_, _>>()?,
+            config,
+            pinned: Pinned {
+                policy: ClientPolicy::pin(&next),
+                genesis: next,
+            },
+        })
+    }
+
+    /// The manifest to rotate to: a successor of the pinned one, or the pinned one
+    /// itself when its clients' policy is in use already.
+    fn next(&self, bytes: &[u8]) -> anyhow::Result<VerifiedGenesis> {
+        let next = redoubt_attestation::genesis::Genesis::verify(bytes)?;
+        if next.digest == self.old.genesis.digest {
+            return Ok(next);
+        }
+        Ok(self.old.genesis.successor(bytes)?)
+    }
+
+    fn open(&self, pinned: &Pinned, purpose: Purpose) -> Result<AttestedConnection, FetchError> {
+        AttestedConnection::open(&self.args.url, pinned, purpose, Some(&self.identity))
+    }
+
+    fn epochs(&self, pinned: &Pinned) -> anyhow::Result<Epochs> {
+        let mut enclave = self.open(pinned, Purpose::Serve)?;
+        let body = enclave.get(EPOCHS)?.successful(EPOCHS)?;
+        serde_json::from_slice(&body).context("the enclave's answer about its epochs")
+    }
+
+    /// Asks for the rotation. An answer that got lost is no failure: the epochs say
+    /// what became of it.
+    fn ask(&self, body: &Value) -> anyhow::Result<()> {
+        let mut enclave = self.open(&self.old, Purpose::Serve)?;
+        match enclave.post_json(ROTATE, &serde_json::to_vec(body)?) {
+            Ok(reply) if reply.status == 409 => say("a rotation is under way already"),
+            Ok(reply) => drop(reply.successful(ROTATE)?),
+            Err(FetchError::TimedOut | FetchError::Io(_) | FetchError::Http(_)) => {
+                say("no answer; reading the epochs")
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    fn new_secret(&self) -> anyhow::Result<Report> {
+        let before = self.epochs(&self.old)?;
+        say(&format!("epoch {}", before.epoch));
+        match before.rotation {
+            Some(_) => say("a rotation is under way already; waiting for its end"),
+            None => self.ask(&json!({}))?,
+        }
+        let after = self.wait(&self.old, |now| {
+            now.epoch > before.epoch && now.rotation.is_none()
+        })?;
+        Ok(self.report(&after, None))
+    }
+
+    fn change_officers(&self, change: &Change) -> anyhow::Result<Report> {
+        if !self.is_done(change)? {
+            self.begin(change)?;
+            for share in &change.shares {
+                if self.is_done(change)? {
+                    break;
+                }
+                self.give(change, share)?;
+            }
+        }
+        let after = self.wait(&change.pinned, |now| now.rotation.is_none())?;
+        if let Some(folder) = &self.args.boot_dir {
+            write_boot_files(folder, change)?;
+        }
+        Ok(self.report(&after, Some(change)))
+    }
+
+    /// Whether the appliance's evidence binds the new manifest.
+    fn is_done(&self, change: &Change) -> anyhow::Result<bool> {
+        match self.open(&change.pinned, Purpose::Serve) {
+            Ok(_) => Ok(true),
+            Err(FetchError::Refused(_) | FetchError::Beside(_) | FetchError::Config(_)) => {
+                // Not the new one; it must then be the old one, or nobody's we know.
+                self.open(&self.old, Purpose::Serve)?;
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn begin(&self, change: &Change) -> anyhow::Result<()> {
+        let new = change.pinned.genesis.digest.to_string();
+        if let Some(under_way) = self.epochs(&self.old)?.rotation {
+            let to = under_way.get("genesis").and_then(Value::as_str);
+            ensure!(
+                to.is_none_or(|to| to == new),
+                "another rotation is under way, to manifest {}; wait for its end",
+                to.unwrap_or_default()
+            );
+            say("the appliance has the new manifest already");
+            return Ok(());
+        }
+        self.ask(&json!({
+            "genesis": change.pinned.genesis.envelope,
+            "config": change.config.envelope,
+        }))?;
+        say("the appliance took the new manifest and configuration");
+        Ok(())
+    }
+
+    /// Seals one share to a fresh document, as unsealing does.
+    fn give(&self, change: &Change, share: &Share) -> anyhow::Result<()> {
+        let mut enclave = self.open(&self.old, Purpose::Unseal)?;
+        let new = &change.pinned.genesis;
+        let aad = UnsealAad {
+            document: enclave.appraised.document_sha256,
+            genesis: new.digest,
+            counter: new.manifest.counter,
+            head: None,
+        };
+        let recipient = &enclave.binding.boot_keys.unseal_xwing;
+        let sealed = seal_share(share, recipient, &aad, &SystemEntropy)?;
+        let reply = enclave.post_json(SHARE_ROUTE, &serde_json::to_vec(&sealed)?)?;
+        let body = reply.successful(SHARE_ROUTE)?;
+        let reply: ShareReply =
+            serde_json::from_slice(&body).context("the enclave's answer to the share")?;
+        say(&format!(
+            "share {} of {} taken",
+            reply.received, reply.needed
+        ));
+        Ok(())
+    }
+
+    /// Reads the epochs until `done`; says every change.
+    fn wait(&self, pinned: &Pinned, done: impl Fn(&Epochs) -> bool) -> anyhow::Result<Epochs> {
+        let patience = Duration::from_secs(self.args.wait);
+        let mut said = String::new();
+        loop {
+            let state = match self.epochs(pinned) {
+                Ok(now) if done(&now) => return Ok(now),
+                Ok(now) => describe(&now),
+                Err(error) => format!("waiting: {error:#}"),
+            };
+            if self.began.elapsed() >= patience {
+                bail!(
+                    "not done after {patience:?} ({state}); give the same command again to go on"
+                );
+            }
+            if state != said {
+                say(&state);
+                said = state;
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
+    fn report(&self, after: &Epochs, change: Option<&Change>) -> Report {
+        let genesis = change.map(|change| change.pinned.genesis.digest);
+        let mut text = format!("rotated: epoch {}", after.epoch);
+        if let Some(digest) = genesis {
+            text += &format!("\nmanifest {digest}; clients need its policy.json");
+        }
+        let json = json!({
+            "ok": true,
+            "epoch": after.epoch,
+            "pending_erasures": after.pending_erasures,
+            "genesis": genesis,
+            "boot_dir": self.args.boot_dir,
+        });
+        Report::yes(text, json)
+    }
+}
+
+fn describe(now: &Epochs) -> String {
+    match &now.rotation {
+        Some(rotation) => format!("epoch {}, under way: {rotation}", now.epoch),
+        None => format!("epoch {}", now.epoch),
+    }
+}
+
+/// Progress, apart from the one answer on standard output.
+fn say(line: &str) {
+    eprintln!("redoubt: {line}");
+}
+
+fn share(path: &Path, next: &VerifiedGenesis) -> anyhow::Result<Share> {
+    let file = path.display();
+    let share = Share::parse(&Zeroizing::new(read(path)?)).with_context(|| file.to_string())?;
+    ensure!(
+        share.genesis.is_none_or(|of| of == next.digest),
+        "{file}: this share belongs to another manifest than {}",
+        next.digest
+    );
+    let mut officers = next.manifest.officers.iter();
+    ensure!(
+        officers.any(|officer| officer.id == share.officer),
+        "{file}: {:?} is no officer of the new manifest",
+        share.officer
+    );
+    Ok(share)
+}
+
+/// The new manifest last: until it is there, the old pair or a pair that the enclave
+/// refuses is found, and the same command mends it.
+fn write_boot_files(folder: &Path, change: &Change) -> anyhow::Result<()> {
+    for (name, file) in [
+        ("config.json", &change.config.envelope),
+        ("genesis.json", &change.pinned.genesis.envelope),
+    ] {
+        write_atomically(&folder.join(name), &file.to_json())?;
+    }
+    let folder = std::fs::File::open(folder)?;
+    folder.sync_all().context("the boot folder")
+}

@@ -155,3 +155,23 @@ async fn a_dark_claim_is_nobodys_and_can_be_fetched_for_good() {
     let fetched = second.ledgers.fetch(&tenant(), id).await.unwrap();
     assert_eq!(fetched.text, text);
 }
+
+#[test]
+fn what_points_at_an_erased_name_goes_dark_with_its_epoch() {
+    use crate::core::{Content, Event, KeptBudget};
+    let budget = KeptBudget {
+        failures: 3,
+        locked_until_ms: Some(2000),
+        expires_ms: 2000,
+    };
+    let kept = Event::BudgetKept {
+        salt: [1; 32],
+        name: [2; 32],
+        budget,
+        at_ms: 1000,
+    };
+    assert!(body::erasable(&Content::State(Box::new(kept))));
+    let handle = crate::core::SubjectHandle([1; 16]);
+    let expired = Event::LockExpired { handle };
+    assert!(!body::erasable(&Content::State(Box::new(expired))));
+}

@@ -40,6 +40,13 @@ struct Arguments {
     /// Listen here for the host's supervisor.
     #[arg(long, value_name = "ENDPOINT")]
     supervise: Endpoint,
+    /// Connect here to witnesses and custodians, relayed by the host. Needed when
+    /// the genesis manifest names any.
+    #[arg(long, value_name = "ENDPOINT")]
+    peers: Option<Endpoint>,
+    /// Write a snapshot of the state after this many bytes of entries.
+    #[arg(long, value_name = "BYTES", default_value_t = 32 * 1024 * 1024)]
+    snapshot_bytes: u64,
     /// Attest with the Nitro security module of this machine.
     #[arg(long)]
     nsm: bool,
@@ -92,6 +99,8 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         attester,
         store: arguments.store,
         worker: arguments.worker,
+        peers: arguments.peers,
+        snapshot_bytes: arguments.snapshot_bytes,
     })
     .await
     .map_err(|error| Failure::because("boot", error))?;

@@ -119,11 +119,9 @@ pub(super) struct Encoded {
 }
 
 /// Whether an event holds what erasure must make unreadable.
-pub(super) fn erasable(content: &Content) -> bool {
+fn erasable(content: &Content) -> bool {
     matches!(content, Content::State(event)
-        if matches!(**event, CoreEvent::SubjectOpened { .. }
-            | CoreEvent::FaceEnrolled { .. }
-            | CoreEvent::BudgetKept { .. }))
+        if matches!(**event, CoreEvent::SubjectOpened { .. } | CoreEvent::FaceEnrolled { .. }))
 }
 
 /// Encodes one event of a tenant, before it is applied: under its epoch's wrap

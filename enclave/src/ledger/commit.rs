@@ -7,6 +7,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use redoubt_attestation::ledger::entry::{EventKind, Hash, commit};
 use redoubt_attestation::sign::Ed25519Signer;
@@ -23,7 +24,7 @@ use super::page::Page;
 use super::replay::{ReplayError, Stored, bring};
 use super::rotation::{Rotate, SnapshotFailed};
 use super::store::{StoreClient, StoreError};
-use super::witnessing::Cosigned;
+use super::witnessing::{Cosigned, Witnessing};
 use crate::core::{
     Command, Content, Facts, Position, Refusal, Reply, SubjectHandle, TenantState, TermContext,
     apply, decide,
@@ -158,6 +159,9 @@ pub struct Making {
     /// Digest of the genesis manifest in force.
     pub genesis: [u8; 32],
 }
+
+/// How long witnesses are waited for before it is looked again at what their proofs need.
+const BRING: Duration = Duration::from_millis(250);
 
 type Release = Box<dyn FnOnce(&Heads) + Send>;
 /// Looks at the core and returns what hands the answer over.
@@ -511,6 +515,42 @@ impl Core {
             tracing::error!(%error, "the store did not return what a proof needs");
             CommitError::Damaged
         })
+    }
+
+    /// Waits until witnesses let go of what is durable now.
+    pub(super) async fn release(
+        &mut self,
+        store: &mut StoreClient,
+        witnessing: &mut Witnessing,
+        wrote: bool,
+    ) -> Result<(), HaltReason> {
+        while witnessing.present() {
+            // What cannot be brought now is tried again.
+            let _ = self.bring(store, None, &witnessing.positions()).await;
+            let note = || self.appliance_note();
+            let released = witnessing.release(&self.appliance_book, &note, wrote);
+            if let Ok(released) = tokio::time::timeout(BRING, released).await {
+                return released;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until a quorum of witnesses has cosigned this very head.
+    pub async fn witnessed(
+        &mut self,
+        store: &mut StoreClient,
+        witnessing: &mut Witnessing,
+    ) -> Result<(), HaltReason> {
+        while witnessing.present() {
+            let _ = self.bring(store, None, &witnessing.positions()).await;
+            let note = || self.appliance_note();
+            let opened = witnessing.open(&self.appliance_book, &note);
+            if let Ok(opened) = tokio::time::timeout(BRING, opened).await {
+                return opened;
+            }
+        }
+        Ok(())
     }
 
     /// Reads a claim back from the store, checks it against the tree and proves

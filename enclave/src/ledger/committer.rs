@@ -297,20 +297,14 @@ impl Committer {
             let records = std::mem::take(&mut batch.records);
             patiently(&self.stall, STORE, self.store.append(records)).await?;
         }
-        let (core, witnessing) = (&mut self.core, &mut self.witnessing);
-        if witnessing.present() {
-            let positions = witnessing.positions();
-            // What cannot be brought is asked of the witness again later.
-            let _ = core.bring(&mut self.store, None, &positions).await;
+        let asks = wrote || !batch.releases.is_empty() || !self.readings.is_empty();
+        let (core, store) = (&mut self.core, &mut self.store);
+        if asks {
+            let released = core.release(store, &mut self.witnessing, wrote);
+            patiently(&self.stall, WITNESSES, released).await?;
+        } else if self.witnessing.present() {
             let note = || core.appliance_note();
-            match batch.releases.is_empty() && !wrote && self.readings.is_empty() {
-                true => witnessing.renew(&core.appliance_book, &note)?,
-                false => {
-                    let book = &core.appliance_book;
-                    let released = witnessing.release(book, &note, wrote);
-                    patiently(&self.stall, WITNESSES, released).await?;
-                }
-            }
+            self.witnessing.renew(&core.appliance_book, &note)?;
         }
         let heads = core.sign(&mut batch)?;
         for release in batch.releases {

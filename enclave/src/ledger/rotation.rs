@@ -94,8 +94,10 @@ impl Core {
             rotates: rotation.is_some(),
             epoch: sealing,
         };
-        if rotation.is_some() {
+        if let Some((next, _)) = &rotation {
             self.carrying = Some(Vec::new());
+            // What is erased from here on is in the snapshot: it waits for the epoch after.
+            self.wait_for_epoch(next.epoch());
         }
         self.unsnapshotted = 0;
         let (send, out) = mpsc::channel(AHEAD);
@@ -147,6 +149,7 @@ impl Core {
             Ok(Some(batch)) => Ok(Step::Over(batch, way.done.take())),
             Err(why) => {
                 self.carrying = None;
+                self.wait_for_epoch(self.keys.current().epoch());
                 tracing::warn!(%why, "no snapshot this time");
                 if let Some(done) = way.done.take() {
                     let _ = done.send(Err(CommitError::Snapshot(why)));
@@ -201,6 +204,13 @@ impl Core {
             });
         }
         Ok(Ok(Some(self.write_events(events)?)))
+    }
+
+    /// From here on erasures wait until this epoch's secret is deleted.
+    fn wait_for_epoch(&mut self, epoch: u32) {
+        for core in self.tenants.values_mut() {
+            core.context.epoch = epoch;
+        }
     }
 
     fn advance(&mut self, next: Arc<EpochKey>, genesis: [u8; 32]) -> Result<(), HaltReason> {

@@ -69,6 +69,7 @@ struct Member {
 
 struct Done {
     member: usize,
+    old: u64,
     size: u64,
     asked: Instant,
     answer: Result<Vec<String>, CosignError>,
@@ -159,7 +160,7 @@ impl Witnessing {
         self.members.iter().filter(counts).count() >= freshness.quorum
     }
 
-    /// Waits until what `book` holds may be released. `fresh`: something was written.
+    /// Waits until what `book` holds may be released. `wrote`: there is something new in it.
     pub async fn release(
         &mut self,
         book: &Book,
@@ -172,6 +173,27 @@ impl Witnessing {
         let size = match freshness.strict && wrote {
             true => book.size(),
             false => 0,
+        };
+        self.wait_for(size, book, note).await
+    }
+
+    /// Waits until a quorum has cosigned the very head that `book` has now.
+    pub async fn open(
+        &mut self,
+        book: &Book,
+        note: &(dyn Fn() -> Result<String, HaltReason> + Sync),
+    ) -> Result<(), HaltReason> {
+        self.wait_for(book.size(), book, note).await
+    }
+
+    async fn wait_for(
+        &mut self,
+        size: u64,
+        book: &Book,
+        note: &(dyn Fn() -> Result<String, HaltReason> + Sync),
+    ) -> Result<(), HaltReason> {
+        let Some(freshness) = self.freshness else {
+            return Ok(());
         };
         loop {
             self.take_answers(book.size())?;
@@ -241,6 +263,7 @@ impl Witnessing {
             // Nobody listens any more when the committer ended.
             let _ = report.send(Done {
                 member: at,
+                old,
                 size,
                 asked,
                 answer,
@@ -277,11 +300,13 @@ impl Witnessing {
                 member.asked = Some(done.asked);
                 self.settle(done.size);
             }
-            Err(CosignError::Size(size)) if size <= own => member.size = size,
+            Err(CosignError::Size(size)) if size <= own && size != done.old => member.size = size,
             Err(CosignError::Size(size)) => {
-                let text =
-                    format!("{name} has seen {size} entries of this ledger where {own} are here");
-                tracing::error!(text, "a witness has seen more than is here");
+                let text = match size == done.old {
+                    true => format!("{name} has seen another history of {size} entries"),
+                    false => format!("{name} has seen {size} entries of this ledger; here are {own}"),
+                };
+                tracing::error!(text, "a witness contradicts");
                 member.refused = Some(text);
             }
             Err(CosignError::Refused(text)) => {

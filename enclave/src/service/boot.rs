@@ -18,7 +18,8 @@ use super::serving::Serving;
 use super::unseal::Shares;
 use crate::api::{Anchor, ApplianceRole, Grants, RoleMapping, Trust, TrustError};
 use crate::keys::{BootKeySet, CertificateError, Pool};
-use crate::ledger::{StoreClient, StoreError};
+use crate::ledger::{SnapshotRoot, StoreClient, StoreError, newest_snapshot};
+use crate::peers::Peers;
 use crate::worker_link::manifest::Manifest;
 
 /// What `main` chose.
@@ -29,6 +30,10 @@ pub struct BootConfig {
     pub store: Endpoint,
     /// The worker relay.
     pub worker: Endpoint,
+    /// The relay to witnesses and custodians.
+    pub peers: Option<Endpoint>,
+    /// Bytes of entries after which a snapshot is written.
+    pub snapshot_bytes: u64,
 }
 
 /// The enclave cannot start.
@@ -106,6 +111,10 @@ pub struct Appliance {
     pub(super) config: VerifiedConfig,
     pub(super) manifest: Manifest,
     pub(super) worker: Endpoint,
+    pub(super) peers: Peers,
+    pub(super) snapshot_bytes: u64,
+    /// Where the store stands, as far as it says so in clear.
+    pub(super) newest: Option<SnapshotRoot>,
     pub(super) stage: Mutex<Stage>,
     pub(super) trust: RwLock<Arc<Trust>>,
     /// Unseal documents issued at this boot.
@@ -164,6 +173,16 @@ impl Appliance {
             .self_signed(&verified.config.server_names, now_ms)?;
         let trust = Trust::new(vec![bootstrap], keys.tls.private(), anchors(&verified)?)?;
         let shares = Shares::new(genesis.manifest.threshold);
+        let newest = newest_snapshot(&mut store).await?;
+        if let Some(root) = &newest
+            && root.genesis != genesis.digest.0
+        {
+            tracing::warn!(
+                snapshot = %Digest32(root.genesis), given = %genesis.digest,
+                "the newest snapshot was sealed under another genesis manifest"
+            );
+        }
+        let peers = Peers::new(config.peers, &genesis.manifest);
         let appliance = Arc::new(Self {
             attester,
             pool,
@@ -173,6 +192,9 @@ impl Appliance {
             config: verified,
             manifest,
             worker: config.worker,
+            peers,
+            snapshot_bytes: config.snapshot_bytes,
+            newest,
             stage: Mutex::new(Stage::Awaiting { shares, store }),
             trust: RwLock::new(Arc::new(trust)),
             unseal_documents: Mutex::default(),

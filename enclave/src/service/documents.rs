@@ -93,7 +93,11 @@ impl Appliance {
     /// Only before unsealing, and only so many.
     fn remember_unseal(&self, digest: Digest32) -> Result<(), Problem> {
         const MOST: usize = 10_000;
-        if self.current_phase() != redoubt_shared::supervise::Phase::AwaitingUnseal {
+        let awaited = match self.serving() {
+            Ok(serving) => serving.epochs.awaits_shares(),
+            Err(_) => self.current_phase() == redoubt_shared::supervise::Phase::AwaitingUnseal,
+        };
+        if !awaited {
             return Err(Problem::not_serving());
         }
         let mut issued = self

@@ -12,7 +12,6 @@ use redoubt_attestation::binding::Binding;
 use redoubt_attestation::jwk::{AkpMlDsa65Jwk, OkpEd25519Jwk};
 use redoubt_attestation::ledger::checkpoint::{self, Checkpoint, NoteAlgorithms, NoteKey};
 use redoubt_attestation::ledger::entry::Hash;
-use redoubt_attestation::ledger::merkle::Tree;
 use redoubt_attestation::sign::native;
 use redoubt_shared::LedgerId;
 
@@ -89,12 +88,9 @@ impl Appliance {
         let keys = self.note_keys(&serving).await?;
         let head = signed_head(&note, &keys, ledger)?;
         let tenant = caller.tenant.clone();
-        let looked = serving.ledgers.look(move |core| {
-            let book = &core.tenants.get(&tenant)?.book;
-            Some(relation(book.tree(), &head))
-        });
-        let relation = looked.await.map_err(|error| commit(error, 0))?;
-        match relation.ok_or_else(|| internal("a caller of a tenant without a ledger"))? {
+        let root = serving.ledgers.root_at(Some(tenant), head.size);
+        let root = root.await.map_err(|error| commit(error, 0))?;
+        match relation(root, &head) {
             Relation::Continued => Ok(()),
             Relation::Contradicted => {
                 self.halt(
@@ -135,8 +131,7 @@ fn signed_head(note: &str, keys: &[NoteKey], ledger: LedgerId) -> Result<Checkpo
     }
 }
 
-fn relation(now: &Tree, head: &Checkpoint) -> Relation {
-    let root: Option<Hash> = now.root_at(head.size);
+fn relation(root: Option<Hash>, head: &Checkpoint) -> Relation {
     if root == Some(head.root) {
         Relation::Continued
     } else {
@@ -148,6 +143,8 @@ fn relation(now: &Tree, head: &Checkpoint) -> Relation {
 mod tests {
     use redoubt_attestation::entropy::{Entropy, EntropyError};
     use redoubt_attestation::sign::{Ed25519Signer, HybridSigner};
+
+    use redoubt_attestation::ledger::merkle::Tree;
 
     use super::*;
 
@@ -222,7 +219,7 @@ mod tests {
         ] {
             let note = boot.sign(&head(&tree(leaves), LEDGER));
             let shown = signed_head(&note, &keys, LEDGER).unwrap();
-            assert_eq!(relation(&now, &shown), Relation::Continued);
+            assert_eq!(relation(now.root_at(shown.size), &shown), Relation::Continued);
         }
     }
 
@@ -233,7 +230,7 @@ mod tests {
         for other in [&[1, 2, 3, 4][..], &[1, 9], &[1, 2, 9]] {
             let note = boot.sign(&head(&tree(other), LEDGER));
             let shown = signed_head(&note, &[boot.key()], LEDGER).unwrap();
-            assert_eq!(relation(&now, &shown), Relation::Contradicted, "{other:?}");
+            assert_eq!(relation(now.root_at(shown.size), &shown), Relation::Contradicted, "{other:?}");
         }
     }
 

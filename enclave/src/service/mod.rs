@@ -10,6 +10,7 @@ mod challenges;
 mod clock;
 mod documents;
 mod enroll;
+mod epochs;
 mod erasures;
 mod freshness;
 mod passkeys;
@@ -20,6 +21,7 @@ mod rotate;
 mod serving;
 mod unseal;
 mod verify;
+mod witnesses;
 
 pub use boot::{Appliance, BootConfig, BootError};
 pub use serving::Front;

@@ -5,7 +5,7 @@ use redoubt_shared::worker::SampleRefusal;
 use super::serving::Serving;
 use crate::api::{Problem, Timestamp};
 use crate::core::Refusal;
-use crate::ledger::CommitError;
+use crate::ledger::{CommitError, SnapshotFailed};
 use crate::worker_link::WorkerError;
 
 /// The appliance's own fault.
@@ -22,10 +22,13 @@ pub(super) fn commit(error: CommitError, now_ms: u64) -> Problem {
         CommitError::Busy => Problem::busy(),
         CommitError::UnknownTenant => internal("a caller of a tenant without a ledger"),
         CommitError::UnknownReceipt => Problem::unknown_receipt(),
-        CommitError::Erased => Problem::receipt_erased(),
+        CommitError::Erased => Problem::unknown_receipt().because("its subject was erased"),
         CommitError::NoStore => Problem::store_unavailable().because("the store does not answer"),
         CommitError::NotFresh => Problem::not_fresh(),
-        CommitError::Snapshot(_) => Problem::busy(),
+        CommitError::Snapshot(SnapshotFailed::UnderWay) => Problem::rotation_in_progress(),
+        CommitError::Snapshot(SnapshotFailed::Refused(_)) => {
+            Problem::store_unavailable().because("the store took no snapshot")
+        }
         CommitError::Damaged => {
             Problem::store_unavailable().because("the store returned a damaged entry")
         }

@@ -9,30 +9,32 @@ use std::sync::Arc;
 
 use redoubt_attestation::attester::AttesterError;
 use redoubt_attestation::binding::{Binding, Head, NonceInput, Purpose};
-use redoubt_attestation::genesis::Tenant;
+use redoubt_attestation::entropy::EntropyError;
+use redoubt_attestation::genesis::{Tenant, WitnessMode};
 use redoubt_attestation::shares::OfficersSecret;
 use redoubt_attestation::sign::{HybridSeeds, HybridSigner, SignerError};
 use redoubt_shared::TenantId;
 
 use super::boot::{Appliance, BootError};
 use super::documents::ServingFacts;
+use super::epochs::EpochSecret;
+use super::rotate::Epochs;
 use super::serving::{Serving, TenantService};
 use crate::core::{Command, TenantKeySeeds, TermContext};
-use crate::keys::{CertificateAuthority, CertificateError, Keyring, Root, SealError};
+use crate::keys::{CertificateAuthority, CertificateError, EpochKey, Keyring, Root, SealError};
 use crate::ledger::{
-    ApplianceEvent, ApplianceState, CaSecret, Core, HaltReason, Ledgers, Making, Recovered,
-    ReplayError, Settings, StoreClient, TenantCore, TermRecord, recover,
+    ApplianceEvent, ApplianceState, Book, CaSecret, Core, HaltReason, Ledgers, Making, Recovered,
+    ReplayError, Settings, StoreClient, StoreError, TenantCore, TermRecord, Witnessing, recover,
 };
 use crate::worker_link::{WorkerLink, WorkerTrust};
-
-/// The only epoch until officers can rotate.
-const EPOCH: u32 = 0;
 
 /// Recovery failed: the enclave halts.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RecoverError {
     #[error(transparent)]
     Replay(#[from] ReplayError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     #[error(transparent)]
     Seal(#[from] SealError),
     #[error(
@@ -65,6 +67,12 @@ pub(super) enum RecoverError {
     Trust(#[from] BootError),
     #[error("there is no trusted time")]
     Time,
+    #[error("no entropy: {0}")]
+    Entropy(#[from] EntropyError),
+    #[error("the custodians' shares make no secret; one of them is of another splitting")]
+    EpochSecret,
+    #[error("custodians refuse the epoch's secret: {0}")]
+    Custodians(String),
     #[error("worker link: {0}")]
     Worker(#[from] rustls::Error),
     #[error("a tenant has no signing keys in its ledger")]
@@ -79,10 +87,11 @@ impl Appliance {
         remembered: Option<Head>,
         mut store: StoreClient,
     ) -> Result<Arc<Serving>, RecoverError> {
-        let root = Root::new(secret.expose_secret(), &[]);
-        drop(secret);
-        let epoch = root.epoch(self.genesis.manifest.secret_commitment.as_bytes(), EPOCH)?;
         let config = &self.config.config;
+        let epoch = self.newest.as_ref().map_or(0, |newest| newest.epoch);
+        let first = self.newest.is_none() && store.count(config.appliance_ledger).await? == 0;
+        let epoch_secret = self.epoch_secret(epoch, first).await?;
+        let epoch = self.epoch_key(&secret, epoch_secret.as_ref(), epoch)?;
         let ledgers: Vec<_> = config
             .tenants
             .iter()
@@ -101,10 +110,29 @@ impl Appliance {
         self.check_history(&recovered, remembered, now_ms)?;
         let (ca, opening) = self.certificate_authority(&recovered.appliance.0, now_ms)?;
         let term = self.new_term(&recovered, &ca, now_ms)?;
-        let core = self
-            .begin(recovered, &term, opening, now_ms, &mut store)
+        let mut core = self.core(recovered, &term)?;
+        let facts = serving_facts(&core.appliance_book, &ca, term.term);
+        let mut witnessing = self.witnessing(facts);
+        if core.appliance_book.size() > 0 {
+            // Nothing is written before a quorum vouches for what was read.
+            core.witnessed(&mut store, &mut witnessing).await?;
+        }
+        self.begin(&mut core, &term, opening, now_ms, &mut store)
             .await?;
-        self.serve(core, store, ca, term)
+        core.witnessed(&mut store, &mut witnessing).await?;
+        self.serve(core, store, witnessing, ca, term, secret)
+    }
+
+    /// The key of an epoch of this appliance under these officers.
+    pub(super) fn epoch_key(
+        &self,
+        officers: &OfficersSecret,
+        secret: Option<&EpochSecret>,
+        epoch: u32,
+    ) -> Result<EpochKey, SealError> {
+        let custodians: &[u8] = secret.map_or(&[], |secret| &secret[..]);
+        let root = Root::new(officers.expose_secret(), custodians);
+        root.epoch(officers.commitment().as_bytes(), epoch)
     }
 
     /// Nothing signed goes back: neither history, nor manifest, nor configuration,
@@ -196,15 +224,7 @@ impl Appliance {
     ) -> Result<TermRecord, RecoverError> {
         let (state, book) = &recovered.appliance;
         let term = state.term() + 1;
-        let head = Head {
-            size: book.size(),
-            root: redoubt_attestation::encode::Digest32(book.root()),
-        };
-        let facts = ServingFacts {
-            ca_spki_sha256: Some(ca.spki_sha256()),
-            head: Some(head),
-            term: Some(term),
-        };
+        let facts = serving_facts(book, ca, term);
         let (document, preimage) = self.document(Purpose::Serve, facts, NonceInput::NoSession)?;
         Ok(TermRecord {
             term,
@@ -218,22 +238,12 @@ impl Appliance {
         })
     }
 
-    /// Makes the new term durable in every ledger.
-    async fn begin(
-        &self,
-        recovered: Recovered,
-        term: &TermRecord,
-        opening: Option<ApplianceEvent>,
-        now_ms: u64,
-        store: &mut StoreClient,
-    ) -> Result<Core, RecoverError> {
+    /// What was recovered, as the committer owns it.
+    fn core(&self, recovered: Recovered, term: &TermRecord) -> Result<Core, RecoverError> {
+        let restores = recovered.appliance.0.restores();
         let mut tenants = HashMap::new();
-        let mut new_tenants = Vec::new();
         for (id, state, book) in recovered.tenants {
-            if state.keys.is_none() {
-                new_tenants.push((id.clone(), self.open_tenant()?));
-            }
-            let context = self.context(&id, term);
+            let context = self.context(&id, term, recovered.keys.current().epoch(), restores);
             tenants.insert(id, TenantCore::new(state, book, context));
         }
         let making = Making {
@@ -242,12 +252,36 @@ impl Appliance {
             pool: Arc::clone(&self.pool),
             genesis: self.genesis.digest.0,
         };
+        tracing::info!(entries = recovered.replayed, "replayed");
         let (keys, stored) = (recovered.keys, recovered.stored);
-        let mut core = Core::new(tenants, recovered.appliance, keys, stored, making);
+        Ok(Core::new(
+            tenants,
+            recovered.appliance,
+            keys,
+            stored,
+            making,
+        ))
+    }
+
+    /// Makes the new term durable in every ledger.
+    async fn begin(
+        &self,
+        core: &mut Core,
+        term: &TermRecord,
+        opening: Option<ApplianceEvent>,
+        now_ms: u64,
+        store: &mut StoreClient,
+    ) -> Result<(), RecoverError> {
+        let mut first = Vec::new();
+        for (id, tenant) in &core.tenants {
+            if tenant.state.keys.is_none() {
+                first.push((id.clone(), self.open_tenant()?));
+            }
+        }
         let mut events: Vec<ApplianceEvent> = opening.into_iter().collect();
         events.push(ApplianceEvent::TermBegan(term.clone()));
-        core.begin_term(store, now_ms, events, new_tenants).await?;
-        Ok(core)
+        core.begin_term(store, now_ms, events, first).await?;
+        Ok(())
     }
 
     fn open_tenant(&self) -> Result<Command, RecoverError> {
@@ -260,10 +294,17 @@ impl Appliance {
         Ok(Command::OpenTenant { keys })
     }
 
-    fn context(&self, tenant: &TenantId, term: &TermRecord) -> TermContext {
+    fn context(
+        &self,
+        tenant: &TenantId,
+        term: &TermRecord,
+        epoch: u32,
+        restores: u32,
+    ) -> TermContext {
         const MINUTE_MS: u64 = 60_000;
         let policy = &self.config.config.policy;
         let environment = self.genesis.manifest.environment.name();
+        let freshness = self.genesis.manifest.witness_policy;
         TermContext {
             tenant: tenant.clone(),
             environment: environment.to_owned(),
@@ -275,11 +316,14 @@ impl Appliance {
             max_failures: policy.max_failed_attempts,
             lockout_ms: u64::from(policy.lockout_minutes) * MINUTE_MS,
             enrollment_ms: u64::from(policy.enrollment_minutes) * MINUTE_MS,
-            epoch: EPOCH,
-            depends_on: Vec::new(),
-            freshness: "none".to_owned(),
-            unwitnessed_ms: None,
-            restore_count: 0,
+            epoch,
+            depends_on: self.erasure_depends_on(),
+            freshness: freshness.map_or("none", |policy| policy.mode.name()).to_owned(),
+            unwitnessed_ms: freshness.map(|policy| match policy.mode {
+                WitnessMode::Strict => 0,
+                WitnessMode::Lease => policy.lease_ms,
+            }),
+            restore_count: restores,
         }
     }
 
@@ -288,8 +332,10 @@ impl Appliance {
         self: &Arc<Self>,
         core: Core,
         store: StoreClient,
+        witnessing: Witnessing,
         ca: CertificateAuthority,
         term: TermRecord,
+        officers: OfficersSecret,
     ) -> Result<Arc<Serving>, RecoverError> {
         let mut tenants = HashMap::new();
         for tenant in &self.config.config.tenants {
@@ -301,7 +347,10 @@ impl Appliance {
         let ledgers = Ledgers::start(
             core,
             store,
-            Settings::default(),
+            Settings {
+                witnessing,
+                snapshot_bytes: self.snapshot_bytes,
+            },
             move || clock.now_ms(),
             move |reason| {
                 if let Some(appliance) = appliance.upgrade() {
@@ -317,8 +366,10 @@ impl Appliance {
             challenges: Default::default(),
             note_keys: Default::default(),
             worker: self.worker_link()?,
+            epochs: Epochs::new(officers),
         });
         self.renew_leaf(&serving);
+        self.finish_retirement(&serving);
         Ok(serving)
     }
 }
@@ -340,6 +391,17 @@ impl Appliance {
 /// Whether (counter, digest) may follow what was recorded: the same file, or a higher counter.
 fn supersedes(offered: (u64, [u8; 32]), recorded: (u64, [u8; 32])) -> bool {
     offered == recorded || offered.0 > recorded.0
+}
+
+fn serving_facts(book: &Book, ca: &CertificateAuthority, term: u64) -> ServingFacts {
+    ServingFacts {
+        ca_spki_sha256: Some(ca.spki_sha256()),
+        head: Some(Head {
+            size: book.size(),
+            root: redoubt_attestation::encode::Digest32(book.root()),
+        }),
+        term: Some(term),
+    }
 }
 
 fn tenant_service(tenant: &Tenant, core: &Core) -> Result<TenantService, RecoverError> {

@@ -1,33 +1,344 @@
-//! Epochs as officers see them.
+//! Epochs: a new secret at custodians, a snapshot under it, the old one deleted;
+//! and officers who come and go.
 //!
-//! Without custodians there is nothing that a new epoch could delete: asking
-//! for one is refused, and every erasure goes on waiting.
+//! Protects against a rotation that dies half way: every step can be repeated,
+//! and only the one in the ledger's room decides which secret holds. Without
+//! custodians there is nothing that a new epoch alone could delete: asking for
+//! one is refused, unless officers change with it.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use redoubt_attestation::genesis::{Config, VerifiedGenesis};
+use redoubt_attestation::shares::OfficersSecret;
+use redoubt_shared::{ErasureId, TenantId};
+use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::boot::Appliance;
-use super::problems::commit;
-use crate::api::{EpochStatus, Problem, RotateEpoch};
+use super::epochs::EpochSecret;
+use super::problems::{commit, internal};
+use super::serving::Serving;
+use super::unseal::Shares;
+use crate::api::{EpochStatus, Problem, RotateEpoch, Rotation, ShareAccepted, ShareSubmission};
+use crate::core::{Command, Deletion, MARK_MAX};
+use crate::ledger::{ApplianceEvent, CommitError, Rotate};
 
-impl Appliance {
-    pub(super) async fn rotate_epoch(&self, _: RotateEpoch) -> Result<EpochStatus, Problem> {
-        self.serving()?;
-        Err(Problem::custodian_unavailable()
-            .detail("The genesis manifest of this appliance names no custodians."))
+/// Pause before custodians that deleted nothing are asked again.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// The officers' secret of now, and the rotation under way.
+pub(super) struct Epochs(Mutex<Held>);
+
+struct Held {
+    officers: Arc<OfficersSecret>,
+    /// The manifest whose officers hold it, once it is another than this boot's.
+    genesis: Option<VerifiedGenesis>,
+    stage: Stage,
+}
+
+enum Stage {
+    Idle,
+    Awaiting(Box<VerifiedGenesis>, Shares),
+    Running(u32, &'static str),
+}
+
+impl Epochs {
+    pub(super) fn new(officers: OfficersSecret) -> Self {
+        Self(Mutex::new(Held {
+            officers: Arc::new(officers),
+            genesis: None,
+            stage: Stage::Idle,
+        }))
     }
 
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Whether new officers' shares are expected.
+    pub(super) fn awaits_shares(&self) -> bool {
+        matches!(self.held().stage, Stage::Awaiting(..))
+    }
+
+    fn say(&self, epoch: u32, stage: &'static str) {
+        self.held().stage = Stage::Running(epoch, stage);
+    }
+
+    /// The rotation under way; `epoch` is the one in force.
+    fn rotation(&self, epoch: u32) -> Option<Rotation> {
+        match &self.held().stage {
+            Stage::Idle => None,
+            Stage::Awaiting(_, shares) => Some(Rotation {
+                epoch: epoch + 1,
+                stage: "awaiting_shares",
+                shares_received: shares.received(),
+                shares_needed: shares.needed(),
+            }),
+            Stage::Running(epoch, stage) => Some(Rotation {
+                epoch: *epoch,
+                stage,
+                shares_received: 0,
+                shares_needed: 0,
+            }),
+        }
+    }
+}
+
+impl Appliance {
     pub(super) async fn epoch_status(&self) -> Result<EpochStatus, Problem> {
         let serving = self.serving()?;
         let looked = serving.ledgers.look(|core| {
             let tenants = core.tenants.values();
-            tenants.fold((0, 0), |(epoch, pending), tenant| {
-                let more = tenant.state.pending_erasures.len() as u64;
-                (tenant.context.epoch.max(epoch), pending + more)
-            })
+            let pending = tenants.map(|tenant| tenant.state.pending_erasures.len() as u64);
+            (core.epoch().epoch(), pending.sum())
         });
         let (epoch, pending_erasures) = looked.await.map_err(|error| commit(error, 0))?;
         Ok(EpochStatus {
             epoch,
             pending_erasures,
-            rotation: None,
+            rotation: serving.epochs.rotation(epoch),
         })
     }
+
+    pub(super) async fn rotate_epoch(
+        self: &Arc<Self>,
+        request: RotateEpoch,
+    ) -> Result<EpochStatus, Problem> {
+        let serving = self.serving()?;
+        match request.successor {
+            Some((genesis, config)) => self.expect_officers(&serving, &genesis, &config)?,
+            None => {
+                if self.peers.custodians().is_empty() {
+                    return Err(Problem::custodian_unavailable()
+                        .detail("The genesis manifest of this appliance names no custodians."));
+                }
+                let (officers, genesis) = self.claim_rotation(&serving)?;
+                self.spawn_rotation(serving, officers, genesis).await?;
+            }
+        }
+        self.epoch_status().await
+    }
+
+    /// Takes note of the next manifest; its officers' shares complete the change.
+    fn expect_officers(
+        &self,
+        serving: &Serving,
+        genesis: &Value,
+        config: &Value,
+    ) -> Result<(), Problem> {
+        let refused = |error: &dyn std::fmt::Display| {
+            Problem::malformed_request().detail(format!("The successor is refused: {error}"))
+        };
+        let mut held = serving.epochs.held();
+        if matches!(held.stage, Stage::Running(..)) {
+            return Err(Problem::rotation_in_progress());
+        }
+        let present = held.genesis.as_ref().unwrap_or(&self.genesis);
+        let next = present
+            .successor(genesis.to_string().as_bytes())
+            .map_err(|e| refused(&e))?;
+        Config::verify(config.to_string().as_bytes(), &next).map_err(|e| refused(&e))?;
+        let (old, new) = (&self.genesis.manifest, &next.manifest);
+        let peers = (&old.witnesses, &old.custodians, old.custodian_threshold);
+        if peers != (&new.witnesses, &new.custodians, new.custodian_threshold) {
+            return Err(refused(
+                &"change officers and peers in two steps: witnesses and custodians must stay",
+            ));
+        }
+        let shares = Shares::new(next.manifest.threshold);
+        held.stage = Stage::Awaiting(Box::new(next), shares);
+        Ok(())
+    }
+
+    /// Takes a share of officers to come.
+    pub(super) async fn take_successor_share(
+        self: &Arc<Self>,
+        serving: Arc<Serving>,
+        submission: ShareSubmission,
+    ) -> Result<ShareAccepted, Problem> {
+        let (accepted, ready) = {
+            let mut held = serving.epochs.held();
+            let Stage::Awaiting(genesis, shares) = &mut held.stage else {
+                return Err(Problem::not_serving().because("no share is expected"));
+            };
+            let (officer, head, share) = self.opened_share(&submission, genesis)?;
+            shares.add(officer, head, share)?;
+            let accepted = ShareAccepted {
+                received: shares.received(),
+                needed: shares.needed(),
+                phase: self.current_phase(),
+            };
+            if accepted.received < accepted.needed {
+                return Ok(accepted);
+            }
+            let officers = shares.combined(genesis)?;
+            let genesis = VerifiedGenesis::clone(genesis);
+            held.stage = Stage::Running(0, "custodians");
+            (accepted, (Arc::new(officers), genesis))
+        };
+        let (officers, genesis) = ready;
+        self.spawn_rotation(serving, officers, genesis).await?;
+        Ok(accepted)
+    }
+
+    fn claim_rotation(
+        &self,
+        serving: &Serving,
+    ) -> Result<(Arc<OfficersSecret>, VerifiedGenesis), Problem> {
+        let mut held = serving.epochs.held();
+        if !matches!(held.stage, Stage::Idle) {
+            return Err(Problem::rotation_in_progress());
+        }
+        held.stage = Stage::Running(0, "custodians");
+        let genesis = held.genesis.clone().unwrap_or_else(|| self.genesis.clone());
+        Ok((held.officers.clone(), genesis))
+    }
+
+    /// In its own task: an officer who hangs up leaves no half rotation behind.
+    async fn spawn_rotation(
+        self: &Arc<Self>,
+        serving: Arc<Serving>,
+        officers: Arc<OfficersSecret>,
+        genesis: VerifiedGenesis,
+    ) -> Result<(), Problem> {
+        let appliance = Arc::clone(self);
+        let task = tokio::spawn(async move {
+            let done = appliance.rotate(&serving, &officers, &genesis).await;
+            let mut held = serving.epochs.held();
+            held.stage = Stage::Idle;
+            if done.is_ok() {
+                held.officers = officers;
+                held.genesis = Some(genesis);
+                drop(held);
+                appliance.finish_retirement(&serving);
+            }
+            done
+        });
+        task.await
+            .map_err(|_| internal("the rotation task failed"))?
+    }
+
+    async fn rotate(
+        &self,
+        serving: &Serving,
+        officers: &OfficersSecret,
+        genesis: &VerifiedGenesis,
+    ) -> Result<(), Problem> {
+        let failed = |error: CommitError| commit(error, 0);
+        let epoch = serving.ledgers.look(|core| core.epoch().epoch());
+        let next = epoch.await.map_err(failed)? + 1;
+        serving.epochs.say(next, "custodians");
+        let mut secret: Option<EpochSecret> = None;
+        if !self.peers.custodians().is_empty() {
+            let drawn = self.pool.draw().map_err(|_| internal("no entropy"))?;
+            let drawn = Box::new(Zeroizing::new(drawn));
+            let left = self.deposit(serving.term, next, &drawn).await;
+            left.map_err(|why| Problem::custodian_unavailable().detail(why))?;
+            secret = Some(drawn);
+        }
+        let key = self.epoch_key(officers, secret.as_ref(), next);
+        let rotate = Rotate {
+            next: key.map_err(|_| internal("no key of the next epoch"))?,
+            genesis: genesis.digest.0,
+        };
+        serving.epochs.say(next, "snapshot");
+        serving.ledgers.rotate(rotate).await.map_err(failed)?;
+        serving.epochs.say(next, "deletion");
+        self.settle(serving).await.map(drop)
+    }
+
+    /// Asks custodians to delete, until all have.
+    pub(super) fn finish_retirement(self: &Arc<Self>, serving: &Arc<Serving>) {
+        if self.peers.custodians().is_empty() {
+            return;
+        }
+        let (appliance, serving) = (Arc::downgrade(self), Arc::downgrade(serving));
+        tokio::spawn(async move {
+            loop {
+                let (Some(appliance), Some(serving)) = (appliance.upgrade(), serving.upgrade())
+                else {
+                    return;
+                };
+                match appliance.settle(&serving).await {
+                    Ok(true) => return,
+                    Ok(false) => {}
+                    Err(_) => tracing::warn!("erasures were not marked; trying again"),
+                }
+                drop((appliance, serving));
+                tokio::time::sleep(AGAIN).await;
+            }
+        });
+    }
+
+    /// Has custodians delete what came before the present epoch, records what they
+    /// signed and what became dark by it. Whether nothing is left to do.
+    async fn settle(&self, serving: &Serving) -> Result<bool, Problem> {
+        let custodians = self.peers.custodians().len();
+        let looked = serving.ledgers.look(move |core| {
+            let epoch = core.epoch().epoch();
+            let known = core.appliance.retired.as_ref();
+            let whole = known.is_some_and(|(below, signed)| {
+                *below == epoch && signed.len() == custodians
+            });
+            (epoch, whole, waiting(core, epoch))
+        });
+        let (epoch, whole, pending) = looked.await.map_err(|error| commit(error, 0))?;
+        if epoch == 0 || custodians == 0 || (whole && pending.is_empty()) {
+            return Ok(true);
+        }
+        let retired = self.retire(serving.term, epoch).await;
+        let statements: Vec<Deletion> = retired
+            .statements
+            .iter()
+            .filter_map(|signed| {
+                Some(Deletion {
+                    statement: String::from_utf8(signed.statement.clone()).ok()?,
+                    signature: signed.signature.to_vec(),
+                })
+            })
+            .collect();
+        let event = ApplianceEvent::EpochRetired {
+            below: epoch,
+            statements: statements
+                .iter()
+                .map(|deletion| deletion.statement.clone().into_bytes())
+                .collect(),
+        };
+        let recorded = serving.ledgers.record(event).await;
+        recorded.map_err(|error| commit(error, 0))?;
+        let depends_on = self.depends_on(&retired.silent);
+        for (tenant, erasures) in pending {
+            for erasures in erasures.chunks(MARK_MAX) {
+                let command = Command::MarkDark {
+                    erasures: erasures.to_vec(),
+                    statements: statements.clone(),
+                    depends_on: depends_on.clone(),
+                };
+                match serving.ledgers.decide(&tenant, command).await {
+                    Ok(_) | Err(CommitError::Refused(_)) => {}
+                    Err(error) => return Err(commit(error, 0)),
+                }
+            }
+        }
+        Ok(retired.silent.is_empty())
+    }
+}
+
+/// Erasures that wait for epochs before `epoch` to be deleted.
+fn waiting(core: &crate::ledger::Core, epoch: u32) -> Vec<(TenantId, Vec<ErasureId>)> {
+    let of = |state: &crate::core::TenantState| -> Vec<ErasureId> {
+        let pending = state.pending_erasures.iter();
+        pending
+            .take_while(|(waits, _)| *waits < epoch)
+            .map(|(_, id)| *id)
+            .collect()
+    };
+    core.tenants
+        .iter()
+        .map(|(id, tenant)| (id.clone(), of(&tenant.state)))
+        .filter(|(_, erasures)| !erasures.is_empty())
+        .collect()
 }

@@ -13,6 +13,7 @@ use super::boot::{Appliance, BootError, anchors};
 use super::challenges::Challenges;
 use super::freshness::NoteKeys;
 use super::problems::internal;
+use super::rotate::Epochs;
 use crate::api::{self, *};
 use crate::keys::CertificateAuthority;
 use crate::ledger::Ledgers;
@@ -36,6 +37,7 @@ pub(super) struct Serving {
     pub(super) challenges: Challenges,
     pub(super) note_keys: NoteKeys,
     pub(super) worker: WorkerLink,
+    pub(super) epochs: Epochs,
 }
 
 impl Serving {
@@ -112,7 +114,7 @@ impl Services for Front {
     }
 
     async fn submit_share(&self, share: ShareSubmission) -> Result<ShareAccepted, Problem> {
-        self.0.take_share(share)
+        self.0.take_share(share).await
     }
 
     async fn register_options(

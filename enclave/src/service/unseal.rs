@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use redoubt_attestation::binding::Head;
+use redoubt_attestation::genesis::VerifiedGenesis;
 use redoubt_attestation::shares::{OfficersSecret, Share, UnsealAad, combine};
 use redoubt_shared::supervise::Phase;
 
@@ -30,9 +31,32 @@ impl Shares {
         }
     }
 
+    pub(super) fn received(&self) -> u32 {
+        self.received.len() as u32
+    }
+
+    pub(super) fn needed(&self) -> u32 {
+        u32::from(self.needed)
+    }
+
+    /// Combines the shares; on failure all are forgotten so that officers can begin again.
+    pub(super) fn combined(&mut self, genesis: &VerifiedGenesis) -> Result<OfficersSecret, Problem> {
+        let received = std::mem::take(&mut self.received);
+        let list: Vec<Share> = received.into_values().map(|(_, share)| share).collect();
+        let secret = combine(&list).map_err(|_| {
+            Problem::share_refused()
+                .detail("The shares do not fit together; all must be sent again.")
+        })?;
+        if secret.commitment() != genesis.manifest.secret_commitment {
+            return Err(Problem::share_refused()
+                .detail("The shares do not open this appliance; all must be sent again."));
+        }
+        Ok(secret)
+    }
+
     /// Adds one. All must name the same head: one that does not ends this round,
     /// so that nobody's earlier or false share can hold the officers up.
-    fn add(&mut self, officer: String, head: Option<Head>, share: Share) -> Result<(), Problem> {
+    pub(super) fn add(&mut self, officer: String, head: Option<Head>, share: Share) -> Result<(), Problem> {
         let others = self.received.iter().filter(|(other, _)| **other != officer);
         if others.into_iter().any(|(_, (other, _))| *other != head) {
             self.received.clear();
@@ -44,14 +68,27 @@ impl Shares {
 }
 
 impl Appliance {
-    /// Takes one share. With the last one needed, recovery starts.
-    pub(super) fn take_share(
+    /// Takes one share. With the last one needed, recovery starts; while serving,
+    /// shares are of officers to come.
+    pub(super) async fn take_share(
         self: &Arc<Self>,
         submission: ShareSubmission,
     ) -> Result<ShareAccepted, Problem> {
-        let aad = self.checked_aad(submission.aad.as_slice())?;
+        match self.serving() {
+            Ok(serving) => self.take_successor_share(serving, submission).await,
+            Err(_) => self.take_unseal_share(&submission),
+        }
+    }
+
+    /// Opens a share for the officers of `genesis`.
+    pub(super) fn opened_share(
+        &self,
+        submission: &ShareSubmission,
+        genesis: &VerifiedGenesis,
+    ) -> Result<(String, Option<Head>, Share), Problem> {
+        let aad = self.checked_aad(submission.aad.as_slice(), genesis)?;
         let officer = submission.officer.as_str().to_owned();
-        let officers = &self.genesis.manifest.officers;
+        let officers = &genesis.manifest.officers;
         let Some(place) = officers.iter().position(|known| known.id == officer) else {
             return Err(
                 Problem::share_refused().detail("The genesis manifest names no such officer.")
@@ -66,22 +103,29 @@ impl Appliance {
                 submission.ciphertext.as_slice(),
             )
             .map_err(|_| Problem::share_refused())?;
-        let manifest = &self.genesis.manifest;
         let fits = share.officer == officer
             && usize::from(share.index) == place + 1
-            && share.k == manifest.threshold
+            && share.k == genesis.manifest.threshold
             && usize::from(share.n) == officers.len();
         if !fits {
             return Err(
                 Problem::share_refused().detail("The share belongs to another officer or set.")
             );
         }
+        Ok((officer, aad.head, share))
+    }
+
+    fn take_unseal_share(
+        self: &Arc<Self>,
+        submission: &ShareSubmission,
+    ) -> Result<ShareAccepted, Problem> {
+        let (officer, head, share) = self.opened_share(submission, &self.genesis)?;
         let mut stage = self.stage();
         let Stage::Awaiting { shares, .. } = &mut *stage else {
             return Err(Problem::not_serving());
         };
-        shares.add(officer, aad.head, share)?;
-        let (received, needed) = (shares.received.len() as u32, u32::from(shares.needed));
+        shares.add(officer, head, share)?;
+        let (received, needed) = (shares.received(), shares.needed());
         if received < needed {
             return Ok(ShareAccepted {
                 received,
@@ -89,8 +133,7 @@ impl Appliance {
                 phase: Phase::AwaitingUnseal,
             });
         }
-        let secret = self.open_secret(shares)?;
-        let head = aad.head;
+        let secret = shares.combined(&self.genesis)?;
         if let Stage::Awaiting { store, .. } = std::mem::replace(&mut *stage, Stage::Recovering) {
             let appliance = Arc::clone(self);
             tokio::spawn(async move { appliance.recover(secret, head, store).await });
@@ -102,7 +145,7 @@ impl Appliance {
         })
     }
 
-    fn checked_aad(&self, bytes: &[u8]) -> Result<UnsealAad, Problem> {
+    fn checked_aad(&self, bytes: &[u8], genesis: &VerifiedGenesis) -> Result<UnsealAad, Problem> {
         let aad = UnsealAad::parse(bytes).map_err(|_| Problem::share_refused())?;
         let issued = self
             .unseal_documents
@@ -111,26 +154,11 @@ impl Appliance {
         if !issued.contains(&aad.document) {
             return Err(Problem::unknown_document());
         }
-        if aad.genesis != self.genesis.digest || aad.counter != self.genesis.manifest.counter {
+        if aad.genesis != genesis.digest || aad.counter != genesis.manifest.counter {
             return Err(Problem::share_refused()
                 .detail("The share was sealed for another genesis manifest."));
         }
         Ok(aad)
-    }
-
-    /// Combines the shares; on failure all are forgotten so that officers can begin again.
-    fn open_secret(&self, shares: &mut Shares) -> Result<OfficersSecret, Problem> {
-        let received = std::mem::take(&mut shares.received);
-        let list: Vec<Share> = received.into_values().map(|(_, share)| share).collect();
-        let secret = combine(&list).map_err(|_| {
-            Problem::share_refused()
-                .detail("The shares do not fit together; all must be sent again.")
-        })?;
-        if secret.commitment() != self.genesis.manifest.secret_commitment {
-            return Err(Problem::share_refused()
-                .detail("The shares do not open this appliance; all must be sent again."));
-        }
-        Ok(secret)
     }
 
     /// Recovery, as its own task: ends in serving or halted.

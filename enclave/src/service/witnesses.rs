@@ -1,0 +1,115 @@
+//! Witnesses of this boot: introduced with evidence of this term, asked by the
+//! committer.
+//!
+//! Protects against a second copy: before anything is written, a quorum must
+//! cosign the head that was replayed, under this boot's key. From then on no
+//! quorum is left for the term before.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use redoubt_attestation::binding::{NonceInput, Purpose};
+use redoubt_attestation::genesis::{WitnessMode, WitnessPolicy};
+use redoubt_attestation::ledger::entry::Hash;
+
+use super::boot::Appliance;
+use super::documents::ServingFacts;
+use crate::ledger::{CosignError, Cosigner, Cosigning, Freshness, Witnessing};
+use crate::peers::{PeerError, TermEvidence, Witness};
+
+/// One witness, with what introduces this term to it.
+struct Introducing {
+    witness: Arc<Witness>,
+    appliance: Weak<Appliance>,
+    facts: ServingFacts,
+    introduced: Arc<AtomicBool>,
+}
+
+impl Appliance {
+    /// What the manifest asks of witnesses.
+    pub(super) fn freshness(&self) -> Option<(WitnessPolicy, Freshness)> {
+        let policy = self.genesis.manifest.witness_policy?;
+        let freshness = Freshness {
+            strict: policy.mode == WitnessMode::Strict,
+            quorum: usize::from(policy.k),
+            lease: Duration::from_millis(policy.lease_ms),
+        };
+        Some((policy, freshness))
+    }
+
+    /// Every witness of the manifest, none of them asked yet.
+    pub(super) fn witnessing(self: &Arc<Self>, facts: ServingFacts) -> Witnessing {
+        let Some((_, freshness)) = self.freshness() else {
+            return Witnessing::none();
+        };
+        let member = |witness: Arc<Witness>| {
+            let introducing = Introducing {
+                witness,
+                appliance: Arc::downgrade(self),
+                facts,
+                introduced: Arc::default(),
+            };
+            (Arc::new(introducing) as Arc<dyn Cosigner>, 0)
+        };
+        let members = self.peers.witnesses().into_iter().map(member);
+        Witnessing::new(freshness, members.collect())
+    }
+
+    /// Fresh evidence of this term.
+    fn term_evidence(&self, facts: ServingFacts) -> Option<TermEvidence> {
+        let made = self.document(Purpose::Serve, facts, NonceInput::NoSession);
+        let (document, preimage) = made.ok()?;
+        let succeeds = self.genesis.manifest.previous.is_some();
+        let genesis = succeeds.then(|| self.genesis.envelope.clone());
+        Some(TermEvidence {
+            document,
+            preimage,
+            genesis: genesis.into_iter().collect(),
+        })
+    }
+}
+
+impl Cosigner for Introducing {
+    fn name(&self) -> &str {
+        self.witness.name()
+    }
+
+    fn cosign(&self, old: u64, proof: Vec<Hash>, note: String) -> Cosigning {
+        let (witness, appliance, facts) =
+            (self.witness.clone(), self.appliance.clone(), self.facts);
+        let introduced = self.introduced.clone();
+        Box::pin(async move {
+            if !introduced.load(Ordering::Relaxed) {
+                let made = tokio::task::spawn_blocking(move || {
+                    appliance.upgrade()?.term_evidence(facts)
+                });
+                let evidence = made.await.ok().flatten();
+                let evidence =
+                    evidence.ok_or_else(|| CosignError::Passing("no document".into()))?;
+                let reply = witness.introduce(&evidence).await.map_err(meaning)?;
+                introduced.store(true, Ordering::Relaxed);
+                if !reply.wait.is_zero() {
+                    return Err(CosignError::Wait(reply.wait));
+                }
+                let size = reply.head.map_or(0, |head| head.size);
+                if size != old {
+                    return Err(CosignError::Size(size));
+                }
+            }
+            witness.cosign(old, &proof, &note).await.map_err(meaning)
+        })
+    }
+}
+
+/// Which failures pass and which do not.
+fn meaning(error: PeerError) -> CosignError {
+    match error {
+        PeerError::Conflict { size } => CosignError::Size(size),
+        PeerError::Wait(wait) => CosignError::Wait(wait),
+        PeerError::Refused { status, ref text, .. } if matches!(status, 403 | 404 | 422) => {
+            CosignError::Refused(text.trim().to_owned())
+        }
+        other => CosignError::Passing(other.to_string()),
+    }
+}

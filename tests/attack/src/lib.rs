@@ -15,6 +15,7 @@ pub mod outcome;
 pub mod record;
 pub mod running;
 pub mod store;
+pub mod witnesses;
 
 pub use disk::Disk;
 pub use lab::Lab;

@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, UnixStream};
 use crate::disk::Disk;
 use crate::lab::Lab;
 use crate::store::{Store, Trick, honest};
+use crate::witnesses::{PeerRelay, Witnesses};
 
 /// How long an opening may take.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -21,6 +22,8 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Running {
     /// Its store.
     pub store: Store,
+    /// Its way to witnesses, if its genesis names any.
+    pub peers: Option<PeerRelay>,
     /// Sockets and log.
     pub place: PathBuf,
     part: Part,
@@ -44,14 +47,29 @@ pub enum End {
 impl Lab {
     /// Starts an enclave over a disk, with a trick from the first request on.
     pub fn start_with(&self, disk: Disk, trick: Trick) -> Result<Running> {
+        self.start_among(disk, trick, None)
+    }
+
+    /// The same, with witnesses that the host lets it reach.
+    pub fn start_among(
+        &self,
+        disk: Disk,
+        trick: Trick,
+        witnesses: Option<&Witnesses>,
+    ) -> Result<Running> {
         let place = self.place()?;
         let _context = self.runtime.enter();
         let store = Store::listen(&place.join("store"), disk, trick, self.nonces.clone())?;
-        let part = self.enclave(&place)?;
+        let peers = match witnesses {
+            Some(witnesses) => Some(PeerRelay::listen(&place.join("peers"), witnesses)?),
+            None => None,
+        };
+        let part = self.enclave(&place, peers.is_some())?;
         let (port, relay) = relay(place.join("ingress"))?;
         let mut running = Running {
             store,
             place,
+            peers,
             part,
             port,
             relay,
@@ -72,9 +90,10 @@ impl Lab {
         Ok((running, end))
     }
 
-    fn enclave(&self, place: &Path) -> Result<Part> {
+    fn enclave(&self, place: &Path, peers: bool) -> Result<Part> {
         let mut command = Command::new(self.appliance.program("redoubt-enclave"));
-        for stream in ["ingress", "store", "worker", "supervise"] {
+        let streams = ["ingress", "store", "worker", "supervise", "peers"];
+        for stream in &streams[..if peers { 5 } else { 4 }] {
             let endpoint = format!("unix:{}", place.join(stream).display());
             command.arg(format!("--{stream}")).arg(endpoint);
         }

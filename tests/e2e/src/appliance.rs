@@ -80,6 +80,15 @@ impl Appliance {
 
     /// Makes genesis and configuration; starts nothing.
     pub fn prepare(environment: &Environment, options: Options) -> Result<Self> {
+        Self::prepare_with(environment, options, &serde_json::Map::new())
+    }
+
+    /// The same with further members of the genesis manifest, such as `witnesses`.
+    pub fn prepare_with(
+        environment: &Environment,
+        options: Options,
+        manifest: &serde_json::Map<String, Value>,
+    ) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("rdt").tempdir()?;
         let path = dir.path().to_path_buf();
         let banks = Banks::new(&path)?;
@@ -101,7 +110,7 @@ impl Appliance {
         ] {
             std::fs::create_dir_all(dir)?;
         }
-        appliance.make_genesis()?;
+        appliance.make_genesis(manifest)?;
         appliance.sign_config()?;
         Ok(appliance)
     }

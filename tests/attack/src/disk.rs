@@ -72,17 +72,24 @@ impl Disk {
     }
 
     fn append(&mut self, records: &[StoredRecord]) -> StoreResponse {
-        let mut ledgers = self.ledgers.clone();
+        let mut ends: BTreeMap<LedgerId, u64> = BTreeMap::new();
+        let mut fresh = Vec::new();
         for record in records {
-            let kept = ledgers.entry(record.ledger).or_default();
+            let kept = self.ledgers.get(&record.ledger).map_or(&[][..], Vec::as_slice);
+            let end = ends.entry(record.ledger).or_insert(kept.len() as u64);
             match kept.get(record.index as usize) {
                 Some(same) if same == record => {}
                 Some(_) => return refused(StoreRefusal::Different, "another record is kept"),
-                None if record.index == kept.len() as u64 => kept.push(record.clone()),
+                None if record.index == *end => {
+                    *end += 1;
+                    fresh.push(record.clone());
+                }
                 None => return refused(StoreRefusal::OutOfOrder, "not the next of its ledger"),
             }
         }
-        self.ledgers = ledgers;
+        for record in fresh {
+            self.edit(record.ledger).push(record);
+        }
         StoreResponse::Appended
     }
 

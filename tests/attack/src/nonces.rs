@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use redoubt_shared::store::StoreRequest;
 use sha2::{Digest, Sha256};
 
-use crate::record::Sealed;
+use crate::record::{Sealed, SnapshotRoot};
 
 type Seen = HashMap<([u8; 32], u64), [u8; 32]>;
 
@@ -23,26 +23,41 @@ pub struct Nonces {
 impl Nonces {
     /// Looks at what the enclave sends.
     pub fn note(&self, request: &StoreRequest) {
-        let StoreRequest::Append { records } = request else {
-            return;
-        };
-        for record in records {
-            match Sealed::read(&record.bytes) {
-                Ok(sealed) => self.keep(&sealed, &record.bytes),
-                Err(error) => self.complain(format!("a record cannot be read: {error:#}")),
+        match request {
+            StoreRequest::Append { records } => {
+                for record in records {
+                    self.note_record(&record.bytes);
+                }
             }
+            StoreRequest::PutBlob { bytes, .. } => {
+                // Only the first blob tells under which key and nonces the others are.
+                let root = SnapshotRoot::read(bytes);
+                let chunks = root.iter().flat_map(|root| root.chunks.iter().zip(0..));
+                let random = root.as_ref().map(|root| root.random).unwrap_or_default();
+                for (chunk, nonce) in chunks {
+                    self.keep((random, nonce), *chunk);
+                }
+            }
+            _ => {}
         }
     }
 
-    fn keep(&self, sealed: &Sealed, bytes: &[u8]) {
-        let digest: [u8; 32] = Sha256::digest(bytes).into();
-        let name = (sealed.key_random, sealed.counter);
+    fn note_record(&self, bytes: &[u8]) {
+        match Sealed::read(bytes) {
+            Ok(sealed) => {
+                let name = (sealed.key_random, sealed.counter);
+                self.keep(name, Sha256::digest(bytes).into());
+            }
+            Err(error) => self.complain(format!("a record cannot be read: {error:#}")),
+        }
+    }
+
+    fn keep(&self, name: ([u8; 32], u64), digest: [u8; 32]) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         // A retry sends identical bytes; anything else under the same name is a reuse.
         let before = *seen.entry(name).or_insert(digest);
         if before != digest {
-            let key = hex::encode(&sealed.key_random[..8]);
-            let counter = sealed.counter;
+            let (key, counter) = (hex::encode(&name.0[..8]), name.1);
             self.complain(format!("key {key}… sealed twice with nonce {counter}"));
         }
     }

@@ -36,6 +36,37 @@ impl Sealed {
     }
 }
 
+/// The first blob of a snapshot: in clear, names its key and its chunks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotRoot {
+    /// Of the format.
+    pub version: u8,
+    /// Whose key opens it.
+    pub epoch: u32,
+    /// Digest of the genesis manifest.
+    pub genesis: [u8; 32],
+    /// The appliance's ledger.
+    pub ledger: [u8; 16],
+    /// Drawn for this snapshot.
+    pub random: [u8; 32],
+    /// Names of the sealed chunks, in order; the nonce is the place in it.
+    pub chunks: Vec<[u8; 32]>,
+}
+
+impl SnapshotRoot {
+    /// Reads a blob that begins a snapshot; `None` for any other blob.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let (root, rest) = postcard::take_from_bytes::<Self>(bytes).ok()?;
+        let canonical = postcard::to_stdvec(&root).is_ok_and(|again| again == bytes);
+        (rest.is_empty() && canonical && root.version == 1).then_some(root)
+    }
+
+    /// Puts it together again.
+    pub fn write(&self) -> Result<Vec<u8>> {
+        Ok(postcard::to_stdvec(self)?)
+    }
+}
+
 /// Where a bit is flipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {

@@ -75,7 +75,10 @@ impl Disk {
         let mut ends: BTreeMap<LedgerId, u64> = BTreeMap::new();
         let mut fresh = Vec::new();
         for record in records {
-            let kept = self.ledgers.get(&record.ledger).map_or(&[][..], Vec::as_slice);
+            let kept = self
+                .ledgers
+                .get(&record.ledger)
+                .map_or(&[][..], Vec::as_slice);
             let end = ends.entry(record.ledger).or_insert(kept.len() as u64);
             match kept.get(record.index as usize) {
                 Some(same) if same == record => {}

@@ -1,6 +1,7 @@
 //! Witnesses as the auditor runs them, and the host's relay to them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +13,6 @@ use redoubt_e2e::appliance::wait_for;
 use redoubt_e2e::process::{Part, run_ok};
 use redoubt_shared::peers::{PeerRequest, PeerResponse};
 use redoubt_shared::{read_frame, write_frame};
-use serde_json::{Value, json};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
@@ -22,6 +22,10 @@ pub const WITNESSES: usize = 3;
 pub const NEEDED: usize = 2;
 /// The lease, shorter than the default so that attacks take less time.
 pub const LEASE: Duration = Duration::from_millis(1000);
+
+fn names() -> impl Iterator<Item = String> {
+    (1..=WITNESSES).map(|number| format!("witness-{number}"))
+}
 
 /// Keys and state of witnesses on disk; none of them runs.
 #[derive(Debug, Clone)]
@@ -35,15 +39,14 @@ pub struct Witnesses {
 }
 
 impl State {
-    /// New witnesses, and the members that a genesis names them with.
+    /// New witnesses, and how a ceremony names them.
     pub fn init(
         environment: &Environment,
         dir: &Path,
-        mode: &str,
-    ) -> Result<(Self, serde_json::Map<String, Value>)> {
-        let mut entries = Vec::new();
-        for number in 1..=WITNESSES {
-            let name = format!("witness-{number}");
+        freshness: &str,
+    ) -> Result<(Self, Vec<OsString>)> {
+        let mut arguments: Vec<OsString> = Vec::new();
+        for name in names() {
             let output = run_ok(
                 Command::new(environment.program("redoubt-audit"))
                     .arg("witness")
@@ -51,18 +54,19 @@ impl State {
                     .arg(dir.join(&name))
                     .args(["--init", "--name", &name]),
             )?;
-            let entry: Value = serde_json::from_slice(&output.stdout).context("genesis entry")?;
-            entries.push(entry);
+            let entry = dir.join(format!("{name}.json"));
+            std::fs::write(&entry, output.stdout)?;
+            arguments.extend(["--witness".into(), entry.into()]);
         }
-        let policy = json!({
-            "k": NEEDED,
-            "f": 0,
-            "mode": mode,
-            "lease_ms": LEASE.as_millis() as u64,
-        });
-        let members = json!({"witnesses": entries, "witness_policy": policy});
-        let members = members.as_object().context("members")?.clone();
-        Ok((Self(dir.to_path_buf()), members))
+        let lease = LEASE.as_millis().to_string();
+        for (flag, value) in [
+            ("--witness-k", NEEDED.to_string().as_str()),
+            ("--freshness", freshness),
+            ("--lease-ms", &lease),
+        ] {
+            arguments.extend([flag.into(), value.into()]);
+        }
+        Ok((Self(dir.to_path_buf()), arguments))
     }
 
     /// A copy of everything they remember.
@@ -75,8 +79,7 @@ impl State {
     pub fn start(&self, environment: &Environment, policy: &Path) -> Result<Witnesses> {
         let mut ports = BTreeMap::new();
         let mut parts = Vec::new();
-        for number in 1..=WITNESSES {
-            let name = format!("witness-{number}");
+        for name in names() {
             let port_file = self.0.join(format!("{name}.port"));
             let _ = std::fs::remove_file(&port_file);
             let mut command = Command::new(environment.program("redoubt-audit"));

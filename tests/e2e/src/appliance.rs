@@ -1,5 +1,6 @@
 //! One appliance: genesis, configuration, credentials, and the processes.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -80,14 +81,14 @@ impl Appliance {
 
     /// Makes genesis and configuration; starts nothing.
     pub fn prepare(environment: &Environment, options: Options) -> Result<Self> {
-        Self::prepare_with(environment, options, &serde_json::Map::new())
+        Self::prepare_with(environment, options, &[])
     }
 
-    /// The same with further members of the genesis manifest, such as `witnesses`.
+    /// The same with further arguments for `redoubt genesis init`, such as witnesses.
     pub fn prepare_with(
         environment: &Environment,
         options: Options,
-        manifest: &serde_json::Map<String, Value>,
+        ceremony: &[OsString],
     ) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("rdt").tempdir()?;
         let path = dir.path().to_path_buf();
@@ -110,7 +111,7 @@ impl Appliance {
         ] {
             std::fs::create_dir_all(dir)?;
         }
-        appliance.make_genesis(manifest)?;
+        appliance.make_genesis(ceremony)?;
         appliance.sign_config()?;
         Ok(appliance)
     }

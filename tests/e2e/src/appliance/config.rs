@@ -1,16 +1,15 @@
 //! Genesis and configuration: two tenants, an auditor, an officer, an operator.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use redoubt_attestation::genesis::{ClientPolicy, Genesis, SignedFile};
-use redoubt_attestation::sign::Es256Signer;
 use redoubt_bank::dev::Identity;
 use redoubt_bank::tls::ClientPem;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{Appliance, only_file};
@@ -122,11 +121,12 @@ impl Tenant {
 }
 
 impl Appliance {
-    pub(super) fn make_genesis(&self, members: &Map<String, Value>) -> Result<()> {
+    pub(super) fn make_genesis(&self, ceremony: &[OsString]) -> Result<()> {
         run_ok(
             Command::new(self.program("redoubt"))
                 .args(["genesis", "init", "--name", "e2e", "--emulated"])
                 .args(["--officers", "1", "--threshold", "1"])
+                .args(ceremony)
                 .arg("--out")
                 .arg(self.genesis_dir())
                 .arg("--enclave-bin")
@@ -134,36 +134,10 @@ impl Appliance {
                 .arg("--worker-bin")
                 .arg(self.program("redoubt-worker")),
         )?;
-        if !members.is_empty() {
-            self.extend_genesis(members)?;
-        }
         std::fs::copy(
             self.genesis_dir().join("genesis.json"),
             self.boot_dir().join("genesis.json"),
         )?;
-        Ok(())
-    }
-
-    /// The ceremony's manifest with further members, signed again by its officer;
-    /// share and client policy follow it.
-    fn extend_genesis(&self, members: &Map<String, Value>) -> Result<()> {
-        let dir = self.genesis_dir();
-        let path = dir.join("genesis.json");
-        let before = Genesis::verify(&std::fs::read(&path)?)?;
-        let mut manifest: Value = serde_json::from_slice(&before.envelope.payload()?)?;
-        let officer = before.manifest.officers.first().context("an officer")?;
-        let fields = manifest.as_object_mut().context("the manifest")?;
-        fields.extend(members.clone());
-        let key = std::fs::read_to_string(only_file(&dir, "key.pem")?)?;
-        let mut signed = SignedFile::unsigned(&serde_json::to_vec(&manifest)?);
-        signed.sign(&officer.id, &Es256Signer::from_pkcs8_pem(&key)?)?;
-        std::fs::write(&path, signed.to_json())?;
-        let genesis = Genesis::verify(&signed.to_json())?;
-        std::fs::write(self.policy(), ClientPolicy::pin(&genesis).to_json())?;
-        let share = only_file(&dir, "share")?;
-        let mut json: Value = serde_json::from_slice(&std::fs::read(&share)?)?;
-        json["genesis"] = json!(genesis.digest);
-        std::fs::write(&share, serde_json::to_vec(&json)?)?;
         Ok(())
     }
 

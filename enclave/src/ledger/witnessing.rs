@@ -304,7 +304,9 @@ impl Witnessing {
             Err(CosignError::Size(size)) => {
                 let text = match size == done.old {
                     true => format!("{name} has seen another history of {size} entries"),
-                    false => format!("{name} has seen {size} entries of this ledger; here are {own}"),
+                    false => {
+                        format!("{name} has seen {size} entries of this ledger; here are {own}")
+                    }
                 };
                 tracing::error!(text, "a witness contradicts");
                 member.refused = Some(text);

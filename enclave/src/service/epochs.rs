@@ -53,9 +53,8 @@ impl Appliance {
         spoken: &Spoken,
         ask: impl AsyncFnOnce(&EpochEvidence<'_>) -> Result<T, PeerError>,
     ) -> Result<T, PeerError> {
-        let sign = |bytes: &[u8]| -> Result<[u8; 64], SignerError> {
-            self.keys.receipt.sign_es256(bytes)
-        };
+        let sign =
+            |bytes: &[u8]| -> Result<[u8; 64], SignerError> { self.keys.receipt.sign_es256(bytes) };
         let succeeds = self.genesis.manifest.previous.is_some();
         let genesis: Vec<_> = succeeds
             .then(|| self.genesis.envelope.clone())
@@ -120,7 +119,13 @@ impl Appliance {
                 Ok(released) => asked.shares.push(released.share),
                 Err(PeerError::Refused { status: 404, .. }) => asked.none += 1,
                 Err(error) => {
-                    let refused = matches!(error, PeerError::Refused { status: 403 | 410, .. });
+                    let refused = matches!(
+                        error,
+                        PeerError::Refused {
+                            status: 403 | 410,
+                            ..
+                        }
+                    );
                     asked.refused += usize::from(refused);
                     asked.why = error.to_string();
                 }
@@ -143,7 +148,9 @@ impl Appliance {
         let (t, n) = (self.threshold(), custodians.len() as u8);
         let failed = |error: &dyn std::fmt::Display| error.to_string();
         let shares = split_epoch_secret(secret, t, n, &*self.pool).map_err(|e| failed(&e))?;
-        let spoken = self.spoken(Purpose::Serve, Some(term)).map_err(|e| failed(&e))?;
+        let spoken = self
+            .spoken(Purpose::Serve, Some(term))
+            .map_err(|e| failed(&e))?;
         let appliance = self.config.config.appliance_ledger;
         for (custodian, share) in custodians.iter().zip(&shares) {
             let left = self.speak(&spoken, async |evidence| {

@@ -219,7 +219,10 @@ mod tests {
         ] {
             let note = boot.sign(&head(&tree(leaves), LEDGER));
             let shown = signed_head(&note, &keys, LEDGER).unwrap();
-            assert_eq!(relation(now.root_at(shown.size), &shown), Relation::Continued);
+            assert_eq!(
+                relation(now.root_at(shown.size), &shown),
+                Relation::Continued
+            );
         }
     }
 
@@ -230,7 +233,11 @@ mod tests {
         for other in [&[1, 2, 3, 4][..], &[1, 9], &[1, 2, 9]] {
             let note = boot.sign(&head(&tree(other), LEDGER));
             let shown = signed_head(&note, &[boot.key()], LEDGER).unwrap();
-            assert_eq!(relation(now.root_at(shown.size), &shown), Relation::Contradicted, "{other:?}");
+            assert_eq!(
+                relation(now.root_at(shown.size), &shown),
+                Relation::Contradicted,
+                "{other:?}"
+            );
         }
     }
 

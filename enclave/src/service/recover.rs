@@ -318,7 +318,9 @@ impl Appliance {
             enrollment_ms: u64::from(policy.enrollment_minutes) * MINUTE_MS,
             epoch,
             depends_on: self.erasure_depends_on(),
-            freshness: freshness.map_or("none", |policy| policy.mode.name()).to_owned(),
+            freshness: freshness
+                .map_or("none", |policy| policy.mode.name())
+                .to_owned(),
             unwitnessed_ms: freshness.map(|policy| match policy.mode {
                 WitnessMode::Strict => 0,
                 WitnessMode::Lease => policy.lease_ms,

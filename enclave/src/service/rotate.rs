@@ -280,9 +280,8 @@ impl Appliance {
         let looked = serving.ledgers.look(move |core| {
             let epoch = core.epoch().epoch();
             let known = core.appliance.retired.as_ref();
-            let whole = known.is_some_and(|(below, signed)| {
-                *below == epoch && signed.len() == custodians
-            });
+            let whole =
+                known.is_some_and(|(below, signed)| *below == epoch && signed.len() == custodians);
             (epoch, whole, waiting(core, epoch))
         });
         let (epoch, whole, pending) = looked.await.map_err(|error| commit(error, 0))?;

@@ -40,7 +40,10 @@ impl Shares {
     }
 
     /// Combines the shares; on failure all are forgotten so that officers can begin again.
-    pub(super) fn combined(&mut self, genesis: &VerifiedGenesis) -> Result<OfficersSecret, Problem> {
+    pub(super) fn combined(
+        &mut self,
+        genesis: &VerifiedGenesis,
+    ) -> Result<OfficersSecret, Problem> {
         let received = std::mem::take(&mut self.received);
         let list: Vec<Share> = received.into_values().map(|(_, share)| share).collect();
         let secret = combine(&list).map_err(|_| {
@@ -56,7 +59,12 @@ impl Shares {
 
     /// Adds one. All must name the same head: one that does not ends this round,
     /// so that nobody's earlier or false share can hold the officers up.
-    pub(super) fn add(&mut self, officer: String, head: Option<Head>, share: Share) -> Result<(), Problem> {
+    pub(super) fn add(
+        &mut self,
+        officer: String,
+        head: Option<Head>,
+        share: Share,
+    ) -> Result<(), Problem> {
         let others = self.received.iter().filter(|(other, _)| **other != officer);
         if others.into_iter().any(|(_, (other, _))| *other != head) {
             self.received.clear();

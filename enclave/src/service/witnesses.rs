@@ -81,9 +81,8 @@ impl Cosigner for Introducing {
         let introduced = self.introduced.clone();
         Box::pin(async move {
             if !introduced.load(Ordering::Relaxed) {
-                let made = tokio::task::spawn_blocking(move || {
-                    appliance.upgrade()?.term_evidence(facts)
-                });
+                let made =
+                    tokio::task::spawn_blocking(move || appliance.upgrade()?.term_evidence(facts));
                 let evidence = made.await.ok().flatten();
                 let evidence =
                     evidence.ok_or_else(|| CosignError::Passing("no document".into()))?;
@@ -107,9 +106,9 @@ fn meaning(error: PeerError) -> CosignError {
     match error {
         PeerError::Conflict { size } => CosignError::Size(size),
         PeerError::Wait(wait) => CosignError::Wait(wait),
-        PeerError::Refused { status, ref text, .. } if matches!(status, 403 | 404 | 422) => {
-            CosignError::Refused(text.trim().to_owned())
-        }
+        PeerError::Refused {
+            status, ref text, ..
+        } if matches!(status, 403 | 404 | 422) => CosignError::Refused(text.trim().to_owned()),
         other => CosignError::Passing(other.to_string()),
     }
 }

@@ -552,16 +552,12 @@ proptest! {
                         spent[who] = vec![world.now_ms; under_way];
                     }
                 }
-                Step::EraseFace(who) => {
-                    if world.erase_face(&users[who]).is_ok() {
-                        dead.extend(open.extract_if(.., |(other, _)| *other == who));
-                    }
+                Step::EraseFace(who) if world.erase_face(&users[who]).is_ok() => {
+                    dead.extend(open.extract_if(.., |(other, _)| *other == who));
                 }
-                Step::EraseSubject(who) => {
-                    if world.erase_subject(&users[who]).is_ok() {
-                        dead.extend(open.extract_if(.., |(other, _)| *other == who));
-                        prop_assert!(!holds(&bytes(&world.state), users[who].as_str().as_bytes()));
-                    }
+                Step::EraseSubject(who) if world.erase_subject(&users[who]).is_ok() => {
+                    dead.extend(open.extract_if(.., |(other, _)| *other == who));
+                    prop_assert!(!holds(&bytes(&world.state), users[who].as_str().as_bytes()));
                 }
                 Step::Crash => {
                     world.run(Command::BeginTerm { term: 2 }).unwrap();

@@ -95,10 +95,9 @@ async fn only_officers_turn_epochs() {
         .post("/api/v1/epochs/rotate", &json!({"genesis": {}}))
         .await;
     assert_eq!(half.problem(), (400, "malformed_request".to_owned()));
-    let seen = door.fake.rotations.lock().unwrap();
+    let seen = std::mem::take(&mut *door.fake.rotations.lock().unwrap());
     assert_eq!(seen.len(), 2);
     assert!(seen[0].successor.is_none() && seen[1].successor.is_some());
-    drop(seen);
     let refused = door.bank().await.get("/api/v1/epochs").await.problem();
     assert_eq!(refused, (403, "role_not_allowed".to_owned()));
 }

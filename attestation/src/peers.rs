@@ -317,3 +317,105 @@ mod secret_array {
             .map_err(de::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encode::Digest32;
+    use crate::entropy::SystemEntropy;
+    use proptest::prelude::*;
+
+    fn appliance() -> LedgerId {
+        LedgerId::from_bytes([1; 16])
+    }
+
+    #[test]
+    fn statements_are_the_documented_json() {
+        let deposit = EpochStatement::Deposit {
+            appliance: appliance(),
+            epoch: 3,
+            threshold: 2,
+            index: 1,
+            share: Zeroizing::new([0; 32]),
+        };
+        let text = concat!(
+            r#"{"type":"redoubt/epoch-deposit/v1","appliance":"01010101010101010101010101010101","#,
+            r#""epoch":3,"threshold":2,"index":1,"share":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#
+        );
+        assert_eq!(deposit.to_json().as_slice(), text.as_bytes());
+        assert!(EpochStatement::parse(text.as_bytes()).unwrap() == deposit);
+        for (from, to) in [
+            ("deposit", "release"),
+            ("deposit/v1", "deposit/v2"),
+            ("\"epoch\":3", "\"epoch\":-3"),
+            ("\"epoch\":3", "\"epoch\":3,\"x\":1"),
+            ("AAA\"}", "\"}"),
+            ("AAA\"}", "AAB\"}"),
+        ] {
+            let bent = text.replacen(from, to, 1);
+            assert_ne!(bent, text);
+            assert!(EpochStatement::parse(bent.as_bytes()).is_err(), "{to}");
+        }
+        let retire = br#"{"type":"redoubt/epoch-retire/v1","appliance":"01010101010101010101010101010101","below":4}"#;
+        assert!(matches!(
+            EpochStatement::parse(retire).unwrap(),
+            EpochStatement::Retire { below: 4, .. }
+        ));
+    }
+
+    #[test]
+    fn a_request_carries_no_manifest_one_or_several() {
+        let mut request = TermRequest {
+            document: vec![1],
+            preimage: vec![2],
+            genesis: vec![],
+        };
+        for count in 0..3 {
+            let text = serde_json::to_value(&request).unwrap();
+            let shape = text.get("genesis");
+            match count {
+                0 => assert!(shape.is_none()),
+                1 => assert!(shape.unwrap().is_object()),
+                _ => assert!(shape.unwrap().is_array()),
+            }
+            let again: TermRequest = serde_json::from_value(text).unwrap();
+            assert_eq!(again, request);
+            request.genesis.push(SignedFile::unsigned(b"{}"));
+        }
+    }
+
+    #[test]
+    fn a_deletion_verifies_under_its_custodian_only() {
+        let key = Ed25519Signer::generate(&SystemEntropy).unwrap();
+        let mut custodian = PeerEntry {
+            name: "c1".into(),
+            key: key.jwk().clone(),
+            tls_spki_sha256: Digest32([0; 32]),
+        };
+        let deletion = Deletion::new("c1", appliance(), 4, 1_700_000_000_000);
+        let signed = deletion.sign(&key).unwrap();
+        assert_eq!(signed.verify(&custodian).unwrap(), deletion);
+        let mut bent = signed.clone();
+        bent.statement[40] ^= 1;
+        assert!(bent.verify(&custodian).is_err());
+        custodian.name = "c2".into();
+        let error = signed.verify(&custodian).unwrap_err().to_string();
+        assert!(error.contains("another custodian"), "{error}");
+        custodian.name = "c1".into();
+        custodian.key = Ed25519Signer::generate(&SystemEntropy)
+            .unwrap()
+            .jwk()
+            .clone();
+        assert!(signed.verify(&custodian).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_readers_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = EpochStatement::parse(&bytes);
+            let _ = serde_json::from_slice::<TermRequest>(&bytes);
+            let _ = serde_json::from_slice::<EpochRequest>(&bytes);
+            let _ = serde_json::from_slice::<SignedDeletion>(&bytes);
+        }
+    }
+}

@@ -2,6 +2,7 @@
 //!
 //! Exit status: 0 yes, 1 no, 2 wrong usage or unreadable input.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -16,7 +17,7 @@ use redoubt_attestation::genesis::RootKind;
 use redoubt_attestation::ledger::Receipt;
 use redoubt_audit::fetch::{AttestedConnection, ClientIdentity, FetchError, Pinned};
 use redoubt_audit::report::Report;
-use redoubt_audit::{sandbox, trust};
+use redoubt_audit::{sandbox, trust, witness};
 use serde_json::{Value, json};
 
 /// Largest file judged, in bytes.
@@ -41,6 +42,8 @@ enum Command {
     Verify(VerifyArgs),
     /// Judge one Nitro attestation document; sockets are denied first.
     Document(DocumentArgs),
+    /// Serve as a witness and custodian of one appliance.
+    Witness(WitnessArgs),
 }
 
 #[derive(Args)]
@@ -92,20 +95,67 @@ struct DocumentArgs {
     json: bool,
 }
 
+#[derive(Args)]
+struct WitnessArgs {
+    /// Folder of keys and state. One process, one folder; never restore it from
+    /// a backup.
+    #[arg(long)]
+    dir: PathBuf,
+    /// Address to listen on.
+    #[arg(long, required_unless_present = "init")]
+    listen: Option<SocketAddr>,
+    /// Policy file that pins the genesis; needed the first time.
+    #[arg(long)]
+    policy: Option<PathBuf>,
+    /// File to write the port to, once it listens.
+    #[arg(long)]
+    port_file: Option<PathBuf>,
+    /// Make the keys, print the entry for the genesis manifest, and end.
+    #[arg(long, requires = "name", conflicts_with_all = ["listen", "policy", "port_file"])]
+    init: bool,
+    /// Name in the genesis manifest.
+    #[arg(long, requires = "init")]
+    name: Option<String>,
+}
+
 fn main() -> ExitCode {
     let command = Cli::parse().command;
     let (result, as_json) = match &command {
         Command::Trust(args) => (establish(args), args.json),
         Command::Verify(args) => (judge(args), args.json),
         Command::Document(args) => (judge_document(args), args.json),
+        Command::Witness(args) => {
+            return match serve_witness(args) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => failed(&error),
+            };
+        }
     };
     match result {
         Ok(report) => ExitCode::from(report.print(as_json)),
-        Err(error) => {
-            eprintln!("redoubt-audit: {error:#}");
-            ExitCode::from(2)
-        }
+        Err(error) => failed(&error),
     }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("redoubt-audit: {error:#}");
+    ExitCode::from(2)
+}
+
+fn serve_witness(args: &WitnessArgs) -> Result<()> {
+    if let (true, Some(name)) = (args.init, &args.name) {
+        let entry = witness::init(&args.dir, name)?;
+        println!("{}", serde_json::to_string_pretty(&entry)?);
+        return Ok(());
+    }
+    let listen = args.listen.context("--listen is missing")?;
+    let policy = args.policy.as_deref().map(read).transpose()?;
+    witness::run(
+        &args.dir,
+        listen,
+        policy.as_deref(),
+        args.port_file.as_deref(),
+    )
 }
 
 fn establish(args: &TrustArgs) -> Result<Report> {

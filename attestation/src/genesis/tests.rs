@@ -236,6 +236,221 @@ fn each_wrong_member_of_a_configuration_is_named_with_the_remedy() {
     }
 }
 
+fn with_peers() -> Genesis {
+    let (root, _) = emulated_root("root").unwrap();
+    let mut genesis = manifest(&root, &officers(1));
+    genesis.witnesses = (1..=3).map(|n| peer(&format!("w{n}.example"), n)).collect();
+    genesis.witness_policy = Some(WitnessPolicy {
+        k: 2,
+        f: 0,
+        mode: WitnessMode::Lease,
+        lease_ms: 2000,
+    });
+    // One server that is a witness too, and one that is not.
+    genesis.custodians = vec![peer("w1.example", 1), peer("c1", 9)];
+    genesis.custodian_threshold = Some(2);
+    genesis
+}
+
+#[test]
+fn each_wrong_member_about_peers_is_named_with_the_remedy() {
+    let good = with_peers();
+    good.validate().unwrap();
+    let policy = |g: &mut Genesis, k, f| {
+        let policy = g.witness_policy.as_mut().unwrap();
+        (policy.k, policy.f) = (k, f);
+    };
+    type Change = Box<dyn Fn(&mut Genesis)>;
+    let cases: Vec<(&str, Change)> = vec![
+        (
+            "witnesses[1].name",
+            Box::new(|g| g.witnesses[1].name = "w1.example".into()),
+        ),
+        (
+            "witnesses[1].name",
+            Box::new(|g| g.witnesses[1].name.clear()),
+        ),
+        (
+            "witnesses[1].name",
+            Box::new(|g| g.witnesses[1].name = "a".repeat(65)),
+        ),
+        (
+            "witnesses[1].name",
+            Box::new(|g| g.witnesses[1].name = "w 1".into()),
+        ),
+        (
+            "witnesses[1].name",
+            Box::new(|g| g.witnesses[1].name = "w+1".into()),
+        ),
+        (
+            "witnesses[2].key",
+            Box::new(|g| g.witnesses[2].key = g.witnesses[0].key.clone()),
+        ),
+        (
+            "witnesses[2].tls_spki_sha256",
+            Box::new(|g| g.witnesses[2].tls_spki_sha256 = Digest32([1; 32])),
+        ),
+        ("witness_policy", Box::new(|g| g.witness_policy = None)),
+        ("witness_policy", Box::new(|g| g.witnesses.clear())),
+        // Two of three overlap in one witness, who must not be the one that fails.
+        ("witness_policy.k", Box::new(move |g| policy(g, 2, 1))),
+        ("witness_policy.k", Box::new(move |g| policy(g, 1, 0))),
+        ("witness_policy.k", Box::new(move |g| policy(g, 4, 0))),
+        (
+            "witness_policy.lease_ms",
+            Box::new(|g| g.witness_policy.as_mut().unwrap().lease_ms = 199),
+        ),
+        (
+            "witness_policy.lease_ms",
+            Box::new(|g| g.witness_policy.as_mut().unwrap().lease_ms = 60_001),
+        ),
+        (
+            "custodian_threshold",
+            Box::new(|g| g.custodian_threshold = None),
+        ),
+        (
+            "custodian_threshold",
+            Box::new(|g| g.custodian_threshold = Some(0)),
+        ),
+        (
+            "custodian_threshold",
+            Box::new(|g| g.custodian_threshold = Some(3)),
+        ),
+        ("custodian_threshold", Box::new(|g| g.custodians.clear())),
+        (
+            "custodians[0]",
+            Box::new(|g| g.custodians[0].key = peer("x", 8).key),
+        ),
+        (
+            "custodians[1]",
+            Box::new(|g| g.custodians[1].key = peer("x", 2).key),
+        ),
+    ];
+    for (field, change) in cases {
+        let mut bent = good.clone();
+        change(&mut bent);
+        match bent.validate() {
+            Err(GenesisError::Field { field: named, .. }) => assert_eq!(named, field),
+            other => panic!("{field}: {other:?}"),
+        }
+    }
+    let mut three_of_three = good;
+    policy(&mut three_of_three, 3, 2);
+    three_of_three.validate().unwrap();
+}
+
+#[test]
+fn a_lease_that_is_not_said_is_two_seconds() {
+    let policy: WitnessPolicy = serde_json::from_str(r#"{"k":1,"f":0,"mode":"strict"}"#).unwrap();
+    assert_eq!((policy.lease_ms, policy.mode), (2000, WitnessMode::Strict));
+}
+
+#[test]
+fn a_manifest_without_peers_reads_and_writes_as_it_always_did() {
+    let (root, _) = emulated_root("root").unwrap();
+    let officers = officers(1);
+    let text = serde_json::to_string(&manifest(&root, &officers)).unwrap();
+    assert!(text.contains(r#""witnesses":[],"custodians":[],"created_ms""#));
+    for newer in ["witness_policy", "custodian_threshold", "previous"] {
+        assert!(!text.contains(newer), "{newer}");
+    }
+    let mut file = SignedFile::unsigned(text.as_bytes());
+    file.sign(&officers[0].0, &officers[0].1).unwrap();
+    let verified = Genesis::verify(&file.to_json()).unwrap();
+    assert_eq!(verified.digest, crate::encode::sha256(&[text.as_bytes()]));
+    let peers = with_peers();
+    let again: Genesis = serde_json::from_slice(&serde_json::to_vec(&peers).unwrap()).unwrap();
+    assert_eq!(again, peers);
+}
+
+/// A pinned manifest of three officers, two of whom decide, and those officers.
+fn pinned() -> (VerifiedGenesis, Vec<(String, Es256Signer)>) {
+    let (root, _) = emulated_root("root").unwrap();
+    let officers = officers(3);
+    let mut first = manifest(&root, &officers);
+    first.threshold = 2;
+    let signed = signed(&first, &[&officers[0], &officers[1]]);
+    (Genesis::verify(&signed).unwrap(), officers)
+}
+
+fn newcomer(id: &str) -> (String, Es256Signer) {
+    let key = Es256Signer::generate(&crate::entropy::SystemEntropy).unwrap();
+    (id.into(), key)
+}
+
+#[test]
+fn a_successor_needs_both_sets_of_officers() {
+    let (first, officers) = pinned();
+    let new = newcomer("officer-new");
+    let mut next = first.manifest.clone();
+    next.counter += 1;
+    next.previous = Some(first.digest);
+    next.threshold = 1;
+    next.officers = vec![Officer {
+        id: new.0.clone(),
+        key: new.1.jwk().clone(),
+    }];
+    let file = signed(&next, &[&officers[0], &new, &officers[2]]);
+    let second = first.successor(&file).unwrap();
+    assert_eq!(second.manifest, next);
+    // And so on: a second step from there.
+    let mut third = next.clone();
+    third.counter += 1;
+    third.previous = Some(second.digest);
+    second.successor(&signed(&third, &[&new])).unwrap();
+    assert!(first.successor(&signed(&third, &[&new])).is_err());
+
+    let refused = |by: &[&(String, Es256Signer)]| {
+        first.successor(&signed(&next, by)).unwrap_err().to_string()
+    };
+    assert_eq!(
+        refused(&[&new, &officers[1]]),
+        "1 officers signed; the genesis manifest asks for 2"
+    );
+    assert_eq!(
+        refused(&[&officers[0], &officers[1]]),
+        "0 officers signed; the genesis manifest asks for 1"
+    );
+    let stranger = newcomer("mallory");
+    let error = refused(&[&new, &officers[0], &officers[1], &stranger]);
+    assert!(error.contains("no officer \"mallory\""), "{error}");
+    let impostor = (officers[1].0.clone(), stranger.1);
+    let error = refused(&[&new, &officers[0], &impostor]);
+    assert!(error.contains("does not verify"), "{error}");
+}
+
+#[test]
+fn what_is_no_successor_is_refused_by_member() {
+    let (first, officers) = pinned();
+    let by = [&officers[0], &officers[1]];
+    let mut good = first.manifest.clone();
+    good.counter += 1;
+    good.previous = Some(first.digest);
+    first.successor(&signed(&good, &by)).unwrap();
+    let stranger = newcomer("x");
+    type Change = Box<dyn Fn(&mut Genesis)>;
+    let cases: Vec<(&str, Change)> = vec![
+        ("previous", Box::new(|g| g.previous = None)),
+        (
+            "previous",
+            Box::new(|g| g.previous = Some(Digest32([1; 32]))),
+        ),
+        ("counter", Box::new(|g| g.counter -= 1)),
+        (
+            "officers",
+            Box::new(move |g| g.officers[2].key = stranger.1.jwk().clone()),
+        ),
+    ];
+    for (field, change) in cases {
+        let mut bent = good.clone();
+        change(&mut bent);
+        match first.successor(&signed(&bent, &by)) {
+            Err(GenesisError::Field { field: named, .. }) => assert_eq!(named, field),
+            other => panic!("{field}: {other:?}"),
+        }
+    }
+}
+
 #[test]
 fn the_policy_digest_is_that_of_its_canonical_text() {
     let policy = config(Digest32([0; 32])).policy;

@@ -15,6 +15,9 @@ use zeroize::Zeroizing;
 use super::PeerError;
 use super::link::{Ask, Link};
 
+/// Signs a statement: ES256, r ‖ s.
+pub type SignStatement<'a> = dyn Fn(&[u8]) -> Result<[u8; 64], SignerError> + Send + Sync + 'a;
+
 /// Who speaks to a custodian: a document of the purpose that the call wants,
 /// and the boot's ES256 receipt key to sign statements with.
 pub struct EpochEvidence<'a> {
@@ -25,7 +28,7 @@ pub struct EpochEvidence<'a> {
     /// Manifests since the one that peers may still pin, oldest first.
     pub genesis: &'a [SignedFile],
     /// Signs with `boot_keys.receipt_es256`: [`redoubt_attestation::sign::HybridSigner::sign_es256`].
-    pub sign: &'a (dyn Fn(&[u8]) -> Result<[u8; 64], SignerError> + Send + Sync),
+    pub sign: &'a SignStatement<'a>,
 }
 
 /// A share that came back.

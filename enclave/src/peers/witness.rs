@@ -5,7 +5,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 use hyper::header::CONTENT_TYPE;
 use redoubt_attestation::binding::Head;
-use redoubt_attestation::genesis::PeerEntry;
+use redoubt_attestation::genesis::{LEASE_MS, PeerEntry};
 use redoubt_attestation::ledger::Hash;
 use redoubt_attestation::ledger::checkpoint::{Checkpoint, NoteAlgorithms, read_unverified};
 use redoubt_attestation::ledger::cosignature::verify_line;
@@ -20,7 +20,7 @@ use super::{PeerError, TermEvidence};
 /// What a witness knows of this appliance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Introduced {
-    /// The head it cosigned last.
+    /// The head it cosigned last, by its word.
     pub head: Option<Head>,
     /// How long until it cosigns for this term.
     pub wait: Duration,
@@ -68,16 +68,16 @@ impl Witness {
         }
         let TermReply { head, wait_ms } =
             serde_json::from_slice(&reply.body).map_err(|e| self.link.malformed(e))?;
-        Ok(Introduced {
-            head,
-            wait: Duration::from_millis(wait_ms),
-        })
+        let wait = Duration::from_millis(wait_ms.min(*LEASE_MS.end()));
+        Ok(Introduced { head, wait })
     }
 
     /// Has a head cosigned: `note` is a checkpoint signed by the introduced boot
     /// key, `proof` its consistency with the head of size `old_size` that the
     /// witness cosigned last. Returns the cosignature lines that verified under
-    /// this witness's key, at least one, each with its newline.
+    /// this witness's key, at least one, each with its newline. If the witness
+    /// knows this very head already, since its answer got lost, it is asked for
+    /// a cosignature again; a conflict is another size.
     pub async fn cosign(
         &self,
         old_size: u64,
@@ -85,6 +85,24 @@ impl Witness {
         note: &str,
     ) -> Result<Vec<String>, PeerError> {
         let checkpoint = read_unverified(note).map_err(|e| self.link.malformed(e))?;
+        match self
+            .add_checkpoint(old_size, proof, note, &checkpoint)
+            .await
+        {
+            Err(PeerError::Conflict { size }) if size == checkpoint.size && size != old_size => {
+                self.add_checkpoint(size, &[], note, &checkpoint).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn add_checkpoint(
+        &self,
+        old_size: u64,
+        proof: &[Hash],
+        note: &str,
+        checkpoint: &Checkpoint,
+    ) -> Result<Vec<String>, PeerError> {
         let request = AddCheckpoint {
             old_size,
             proof: proof.to_vec(),
@@ -99,7 +117,7 @@ impl Witness {
         };
         let reply = self.link.ask(&ask).await?;
         match reply.status {
-            StatusCode::OK => self.verified(&reply, &checkpoint),
+            StatusCode::OK => self.verified(&reply, checkpoint),
             StatusCode::CONFLICT if is_size(&reply) => match parse_size(&reply.body) {
                 Ok(size) => Err(PeerError::Conflict { size }),
                 Err(error) => Err(self.link.malformed(error)),

@@ -167,6 +167,15 @@ impl Binding {
         serde_json::from_slice(preimage)
     }
 
+    /// The appliance's own ledger, if it names exactly one.
+    pub fn appliance_ledger(&self) -> Option<LedgerId> {
+        let mut own = self.ledgers.iter().filter(|bound| bound.tenant.is_none());
+        match (own.next(), own.next()) {
+            (Some(bound), None) => Some(bound.ledger),
+            _ => None,
+        }
+    }
+
     /// What the document's `public_key` must be: the TLS key's SPKI, or for
     /// `unseal`, whose key is too large for the field, its SHA-384.
     pub fn public_key(&self) -> Vec<u8> {

@@ -12,6 +12,7 @@ use crate::genesis::{
     Environment, Genesis, GenesisType, MeasuredRole, Measurement, Officer, RootKind, SignedFile,
     Tier, VendorRootEntry, VerifiedGenesis,
 };
+use crate::ledger::Checkpoint;
 use crate::sign::{Ed25519Signer, Es256Signer, HybridSigner};
 
 pub(crate) const PROGRAM: &[u8] = b"the enclave's program";
@@ -88,10 +89,16 @@ pub(crate) fn signed<T: serde::Serialize>(value: &T, by: &[&(String, Es256Signer
 
 impl Bench {
     pub(crate) fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// An appliance whose manifest was changed before it was signed.
+    pub(crate) fn with(change: impl FnOnce(&mut Genesis)) -> Self {
         let root = emulated_root("test root").unwrap();
         let officers = officers(1);
-        let genesis =
-            Genesis::verify(&signed(&manifest(&root.0, &officers), &[&officers[0]])).unwrap();
+        let mut manifest = manifest(&root.0, &officers);
+        change(&mut manifest);
+        let genesis = Genesis::verify(&signed(&manifest, &[&officers[0]])).unwrap();
         Self {
             attester: EmulatedAttester::dangerous_new(&root.0, &root.1, PROGRAM, 0).unwrap(),
             boot: HybridSigner::generate(&SystemEntropy).unwrap(),
@@ -106,16 +113,33 @@ impl Bench {
         LedgerId::from_bytes([5; 16])
     }
 
+    /// The appliance's own.
+    pub(crate) fn appliance() -> LedgerId {
+        LedgerId::from_bytes([6; 16])
+    }
+
+    /// The head under the Ed25519 key of this boot.
+    pub(crate) fn note(&self, head: &Checkpoint) -> String {
+        let signature = self.checkpoints.sign(head.body().as_bytes()).unwrap();
+        head.note(&[head.ed25519_line(self.checkpoints.jwk().as_bytes(), &signature)])
+    }
+
     pub(crate) fn binding(&self, purpose: Purpose) -> Binding {
         Binding {
             kind: BindingType::V1,
             purpose,
             genesis: self.genesis.digest,
             genesis_counter: self.genesis.manifest.counter,
-            ledgers: vec![BoundLedger {
-                tenant: Some(TENANT.parse().unwrap()),
-                ledger: Self::ledger(),
-            }],
+            ledgers: vec![
+                BoundLedger {
+                    tenant: Some(TENANT.parse().unwrap()),
+                    ledger: Self::ledger(),
+                },
+                BoundLedger {
+                    tenant: None,
+                    ledger: Self::appliance(),
+                },
+            ],
             config: Digest32([1; 32]),
             policy: Digest32([2; 32]),
             models: Digest32([3; 32]),

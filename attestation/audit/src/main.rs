@@ -252,6 +252,7 @@ fn receipt_facts(judged: &JudgedReceipt) -> Value {
         receipt,
         binding,
         head_binding: _,
+        fresh,
         document,
         environment,
         debug,
@@ -263,7 +264,14 @@ fn receipt_facts(judged: &JudgedReceipt) -> Value {
         "receipt_id": claim("receipt_id"),
         "tenant": claim("tenant"),
         "time_ms": claim("time_ms"),
-        "freshness": claim("freshness"),
+        "freshness": fresh.mode,
+        "unwitnessed_ms": fresh.unwitnessed_ms,
+        "cosigned": cosigned(&fresh.cosigned),
+        "anchor": fresh.anchor.map(|head| json!({
+            "ledger": head.ledger.to_string(),
+            "tree_size": head.size,
+            "root": sha256_text(&head.root),
+        })),
         "worker_tier": claim("worker_tier"),
         "environment": environment,
         "debug": debug,
@@ -276,6 +284,21 @@ fn receipt_facts(judged: &JudgedReceipt) -> Value {
         "post_quantum_head": receipt.post_quantum,
         "claims": receipt.claims,
     })
+}
+
+/// Who cosigned the appliance's head, and when.
+fn cosigned(lines: &[(String, u64)]) -> Value {
+    let times = lines.iter().map(|(name, seconds)| {
+        let time = i64::try_from(*seconds)
+            .ok()
+            .and_then(|seconds| time::OffsetDateTime::from_unix_timestamp(seconds).ok())
+            .and_then(|time| {
+                time.format(&time::format_description::well_known::Rfc3339)
+                    .ok()
+            });
+        (name.clone(), json!(time.unwrap_or(seconds.to_string())))
+    });
+    Value::Object(times.collect())
 }
 
 fn sha256_text(hash: &[u8; 32]) -> String {

@@ -4,6 +4,7 @@ use redoubt_shared::TenantId;
 use serde::Deserialize;
 
 use super::Refusal;
+use super::fresh::{Fresh, FreshnessError, freshness};
 use crate::appraise::{Appraisal, Appraised, appraise};
 use crate::binding::{Binding, NonceInput, Purpose};
 use crate::encode::{Digest32, exactly, from_b64u};
@@ -11,7 +12,7 @@ use crate::genesis::{ClientPolicy, Environment, VerifiedGenesis};
 use crate::jwk::{AkpMlDsa65Jwk, OkpEd25519Jwk};
 use crate::ledger::checkpoint::NoteAlgorithms;
 use crate::ledger::receipt::{Evidence, TrustedBoot};
-use crate::ledger::{NoteKey, Receipt, VerifiedReceipt};
+use crate::ledger::{NoteKey, Receipt, VerifiedAnchor, VerifiedReceipt};
 use crate::sign::both;
 
 /// Largest receipt or artefact read, in bytes.
@@ -73,6 +74,8 @@ pub struct JudgedReceipt {
     /// What the document of the boot that signed the head binds; the same boot
     /// countersigns an artefact, and it may be a later one than the claim's.
     pub head_binding: Binding,
+    /// How fresh its head was, as witnesses saw it.
+    pub fresh: Fresh,
     /// SHA-256 of that document.
     pub document: Digest32,
     /// Whose root signed it.
@@ -90,6 +93,8 @@ struct CommonClaims {
     policy: Digest32,
     config: Digest32,
     models: Digest32,
+    freshness: String,
+    unwitnessed_ms: Option<u64>,
 }
 
 /// Judges a receipt with its evidence.
@@ -115,6 +120,7 @@ pub fn verify_receipt(receipt: &Receipt, trust: &Trust) -> Result<JudgedReceipt,
         .get(verified.signer)
         .map(|(_, binding)| binding.clone())
         .ok_or(crate::ledger::ReceiptError::UnknownDocument)?;
+    let bindings: Vec<Binding> = boots.iter().map(|(_, binding)| binding.clone()).collect();
     let (appraised, binding) = boots
         .into_iter()
         .find(|(appraised, _)| appraised.document_sha256 == claims.document)
@@ -127,14 +133,45 @@ pub fn verify_receipt(receipt: &Receipt, trust: &Trust) -> Result<JudgedReceipt,
     if !bound {
         return Err(Refusal::OtherLedger);
     }
+    // 5. The head is as fresh as the claim says.
+    let manifest = &trust.genesis.manifest;
+    let claimed = (claims.freshness.as_str(), claims.unwitnessed_ms);
+    let asked = freshness(manifest, claimed)?;
+    let anchor = judge_anchor(receipt, &verified, &trusted, &bindings, trust)?;
+    let fresh = asked.judge(anchor)?;
     Ok(JudgedReceipt {
         receipt: verified,
+        fresh,
         binding,
         head_binding,
         document: appraised.document_sha256,
         environment: appraised.environment,
         debug: appraised.debug,
     })
+}
+
+/// Checks the anchor, if there is one: recorded in the ledger that its signer's
+/// document names as the appliance's.
+fn judge_anchor(
+    receipt: &Receipt,
+    verified: &VerifiedReceipt,
+    trusted: &[TrustedBoot],
+    bindings: &[Binding],
+    trust: &Trust,
+) -> Result<Option<VerifiedAnchor>, FreshnessError> {
+    let Some(anchor) = &receipt.anchor else {
+        return Ok(None);
+    };
+    let keys: Vec<NoteKey> = trusted.iter().map(|boot| boot.note_key.clone()).collect();
+    let witnesses = &trust.genesis.manifest.witnesses;
+    let anchor = anchor.verify(&verified.checkpoint, &keys, witnesses, NOTE_ALGORITHMS)?;
+    let appliance = bindings
+        .get(anchor.signer)
+        .and_then(Binding::appliance_ledger);
+    if appliance != Some(anchor.checkpoint.ledger) {
+        return Err(FreshnessError::OtherLedger);
+    }
+    Ok(Some(anchor))
 }
 
 fn appraise_all(
@@ -183,6 +220,8 @@ fn check_claims(
         policy,
         config,
         models,
+        freshness: _,
+        unwitnessed_ms: _,
     } = claims;
     let attested = appraised.environment.name();
     if environment != attested {
@@ -208,7 +247,7 @@ fn contradiction(field: &'static str, said: impl ToString, bound: impl ToString)
 }
 
 /// Notes verify only if both implementations say so.
-const NOTE_ALGORITHMS: NoteAlgorithms = NoteAlgorithms {
+pub(crate) const NOTE_ALGORITHMS: NoteAlgorithms = NoteAlgorithms {
     ed25519: |public, message, signature| {
         exactly(public)
             .map(OkpEd25519Jwk::from_bytes)

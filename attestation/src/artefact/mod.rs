@@ -13,11 +13,13 @@ mod approval;
 mod assertion;
 mod challenge;
 mod evidence;
+mod fresh;
 
 pub use approval::{APPROVAL_TYP, Artefact, VerifiedArtefact, verify_artefact};
 pub use assertion::{Assertion, AssertionError};
 pub use challenge::ChallengeInput;
 pub use evidence::{JudgedReceipt, Trust, verify_receipt};
+pub use fresh::{Fresh, FreshnessError};
 
 use crate::appraise;
 use crate::genesis::GenesisError;
@@ -65,6 +67,9 @@ pub enum Refusal {
     /// The checkpoint is of a ledger the document does not bind to the claim's tenant.
     #[error("the ledger of this receipt is not the one its document binds to the claim's tenant")]
     OtherLedger,
+    /// The head behind it is not anchored, or not as fresh as the claim says.
+    #[error(transparent)]
+    Freshness(#[from] FreshnessError),
     /// The payload is not the receipted claim.
     #[error("the artefact's payload is not the claim its receipt proves")]
     OtherClaim,
@@ -102,17 +107,18 @@ pub enum Refusal {
 }
 
 /// The checks of a receipt, then those an artefact adds, in their order.
-pub const CHECKS: [&str; 7] = [
+pub const CHECKS: [&str; 8] = [
     "documents are genuine and of the pinned genesis",
     "claim is in the ledger under a head that an attested key signed",
     "claim agrees with its attestation document",
+    "head is in the appliance's ledger, and witnesses cosigned that as the manifest asks",
     "payload is the receipted claim",
     "tenant and enclave signed it with ES256 and ML-DSA-65",
     "challenge is made from exactly this transaction",
     "customer's own key signed that challenge",
 ];
 /// How many of [`CHECKS`] a receipt alone has.
-pub const RECEIPT_CHECKS: usize = 3;
+pub const RECEIPT_CHECKS: usize = 4;
 
 impl Refusal {
     /// Position in [`CHECKS`] of the check that failed; those before it passed.
@@ -123,12 +129,13 @@ impl Refusal {
             Self::NoEvidence | Self::Evidence { .. } => Some(0),
             Self::Receipt(_) => Some(1),
             Self::Contradiction { .. } | Self::OtherLedger => Some(2),
-            Self::OtherClaim | Self::NotAnApproval(_) => Some(3),
+            Self::Freshness(_) => Some(3),
+            Self::OtherClaim | Self::NotAnApproval(_) => Some(4),
             Self::TenantKeys | Self::Jws { .. } | Self::Signatures(_) | Self::BadSignature(_) => {
-                Some(4)
+                Some(5)
             }
-            Self::Challenge(_) | Self::Expired => Some(5),
-            Self::Assertion(_) => Some(6),
+            Self::Challenge(_) | Self::Expired => Some(6),
+            Self::Assertion(_) => Some(7),
         }
     }
 
@@ -142,6 +149,7 @@ impl Refusal {
             Self::Receipt(_) => "receipt",
             Self::Contradiction { .. } => "contradiction",
             Self::OtherLedger => "other_ledger",
+            Self::Freshness(error) => error.code(),
             Self::OtherClaim => "other_claim",
             Self::NotAnApproval(_) => "not_an_approval",
             Self::TenantKeys => "tenant_keys",

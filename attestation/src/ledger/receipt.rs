@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::encode::from_hex;
 
+use super::anchor::Anchor;
 use super::checkpoint::{self, Checkpoint, NoteAlgorithms, NoteError, NoteKey};
 use super::entry::{self, EventKind, Hash, Header};
 use super::merkle;
@@ -41,6 +42,9 @@ pub struct Receipt {
     pub leaf_path: Vec<String>,
     /// Signed note at `tree_size`.
     pub checkpoint: String,
+    /// Where the appliance's ledger records that head; in receipts with evidence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchor: Option<Anchor>,
     /// Documents that carry the boot keys behind checkpoint and claim.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<Evidence>,
@@ -165,7 +169,7 @@ impl Receipt {
     }
 }
 
-fn hashes(path: &[String]) -> Option<Vec<Hash>> {
+pub(super) fn hashes(path: &[String]) -> Option<Vec<Hash>> {
     path.iter()
         .map(|text| from_hex(text).ok()?.try_into().ok())
         .collect()
@@ -235,6 +239,7 @@ mod tests {
             tree_size: 7,
             leaf_path: hex_all(tree.inclusion(4, 7).unwrap()),
             checkpoint: checkpoint.note(&[checkpoint.ed25519_line(&public, &signature)]),
+            anchor: None,
             evidence: vec![],
         };
         let boot = TrustedBoot {

@@ -49,6 +49,7 @@ impl Claim {
             tree_size: self.entry.size,
             leaf_path: hexes(self.entry.leaf_path.clone()),
             checkpoint: self.entry.note.clone(),
+            anchor: None,
             evidence: Vec::new(),
         }
     }

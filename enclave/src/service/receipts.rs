@@ -1,12 +1,13 @@
 //! Receipts with everything a court needs, and artefacts around them.
 //!
 //! Protects a bank years later: what is handed out here holds the claim, its
-//! path, a head under two signatures, and the documents behind all keys.
+//! path, a head under two signatures, where the appliance's own ledger records it
+//! under witnesses' eyes, and the documents behind all keys.
 
 use redoubt_attestation::encode::{Digest32, b64u};
-use redoubt_attestation::ledger::Receipt;
 use redoubt_attestation::ledger::checkpoint;
 use redoubt_attestation::ledger::receipt::Evidence;
+use redoubt_attestation::ledger::{Anchor, Hash, Receipt};
 use redoubt_shared::{ReceiptId, TenantId};
 use serde_json::Value;
 
@@ -45,6 +46,7 @@ impl Appliance {
     ) -> Result<Receipt, Problem> {
         let mut receipt = claim.receipt();
         receipt.checkpoint = self.with_mldsa65(&receipt.checkpoint)?;
+        receipt.anchor = anchor(serving, claim).await?;
         let named =
             named_document(&claim.text).ok_or_else(|| internal("a claim names no document"))?;
         let terms = serving
@@ -104,6 +106,29 @@ impl Appliance {
             "receipt": to_json(&receipt)?,
         }))
     }
+}
+
+/// Where the appliance's ledger records the head behind a claim.
+async fn anchor(serving: &Serving, claim: &Claim) -> Result<Option<Anchor>, Problem> {
+    let Some(recorded) = claim.entry.anchor.clone() else {
+        return Ok(None);
+    };
+    let proven = serving.ledgers.prove(recorded.clone()).await;
+    let proven = proven.map_err(|error| commit(error, 0))?;
+    let hexes = |path: Vec<Hash>| path.iter().map(hex::encode).collect();
+    let count = recorded.events.size();
+    let path = recorded.events.inclusion(recorded.event_index, count);
+    Ok(Some(Anchor {
+        event: b64u(&recorded.event),
+        salt: b64u(&recorded.salt),
+        event_index: recorded.event_index,
+        event_count: count,
+        event_path: hexes(path.unwrap_or_default()),
+        header: hex::encode(recorded.header.encode()),
+        tree_size: proven.tree_size,
+        leaf_path: hexes(proven.leaf_path),
+        checkpoint: proven.note,
+    }))
 }
 
 fn evidence(term: &TermRecord) -> Evidence {

@@ -26,7 +26,10 @@ pub(super) struct Court {
 
 impl Court {
     pub(super) fn new() -> Self {
-        let bench = Bench::new();
+        Self::of(Bench::new())
+    }
+
+    pub(super) fn of(bench: Bench) -> Self {
         let evidence = bench.attest(&bench.binding(Purpose::Serve), NonceInput::NoSession);
         Self {
             tenant: HybridSigner::generate(&SystemEntropy).unwrap(),
@@ -89,6 +92,7 @@ impl Court {
             tree_size: 1,
             leaf_path: vec![],
             checkpoint: checkpoint.note(&[line, lasting]),
+            anchor: None,
             evidence: vec![Evidence {
                 document: b64u(&self.evidence.0),
                 preimage: b64u(&self.evidence.1),

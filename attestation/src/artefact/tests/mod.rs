@@ -1,6 +1,7 @@
 //! Artefacts and receipts, honest and not.
 
 mod court;
+mod fresh;
 
 use court::{Court, ORIGIN, RP, transaction};
 use proptest::prelude::*;

@@ -35,6 +35,8 @@ pub struct Options {
     pub log_filter: Option<&'static str>,
     /// Streams that go through the test: the enclave uses `e.NAME`, the host `h.NAME`.
     pub interposed: bool,
+    /// The host starts no worker: no faces, and a quick start.
+    pub without_worker: bool,
 }
 
 /// A started appliance. Its processes end with it.

@@ -1,7 +1,7 @@
 //! A customer of a tenant, with a passkey that signs fast.
 
 use anyhow::{Result, ensure};
-use redoubt_bank::api::{Approved, Authenticated, PendingApproval};
+use redoubt_bank::api::{Approved, Authenticated, PendingApproval, Registered};
 use redoubt_bank::{Bank, BankError, PremadeKey, Transaction, random_name};
 use serde_json::Value;
 
@@ -20,17 +20,26 @@ pub struct Customer {
 impl Customer {
     /// A new customer with a registered passkey.
     pub async fn registered(bank: &Bank, tenant: &Tenant) -> Result<Self> {
-        let mut customer = Self {
+        let mut customer = Self::new(tenant)?;
+        ensure!(customer.register(bank).await?.verified);
+        Ok(customer)
+    }
+
+    /// A new customer whom the appliance does not know yet.
+    pub fn new(tenant: &Tenant) -> Result<Self> {
+        Ok(Self {
             id: random_name("customer"),
             key: PremadeKey::generate()?,
             origin: tenant.origin,
             approval_origin: tenant.approval_origin,
-        };
-        let options = bank.register_options(&customer.id).await?;
-        let created = customer.key.create(customer.origin, &options)?;
-        let registered = bank.register_verify(&customer.id, &created).await?;
-        ensure!(registered.verified);
-        Ok(customer)
+        })
+    }
+
+    /// Registers the passkey.
+    pub async fn register(&mut self, bank: &Bank) -> Result<Registered, BankError> {
+        let options = bank.register_options(&self.id).await?;
+        let created = self.key.create(self.origin, &options)?;
+        bank.register_verify(&self.id, &created).await
     }
 
     /// A signed answer to fresh login options.

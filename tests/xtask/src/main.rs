@@ -74,6 +74,12 @@ enum Task {
         #[arg(num_args = 0.., trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Kill enclave, host or both under load, over and over; what was lost or went back
+    Chaos {
+        /// --rounds N, --seed S, --json OUT
+        #[arg(num_args = 0.., trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Measure against a peer or a limit in the same run
     Bench {
         /// [NAME] --json OUT
@@ -128,6 +134,12 @@ fn run(task: Task) -> Result<bool> {
                 fetch_one(&path)?;
             }
             return built(&repo, "redoubt-attack", &arguments);
+        }
+        Task::Chaos { arguments } => {
+            for path in [repo.models_toml(), repo.media_toml()] {
+                fetch_one(&path)?;
+            }
+            return built(&repo, "redoubt-chaos", &arguments);
         }
         Task::Bench { arguments } => return built(&repo, "redoubt-bench", &arguments),
     }

@@ -28,6 +28,7 @@ const PROGRAMS: &[(&str, Linkage)] = &[
     ("redoubt-conformance", Linkage::Dynamic),
     ("redoubt-bench", Linkage::Dynamic),
     ("redoubt-attack", Linkage::Dynamic),
+    ("redoubt-chaos", Linkage::Dynamic),
 ];
 
 /// A line of cargo's JSON output, as far as it matters here.

@@ -44,7 +44,7 @@ impl Appliance {
         let mut command = self.command("redoubt-host");
         let listen = format!("127.0.0.1:{}", self.port);
         command.args(["run", "--listen", &listen, "--admin", "127.0.0.1:0"]);
-        for stream in ["ingress", "store", "worker", "supervise"] {
+        for stream in ["ingress", "store", "supervise"] {
             command.arg(format!("--{stream}"));
             command.arg(self.endpoint('h', stream));
         }
@@ -53,6 +53,21 @@ impl Appliance {
             ("--boot-dir", self.boot_dir()),
             ("--port-file", self.path.join("port")),
             ("--admin-port-file", self.path.join("admin.port")),
+        ] {
+            command.arg(flag).arg(path);
+        }
+        if !self.options.without_worker {
+            self.add_worker(&mut command);
+        }
+        if self.options.capture {
+            command.arg("--capture").arg(self.capture_file());
+        }
+        Part::start("host", command, &self.log_dir().join("host.log"))
+    }
+
+    fn add_worker(&self, command: &mut Command) {
+        command.arg("--worker").arg(self.endpoint('h', "worker"));
+        for (flag, path) in [
             ("--worker-bin", self.program("redoubt-worker")),
             ("--worker-pid-file", self.worker_pid_file()),
             ("--worker-log", self.log_dir().join("worker.log")),
@@ -62,10 +77,6 @@ impl Appliance {
         for argument in self.worker_arguments() {
             command.arg("--worker-arg").arg(argument);
         }
-        if self.options.capture {
-            command.arg("--capture").arg(self.capture_file());
-        }
-        Part::start("host", command, &self.log_dir().join("host.log"))
     }
 
     fn worker_arguments(&self) -> Vec<PathBuf> {

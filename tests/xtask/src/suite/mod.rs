@@ -20,6 +20,9 @@ use outcome::Outcome;
 /// Crates whose tests start whole appliances.
 const END_TO_END: &[&str] = &["tests/e2e", "tests/attack"];
 
+/// Kills that every run of the tests makes.
+const CHAOS_ROUNDS: &str = "200";
+
 /// Runs every stage, whatever failed before; whether all was well.
 pub(crate) fn run(repo: &Repo) -> Result<bool> {
     preflight::check()?;
@@ -101,6 +104,7 @@ impl Suite<'_> {
         self.stage("end-to-end tests", 120, |suite| {
             suite.cargo_test("end-to-end", &named(&end_to_end))
         })?;
+        self.stage("kills under load", 110, Suite::chaos)?;
         self.stage("demo story", 60, |_| {
             let well = demo::run(repo, false)?;
             Ok(Outcome::single("demo story", well))
@@ -135,6 +139,17 @@ impl Suite<'_> {
     fn passes(&self, name: &str, command: &mut Command) -> Result<Outcome> {
         let status = process::wait_in_foreground(command)?;
         Ok(Outcome::single(name, status.success()))
+    }
+
+    /// The stated number of kills, each followed by the question what is gone.
+    fn chaos(&mut self) -> Result<Outcome> {
+        let mut chaos = Command::new(self.repo.bin("redoubt-chaos"));
+        chaos.args(["--rounds", CHAOS_ROUNDS, "--json"]);
+        chaos.arg(self.logs.join("chaos.json"));
+        chaos.env("REDOUBT_BIN_DIR", self.repo.bin_dir());
+        chaos.env("REDOUBT_MODELS_DIR", &self.models);
+        chaos.env("REDOUBT_MEDIA_DIR", &self.media);
+        self.passes("kills under load", &mut chaos)
     }
 
     fn cargo_test(&self, name: &str, arguments: &[String]) -> Result<Outcome> {

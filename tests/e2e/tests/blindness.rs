@@ -20,6 +20,7 @@ const CAPTURED: Options = Options {
     capture: true,
     log_filter: Some("trace"),
     interposed: false,
+    without_worker: false,
 };
 
 #[test]

@@ -43,7 +43,8 @@ impl Running {
         while let Some(customer) = self.clients.join_next().await {
             customers.push(customer??);
         }
-        kept.inner().counted.extend(self.newcomer.await??);
+        let newcomer = self.newcomer.await??;
+        kept.inner().counted.extend(newcomer);
         Ok(customers)
     }
 }

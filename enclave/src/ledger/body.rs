@@ -119,9 +119,11 @@ pub(super) struct Encoded {
 }
 
 /// Whether an event holds what erasure must make unreadable.
-fn erasable(content: &Content) -> bool {
+pub(super) fn erasable(content: &Content) -> bool {
     matches!(content, Content::State(event)
-        if matches!(**event, CoreEvent::SubjectOpened { .. } | CoreEvent::FaceEnrolled { .. }))
+        if matches!(**event, CoreEvent::SubjectOpened { .. }
+            | CoreEvent::FaceEnrolled { .. }
+            | CoreEvent::BudgetKept { .. }))
 }
 
 /// Encodes one event of a tenant, before it is applied: under its epoch's wrap

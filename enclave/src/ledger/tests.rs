@@ -16,6 +16,8 @@ use super::*;
 use crate::core::{Command, Refusal, TenantKeySeeds, TermContext};
 use crate::keys::{EpochKey, Keyring, Pool, Root};
 
+mod erasure;
+
 const APPLIANCE: LedgerId = LedgerId::from_bytes([1; 16]);
 const TENANT: LedgerId = LedgerId::from_bytes([2; 16]);
 

@@ -96,19 +96,27 @@ impl Cosigner for Introducing {
                     return Err(CosignError::Size(size));
                 }
             }
-            witness.cosign(old, &proof, &note).await.map_err(meaning)
+            let cosigned = witness.cosign(old, &proof, &note).await;
+            if let Err(PeerError::Refused { status: 404, .. }) = &cosigned {
+                // It lost its state, or has a fresh one: it must hear of this term first.
+                introduced.store(false, Ordering::Relaxed);
+            }
+            cosigned.map_err(meaning)
         })
     }
 }
 
-/// Which failures pass and which do not.
+/// Which failures pass and which do not: 403 is a later term, 409 without a size
+/// another history, 422 a history that does not continue the one it knows.
 fn meaning(error: PeerError) -> CosignError {
     match error {
         PeerError::Conflict { size } => CosignError::Size(size),
         PeerError::Wait(wait) => CosignError::Wait(wait),
         PeerError::Refused {
-            status, ref text, ..
-        } if matches!(status, 403 | 404 | 422) => CosignError::Refused(text.trim().to_owned()),
+            status: 403 | 409 | 422,
+            text,
+            ..
+        } => CosignError::Refused(text.trim().to_owned()),
         other => CosignError::Passing(other.to_string()),
     }
 }

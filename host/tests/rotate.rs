@@ -175,10 +175,24 @@ fn officers_change_and_the_boot_folder_follows() {
     assert_eq!(done["epoch"], 1);
     appliance.boot_is_from("new");
     assert_eq!(enclave.orders(), 1);
-    // Given again, it finds nothing left to do.
-    let again = appliance.rotate(&enclave, &format!("{CHANGE}{shares}"));
-    assert_eq!(again.unwrap()["epoch"], 1);
-    assert_eq!(enclave.orders(), 1);
+    // Given again, before and after a restart, it finds nothing left to do but the files.
+    for restarted in [false, true] {
+        std::fs::write(appliance.at("boot/genesis.json"), b"{}").unwrap();
+        if restarted {
+            enclave.restart();
+        }
+        let again = appliance.rotate(&enclave, &format!("{CHANGE}{shares}"));
+        assert_eq!(again.unwrap()["epoch"], 1);
+        assert_eq!(enclave.orders(), 1);
+        appliance.boot_is_from("new");
+    }
+    std::fs::write(appliance.at("boot/genesis.json"), b"{}").unwrap();
+    let before = enclave.connections();
+    appliance
+        .rotate(&enclave, &format!("{CHANGE} --finish"))
+        .unwrap();
+    appliance.boot_is_from("new");
+    assert_eq!(enclave.connections(), before);
 }
 
 #[test]

@@ -2,19 +2,22 @@
 //!
 //! Protects against a rotation that stops halfway: what is left to do is read
 //! from the appliance each time (its epochs, and the manifest its evidence
-//! binds), so the same command may be given again after a crash at any point.
-//! Every step goes to an attested enclave only.
+//! binds) and from a note beside the new manifest that says from which epoch
+//! on, so the same command may be given again after a crash at any point.
+//! Every step goes to an attested enclave only. A running enclave goes on to
+//! attest under the manifest it was booted with.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use redoubt_attestation::binding::Purpose;
+use redoubt_attestation::encode::Digest32;
 use redoubt_attestation::entropy::SystemEntropy;
 use redoubt_attestation::genesis::{ClientPolicy, Config, VerifiedConfig, VerifiedGenesis};
 use redoubt_attestation::shares::{Share, UnsealAad, seal_share};
 use redoubt_audit::fetch::{AttestedConnection, ClientIdentity, FetchError, Pinned};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -53,6 +56,10 @@ pub(super) struct RotateArgs {
     /// The host's boot folder; gets genesis.json and config.json once the rotation is done
     #[arg(long, value_name = "DIR", requires = "genesis")]
     boot_dir: Option<PathBuf>,
+    /// Ask nothing, only write the boot folder's files: for an appliance that restarted
+    /// after the change took effect and before they were written
+    #[arg(long, requires = "boot_dir")]
+    finish: bool,
     /// Seconds to wait for the rotation's end
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     wait: u64,
@@ -65,7 +72,23 @@ struct Epochs {
     #[serde(default)]
     pending_erasures: Value,
     #[serde(default)]
-    rotation: Option<Value>,
+    rotation: Option<UnderWay>,
+}
+
+#[derive(Debug, Deserialize)]
+struct UnderWay {
+    stage: String,
+    #[serde(default)]
+    shares_received: u32,
+    #[serde(default)]
+    shares_needed: u32,
+}
+
+/// `rotation.json` beside the new manifest.
+#[derive(Debug, Serialize, Deserialize)]
+struct Note {
+    genesis: Digest32,
+    from_epoch: u64,
 }
 
 /// The successor and what goes with it.
@@ -73,6 +96,7 @@ struct Change {
     pinned: Pinned,
     config: VerifiedConfig,
     shares: Vec<Share>,
+    note: PathBuf,
 }
 
 struct Rotation<'a> {
@@ -95,6 +119,11 @@ pub(super) fn rotate(args: &RotateArgs) -> anyhow::Result<Report> {
     match (&args.genesis, &args.config) {
         (Some(genesis), Some(config)) => {
             let change = rotation.change(genesis, config)?;
+            if let (true, Some(folder)) = (args.finish, &args.boot_dir) {
+                write_boot_files(folder, &change)?;
+                let text = format!("{}: written", folder.display());
+                return Ok(Report::yes(text, json!({ "ok": true, "boot_dir": folder })));
+            }
             rotation.change_officers(&change)
         }
         _ => rotation.new_secret(),
@@ -112,6 +141,7 @@ impl Rotation<'_> {
         let config = signed.with_context(|| config.display().to_string())?;
         let shares = self.args.share.iter().map(|path| share(path, &next));
         Ok(Change {
+            note: genesis.with_file_name("rotation.json"),
             shares: shares.collect::<Result<_, _>>()?,
             config,
             pinned: Pinned {
@@ -135,8 +165,14 @@ impl Rotation<'_> {
         AttestedConnection::open(&self.args.url, pinned, purpose, Some(&self.identity))
     }
 
-    fn epochs(&self, pinned: &Pinned) -> anyhow::Result<Epochs> {
-        let mut enclave = self.open(pinned, Purpose::Serve)?;
+    /// The appliance attests under the old manifest until it is started again.
+    fn epochs(&self, change: Option<&Change>) -> anyhow::Result<Epochs> {
+        let mut enclave = match (self.open(&self.old, Purpose::Serve), change) {
+            (Err(error), Some(change)) if is_another(&error) => {
+                self.open(&change.pinned, Purpose::Serve)?
+            }
+            (opened, _) => opened?,
+        };
         let body = enclave.get(EPOCHS)?.successful(EPOCHS)?;
         serde_json::from_slice(&body).context("the enclave's answer about its epochs")
     }
@@ -157,70 +193,77 @@ impl Rotation<'_> {
     }
 
     fn new_secret(&self) -> anyhow::Result<Report> {
-        let before = self.epochs(&self.old)?;
+        let before = self.epochs(None)?;
         say(&format!("epoch {}", before.epoch));
         match before.rotation {
             Some(_) => say("a rotation is under way already; waiting for its end"),
             None => self.ask(&json!({}))?,
         }
-        let after = self.wait(&self.old, |now| {
+        let after = self.wait(None, |now| {
             now.epoch > before.epoch && now.rotation.is_none()
         })?;
         Ok(self.report(&after, None))
     }
 
     fn change_officers(&self, change: &Change) -> anyhow::Result<Report> {
-        if !self.is_done(change)? {
-            self.begin(change)?;
+        let mut after = self.done(change)?;
+        if after.is_none() {
+            let from = self.begin(change)?;
             for share in &change.shares {
-                if self.is_done(change)? {
+                if self.give(change, share)? {
                     break;
                 }
-                self.give(change, share)?;
             }
+            after = Some(self.wait(Some(change), |now| {
+                now.epoch > from && now.rotation.is_none()
+            })?);
         }
-        let after = self.wait(&change.pinned, |now| now.rotation.is_none())?;
+        let after = after.context("no epoch")?;
         if let Some(folder) = &self.args.boot_dir {
             write_boot_files(folder, change)?;
         }
         Ok(self.report(&after, Some(change)))
     }
 
-    /// Whether the appliance's evidence binds the new manifest.
-    fn is_done(&self, change: &Change) -> anyhow::Result<bool> {
-        match self.open(&change.pinned, Purpose::Serve) {
-            Ok(_) => Ok(true),
-            Err(FetchError::Refused(_) | FetchError::Beside(_) | FetchError::Config(_)) => {
-                // Not the new one; it must then be the old one, or nobody's we know.
-                self.open(&self.old, Purpose::Serve)?;
-                Ok(false)
+    /// Where it stands, if the new officers' manifest is in force.
+    fn done(&self, change: &Change) -> anyhow::Result<Option<Epochs>> {
+        let booted_anew = match self.open(&change.pinned, Purpose::Serve) {
+            Ok(_) => true,
+            Err(error) if is_another(&error) => false,
+            Err(error) => return Err(error.into()),
+        };
+        let now = self.epochs(Some(change))?;
+        let from = note(change)?;
+        let passed = from.is_some_and(|from| now.epoch > from && now.rotation.is_none());
+        Ok((booted_anew || passed).then_some(now))
+    }
+
+    /// Hands over the new manifest unless it is there; the epoch this began in.
+    fn begin(&self, change: &Change) -> anyhow::Result<u64> {
+        let now = self.epochs(Some(change))?;
+        let note = Note {
+            genesis: change.pinned.genesis.digest,
+            from_epoch: now.epoch,
+        };
+        write_atomically(&change.note, &serde_json::to_vec(&note)?)?;
+        match &now.rotation {
+            Some(under_way) if under_way.stage == "awaiting_shares" => {
+                say("the appliance has a new manifest already");
             }
-            Err(error) => Err(error.into()),
+            _ => {
+                self.ask(&json!({
+                    "genesis": change.pinned.genesis.envelope,
+                    "config": change.config.envelope,
+                }))?;
+                say("the appliance took the new manifest and configuration");
+            }
         }
+        Ok(now.epoch)
     }
 
-    fn begin(&self, change: &Change) -> anyhow::Result<()> {
-        let new = change.pinned.genesis.digest.to_string();
-        if let Some(under_way) = self.epochs(&self.old)?.rotation {
-            let to = under_way.get("genesis").and_then(Value::as_str);
-            ensure!(
-                to.is_none_or(|to| to == new),
-                "another rotation is under way, to manifest {}; wait for its end",
-                to.unwrap_or_default()
-            );
-            say("the appliance has the new manifest already");
-            return Ok(());
-        }
-        self.ask(&json!({
-            "genesis": change.pinned.genesis.envelope,
-            "config": change.config.envelope,
-        }))?;
-        say("the appliance took the new manifest and configuration");
-        Ok(())
-    }
-
-    /// Seals one share to a fresh document, as unsealing does.
-    fn give(&self, change: &Change, share: &Share) -> anyhow::Result<()> {
+    /// Seals one share to a fresh document, as unsealing does. Whether it was the last
+    /// one needed.
+    fn give(&self, change: &Change, share: &Share) -> anyhow::Result<bool> {
         let mut enclave = self.open(&self.old, Purpose::Unseal)?;
         let new = &change.pinned.genesis;
         let aad = UnsealAad {
@@ -231,7 +274,11 @@ impl Rotation<'_> {
         };
         let recipient = &enclave.binding.boot_keys.unseal_xwing;
         let sealed = seal_share(share, recipient, &aad, &SystemEntropy)?;
-        let reply = enclave.post_json(SHARE_ROUTE, &serde_json::to_vec(&sealed)?)?;
+        let reply = match enclave.post_json(SHARE_ROUTE, &serde_json::to_vec(&sealed)?) {
+            // The last share is answered when the rotation is done, which may take long.
+            Err(FetchError::TimedOut) => return Ok(true),
+            reply => reply?,
+        };
         let body = reply.successful(SHARE_ROUTE)?;
         let reply: ShareReply =
             serde_json::from_slice(&body).context("the enclave's answer to the share")?;
@@ -239,15 +286,19 @@ impl Rotation<'_> {
             "share {} of {} taken",
             reply.received, reply.needed
         ));
-        Ok(())
+        Ok(reply.received >= reply.needed)
     }
 
     /// Reads the epochs until `done`; says every change.
-    fn wait(&self, pinned: &Pinned, done: impl Fn(&Epochs) -> bool) -> anyhow::Result<Epochs> {
+    fn wait(
+        &self,
+        change: Option<&Change>,
+        done: impl Fn(&Epochs) -> bool,
+    ) -> anyhow::Result<Epochs> {
         let patience = Duration::from_secs(self.args.wait);
         let mut said = String::new();
         loop {
-            let state = match self.epochs(pinned) {
+            let state = match self.epochs(change) {
                 Ok(now) if done(&now) => return Ok(now),
                 Ok(now) => describe(&now),
                 Err(error) => format!("waiting: {error:#}"),
@@ -284,8 +335,36 @@ impl Rotation<'_> {
 
 fn describe(now: &Epochs) -> String {
     match &now.rotation {
-        Some(rotation) => format!("epoch {}, under way: {rotation}", now.epoch),
+        Some(UnderWay {
+            stage,
+            shares_received,
+            shares_needed,
+        }) if *shares_needed > 0 => format!(
+            "epoch {}, {stage}: {shares_received} of {shares_needed} shares",
+            now.epoch
+        ),
+        Some(under_way) => format!("epoch {}, {}", now.epoch, under_way.stage),
         None => format!("epoch {}", now.epoch),
+    }
+}
+
+/// Whether it attests, but under another manifest than asked for.
+fn is_another(error: &FetchError) -> bool {
+    matches!(
+        error,
+        FetchError::Refused(_) | FetchError::Beside(_) | FetchError::Config(_)
+    )
+}
+
+/// From which epoch on this change was begun, if it was.
+fn note(change: &Change) -> anyhow::Result<Option<u64>> {
+    match std::fs::read(&change.note) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        read => {
+            let file = change.note.display();
+            let note: Note = serde_json::from_slice(&read?).with_context(|| file.to_string())?;
+            Ok((note.genesis == change.pinned.genesis.digest).then_some(note.from_epoch))
+        }
     }
 }
 

@@ -71,6 +71,7 @@ struct State {
     /// Questions about epochs until the rotation is done.
     plain: Option<usize>,
     next: Option<(VerifiedGenesis, VerifiedConfig)>,
+    after: Option<(VerifiedGenesis, VerifiedConfig)>,
 }
 
 impl Enclave {
@@ -101,6 +102,7 @@ impl Enclave {
                 orders: 0,
                 plain: None,
                 next: None,
+                after: None,
             }),
             attester,
             unseal,
@@ -139,6 +141,13 @@ impl Enclave {
             .genesis
             .manifest
             .secret_commitment
+    }
+
+    /// Started again, from the files it was rotated to.
+    pub fn restart(&self) {
+        let mut state = self.inner.state.lock().unwrap();
+        let (genesis, config) = state.after.take().expect("rotated");
+        (state.genesis, state.config) = (genesis, config);
     }
 
     /// Orders to rotate that were carried out.
@@ -288,8 +297,9 @@ impl Inner {
             let needed = usize::from(next.manifest.threshold);
             if received >= needed {
                 let mut state = self.state.lock().unwrap();
-                state.epoch += 1;
-                (state.genesis, state.config, state.next) = (next, config, None);
+                (state.epoch, state.next) = (state.epoch + 1, None);
+                // It attests under the manifest of its boot until it is started again.
+                state.after = Some((next, config));
             }
             return json!({ "received": received, "needed": needed, "phase": "serving" });
         }
@@ -305,10 +315,16 @@ impl Inner {
             Some(0) => (state.plain, state.epoch) = (None, state.epoch + 1),
             left => state.plain = left.map(|left| left - 1),
         }
-        let officers = state.next.as_ref().map(|(next, _)| next.digest);
-        let rotation = match (state.plain, officers) {
+        let shares = self.shares.lock().unwrap().len();
+        let rotation = match (state.plain, &state.next) {
             (None, None) => Value::Null,
-            (_, genesis) => json!({ "genesis": genesis, "received": 0 }),
+            (Some(_), _) => json!({ "epoch": 1, "stage": "snapshot" }),
+            (None, Some((next, _))) => json!({
+                "epoch": 1,
+                "stage": "awaiting_shares",
+                "shares_received": shares,
+                "shares_needed": next.manifest.threshold,
+            }),
         };
         json!({ "epoch": state.epoch, "pending_erasures": 0, "rotation": rotation })
     }

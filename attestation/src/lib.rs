@@ -14,6 +14,7 @@ pub mod attester;
 pub mod binding;
 mod cbor;
 pub mod conformance;
+pub mod contradiction;
 pub mod cose;
 pub mod document;
 pub mod encode;

@@ -15,7 +15,9 @@ use redoubt_attestation::document::{Document, Refusal, Time, VendorRoot, verify_
 use redoubt_attestation::encode::sha256;
 use redoubt_attestation::genesis::RootKind;
 use redoubt_attestation::ledger::Receipt;
+use redoubt_audit::compare::{self, Compare};
 use redoubt_audit::fetch::{AttestedConnection, ClientIdentity, FetchError, Pinned};
+use redoubt_audit::ledger::command::{self, LedgerCommand};
 use redoubt_audit::report::Report;
 use redoubt_audit::{sandbox, trust, witness};
 use serde_json::{Value, json};
@@ -42,6 +44,11 @@ enum Command {
     Verify(VerifyArgs),
     /// Judge one Nitro attestation document; sockets are denied first.
     Document(DocumentArgs),
+    /// Check a whole ledger without keys; sockets are denied first.
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
+    /// Prove that two heads contradict each other; sockets are denied first.
+    Compare(Compare),
     /// Serve as a witness and custodian of one appliance.
     Witness(WitnessArgs),
 }
@@ -124,6 +131,8 @@ fn main() -> ExitCode {
         Command::Trust(args) => (establish(args), args.json),
         Command::Verify(args) => (judge(args), args.json),
         Command::Document(args) => (judge_document(args), args.json),
+        Command::Ledger(LedgerCommand::Verify(args)) => (command::verify(args), args.json),
+        Command::Compare(args) => (compare::run(args), args.json),
         Command::Witness(args) => {
             return match serve_witness(args) {
                 Ok(()) => ExitCode::SUCCESS,

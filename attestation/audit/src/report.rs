@@ -120,6 +120,12 @@ fn describe(name: &str, value: &Value, text: &mut String) {
             }
             return;
         }
+        Value::Array(items) if items.iter().any(Value::is_object) => {
+            for (at, item) in items.iter().enumerate() {
+                describe(&format!("{name}.{at}"), item, text);
+            }
+            return;
+        }
         Value::Null => return,
         Value::String(shown) => shown.clone(),
         other => other.to_string(),

@@ -48,11 +48,21 @@ impl Trust {
         document: &[u8],
         preimage: &[u8],
     ) -> Result<Appraised, crate::appraise::Refusal> {
+        self.appraise_as(document, preimage, NonceInput::NoSession)
+    }
+
+    /// Appraises a document whose nonce was made from this, at any time.
+    pub(super) fn appraise_as(
+        &self,
+        document: &[u8],
+        preimage: &[u8],
+        nonce: NonceInput<'_>,
+    ) -> Result<Appraised, crate::appraise::Refusal> {
         let appraisal = Appraisal {
             genesis: &self.genesis,
             minimum_counter: self.minimum_counter,
             purpose: Purpose::Serve,
-            nonce: NonceInput::NoSession,
+            nonce,
             session_spki: None,
             models: None,
             now_ms: 0,

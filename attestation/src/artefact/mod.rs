@@ -11,12 +11,14 @@
 
 mod approval;
 mod assertion;
+mod boots;
 mod challenge;
 mod evidence;
 mod fresh;
 
 pub use approval::{APPROVAL_TYP, Artefact, VerifiedArtefact, verify_artefact};
 pub use assertion::{Assertion, AssertionError};
+pub use boots::{Boot, KeptDocument};
 pub use challenge::ChallengeInput;
 pub use evidence::{JudgedReceipt, Trust, verify_receipt};
 pub use fresh::{Fresh, FreshnessError};

@@ -9,6 +9,7 @@ pub mod anchor;
 pub mod checkpoint;
 pub mod cosignature;
 pub mod entry;
+pub mod export;
 pub mod frontier;
 pub mod merkle;
 pub mod receipt;

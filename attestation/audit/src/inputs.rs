@@ -1,0 +1,68 @@
+//! Files that hold notes and documents: notes, receipts, artefacts, and the
+//! `evidence.json` of a trust folder.
+//!
+//! Protects against guessing: what a file is follows from its content, and a
+//! file that is none of these is named.
+
+use anyhow::{Context, Result, bail};
+use redoubt_attestation::artefact::{Boot, KeptDocument, Trust};
+use redoubt_attestation::ledger::Receipt;
+use serde_json::Value;
+
+/// Notes and documents of some files.
+#[derive(Debug, Clone, Default)]
+pub struct Inputs {
+    /// Notes, each with the name of its file.
+    pub notes: Vec<(String, String)>,
+    /// Documents, each with the name of its file.
+    pub documents: Vec<(String, KeptDocument)>,
+}
+
+impl Inputs {
+    /// Adds what a file holds.
+    pub fn add(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        let text = std::str::from_utf8(bytes).with_context(|| format!("{name}: not UTF-8"))?;
+        if !text.trim_start().starts_with('{') {
+            self.notes.push((name.to_owned(), text.to_owned()));
+            return Ok(());
+        }
+        let shape: Value = serde_json::from_str(text).with_context(|| name.to_owned())?;
+        if shape.get("payload").is_some() {
+            return self.add_receipt(name, shape["receipt"].clone());
+        }
+        if shape.get("checkpoint").is_some() {
+            return self.add_receipt(name, shape);
+        }
+        if shape.get("document").is_none() {
+            bail!("{name}: neither a note nor a receipt, an artefact or an attestation document");
+        }
+        let kept = serde_json::from_value(shape).with_context(|| name.to_owned())?;
+        self.documents.push((name.to_owned(), kept));
+        Ok(())
+    }
+
+    fn add_receipt(&mut self, name: &str, shape: Value) -> Result<()> {
+        let receipt: Receipt = serde_json::from_value(shape).with_context(|| name.to_owned())?;
+        self.notes.push((name.to_owned(), receipt.checkpoint));
+        if let Some(anchor) = receipt.anchor {
+            self.notes
+                .push((format!("{name} (anchor)"), anchor.checkpoint));
+        }
+        for evidence in &receipt.evidence {
+            let kept = KeptDocument::try_from(evidence).with_context(|| name.to_owned())?;
+            self.documents.push((name.to_owned(), kept));
+        }
+        Ok(())
+    }
+
+    /// The boots of all documents, or the name of the file whose document is refused.
+    pub fn boots(
+        &self,
+        trust: &Trust,
+    ) -> Result<Vec<Boot>, (String, redoubt_attestation::appraise::Refusal)> {
+        let boot = |(name, kept): &(String, KeptDocument)| {
+            trust.boot(kept).map_err(|refusal| (name.clone(), refusal))
+        };
+        self.documents.iter().map(boot).collect()
+    }
+}

@@ -8,6 +8,7 @@
 
 mod approvals;
 mod attestation;
+mod audit;
 mod biometrics;
 mod caller;
 mod erasures;
@@ -29,6 +30,7 @@ pub use approvals::{
 pub use attestation::{
     AttestationReply, AttestationRequest, Health, Purpose, ShareAccepted, ShareSubmission, TreeHead,
 };
+pub use audit::{AuditEvent, Cursor, EventsPage, EventsQuery, ExportQuery, JsonLines};
 pub use biometrics::{
     ActionTaken, DeviceInfo, EnrollInitiate, EnrollInitiated, EnrollSubmit, Enrolled, Geolocation,
     Liveness, Modality, Sample, SecurityFlags, Verdict, Verification, VerifyRequest,

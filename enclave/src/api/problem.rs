@@ -269,6 +269,7 @@ kinds! {
     UNKNOWN_RECEIPT unknown_receipt 404 "There is no such receipt" "Use a receipt_id of this tenant.";
     RECEIPT_ERASED receipt_erased 410 "The receipt's subject was erased" "The copies handed out before go on verifying.";
     CHECKPOINT_REFUSED checkpoint_refused 400 "The Redoubt-Checkpoint header is not usable" "Send base64url of a checkpoint note of this tenant's ledger, from one of your receipts, or leave the header out.";
+    UNKNOWN_TENANT unknown_tenant 404 "There is no such tenant" "Use a tenant id of this appliance's configuration.";
 
     // erasure and epochs
     UNKNOWN_SUBJECT unknown_subject 404 "There is no such customer" "Use a user_id that this tenant registered or enrolled and did not erase.";

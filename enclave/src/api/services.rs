@@ -120,6 +120,20 @@ pub trait Services: Send + Sync + 'static {
         id: ReceiptId,
     ) -> impl Future<Output = Result<Document, Problem>> + Send;
 
+    /// Claims of a tenant's ledger, by filter.
+    fn audit_events(
+        &self,
+        reader: Reader,
+        query: EventsQuery,
+    ) -> impl Future<Output = Result<EventsPage, Problem>> + Send;
+
+    /// Entries of a tenant's ledger with everything to check them.
+    fn audit_export(
+        &self,
+        reader: Reader,
+        query: ExportQuery,
+    ) -> impl Future<Output = Result<JsonLines, Problem>> + Send;
+
     /// Erases one modality of a customer.
     fn erase_modality(
         &self,

@@ -13,7 +13,7 @@ use super::extract::{
     Asked, Binding, Client, Idempotency, Named, NamedPair, ReceiptReader, Received, ReceivedSample,
     Upload,
 };
-use super::reply::{Reply, json_text};
+use super::reply::{Reply, json_lines, json_text};
 use super::serve::Shared;
 use crate::api::*;
 
@@ -268,6 +268,36 @@ pub(super) async fn receipt<S: Services>(
 ) -> Outcome<Document> {
     let id = name.parse(Problem::unknown_receipt)?;
     Ok(Reply::ok(shared.services.receipt(reader, id).await?))
+}
+
+/// Claims of a tenant's ledger, by filter, page by page.
+#[utoipa::path(
+    get, path = "/api/v1/audit/events", tag = "audit", params(EventsQuery),
+    responses((status = 200, description = "Those that match", body = EventsPage)),
+)]
+pub(super) async fn audit_events<S: Services>(
+    State(shared): Asker<S>,
+    ReceiptReader(reader): ReceiptReader,
+    Asked(query): Asked<EventsQuery>,
+) -> Outcome<EventsPage> {
+    Ok(Reply::ok(
+        shared.services.audit_events(reader, query).await?,
+    ))
+}
+
+/// Entries of a tenant's ledger with what checks them, as JSON Lines.
+#[utoipa::path(
+    get, path = "/api/v1/audit/export", tag = "audit", params(ExportQuery),
+    responses((status = 200, description = "Pages; `redoubt-audit ledger verify` checks them",
+        body = String, content_type = "application/jsonl")),
+)]
+pub(super) async fn audit_export<S: Services>(
+    State(shared): Asker<S>,
+    ReceiptReader(reader): ReceiptReader,
+    Asked(query): Asked<ExportQuery>,
+) -> Result<Response, Problem> {
+    let JsonLines(lines) = shared.services.audit_export(reader, query).await?;
+    Ok(json_lines(lines.into()))
 }
 
 /// Erases one modality of a customer.

@@ -14,6 +14,7 @@ use crate::api::{Problem, RequestId};
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const JSON_LINES: HeaderValue = HeaderValue::from_static("application/jsonl");
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
@@ -48,6 +49,11 @@ pub(super) fn json(status: StatusCode, kind: HeaderValue, text: bytes::Bytes) ->
 /// The OpenAPI document.
 pub(super) fn json_text(text: bytes::Bytes) -> Response {
     json(StatusCode::OK, JSON, text)
+}
+
+/// Pages of an export.
+pub(super) fn json_lines(text: bytes::Bytes) -> Response {
+    json(StatusCode::OK, JSON_LINES, text)
 }
 
 impl IntoResponse for Problem {

@@ -142,6 +142,11 @@ const READ_RECEIPT: Refusals = &[
     Problem::receipt_erased,
     Problem::store_unavailable,
 ];
+const READ_AUDIT: Refusals = &[
+    Problem::malformed_request,
+    Problem::unknown_tenant,
+    Problem::store_unavailable,
+];
 const ERASE_MODALITY: Refusals = &[
     Problem::not_enrolled,
     Problem::unsupported_modality,
@@ -175,6 +180,8 @@ pub(super) fn table<S: Services>() -> Vec<Row<S>> {
         row(h::__path_get_approval, h::get_approval::<S>, SERVING, TENANT, READ_APPROVAL),
         row(h::__path_verify_approval, h::verify_approval::<S>, SERVING, BANK, APPROVE),
         row(h::__path_receipt, h::receipt::<S>, SERVING, READERS, READ_RECEIPT),
+        row(h::__path_audit_events, h::audit_events::<S>, SERVING, READERS, READ_AUDIT),
+        row(h::__path_audit_export, h::audit_export::<S>, SERVING, READERS, READ_AUDIT),
         row(h::__path_erase_modality, h::erase_modality::<S>, SERVING, BANK, ERASE_MODALITY),
         row(h::__path_erase_subject, h::erase_subject::<S>, SERVING, BANK, ERASE_SUBJECT),
         row(h::__path_get_erasure, h::get_erasure::<S>, SERVING, TENANT, READ_ERASURE),

@@ -5,6 +5,7 @@
 //! `ledger`; this room only leads one request through both.
 
 mod approvals;
+mod audit;
 mod boot;
 mod challenges;
 mod clock;

@@ -209,6 +209,18 @@ impl Services for Front {
         self.0.receipt(reader, id).await
     }
 
+    async fn audit_events(
+        &self,
+        reader: Reader,
+        query: EventsQuery,
+    ) -> Result<EventsPage, Problem> {
+        self.0.audit_events(reader, query).await
+    }
+
+    async fn audit_export(&self, reader: Reader, query: ExportQuery) -> Result<JsonLines, Problem> {
+        self.0.audit_export(reader, query).await
+    }
+
     async fn erase_modality(
         &self,
         caller: Caller,

@@ -302,6 +302,39 @@ impl Services for Fake {
         Ok(receipt())
     }
 
+    async fn audit_events(
+        &self,
+        reader: Reader,
+        query: EventsQuery,
+    ) -> Result<EventsPage, Problem> {
+        self.readers.lock().unwrap().push(reader);
+        let event = AuditEvent {
+            receipt_id: "01".repeat(16),
+            kind: query.kind.unwrap_or_default(),
+            time_ms: query.from.unwrap_or_default(),
+            user_id: query.user_id.map(|user| user.to_string()),
+            entry: 7,
+            event: 1,
+            claims: json!({"to": query.to, "limit": query.limit}),
+        };
+        Ok(EventsPage {
+            events: vec![event],
+            next: query.after,
+        })
+    }
+
+    async fn audit_export(&self, reader: Reader, query: ExportQuery) -> Result<JsonLines, Problem> {
+        self.readers.lock().unwrap().push(reader);
+        if query
+            .tenant
+            .is_some_and(|tenant| tenant.as_str() == "nobody")
+        {
+            return Err(Problem::unknown_tenant());
+        }
+        let line = json!({"from": query.from, "limit": query.limit});
+        Ok(JsonLines(format!("{line}\n").into_bytes()))
+    }
+
     async fn erase_modality(
         &self,
         caller: Caller,

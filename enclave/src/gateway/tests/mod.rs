@@ -1,6 +1,7 @@
 //! The front door from outside: real sockets, real handshakes, fake decisions.
 
 mod anchors;
+mod audit;
 mod bounds;
 mod client;
 mod connections;

@@ -34,6 +34,8 @@ const MEANT: &[(&str, &str, &str, &str)] = &[
     ("GET", "/api/v1/approvals/{id}", "s", "br"),
     ("POST", "/api/v1/approvals/{id}/verify", "s", "b"),
     ("GET", "/api/v1/receipts/{id}", "s", "brA"),
+    ("GET", "/api/v1/audit/events", "s", "brA"),
+    ("GET", "/api/v1/audit/export", "s", "brA"),
     ("DELETE", "/api/v1/enroll/{user_id}/{modality}", "s", "b"),
     ("DELETE", "/api/v1/subjects/{user_id}", "s", "b"),
     ("GET", "/api/v1/erasures/{id}", "s", "br"),

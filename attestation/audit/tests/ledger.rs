@@ -360,7 +360,7 @@ fn a_history_is_checked_about_as_fast_as_its_bytes_are_hashed() {
     for name in names {
         context.update(&std::fs::read(name).unwrap());
     }
-    context.finish();
+    let _ = context.finish();
     let sha256 = began.elapsed().as_secs_f64();
     let speed = |seconds: f64| bytes as f64 / seconds / 1e6;
     println!(

@@ -110,6 +110,12 @@ impl Bank {
         self.send(Method::POST, path, &all, body).await
     }
 
+    /// DELETE.
+    pub async fn delete(&self, path: &str) -> Result<Reply, BankError> {
+        self.send(Method::DELETE, path, &[], whole(Bytes::new()))
+            .await
+    }
+
     /// Any request.
     pub async fn send(
         &self,

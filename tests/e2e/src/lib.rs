@@ -11,6 +11,7 @@ pub mod customer;
 pub mod embeddings;
 pub mod environment;
 pub mod mangler;
+pub mod peers;
 pub mod pki;
 pub mod probe;
 pub mod process;

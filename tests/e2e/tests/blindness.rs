@@ -21,6 +21,8 @@ const CAPTURED: Options = Options {
     log_filter: Some("trace"),
     interposed: false,
     without_worker: false,
+    peers: Vec::new(),
+    snapshot_bytes: None,
 };
 
 #[test]

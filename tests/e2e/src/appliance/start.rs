@@ -28,6 +28,12 @@ impl Appliance {
             command.arg(format!("--{stream}"));
             command.arg(self.endpoint('e', stream));
         }
+        if !self.options.peers.is_empty() {
+            command.arg("--peers").arg(self.endpoint('e', "peers"));
+        }
+        if let Some(bytes) = self.options.snapshot_bytes {
+            command.arg("--snapshot-bytes").arg(bytes.to_string());
+        }
         command.arg("--dangerous-emulated-attester");
         command.arg(self.genesis_dir().join("emulated"));
         if self.options.time_offset_ms != 0 {
@@ -58,6 +64,12 @@ impl Appliance {
         }
         if !self.options.without_worker {
             self.add_worker(&mut command);
+        }
+        if !self.options.peers.is_empty() {
+            command.arg("--peers").arg(self.endpoint('h', "peers"));
+            for peer in &self.options.peers {
+                command.arg("--peer").arg(peer);
+            }
         }
         if self.options.capture {
             command.arg("--capture").arg(self.capture_file());

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use redoubt_bank::Bank;
-use redoubt_e2e::appliance::wait_for;
 use redoubt_e2e::behaviour::runtime;
 use redoubt_e2e::customer::expect_code;
 use redoubt_e2e::peers::{Duty, PeerSet, copy, replace};
@@ -14,8 +13,6 @@ use redoubt_e2e::process::run_ok;
 use redoubt_e2e::{Appliance, Customer, Environment, Options, pki};
 use serde_json::Value;
 use tempfile::TempDir;
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An appliance with its peers beside it.
 struct Guarded {
@@ -158,7 +155,8 @@ fn after_erasure_and_rotation_an_old_disk_with_old_shares_opens_nothing() {
             replace(&disk, &guarded.appliance.store_dir())?;
             forget_heads(&guarded.appliance)?;
             guarded.start()?;
-            guarded.appliance.unseal()?;
+            let unsealed = guarded.appliance.unseal();
+            ensure!(unsealed.is_err(), "the old disk opened");
             guarded.appliance.wait_for_phase("halted")?;
             let logs = guarded.appliance.logs()?;
             ensure!(logs.contains("retired and never come back"), "{logs}");
@@ -335,15 +333,10 @@ fn officers_change_while_serving_and_old_shares_open_nothing_any_more() {
 }
 
 fn share(dir: &Path, officer: u8) -> Result<PathBuf> {
-    wait_for(PATIENCE, "a share file", || {
-        let found = std::fs::read_dir(dir).ok()?.filter_map(Result::ok);
-        found.map(|entry| entry.path()).find(|path| {
-            let name = path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
-            name.contains(&format!("officer-{officer}")) && name.contains("share")
-        })
-    })
+    let ending = format!("-{officer}.share.json");
+    let files = std::fs::read_dir(dir)?.filter_map(Result::ok);
+    files
+        .map(|entry| entry.path())
+        .find(|path| path.to_string_lossy().ends_with(&ending))
+        .with_context(|| format!("no share {officer}"))
 }

@@ -1,5 +1,6 @@
 //! One genesis and one history for many attacks, and places to run them in.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
@@ -8,10 +9,12 @@ use anyhow::{Context, Result};
 use redoubt_e2e::{Appliance, Environment, Options};
 use redoubt_shared::LedgerId;
 use serde_json::Value;
+use tempfile::tempdir;
 
 use crate::disk::Disk;
 use crate::history::History;
 use crate::nonces::Nonces;
+use crate::witnesses::{State, Witnesses};
 
 /// Attacks made at once.
 pub const AT_ONCE: usize = 2;
@@ -28,6 +31,26 @@ pub struct Lab {
     history: Option<History>,
     slots: (Mutex<usize>, Condvar),
     places: AtomicUsize,
+    peers: Option<Peers>,
+    others: Mutex<HashMap<Kind, Arc<Lab>>>,
+}
+
+/// What a genesis names besides officers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Nobody.
+    Alone,
+    /// Witnesses whom every batch waits for.
+    Strict,
+    /// Witnesses whose last word counts for the lease.
+    Lease,
+    /// A custodian of the epoch secret, and no witnesses.
+    Custodian,
+}
+
+struct Peers {
+    state: State,
+    running: Option<Witnesses>,
 }
 
 /// The ledgers as the configuration names them.
@@ -44,19 +67,68 @@ pub struct Ledgers {
 impl Lab {
     /// Makes everything that attacks share.
     pub fn new(environment: &Environment) -> Result<Self> {
-        let appliance = Appliance::prepare(environment, Options::default())?;
+        Self::of(environment, Kind::Alone, Arc::default())
+    }
+
+    fn of(environment: &Environment, kind: Kind, nonces: Arc<Nonces>) -> Result<Self> {
+        let keys = tempdir()?;
+        let (state, ceremony) = match kind {
+            Kind::Alone => (None, Vec::new()),
+            _ => State::init(environment, keys.path(), kind)
+                .map(|(state, ceremony)| (Some(state), ceremony))?,
+        };
+        let appliance = Appliance::prepare_with(environment, Options::default(), &ceremony)?;
         let ledgers = Ledgers::read(&appliance)?;
+        let peers = match state {
+            None => None,
+            Some(state) => {
+                let state = state.copy_to(&appliance.dir().join("peers"))?;
+                let running = state.start(environment, &appliance.policy())?;
+                let running = Some(running);
+                Some(Peers { state, running })
+            }
+        };
         let mut lab = Self {
             appliance,
-            nonces: Arc::default(),
+            nonces,
             runtime: redoubt_e2e::behaviour::runtime(),
             ledgers,
             history: None,
             slots: (Mutex::new(AT_ONCE), Condvar::new()),
             places: AtomicUsize::new(0),
+            peers,
+            others: Mutex::default(),
         };
         lab.history = Some(History::make(&lab).context("the honest history")?);
+        if let (Some(peers), Kind::Strict | Kind::Lease) = (&mut lab.peers, kind) {
+            // Each attack goes on from here with witnesses of its own.
+            peers.running = None;
+        }
         Ok(lab)
+    }
+
+    /// A lab with other peers in its genesis; made when first asked for.
+    pub fn other(&self, kind: Kind) -> Result<Arc<Self>> {
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lab) = others.get(&kind) {
+            return Ok(lab.clone());
+        }
+        let lab = Self::of(self.appliance.environment(), kind, self.nonces.clone())?;
+        let lab = Arc::new(lab);
+        others.insert(kind, lab.clone());
+        Ok(lab)
+    }
+
+    /// The peers that run as long as the lab does.
+    pub fn lasting_peers(&self) -> Option<&Witnesses> {
+        self.peers.as_ref()?.running.as_ref()
+    }
+
+    /// The lab's witnesses with all they remember of the history, started anew.
+    pub fn witnesses(&self) -> Result<Witnesses> {
+        let peers = self.peers.as_ref().context("no witnesses here")?;
+        let state = peers.state.copy_to(&self.place()?.join("peers"))?;
+        state.start(self.appliance.environment(), &self.appliance.policy())
     }
 
     /// The lab of this test process, or `None` after saying what is not set.

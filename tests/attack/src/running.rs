@@ -47,7 +47,7 @@ pub enum End {
 impl Lab {
     /// Starts an enclave over a disk, with a trick from the first request on.
     pub fn start_with(&self, disk: Disk, trick: Trick) -> Result<Running> {
-        self.start_among(disk, trick, None)
+        self.start_among(disk, trick, self.lasting_peers())
     }
 
     /// The same, with witnesses that the host lets it reach.
@@ -86,6 +86,13 @@ impl Lab {
     /// Starts, unseals with officers who remember nothing, waits for the end.
     pub fn open(&self, disk: Disk) -> Result<(Running, End)> {
         let running = self.start(disk)?;
+        let end = running.unseal(self, None, PATIENCE)?;
+        Ok((running, end))
+    }
+
+    /// Starts and unseals an enclave that reaches these witnesses.
+    pub fn open_among(&self, disk: Disk, witnesses: &Witnesses) -> Result<(Running, End)> {
+        let running = self.start_among(disk, honest(), Some(witnesses))?;
         let end = running.unseal(self, None, PATIENCE)?;
         Ok((running, end))
     }

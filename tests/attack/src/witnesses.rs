@@ -16,6 +16,8 @@ use redoubt_shared::{read_frame, write_frame};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
+use crate::lab::Kind;
+
 /// How many witnesses a witnessed lab has, and how many must agree.
 pub const WITNESSES: usize = 3;
 /// k of the policy.
@@ -43,10 +45,14 @@ impl State {
     pub fn init(
         environment: &Environment,
         dir: &Path,
-        freshness: &str,
+        kind: Kind,
     ) -> Result<(Self, Vec<OsString>)> {
+        let (role, count) = match kind {
+            Kind::Custodian => ("--custodian", 1),
+            _ => ("--witness", WITNESSES),
+        };
         let mut arguments: Vec<OsString> = Vec::new();
-        for name in names() {
+        for name in names().take(count) {
             let output = run_ok(
                 Command::new(environment.program("redoubt-audit"))
                     .arg("witness")
@@ -56,8 +62,13 @@ impl State {
             )?;
             let entry = dir.join(format!("{name}.json"));
             std::fs::write(&entry, output.stdout)?;
-            arguments.extend(["--witness".into(), entry.into()]);
+            arguments.extend([role.into(), entry.into()]);
         }
+        let freshness = match kind {
+            Kind::Alone | Kind::Custodian => return Ok((Self(dir.to_path_buf()), arguments)),
+            Kind::Strict => "strict",
+            Kind::Lease => "lease",
+        };
         let lease = LEASE.as_millis().to_string();
         for (flag, value) in [
             ("--witness-k", NEEDED.to_string().as_str()),
@@ -77,15 +88,26 @@ impl State {
 
     /// Starts them on this state.
     pub fn start(&self, environment: &Environment, policy: &Path) -> Result<Witnesses> {
+        self.run(environment, Some(policy))
+    }
+
+    /// Starts them without telling which appliance is theirs.
+    pub fn start_unpinned(&self, environment: &Environment) -> Result<Witnesses> {
+        self.run(environment, None)
+    }
+
+    fn run(&self, environment: &Environment, policy: Option<&Path>) -> Result<Witnesses> {
         let mut ports = BTreeMap::new();
         let mut parts = Vec::new();
-        for name in names() {
+        for name in names().filter(|name| self.0.join(name).is_dir()) {
             let port_file = self.0.join(format!("{name}.port"));
             let _ = std::fs::remove_file(&port_file);
             let mut command = Command::new(environment.program("redoubt-audit"));
             command.arg("witness").arg("--dir").arg(self.0.join(&name));
             command.args(["--listen", "127.0.0.1:0"]);
-            command.arg("--policy").arg(policy);
+            if let Some(policy) = policy {
+                command.arg("--policy").arg(policy);
+            }
             command.arg("--port-file").arg(&port_file);
             let log = self.0.join(format!("{name}.log"));
             parts.push(Part::start("witness", command, &log)?);

@@ -47,5 +47,7 @@ tests! {
     one_tenant_s_records_are_not_another_s: "tenants";
     a_lying_store_makes_nothing_acknowledged_untrue: "acknowledgements";
     an_attempt_stays_spent_whenever_the_kill_comes: "reserve";
+    of_two_copies_the_witnesses_let_one_go_on: "witnesses";
+    an_edited_snapshot_is_refused_or_not_needed: "snapshots";
     no_key_and_nonce_is_used_twice: "nonces";
 }

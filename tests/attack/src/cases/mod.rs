@@ -19,7 +19,9 @@ mod nonces;
 mod reserve;
 mod rollback;
 mod silence;
+mod snapshots;
 mod tenants;
+mod witnessed;
 
 /// Every attack.
 pub fn all() -> Vec<Case> {
@@ -33,6 +35,8 @@ pub fn all() -> Vec<Case> {
         acknowledgements::cases(),
         silence::cases(),
         reserve::cases(),
+        witnessed::cases(),
+        snapshots::cases(),
         // Last, for it looks at what all others sent.
         nonces::cases(),
     ]

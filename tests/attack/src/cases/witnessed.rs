@@ -1,0 +1,292 @@
+//! Rollback and forks where the genesis names witnesses: of three, two must agree.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use redoubt_bank::receipts::{claims, id};
+
+use super::rollback::alarm;
+use super::{appended, is_append, logins};
+use crate::disk::Disk;
+use crate::judge::{judge, keeps_its_word};
+use crate::lab::{Kind, Lab};
+use crate::outcome::{Case, Verdict};
+use crate::running::{End, PATIENCE, Running};
+use crate::store::{Act, honest};
+use crate::witnesses::{LEASE, State, Witnesses};
+
+const GROUP: &str = "witnesses";
+
+pub(super) fn cases() -> Vec<Case> {
+    let mut cases = vec![
+        Case::new(GROUP, "rollback_exactly_in_the_unwitnessed_window", window),
+        Case::new(GROUP, "witnesses_cut_off_longer_than_the_lease", |lab| {
+            cut_off(&*lab.other(Kind::Lease)?, true)
+        }),
+        Case::new(GROUP, "witnesses_cut_off_where_each_batch_waits", |lab| {
+            cut_off(&*lab.other(Kind::Strict)?, false)
+        }),
+        Case::new(GROUP, "too_few_witnesses_let_through", |lab| {
+            let lab = lab.other(Kind::Strict)?;
+            too_few(&lab)
+        }),
+        Case::new(GROUP, "impostors_in_the_witnesses_places", |lab| {
+            let lab = lab.other(Kind::Lease)?;
+            impostors(&lab)
+        }),
+    ];
+    for (kind, mode) in [(Kind::Strict, "strict"), (Kind::Lease, "lease")] {
+        for (what, attack) in BOTH {
+            let name = format!("{what}_{mode}");
+            cases.push(Case::new(GROUP, name, move |lab| {
+                attack(&*lab.other(kind)?)
+            }));
+        }
+    }
+    cases
+}
+
+type Attack = fn(&Lab) -> Result<Verdict>;
+
+const BOTH: [(&str, Attack); 7] = [
+    ("nothing_attacked", |lab| over(lab, &lab.history()?.last)),
+    ("whole_disk_to_the_first_term", |lab| {
+        refused(over(lab, &lab.history()?.first))
+    }),
+    ("whole_disk_to_before_a_payment", |lab| {
+        refused(over(lab, &lab.history()?.pending))
+    }),
+    ("last_batch_dropped_everywhere", last_batch),
+    ("acknowledged_into_the_void", void),
+    ("second_copy_started_beside_the_first", second_copy),
+    ("two_copies_started_at_once", at_once),
+];
+
+/// With witnesses a rollback must not be served, whatever else happens.
+fn refused(verdict: Result<Verdict>) -> Result<Verdict> {
+    Ok(match verdict? {
+        Verdict::Harmless(text) => Verdict::Failed(text),
+        other => other,
+    })
+}
+
+fn over(lab: &Lab, disk: &Disk) -> Result<Verdict> {
+    let witnesses = lab.witnesses()?;
+    let (running, end) = open_briefly(lab, disk.clone(), &witnesses)?;
+    judge(lab, &running, end)
+}
+
+/// Opens, and does not wait for witnesses that will never agree.
+fn open_briefly(lab: &Lab, disk: Disk, witnesses: &Witnesses) -> Result<(Running, End)> {
+    let running = lab.start_among(disk, honest(), Some(witnesses))?;
+    let end = running.unseal(lab, None, Duration::from_secs(6))?;
+    Ok((running, end))
+}
+
+fn served(lab: &Lab, witnesses: &Witnesses) -> Result<Running> {
+    let (running, end) = lab.open_among(lab.history()?.last.clone(), witnesses)?;
+    ensure!(end == End::Serving, "an honest disk: {end:?}");
+    Ok(running)
+}
+
+/// A batch that witnesses saw is taken back from every ledger.
+fn last_batch(lab: &Lab) -> Result<Verdict> {
+    let witnesses = lab.witnesses()?;
+    let running = served(lab, &witnesses)?;
+    let before = running.store.snapshot();
+    logins(lab, &running, 1)?;
+    std::thread::sleep(LEASE);
+    drop(running);
+    let (running, end) = open_briefly(lab, before, &witnesses)?;
+    refused(judge(lab, &running, end))
+}
+
+/// The host acknowledges everything and keeps nothing.
+fn void(lab: &Lab) -> Result<Verdict> {
+    let witnesses = lab.witnesses()?;
+    let running = served(lab, &witnesses)?;
+    running.store.play(Box::new(|request, _| {
+        if is_append(request) {
+            Act::Say(vec![appended()])
+        } else {
+            Act::Honest
+        }
+    }));
+    logins(lab, &running, 2)?;
+    std::thread::sleep(LEASE);
+    let (running, end) = open_briefly(lab, running.kill(), &witnesses)?;
+    refused(judge(lab, &running, end))
+}
+
+/// A second enclave on a copy of the disk, while the first one serves.
+fn second_copy(lab: &Lab) -> Result<Verdict> {
+    let witnesses = lab.witnesses()?;
+    let one = served(lab, &witnesses)?;
+    logins(lab, &one, 1)?;
+    std::thread::sleep(LEASE / 2);
+    let (two, end) = lab.open_among(one.store.snapshot(), &witnesses)?;
+    if end != End::Serving {
+        return refused(judge(lab, &two, end));
+    }
+    logins(lab, &two, 1)?;
+    let stopped = tries(lab, &one, 2 * LEASE)?;
+    let Err(error) = stopped else {
+        return Ok(Verdict::Failed("both copies acknowledge".into()));
+    };
+    logins(lab, &two, 1)?;
+    let reason = one.halted(Duration::from_secs(3))?.unwrap_or(error);
+    Ok(Verdict::Refused(format!("the first copy: {reason}")))
+}
+
+/// Logs in until that fails, or for so long.
+fn tries(lab: &Lab, running: &Running, patience: Duration) -> Result<Result<usize, String>> {
+    let began = Instant::now();
+    let bank = running.bank(lab, &lab.appliance.banks.a)?;
+    let bank = bank.with_deadline(Duration::from_secs(3));
+    let mut acknowledged = 0;
+    while began.elapsed() < patience {
+        match lab.runtime.block_on(lab.history()?.a().login(&bank)) {
+            Ok(_) => acknowledged += 1,
+            Err(error) if acknowledged == 0 => return Ok(Err(error.to_string())),
+            Err(_) => break,
+        }
+    }
+    Ok(Ok(acknowledged))
+}
+
+/// Two enclaves on copies of one disk, opened in the same moment.
+fn at_once(lab: &Lab) -> Result<Verdict> {
+    let witnesses = lab.witnesses()?;
+    let disk = &lab.history()?.last;
+    let open = || open_briefly(lab, disk.clone(), &witnesses);
+    let (one, two) = std::thread::scope(|scope| {
+        let other = scope.spawn(open);
+        (open(), other.join())
+    });
+    let (one, first) = one?;
+    let (two, second) = two.map_err(|_| anyhow::anyhow!("a thread panicked"))??;
+    std::thread::sleep(LEASE);
+    let (a, b) = (tries(lab, &one, LEASE / 2)?, tries(lab, &two, LEASE / 2)?);
+    let ends = format!("{first:?} and {second:?}");
+    Ok(match (a, b) {
+        (Ok(_), Ok(_)) => Verdict::Failed(format!("both copies acknowledge: {ends}")),
+        (Err(error), Ok(_)) => Verdict::Refused(why(&one, error)?),
+        (Ok(_), Err(error)) => Verdict::Refused(why(&two, error)?),
+        (Err(error), Err(other)) => {
+            let (error, other) = (why(&one, error)?, why(&two, other)?);
+            Verdict::Refused(format!("neither goes on: {error}; {other}"))
+        }
+    })
+}
+
+fn why(running: &Running, error: String) -> Result<String> {
+    let reason = running.halted(Duration::ZERO)?;
+    Ok(reason.map_or(error, |reason| format!("the losing copy: {reason}")))
+}
+
+/// The witnesses are cut off, a login goes out under the lease, and is rolled back.
+fn window(lab: &Lab) -> Result<Verdict> {
+    let lab = &*lab.other(Kind::Lease)?;
+    let witnesses = lab.witnesses()?;
+    let running = served(lab, &witnesses)?;
+    let peers = running.peers.as_ref().context("peers")?;
+    let before = running.store.snapshot();
+    peers.allow(0);
+    let more = logins(lab, &running, 1).context("a login within the lease")?;
+    let told = claims(&more[0].receipt)?;
+    let window = LEASE.as_millis() as u64;
+    if told["freshness"] != "lease" || told["unwitnessed_ms"] != window {
+        return Ok(Verdict::Failed(format!(
+            "the receipt hides its window: {} {}",
+            told["freshness"], told["unwitnessed_ms"]
+        )));
+    }
+    let bank = running.bank(lab, &lab.appliance.banks.a)?;
+    let bank = bank.with_deadline(Duration::from_secs(10));
+    let lasting = lab.runtime.block_on(bank.receipt(&id(&more[0].receipt)?));
+    let Err(refusal) = lasting else {
+        return Ok(Verdict::Failed(
+            "a lasting receipt without witnesses".into(),
+        ));
+    };
+    drop(running);
+    let (running, end) = lab.open_among(before, &witnesses)?;
+    match end {
+        End::Serving => {}
+        other => return judge(lab, &running, other),
+    }
+    let kept = lab.history()?.receipts.clone();
+    if let failed @ Verdict::Failed(_) = keeps_its_word(lab, &running, &kept)? {
+        return Ok(failed);
+    }
+    Ok(match alarm(lab, &running, &more[0].receipt)? {
+        Verdict::Refused(text) => Verdict::Harmless(format!(
+            "the receipt says unwitnessed_ms {window}; no lasting one was given ({refusal}); \
+             after the rollback {text}"
+        )),
+        other => other,
+    })
+}
+
+/// No witness can be reached: nothing is acknowledged, and it resumes.
+fn cut_off(lab: &Lab, wait: bool) -> Result<Verdict> {
+    let witnesses = lab.witnesses()?;
+    let running = served(lab, &witnesses)?;
+    let peers = running.peers.as_ref().context("peers")?;
+    peers.allow(0);
+    if wait {
+        std::thread::sleep(LEASE + LEASE / 4);
+    }
+    let Err(error) = tries(lab, &running, LEASE)? else {
+        return Ok(Verdict::Failed("acknowledged without witnesses".into()));
+    };
+    peers.allow(usize::MAX);
+    let more = resumes(lab, &running)?;
+    match keeps_its_word(lab, &running, &more)? {
+        Verdict::Harmless(text) => Ok(Verdict::Harmless(format!(
+            "the bank saw: {error}; resumes when witnesses answer; {text}"
+        ))),
+        other => Ok(other),
+    }
+}
+
+/// One witness of the two needed.
+fn too_few(lab: &Lab) -> Result<Verdict> {
+    let witnesses = lab.witnesses()?;
+    let running = served(lab, &witnesses)?;
+    let peers = running.peers.as_ref().context("peers")?;
+    peers.allow(1);
+    match tries(lab, &running, LEASE)? {
+        Ok(_) => Ok(Verdict::Failed("acknowledged with too few".into())),
+        Err(error) => {
+            peers.allow(2);
+            resumes(lab, &running)?;
+            Ok(Verdict::Harmless(format!(
+                "the bank saw: {error}; resumes with two"
+            )))
+        }
+    }
+}
+
+fn resumes(lab: &Lab, running: &Running) -> Result<Vec<crate::history::Kept>> {
+    let began = Instant::now();
+    loop {
+        match logins(lab, running, 1) {
+            Ok(more) => return Ok(more),
+            Err(error) if began.elapsed() > PATIENCE => return Err(error),
+            Err(_) => std::thread::sleep(Duration::from_millis(100)),
+        }
+    }
+}
+
+/// Witnesses of the host's own, under the same names.
+fn impostors(lab: &Lab) -> Result<Verdict> {
+    let dir = lab.place()?.join("impostors");
+    std::fs::create_dir_all(&dir)?;
+    let environment = lab.appliance.environment();
+    let (state, _) = State::init(environment, &dir, Kind::Lease)?;
+    // They pin nothing: the appliance must find out by itself.
+    let witnesses = state.start_unpinned(environment)?;
+    let (running, end) = open_briefly(lab, lab.history()?.last.clone(), &witnesses)?;
+    refused(judge(lab, &running, end))
+}

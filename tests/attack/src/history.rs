@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::disk::Disk;
 use crate::lab::Lab;
 use crate::running::{End, PATIENCE, Running};
+use crate::witnesses::LEASE;
 
 /// A receipt that a bank was given.
 #[derive(Debug, Clone)]
@@ -102,6 +103,10 @@ impl History {
             logins(&mut receipts, false, &mut b, &bank_b, 2).await?;
             anyhow::Ok((pending, Payment { id, assertion }))
         })?;
+        if running.peers.is_some() {
+            // Until witnesses have seen all of it.
+            std::thread::sleep(LEASE);
+        }
         let last = running.kill();
         Ok(Self {
             first,

@@ -16,8 +16,8 @@ use crate::history::History;
 use crate::nonces::Nonces;
 use crate::witnesses::{State, Witnesses};
 
-/// Attacks made at once.
-pub const AT_ONCE: usize = 2;
+/// Attacks made at once: they wait for processes and leases most of the time.
+pub const AT_ONCE: usize = 3;
 
 /// Genesis, configuration, history; nothing in it runs by itself.
 pub struct Lab {

@@ -22,8 +22,8 @@ use crate::lab::Kind;
 pub const WITNESSES: usize = 3;
 /// k of the policy.
 pub const NEEDED: usize = 2;
-/// The lease, shorter than the default so that attacks take less time.
-pub const LEASE: Duration = Duration::from_millis(1000);
+/// The lease, as by default.
+pub const LEASE: Duration = Duration::from_millis(2000);
 
 fn names() -> impl Iterator<Item = String> {
     (1..=WITNESSES).map(|number| format!("witness-{number}"))
@@ -88,15 +88,6 @@ impl State {
 
     /// Starts them on this state.
     pub fn start(&self, environment: &Environment, policy: &Path) -> Result<Witnesses> {
-        self.run(environment, Some(policy))
-    }
-
-    /// Starts them without telling which appliance is theirs.
-    pub fn start_unpinned(&self, environment: &Environment) -> Result<Witnesses> {
-        self.run(environment, None)
-    }
-
-    fn run(&self, environment: &Environment, policy: Option<&Path>) -> Result<Witnesses> {
         let mut ports = BTreeMap::new();
         let mut parts = Vec::new();
         for name in names().filter(|name| self.0.join(name).is_dir()) {
@@ -105,9 +96,7 @@ impl State {
             let mut command = Command::new(environment.program("redoubt-audit"));
             command.arg("witness").arg("--dir").arg(self.0.join(&name));
             command.args(["--listen", "127.0.0.1:0"]);
-            if let Some(policy) = policy {
-                command.arg("--policy").arg(policy);
-            }
+            command.arg("--policy").arg(policy);
             command.arg("--port-file").arg(&port_file);
             let log = self.0.join(format!("{name}.log"));
             parts.push(Part::start("witness", command, &log)?);

@@ -110,7 +110,12 @@ fn not_promised(lab: &Lab, disk: Disk, more: &[Kept]) -> Result<Verdict> {
     }
     let newest = receipts.iter().rev().find(|kept| kept.of_a);
     let newest = newest.context("no receipt of the first tenant")?;
-    alarm(lab, &running, &newest.receipt)
+    Ok(match alarm(lab, &running, &newest.receipt)? {
+        Verdict::Refused(text) => {
+            Verdict::Refused(format!("opens, every receipt says freshness none; {text}"))
+        }
+        other => other,
+    })
 }
 
 /// The bank shows the checkpoint of a receipt it was given: the appliance stops,
@@ -120,12 +125,12 @@ pub(super) fn alarm(lab: &Lab, running: &Running, receipt: &Value) -> Result<Ver
     let answer = show(lab, running, note)?;
     if let Some(reason) = running.halted(Duration::from_millis(500))? {
         return Ok(Verdict::Refused(format!(
-            "opens with freshness none; the bank shows its checkpoint: {reason}"
+            "the bank's own checkpoint stops it: {reason}"
         )));
     }
     if let Some(code) = answer {
         return Ok(Verdict::Refused(format!(
-            "opens with freshness none; the bank's own checkpoint: {code}"
+            "the bank's own checkpoint is not known there: {code}"
         )));
     }
     Ok(Verdict::Failed(

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use redoubt_bank::BankError;
+use redoubt_shared::store::StoreRequest;
 
 use super::{is_append, logins, served, survives_a_restart};
 use crate::judge::judge;
@@ -75,8 +76,8 @@ fn while_serving(lab: &Lab, patience: Duration) -> Result<Verdict> {
 /// Reads are never answered while the ledgers are opened.
 fn while_opening(lab: &Lab) -> Result<Verdict> {
     let silent = |request: &_, _: &mut _| match request {
-        redoubt_shared::store::StoreRequest::Boot => Act::Honest,
-        _ => Act::Silence,
+        StoreRequest::Read { .. } => Act::Silence,
+        _ => Act::Honest,
     };
     let running = lab.start_with(lab.history()?.last.clone(), Box::new(silent))?;
     let end = running.unseal(lab, None, Duration::from_secs(2));

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use redoubt_bank::BankError;
 use redoubt_bank::receipts::{claims, id};
 
 use super::rollback::alarm;
@@ -13,7 +14,7 @@ use crate::lab::{Kind, Lab};
 use crate::outcome::{Case, Verdict};
 use crate::running::{End, PATIENCE, Running};
 use crate::store::{Act, honest};
-use crate::witnesses::{LEASE, State, Witnesses};
+use crate::witnesses::{LEASE, Witnesses};
 
 const GROUP: &str = "witnesses";
 
@@ -30,9 +31,10 @@ pub(super) fn cases() -> Vec<Case> {
             let lab = lab.other(Kind::Strict)?;
             too_few(&lab)
         }),
-        Case::new(GROUP, "impostors_in_the_witnesses_places", |lab| {
+        Case::new(GROUP, "impostors_in_the_witnesses_places", impostors),
+        Case::new(GROUP, "one_witness_in_all_places", |lab| {
             let lab = lab.other(Kind::Lease)?;
-            impostors(&lab)
+            one_in_all_places(&lab)
         }),
     ];
     for (kind, mode) in [(Kind::Strict, "strict"), (Kind::Lease, "lease")] {
@@ -138,15 +140,17 @@ fn second_copy(lab: &Lab) -> Result<Verdict> {
     Ok(Verdict::Refused(format!("the first copy: {reason}")))
 }
 
-/// Logs in until that fails, or for so long.
+/// Logs in until that fails, or for so long. Where the first one gets no answer,
+/// the next is told why.
 fn tries(lab: &Lab, running: &Running, patience: Duration) -> Result<Result<usize, String>> {
     let began = Instant::now();
     let bank = running.bank(lab, &lab.appliance.banks.a)?;
     let bank = bank.with_deadline(Duration::from_secs(3));
-    let mut acknowledged = 0;
-    while began.elapsed() < patience {
+    let (mut acknowledged, mut told) = (0, false);
+    while began.elapsed() < patience || told {
         match lab.runtime.block_on(lab.history()?.a().login(&bank)) {
-            Ok(_) => acknowledged += 1,
+            Ok(_) => (acknowledged, told) = (acknowledged + 1, false),
+            Err(BankError::TimedOut(_)) if acknowledged == 0 && !told => told = true,
             Err(error) if acknowledged == 0 => return Ok(Err(error.to_string())),
             Err(_) => break,
         }
@@ -202,7 +206,7 @@ fn window(lab: &Lab) -> Result<Verdict> {
         )));
     }
     let bank = running.bank(lab, &lab.appliance.banks.a)?;
-    let bank = bank.with_deadline(Duration::from_secs(10));
+    let bank = bank.with_deadline(Duration::from_secs(3));
     let lasting = lab.runtime.block_on(bank.receipt(&id(&more[0].receipt)?));
     let Err(refusal) = lasting else {
         return Ok(Verdict::Failed(
@@ -222,7 +226,7 @@ fn window(lab: &Lab) -> Result<Verdict> {
     Ok(match alarm(lab, &running, &more[0].receipt)? {
         Verdict::Refused(text) => Verdict::Harmless(format!(
             "the receipt says unwitnessed_ms {window}; no lasting one was given ({refusal}); \
-             after the rollback {text}"
+             after the rollback it opens, and {text}"
         )),
         other => other,
     })
@@ -279,14 +283,20 @@ fn resumes(lab: &Lab, running: &Running) -> Result<Vec<crate::history::Kept>> {
     }
 }
 
-/// Witnesses of the host's own, under the same names.
+/// Another appliance's witnesses, under the same names.
 fn impostors(lab: &Lab) -> Result<Verdict> {
-    let dir = lab.place()?.join("impostors");
-    std::fs::create_dir_all(&dir)?;
-    let environment = lab.appliance.environment();
-    let (state, _) = State::init(environment, &dir, Kind::Lease)?;
-    // They pin nothing: the appliance must find out by itself.
-    let witnesses = state.start_unpinned(environment)?;
+    let witnesses = lab.other(Kind::Strict)?.witnesses()?;
+    let lab = lab.other(Kind::Lease)?;
+    let (running, end) = open_briefly(&lab, lab.history()?.last.clone(), &witnesses)?;
+    refused(judge(&lab, &running, end))
+}
+
+/// One true witness, wherever the enclave asks for any.
+fn one_in_all_places(lab: &Lab) -> Result<Verdict> {
+    let mut witnesses = lab.witnesses()?;
+    let first = witnesses.ports.values().next().copied();
+    let first = first.context("a witness")?;
+    witnesses.ports.values_mut().for_each(|port| *port = first);
     let (running, end) = open_briefly(lab, lab.history()?.last.clone(), &witnesses)?;
     refused(judge(lab, &running, end))
 }

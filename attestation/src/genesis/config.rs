@@ -8,6 +8,7 @@ use rustls_pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
 
 use super::{GenesisError, SignedFile, Tier, VerifiedGenesis, require};
+use crate::binding::Head;
 use crate::encode::{Digest32, as_text, sha256};
 use crate::jcs::to_jcs;
 
@@ -156,6 +157,35 @@ impl Policy {
     }
 }
 
+/// A ledger that a restore goes on from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OldLedger {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Which.
+    #[serde(with = "as_text")]
+    pub ledger: LedgerId,
+}
+
+/// The officers' order to go on after the end of the ledger was lost: names the
+/// head that was found and the highest that anybody remembers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restore {
+    /// How often the appliance was restored, this time included.
+    pub count: u32,
+    /// The appliance's ledger to go on from.
+    #[serde(with = "as_text")]
+    pub ledger: LedgerId,
+    /// Its head on the disk; the enclave must find exactly this one.
+    pub found: Head,
+    /// The highest head that is known of it.
+    pub lost: Head,
+    /// The tenants' ledgers to go on from.
+    pub tenants: Vec<OldLedger>,
+}
+
 /// The configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -178,6 +208,9 @@ pub struct Config {
     pub appliance_ledger: LedgerId,
     /// Settings of decisions.
     pub policy: Policy,
+    /// There once the appliance was restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<Restore>,
 }
 
 /// A configuration that the manifest's officers signed.
@@ -230,6 +263,7 @@ impl Config {
             tenants,
             appliance_ledger: _,
             policy,
+            restore,
         } = self;
         require(*counter > 0, FILE, "counter", "start at 1")?;
         require(
@@ -241,6 +275,9 @@ impl Config {
         require(!tenants.is_empty(), FILE, "tenants", "list at least one")?;
         policy.validate()?;
         self.check_distinct_names()?;
+        restore
+            .iter()
+            .try_for_each(|restore| self.check_restore(restore))?;
         self.check_distinct_anchors()?;
         tenants
             .iter()
@@ -269,6 +306,20 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// A restored ledger is a new one: what it goes on from keeps its id.
+    fn check_restore(&self, restore: &Restore) -> Result<(), GenesisError> {
+        let now = self.tenants.iter().map(|tenant| tenant.ledger);
+        let now: Vec<LedgerId> = now.chain([self.appliance_ledger]).collect();
+        let old = restore.tenants.iter().map(|old| old.ledger);
+        let reused = old.chain([restore.ledger]).any(|old| now.contains(&old));
+        require(
+            restore.count > 0 && restore.lost.size >= restore.found.size && !reused,
+            FILE,
+            "restore",
+            "count from 1, lost no smaller than found, and a new id for every ledger",
+        )
     }
 
     /// One anchor, one tenant or role: two anchors with one key could not be told apart.

@@ -66,6 +66,7 @@ fn config(genesis: Digest32) -> Config {
             challenge_seconds: 300,
             approval_seconds: 300,
         },
+        restore: None,
     }
 }
 

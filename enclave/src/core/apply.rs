@@ -45,6 +45,16 @@ fn apply_event(state: &mut TenantState, event: &Event) {
             begin_term(state, *at_ms, *max_failures, *lockout_ms);
             state.kept.prune(*at_ms);
         }
+        Event::Restored {
+            at_ms,
+            max_failures,
+            lockout_ms,
+        } => restore(
+            state,
+            *at_ms,
+            *max_failures,
+            at_ms.saturating_add(*lockout_ms),
+        ),
         Event::SubjectOpened { .. } | Event::SubjectNamed { .. } => open_subject(state, event),
         Event::PasskeyRegistered { .. } | Event::PasskeyUsed { .. } => apply_passkey(state, event),
         Event::EnrollmentBegan { id, enrollment } => {
@@ -140,6 +150,32 @@ fn begin_term(state: &mut TenantState, at_ms: u64, max_failures: u32, lockout_ms
     for id in waiting {
         set_enrollment(state, &id, EnrollmentStatus::Pending);
     }
+}
+
+/// What was lost may have spent every attempt and every approval. Claims of the
+/// ledger before are found in it, not here.
+fn restore(state: &mut TenantState, at_ms: u64, max_failures: u32, until_ms: u64) {
+    let handles: Vec<SubjectHandle> = state.subjects.keys().copied().collect();
+    for handle in handles {
+        with(state, &handle, |subject| {
+            subject.attempts.reserved.clear();
+            subject.attempts.failures = subject.attempts.failures.max(max_failures);
+            subject.attempts.locked_until_ms = Some(until_ms);
+        });
+    }
+    let pending: Vec<_> = state
+        .approvals
+        .iter()
+        .filter(|(_, approval)| approval.status == ApprovalStatus::Pending)
+        .map(|(id, _)| *id)
+        .collect();
+    for id in pending {
+        if let Some(approval) = state.approvals.get_mut(&id) {
+            let approval = std::sync::Arc::make_mut(approval);
+            approval.expires_ms = approval.expires_ms.min(at_ms);
+        }
+    }
+    state.receipts = Default::default();
 }
 
 fn open_subject(state: &mut TenantState, event: &Event) {

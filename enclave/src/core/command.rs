@@ -33,6 +33,11 @@ pub enum Command {
         /// The term.
         term: u64,
     },
+    /// First command after a restore.
+    Restore {
+        /// Entries of the appliance's ledger found and lost, for the claim.
+        entries: (u64, u64),
+    },
     /// A registration ceremony succeeded.
     RegisterPasskey {
         /// Whom.

@@ -245,4 +245,14 @@ pub enum Event {
         /// Who gave none. Empty: dark.
         depends_on: Vec<String>,
     },
+    /// The ledger goes on from one whose end was lost, by officers' order: what
+    /// could have been spent counts as spent.
+    Restored {
+        /// When, Unix milliseconds.
+        at_ms: u64,
+        /// Failures that lock, by the policy of now.
+        max_failures: u32,
+        /// For how long, in milliseconds.
+        lockout_ms: u64,
+    },
 }

@@ -26,7 +26,7 @@ pub use commit::{CommitError, Core, HaltReason, Making, Outcome, TenantCore};
 pub use committer::{Ledgers, Settings};
 pub use page::{Page, PageEntry, PageEvent};
 pub use record::{RecordError, SealedRecord};
-pub use replay::{Recovered, ReplayError, Stored, newest_snapshot, recover};
+pub use replay::{Origin, Recovered, ReplayError, Stored, newest_snapshot, recover};
 pub use rotation::{Rotate, SnapshotFailed};
 pub use snapshot::{Root as SnapshotRoot, SnapshotError};
 pub use store::{StoreClient, StoreError};

@@ -61,6 +61,18 @@ pub enum ReplayError {
     /// This boot's sealing key could not be made, or hashes are not as stored.
     #[error(transparent)]
     Book(#[from] BookError),
+    /// The ledger a restore goes on from is not at the head the officers named.
+    #[error(
+        "the restore order goes on from {expected} entries of ledger {ledger}; the store has {found}, or another history"
+    )]
+    Restore {
+        /// The ledger before.
+        ledger: LedgerId,
+        /// In the store.
+        found: u64,
+        /// In the order.
+        expected: u64,
+    },
     /// A snapshot that opened leads nowhere.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
@@ -79,6 +91,19 @@ pub struct Recovered {
     /// Entries read behind the snapshot.
     pub replayed: u64,
 }
+
+/// The ledgers a restore goes on from.
+pub struct Origin {
+    /// The appliance's.
+    pub appliance: LedgerId,
+    /// The tenants'.
+    pub tenants: Vec<(TenantId, LedgerId)>,
+    /// Where the appliance's must stand.
+    pub found: (u64, Hash),
+}
+
+/// Where reading a ledger begins: a fold, and the tree it is of.
+type Start<S> = Option<(S, Option<Mark>)>;
 
 /// Blobs of the store that are in use.
 #[derive(Debug, Clone, Default)]
@@ -125,14 +150,16 @@ pub(super) async fn bring(
 
 /// Reads, checks and folds everything: from the newest snapshot of this epoch
 /// that holds, else from the first entry. `position`: a size of the appliance's
-/// ledger whose root will be asked for.
+/// ledger whose root will be asked for. `origin`: these ledgers go on from
+/// others, unless a snapshot of their own says more.
 pub async fn recover(
     store: &mut StoreClient,
-    keys: Keyring,
+    mut keys: Keyring,
     pool: &Pool,
     appliance: LedgerId,
     tenants: &[(TenantId, LedgerId)],
     position: Option<u64>,
+    origin: Option<&Origin>,
 ) -> Result<Recovered, ReplayError> {
     let (loaded, snapshot) = match load(store, keys.current(), appliance).await? {
         Some((name, loaded)) => {
@@ -141,11 +168,32 @@ pub async fn recover(
         }
         None => (None, None),
     };
-    let stored = Stored {
+    let mut stored = Stored {
         snapshot,
         leaves: HashMap::new(),
     };
-    let carried = Carried::default();
+    let (mut start, mut starts) = (None, HashMap::new());
+    let mut carried = Carried::default();
+    match (loaded, origin) {
+        (Some(loaded), _) => {
+            loaded.earlier.into_iter().for_each(|key| keys.learn(key));
+            carried = loaded.carried;
+            let (state, mark) = loaded.appliance;
+            start = Some((state, Some(mark)));
+            let tenants = loaded.tenants.into_iter();
+            starts.extend(tenants.map(|(id, (state, mark))| (id, (state, Some(mark)))));
+        }
+        (None, Some(origin)) => {
+            let before = Box::pin(recover_origin(store, keys, pool, origin)).await?;
+            (keys, stored.snapshot) = (before.keys, before.stored.snapshot);
+            let mut state = before.appliance.0;
+            state.heads.clear();
+            start = Some((state, None));
+            let tenants = before.tenants.into_iter();
+            starts.extend(tenants.map(|(id, state, _)| (id, (state, None))));
+        }
+        (None, None) => {}
+    }
     let mut replay = Replay {
         store,
         keys,
@@ -154,13 +202,6 @@ pub async fn recover(
         carried,
         replayed: 0,
     };
-    let (mut start, mut starts) = (None, HashMap::new());
-    if let Some(loaded) = loaded {
-        let earlier = loaded.earlier.into_iter();
-        earlier.for_each(|key| replay.keys.learn(key));
-        replay.carried = loaded.carried;
-        (start, starts) = (Some(loaded.appliance), loaded.tenants);
-    }
     let (state, mut book) = replay.appliance(appliance, start).await?;
     let names = replay.stored.leaves_of(appliance).to_vec();
     let positions: Vec<u64> = position.into_iter().collect();
@@ -185,6 +226,27 @@ pub async fn recover(
         stored,
         replayed,
     })
+}
+
+/// The ledgers before a restore, which must stand where the order says.
+async fn recover_origin(
+    store: &mut StoreClient,
+    keys: Keyring,
+    pool: &Pool,
+    origin: &Origin,
+) -> Result<Recovered, ReplayError> {
+    let (ledger, tenants) = (origin.appliance, &origin.tenants);
+    let before = recover(store, keys, pool, ledger, tenants, None, None).await?;
+    let book = &before.appliance.1;
+    let (expected, root) = origin.found;
+    if (book.size(), book.root()) != (expected, root) {
+        return Err(ReplayError::Restore {
+            ledger,
+            found: book.size(),
+            expected,
+        });
+    }
+    Ok(before)
 }
 
 /// The newest snapshot of this epoch that holds.
@@ -224,11 +286,9 @@ impl Replay<'_> {
     async fn appliance(
         &mut self,
         ledger: LedgerId,
-        start: Option<(ApplianceState, Mark)>,
+        start: Start<ApplianceState>,
     ) -> Result<(ApplianceState, Book), ReplayError> {
-        let (mut state, mark) = start.map_or((ApplianceState::default(), None), |(state, mark)| {
-            (state, Some(mark))
-        });
+        let (mut state, mark) = start.unwrap_or_default();
         let book = self
             .ledger(ledger, mark, |index, _, events, _, _| {
                 for event in events {
@@ -245,12 +305,10 @@ impl Replay<'_> {
     async fn tenant(
         &mut self,
         ledger: LedgerId,
-        start: Option<(TenantState, Mark)>,
+        start: Start<TenantState>,
         expected: Option<(u64, Hash)>,
     ) -> Result<(TenantState, Book), ReplayError> {
-        let (mut state, mark) = start.map_or((TenantState::default(), None), |(state, mark)| {
-            (state, Some(mark))
-        });
+        let (mut state, mark) = start.unwrap_or_default();
         let book = self
             .ledger(ledger, mark, |index, epoch, events, keys, carried| {
                 let unwrap = match epoch == keys.current().epoch() {

@@ -244,6 +244,7 @@ async fn recovered(store: &mut StoreClient, secret: u8) -> Result<Recovered, Rep
         APPLIANCE,
         &[(tenant(), TENANT)],
         None,
+        None,
     )
     .await
 }
@@ -810,6 +811,7 @@ async fn recovered_in(store: &mut StoreClient, key: EpochKey) -> Result<Recovere
         &pool(),
         APPLIANCE,
         &tenants,
+        None,
         None,
     )
     .await

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use redoubt_attestation::attester::AttesterError;
 use redoubt_attestation::binding::{Binding, Head, NonceInput, Purpose};
 use redoubt_attestation::entropy::EntropyError;
-use redoubt_attestation::genesis::{Tenant, WitnessMode};
+use redoubt_attestation::genesis::{Restore, Tenant, WitnessMode};
 use redoubt_attestation::shares::OfficersSecret;
 use redoubt_attestation::sign::{HybridSeeds, HybridSigner, SignerError};
 use redoubt_shared::TenantId;
@@ -23,8 +23,9 @@ use super::serving::{Serving, TenantService};
 use crate::core::{Command, TenantKeySeeds, TermContext};
 use crate::keys::{CertificateAuthority, CertificateError, EpochKey, Keyring, Root, SealError};
 use crate::ledger::{
-    ApplianceEvent, ApplianceState, Book, CaSecret, Core, HaltReason, Ledgers, Making, Recovered,
-    ReplayError, Settings, StoreClient, StoreError, TenantCore, TermRecord, Witnessing, recover,
+    ApplianceEvent, ApplianceState, Book, CaSecret, Core, HaltReason, Ledgers, Making, Origin,
+    Recovered, ReplayError, Settings, StoreClient, StoreError, TenantCore, TermRecord, Witnessing,
+    recover,
 };
 use crate::worker_link::{WorkerLink, WorkerTrust};
 
@@ -65,6 +66,8 @@ pub(super) enum RecoverError {
     Halt(#[from] HaltReason),
     #[error(transparent)]
     Trust(#[from] BootError),
+    #[error("the configuration orders restore {ordered}; the ledger records {recorded}")]
+    RestoreCount { ordered: u32, recorded: u32 },
     #[error("there is no trusted time")]
     Time,
     #[error("no entropy: {0}")]
@@ -104,6 +107,7 @@ impl Appliance {
             config.appliance_ledger,
             &ledgers,
             remembered.map(|head| head.size),
+            self.origin().as_ref(),
         )
         .await?;
         let now_ms = self.clock.now_ms().ok_or(RecoverError::Time)?;
@@ -144,6 +148,12 @@ impl Appliance {
         now_ms: u64,
     ) -> Result<(), RecoverError> {
         let (state, book) = &recovered.appliance;
+        let restoring = self.restoring(state)?;
+        let remembered = match restoring {
+            // It is of the ledger before, and no higher than the officers knew.
+            Some(restore) => remembered.filter(|head| head.size > restore.lost.size),
+            None => remembered,
+        };
         if let Some(head) = remembered
             && book.tree().root_at(head.size) != Some(head.root.0)
         {
@@ -173,7 +183,36 @@ impl Appliance {
         if now_ms < last.at_ms {
             return Err(RecoverError::TimeWentBack);
         }
-        self.check_ledgers(last)
+        match restoring {
+            Some(_) => Ok(()),
+            None => self.check_ledgers(last),
+        }
+    }
+
+    /// The ledgers that the configuration's restore goes on from.
+    fn origin(&self) -> Option<Origin> {
+        let restore = self.config.config.restore.as_ref()?;
+        let tenants = restore.tenants.iter();
+        Some(Origin {
+            appliance: restore.ledger,
+            tenants: tenants
+                .map(|old| (old.tenant.clone(), old.ledger))
+                .collect(),
+            found: (restore.found.size, restore.found.root.0),
+        })
+    }
+
+    /// The restore to be recorded now, if it is not yet.
+    fn restoring(&self, state: &ApplianceState) -> Result<Option<&Restore>, RecoverError> {
+        let Some(restore) = &self.config.config.restore else {
+            return Ok(None);
+        };
+        let recorded = state.restores();
+        match restore.count {
+            count if count == recorded => Ok(None),
+            count if count == recorded + 1 => Ok(Some(restore)),
+            ordered => Err(RecoverError::RestoreCount { ordered, recorded }),
+        }
     }
 
     /// A tenant keeps the ledger that the last term's document bound to it.
@@ -240,7 +279,9 @@ impl Appliance {
 
     /// What was recovered, as the committer owns it.
     fn core(&self, recovered: Recovered, term: &TermRecord) -> Result<Core, RecoverError> {
-        let restores = recovered.appliance.0.restores();
+        let recorded = recovered.appliance.0.restores();
+        let ordered = self.config.config.restore.as_ref();
+        let restores = ordered.map_or(recorded, |restore| restore.count);
         let mut tenants = HashMap::new();
         for (id, state, book) in recovered.tenants {
             let context = self.context(&id, term, recovered.keys.current().epoch(), restores);
@@ -279,6 +320,21 @@ impl Appliance {
             }
         }
         let mut events: Vec<ApplianceEvent> = opening.into_iter().collect();
+        if let Some(restore) = self.restoring(&core.appliance)? {
+            let entries = (restore.found.size, restore.lost.size);
+            let known = core.tenants.iter();
+            let known = known.filter(|(_, tenant)| tenant.state.keys.is_some());
+            first.extend(known.map(|(id, _)| (id.clone(), Command::Restore { entries })));
+            events.push(ApplianceEvent::Restored {
+                count: restore.count,
+                from: (restore.ledger, restore.found.size, restore.found.root.0),
+                lost: (restore.lost.size, restore.lost.root.0),
+            });
+            tracing::warn!(
+                count = restore.count,
+                "going on after a loss, by officers' order"
+            );
+        }
         events.push(ApplianceEvent::TermBegan(term.clone()));
         core.begin_term(store, now_ms, events, first).await?;
         Ok(())

@@ -76,6 +76,7 @@ pub(super) fn issue(args: &DevArgs) -> anyhow::Result<Report> {
             .collect::<anyhow::Result<_>>()?,
         appliance_ledger: random_ledger()?,
         policy: policy(),
+        restore: None,
     };
     config.validate()?;
     let plain = args.out.join("config.plain.json");

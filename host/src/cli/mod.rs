@@ -11,6 +11,7 @@ mod genesis;
 mod measure;
 mod memory;
 mod peers;
+mod restore;
 mod rotate;
 mod status;
 mod successor;
@@ -70,6 +71,8 @@ enum GenesisCommand {
 enum ConfigCommand {
     /// Check a configuration and sign it; also adds signatures to a signed one
     Sign(config::SignArgs),
+    /// BREAK-GLASS: make the order to go on after the end of the ledger was lost
+    Restore(restore::RestoreArgs),
 }
 
 /// What a command found.
@@ -98,6 +101,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Genesis(GenesisCommand::Init(args)) => genesis::init(&args),
         Command::Genesis(GenesisCommand::Successor(args)) => successor::successor(&args),
         Command::Config(ConfigCommand::Sign(args)) => config::sign(&args),
+        Command::Config(ConfigCommand::Restore(args)) => restore::restore(&args),
         Command::Unseal(args) => unseal::unseal(&args),
         Command::Rotate(args) => rotate::rotate(&args),
         Command::Measure(args) => measure::measure_file(&args),

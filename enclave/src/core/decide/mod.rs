@@ -41,6 +41,7 @@ pub fn decide(
             Ok(cx.done(vec![unowned(Event::TenantOpened { tenant, keys })]))
         }
         Command::BeginTerm { term } => Ok(cx.begin_term(term)),
+        Command::Restore { entries } => Ok(cx.restore(entries)),
         Command::RegisterPasskey {
             user,
             user_handle,
@@ -152,6 +153,20 @@ impl Cx<'_> {
             lockout_ms: self.context.lockout_ms,
         };
         self.done(vec![unowned(event)])
+    }
+
+    fn restore(&self, (found, lost): (u64, u64)) -> Decision {
+        let event = Event::Restored {
+            at_ms: self.facts.now_ms,
+            max_failures: self.context.max_failures,
+            lockout_ms: self.context.lockout_ms,
+        };
+        let own =
+            serde_json::json!({ "entries_found": found, "entries_lost": lost - found.min(lost) });
+        self.done(vec![
+            unowned(event),
+            self.claim_about_nobody("restore", own),
+        ])
     }
 
     /// Events that open a subject, if the bank's name is new.

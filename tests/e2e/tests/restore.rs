@@ -21,7 +21,7 @@ fn after_a_loss_nothing_goes_on_without_an_order_and_everything_counts_as_spent_
     alone(name, Needs::Programs, options, async |appliance| {
         let bank = appliance.bank(&appliance.banks.a)?;
         let mut customer = Customer::registered(&bank, &appliance.banks.a).await?;
-        let pending = bank.approve(&customer.id, &payment()).await?;
+        let pending = bank.approve(&customer.id, &payment("10.00")).await?;
         appliance.kill_all()?;
         let disk = appliance.dir().join("disk");
         copy(&appliance.store_dir(), &disk)?;

@@ -1,10 +1,11 @@
 //! Two copies of one disk, both acknowledged; and one history made of two.
 
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use redoubt_bank::receipts::id;
 use redoubt_shared::LedgerId;
-use serde_json::Value;
 
 use super::rollback::alarm;
 use super::{logins, served};
@@ -102,49 +103,51 @@ fn forked(lab: &Lab) -> Result<(Copy, Copy)> {
     Ok((copies.pop().context("two copies")?, two))
 }
 
-/// Both go on, both say that nobody witnessed it, and their heads contradict.
+/// Both go on, both say that nobody witnessed it; from one receipt of each an
+/// auditor makes a proof, which another one checks.
 fn copies(lab: &Lab) -> Result<Verdict> {
-    let (one, two) = forked(lab)?;
-    let newest = |copy: &Copy| Some(copy.1.last()?.receipt.clone());
-    let (one, two) = (
-        newest(&one).context("no receipt")?,
-        newest(&two).context("no receipt")?,
-    );
-    ensure!(says_freshness_none(&one)? && says_freshness_none(&two)?);
-    let (head_one, head_two) = (Head::of(&one)?, Head::of(&two)?);
-    let proof = head_one.origin == head_two.origin
-        && head_one.size == head_two.size
-        && head_one.root != head_two.root;
-    if !proof {
-        return Ok(Verdict::Failed(format!(
-            "no proof: {head_one:?} and {head_two:?}"
-        )));
+    let last = &lab.history()?.last;
+    let (one, two) = (served(lab, last.clone())?, served(lab, last.clone())?);
+    let mut files = Vec::new();
+    for running in [&one, &two] {
+        let kept = logins(lab, running, 2)?;
+        let bank = running.bank(lab, &lab.appliance.banks.a)?;
+        let receipt = &kept.last().context("a receipt")?.receipt;
+        let lasting = lab.runtime.block_on(bank.receipt(&id(receipt)?))?;
+        ensure!(
+            says_freshness_none(&lasting)?,
+            "a receipt promised freshness"
+        );
+        let file = running.place.join("receipt.json");
+        std::fs::write(&file, lasting.to_string())?;
+        files.push(file);
+    }
+    let proof = one.place.join("proof.json");
+    let made = compare(lab)
+        .args(&files)
+        .arg("--out")
+        .arg(&proof)
+        .output()?;
+    let checked = compare(lab).arg("--check").arg(&proof).output()?;
+    let said = String::from_utf8_lossy(&checked.stdout);
+    let said = said.lines().last().unwrap_or_default();
+    if (made.status.code(), checked.status.code()) != (Some(1), Some(1)) {
+        let made = String::from_utf8_lossy(&made.stdout).into_owned();
+        return Ok(Verdict::Failed(format!("no proof: {made} {said}")));
     }
     Ok(Verdict::Harmless(format!(
-        "both say freshness none; two signed heads of {} at size {} contradict each other: {} and {}",
-        head_one.origin, head_one.size, head_one.root, head_two.root
+        "every receipt says freshness none; redoubt-audit compare: {said}"
     )))
 }
 
-/// Origin, size and root of a receipt's checkpoint.
-#[derive(Debug)]
-struct Head {
-    origin: String,
-    size: String,
-    root: String,
-}
-
-impl Head {
-    fn of(receipt: &Value) -> Result<Self> {
-        let note = receipt["checkpoint"].as_str().context("no checkpoint")?;
-        let mut lines = note.lines().map(str::to_owned);
-        let mut next = || lines.next().context("a checkpoint has three lines");
-        Ok(Self {
-            origin: next()?,
-            size: next()?,
-            root: next()?,
-        })
-    }
+/// `redoubt-audit compare` for the pinned genesis; 1 is a proven contradiction.
+fn compare(lab: &Lab) -> Command {
+    let mut command = Command::new(lab.appliance.program("redoubt-audit"));
+    command
+        .arg("compare")
+        .arg("--policy")
+        .arg(lab.appliance.policy());
+    command
 }
 
 /// A bank that met one copy shows its head to the other.

@@ -48,7 +48,8 @@ pub enum ReplayError {
     },
     /// A tenant's ledger is not where the appliance's says it is.
     #[error(
-        "ledger {ledger} stands at {found} entries, the appliance's ledger says {expected}: the store was rolled back or edited"
+        "ledger {ledger} stands at {found} entries, the appliance's ledger says {expected} of {}: the store was rolled back or edited",
+        if found == expected { "another history" } else { "this history" }
     )]
     Rewound {
         /// Which ledger.

@@ -47,7 +47,7 @@ pub(crate) fn run(repo: &Repo) -> Result<bool> {
     }
     say(&format!(
         "{minutes:.1} minutes of a budget of {:.0}; logs in {}",
-        15.0,
+        22.0,
         suite.logs.display()
     ));
     say(&suite.total.summary());
@@ -93,7 +93,7 @@ impl Suite<'_> {
             return Ok(());
         }
         let (unit, end_to_end) = test_targets(&repo.root)?;
-        self.stage("unit and integration tests", 150, |suite| {
+        self.stage("unit and integration tests", 240, |suite| {
             let mut arguments = vec!["--lib".into(), "--bins".into()];
             arguments.extend(named(&unit));
             suite.cargo_test("unit", &arguments)
@@ -101,10 +101,10 @@ impl Suite<'_> {
         self.stage("documentation tests", 30, |suite| {
             suite.cargo_test("documentation", &["--doc".into()])
         })?;
-        self.stage("end-to-end tests", 120, |suite| {
+        self.stage("end-to-end tests and attacks", 340, |suite| {
             suite.cargo_test("end-to-end", &named(&end_to_end))
         })?;
-        self.stage("kills under load", 110, Suite::chaos)?;
+        self.stage("kills under load", 120, Suite::chaos)?;
         self.stage("demo story", 60, |_| {
             let well = demo::run(repo, false)?;
             Ok(Outcome::single("demo story", well))

@@ -81,13 +81,13 @@ fn compare(args: &Compare, trust: &Trust) -> Result<Report> {
         .boots(trust)
         .map_err(|(name, refusal)| anyhow::anyhow!("{name}: its document is refused: {refusal}"))?;
     // A note nobody signed says nothing; whoever gave it should know.
-    for (name, note) in &inputs.notes {
+    for (name, note) in inputs.every_note() {
         ensure!(
             boots.iter().any(|boot| boot.open(note).is_ok()),
             "{name}: no boot whose document was given signed this checkpoint; add --evidence"
         );
     }
-    let notes: Vec<String> = inputs.notes.iter().map(|(_, note)| note.clone()).collect();
+    let notes: Vec<String> = inputs.every_note().map(|(_, note)| note.clone()).collect();
     let documents: Vec<_> = inputs.documents.into_iter().map(|(_, kept)| kept).collect();
     let Some(proof) = contradiction::find(&notes, &documents, trust) else {
         let facts = json!({

@@ -14,6 +14,8 @@ use serde_json::Value;
 pub struct Inputs {
     /// Notes, each with the name of its file.
     pub notes: Vec<(String, String)>,
+    /// Notes of the appliance's ledger in receipts' anchors, likewise.
+    pub anchors: Vec<(String, String)>,
     /// Documents, each with the name of its file.
     pub documents: Vec<(String, KeptDocument)>,
 }
@@ -45,14 +47,19 @@ impl Inputs {
         let receipt: Receipt = serde_json::from_value(shape).with_context(|| name.to_owned())?;
         self.notes.push((name.to_owned(), receipt.checkpoint));
         if let Some(anchor) = receipt.anchor {
-            self.notes
-                .push((format!("{name} (anchor)"), anchor.checkpoint));
+            let name = format!("{name} (anchor)");
+            self.anchors.push((name, anchor.checkpoint));
         }
         for evidence in &receipt.evidence {
             let kept = KeptDocument::try_from(evidence).with_context(|| name.to_owned())?;
             self.documents.push((name.to_owned(), kept));
         }
         Ok(())
+    }
+
+    /// All notes.
+    pub fn every_note(&self) -> impl Iterator<Item = &(String, String)> {
+        self.notes.iter().chain(&self.anchors)
     }
 
     /// The boots of all documents, or the name of the file whose document is refused.

@@ -97,7 +97,10 @@ fn a_search_finds_a_customers_claims_and_nobody_elses() {
             };
         let all = search(&bank, "").await?;
         let kinds: Vec<&Value> = all.iter().map(|event| &event["type"]).collect();
-        ensure!(kinds == ["passkey_registration", "approval"], "{kinds:?}");
+        ensure!(
+            kinds == ["passkey_registration", "approval_request", "approval"],
+            "{kinds:?}"
+        );
         let approvals = search(&bank, "&type=approval").await?;
         let id = receipts::id(&approved.receipt)?;
         ensure!(

@@ -95,7 +95,7 @@ pub fn verify(args: &VerifyLedger) -> Result<Report> {
     }
     let signers = match signers(&shown, trust.as_ref()) {
         Ok(signers) => signers,
-        Err(report) => return Ok(report),
+        Err(report) => return Ok(*report),
     };
     if let Some(boots) = &signers.boots {
         let signed = |note: &str| boots.iter().any(|boot| boot.open(note).is_ok());
@@ -110,13 +110,14 @@ pub fn verify(args: &VerifyLedger) -> Result<Report> {
     }
 }
 
-fn signers(shown: &Inputs, trust: Option<&Trust>) -> Result<Signers, Report> {
+fn signers(shown: &Inputs, trust: Option<&Trust>) -> Result<Signers, Box<Report>> {
     let Some(trust) = trust else {
         return Ok(Signers { boots: None });
     };
     let boots = shown.boots(trust);
-    let boots = boots
-        .map_err(|(name, refusal)| no(refusal.code(), format!("{name}: document: {refusal}")))?;
+    let boots = boots.map_err(|(name, refusal)| {
+        Box::new(no(refusal.code(), format!("{name}: document: {refusal}")))
+    })?;
     Ok(Signers { boots: Some(boots) })
 }
 

@@ -320,7 +320,6 @@ impl Committer {
             }
             return;
         }
-        self.last_snapshot = 0;
         self.way = Some(self.core.begin_snapshot(rotate, done));
     }
 
@@ -344,6 +343,7 @@ impl Committer {
                 }
                 Step::Failed => return Ok(()),
                 Step::Over(batch, done) => {
+                    self.last_snapshot = way.bytes;
                     self.commit(batch).await?;
                     if let Err(error) = self.core.keep_only_last(&mut self.store).await {
                         tracing::warn!(%error, "older snapshots were not let go");

@@ -47,6 +47,8 @@ pub(super) struct UnderWay {
     out: mpsc::Receiver<Out>,
     rotation: Option<(Arc<EpochKey>, [u8; 32])>,
     size: u64,
+    /// Bytes put so far.
+    pub(super) bytes: u64,
     done: Option<Answer<()>>,
     /// Nothing more may be decided until it ends: its last part is written.
     pub(super) ending: bool,
@@ -111,6 +113,7 @@ impl Core {
             out,
             rotation,
             size: self.appliance_book.size(),
+            bytes: 0,
             done,
             ending: false,
         }
@@ -133,7 +136,10 @@ impl Core {
         };
         let outcome = match part {
             None => Err(SnapshotFailed::Refused("its writer ended".into())),
-            Some(Out::Blob(bytes)) => put(store, bytes).await.map(|_| None),
+            Some(Out::Blob(bytes)) => {
+                way.bytes += bytes.len() as u64;
+                put(store, bytes).await.map(|_| None)
+            }
             Some(Out::Tail(reply)) => {
                 way.ending = true;
                 let carried: Vec<(_, Zeroizing<Vec<u8>>)> =

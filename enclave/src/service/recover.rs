@@ -117,10 +117,9 @@ impl Appliance {
         let mut core = self.core(recovered, &term)?;
         let facts = serving_facts(&core.appliance_book, &ca, term.term);
         let mut witnessing = self.witnessing(facts);
-        if core.appliance_book.size() > 0 {
-            // Nothing is written before a quorum vouches for what was read.
-            core.witnessed(&mut store, &mut witnessing).await?;
-        }
+        // The term is durable before a witness hears of it, so that no crash leaves
+        // witnesses with a term that nobody can continue; and nothing is served before
+        // a quorum vouches for what was read, this entry included.
         self.begin(&mut core, &term, opening, now_ms, &mut store)
             .await?;
         core.witnessed(&mut store, &mut witnessing).await?;

@@ -21,7 +21,7 @@ use super::problems::{commit, internal};
 use super::serving::Serving;
 use super::unseal::Shares;
 use crate::api::{EpochStatus, Problem, RotateEpoch, Rotation, ShareAccepted, ShareSubmission};
-use crate::core::{Command, Deletion, MARK_MAX};
+use crate::core::{Command, Deletion, ErasureStatus, MARK_MAX};
 use crate::ledger::{ApplianceEvent, CommitError, Rotate};
 
 /// Pause before custodians that deleted nothing are asked again.
@@ -280,15 +280,20 @@ impl Appliance {
         let looked = serving.ledgers.look(move |core| {
             let epoch = core.epoch().epoch();
             let known = core.appliance.retired.as_ref();
-            let whole =
-                known.is_some_and(|(below, signed)| *below == epoch && signed.len() == custodians);
-            (epoch, whole, waiting(core, epoch))
+            let known = known.filter(|(below, _)| *below == epoch);
+            let signed = known.map(|(_, statements)| statements.len());
+            (epoch, signed, waiting(core, epoch), untold(core, epoch))
         });
-        let (epoch, whole, pending) = looked.await.map_err(|error| commit(error, 0))?;
+        let (epoch, signed, pending, untold) = looked.await.map_err(|error| commit(error, 0))?;
+        let whole = signed == Some(custodians);
         if epoch == 0 || custodians == 0 || (whole && pending.is_empty()) {
             return Ok(true);
         }
         let retired = self.retire(serving.term, epoch).await;
+        if !untold && signed.is_some_and(|signed| retired.statements.len() <= signed) {
+            // Nothing new to record.
+            return Ok(retired.silent.is_empty());
+        }
         let statements: Vec<Deletion> = retired
             .statements
             .iter()
@@ -324,6 +329,18 @@ impl Appliance {
         }
         Ok(retired.silent.is_empty())
     }
+}
+
+/// Whether an erasure of an epoch before `epoch` was never told on whom it depends.
+fn untold(core: &crate::ledger::Core, epoch: u32) -> bool {
+    core.tenants.values().any(|tenant| {
+        let state = &tenant.state;
+        let mut pending = state.pending_erasures.iter();
+        pending.any(|(waits, id)| {
+            let erasure = state.erasures.get(id);
+            *waits < epoch && erasure.is_some_and(|e| e.status == ErasureStatus::Pending)
+        })
+    })
 }
 
 /// Erasures that wait for epochs before `epoch` to be deleted.

@@ -1,9 +1,9 @@
 //! Witnesses of this boot: introduced with evidence of this term, asked by the
 //! committer.
 //!
-//! Protects against a second copy: before anything is written, a quorum must
-//! cosign the head that was replayed, under this boot's key. From then on no
-//! quorum is left for the term before.
+//! Protects against a second copy: before anything is served, a quorum must
+//! cosign the head that was replayed, with this term's beginning, under this
+//! boot's key. From then on no quorum is left for the term before.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};

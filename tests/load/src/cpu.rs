@@ -22,6 +22,18 @@ pub(crate) fn of_process(pid: u32) -> Result<f64> {
     Ok((tick(11)? + tick(12)?) / TICKS * 1e6)
 }
 
+/// Time this thread was on a processor, in microseconds.
+pub(crate) fn of_thread() -> Result<f64> {
+    let path = "/proc/thread-self/schedstat";
+    let text = std::fs::read_to_string(path).context(path)?;
+    let nanoseconds: u64 = text
+        .split_whitespace()
+        .next()
+        .context("schedstat is empty")?
+        .parse()?;
+    Ok(nanoseconds as f64 / 1000.0)
+}
+
 /// Microseconds one call takes, the fastest of five rounds.
 pub(crate) fn per_call(calls: usize, mut work: impl FnMut()) -> f64 {
     let mut best = f64::INFINITY;

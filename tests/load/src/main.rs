@@ -7,6 +7,7 @@ mod cpu;
 mod documents;
 mod durable;
 mod face;
+mod ledger;
 mod login;
 mod rows;
 
@@ -21,23 +22,45 @@ use rows::Row;
 /// Measure, and report ratios.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// One benchmark: login, durable, face or documents [default: all]
+    /// One benchmark: login, durable, face, documents or ledger [default: all]
     name: Option<String>,
     /// Where the rows go.
     #[arg(long, value_name = "FILE")]
     json: PathBuf,
+    /// Of `ledger`: entries of history to go up to [default: 1000000, among all: 100000]
+    #[arg(long, value_name = "N")]
+    entries_max: Option<u64>,
+    /// Of `ledger`: subjects to go up to [default: 1000000, among all: 100000]
+    #[arg(long, value_name = "N")]
+    subjects_max: Option<u64>,
     /// Internal: be the bare TLS server that others are compared with.
     #[arg(long, hide = true, value_name = "DIR")]
     bare_server: Option<PathBuf>,
 }
 
-type Bench = fn() -> Result<Vec<Row>>;
+impl Arguments {
+    /// Asked for by name, the ledger's rows go all the way.
+    fn limits(&self) -> ledger::Limits {
+        let most = if self.name.is_some() {
+            1_000_000
+        } else {
+            100_000
+        };
+        ledger::Limits {
+            entries: self.entries_max.unwrap_or(most),
+            subjects: self.subjects_max.unwrap_or(most),
+        }
+    }
+}
 
-const ALL: [(&str, Bench); 4] = [
-    ("login", login::run),
-    ("durable", durable::run),
-    ("face", face::run),
-    ("documents", documents::run),
+type Bench = fn(&Arguments) -> Result<Vec<Row>>;
+
+const ALL: [(&str, Bench); 5] = [
+    ("login", |_| login::run()),
+    ("durable", |_| durable::run()),
+    ("face", |_| face::run()),
+    ("documents", |_| documents::run()),
+    ("ledger", |arguments| ledger::run(arguments.limits())),
 ];
 
 fn main() -> ExitCode {
@@ -63,12 +86,12 @@ fn measure(arguments: &Arguments) -> Result<()> {
             .is_none_or(|wanted| wanted == name)
     };
     if !ALL.iter().any(|(name, _)| wanted(name)) {
-        bail!("no such benchmark; use login, durable, face or documents");
+        bail!("no such benchmark; use login, durable, face, documents or ledger");
     }
     let mut all = Vec::new();
     for (name, bench) in ALL.iter().filter(|(name, _)| wanted(name)) {
         println!("{name}");
-        for row in bench().with_context(|| (*name).to_owned())? {
+        for row in bench(arguments).with_context(|| (*name).to_owned())? {
             println!("  {row}");
             all.push(row);
         }

@@ -12,13 +12,19 @@ pub(crate) struct Row {
     /// Ours.
     pub(crate) ours: f64,
     /// The peer's or the limit.
-    pub(crate) peer: f64,
+    pub(crate) peer: Option<f64>,
     /// Of both.
     pub(crate) unit: &'static str,
     /// `ours / peer`.
-    pub(crate) ratio: f64,
+    pub(crate) ratio: Option<f64>,
     /// How many operations were measured.
     pub(crate) n: usize,
+    /// What is promised of the ratio, if anything is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) bound: Option<String>,
+    /// Whether the promise held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) met: Option<bool>,
 }
 
 impl Row {
@@ -32,28 +38,55 @@ impl Row {
         Self {
             name: name.into(),
             ours,
-            peer,
+            peer: Some(peer),
             unit,
-            ratio: ours / peer,
+            ratio: Some(ours / peer),
             n,
+            bound: None,
+            met: None,
+        }
+    }
+
+    /// A figure that stands beside nothing.
+    pub(crate) fn alone(name: impl Into<String>, ours: f64, unit: &'static str, n: usize) -> Self {
+        Self {
+            peer: None,
+            ratio: None,
+            ..Self::new(name, ours, 1.0, unit, n)
+        }
+    }
+
+    /// Promised: the ratio is at least this.
+    pub(crate) fn at_least(self, bound: f64) -> Self {
+        Self {
+            met: self.ratio.map(|ratio| ratio >= bound),
+            bound: Some(format!("ratio >= {bound}")),
+            ..self
+        }
+    }
+
+    /// Promised: the ratio is at most this.
+    pub(crate) fn at_most(self, bound: f64) -> Self {
+        Self {
+            met: self.ratio.map(|ratio| ratio <= bound),
+            bound: Some(format!("ratio <= {bound}")),
+            ..self
         }
     }
 }
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            name,
-            ours,
-            peer,
-            unit,
-            ratio,
-            n,
-        } = self;
-        write!(
-            f,
-            "{name}: {ours:.2} against {peer:.2} {unit}, ratio {ratio:.2} (n {n})"
-        )
+        write!(f, "{}: {:.2}", self.name, self.ours)?;
+        if let (Some(peer), Some(ratio)) = (self.peer, self.ratio) {
+            write!(f, " against {peer:.2} {}, ratio {ratio:.2}", self.unit)?;
+        } else {
+            write!(f, " {}", self.unit)?;
+        }
+        if let (Some(bound), Some(met)) = (&self.bound, self.met) {
+            write!(f, " ({bound}: {})", if met { "met" } else { "NOT MET" })?;
+        }
+        write!(f, " (n {})", self.n)
     }
 }
 

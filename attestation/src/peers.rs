@@ -46,6 +46,10 @@ pub struct TermRequest {
     /// One manifest, or an array of them.
     #[serde(default, with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
     pub genesis: Vec<SignedFile>,
+    /// The configuration the preimage names, if it orders a restore: the witness
+    /// closes the ledger that it goes on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<SignedFile>,
 }
 
 /// The answer to [`TermRequest`].
@@ -366,6 +370,7 @@ mod tests {
     #[test]
     fn a_request_carries_no_manifest_one_or_several() {
         let mut request = TermRequest {
+            config: None,
             document: vec![1],
             preimage: vec![2],
             genesis: vec![],

@@ -165,6 +165,7 @@ impl Stage {
         };
         let document = self.attester.attest(&request).unwrap();
         serde_json::to_vec(&TermRequest {
+            config: None,
             document,
             preimage,
             genesis: vec![],

@@ -98,6 +98,9 @@ pub enum ApplianceEvent {
         /// Highest head the officers knew of it.
         lost: (u64, Hash),
     },
+    /// Digest of the custodians and their threshold: they stay, since those of
+    /// before would keep what those of now are asked to delete.
+    Custodians([u8; 32]),
 }
 
 /// The fold of the appliance's ledger.
@@ -117,6 +120,8 @@ pub struct ApplianceState {
     pub snapshot: Option<([u8; 32], u64)>,
     /// The last restore, as recorded.
     pub restored: Option<ApplianceEvent>,
+    /// Digest of the custodians and their threshold.
+    pub custodians: Option<[u8; 32]>,
 }
 
 impl ApplianceState {
@@ -140,6 +145,7 @@ impl ApplianceState {
             }
             ApplianceEvent::SnapshotTaken { name, size } => self.snapshot = Some((*name, *size)),
             ApplianceEvent::Restored { .. } => self.restored = Some(event.clone()),
+            ApplianceEvent::Custodians(digest) => self.custodians = Some(*digest),
         }
     }
 
@@ -171,6 +177,7 @@ impl ApplianceState {
             events.push(ApplianceEvent::SnapshotTaken { name, size });
         }
         events.extend(self.restored.clone());
+        events.extend(self.custodians.map(ApplianceEvent::Custodians));
         events
     }
 

@@ -261,7 +261,7 @@ impl Committer {
             for (rotate, done) in snapshots {
                 self.begin(rotate, Some(done));
             }
-            self.read_some().await;
+            self.read_some().await?;
             self.look_after_snapshot(now().unwrap_or_default()).await?;
         }
     }
@@ -358,10 +358,10 @@ impl Committer {
     }
 
     /// Answers some of what needs the store. Nothing leaves without a lease.
-    async fn read_some(&mut self) {
+    async fn read_some(&mut self) -> Result<(), HaltReason> {
         for _ in 0..READINGS.min(self.readings.len()) {
             let Some((reading, arrived)) = self.readings.pop_front() else {
-                return;
+                break;
             };
             // A caller that went away needs no answer.
             match reading {
@@ -371,6 +371,7 @@ impl Committer {
                     done,
                 } => {
                     let claim = self.core.fetch(&mut self.store, &tenant, receipt).await;
+                    self.still_fresh().await?;
                     let _ = done.send(claim);
                 }
                 Reading::Page {
@@ -380,10 +381,12 @@ impl Committer {
                     done,
                 } => {
                     let page = self.core.page(&mut self.store, &tenant, from, limit).await;
+                    self.still_fresh().await?;
                     let _ = done.send(page);
                 }
                 Reading::RootAt { tenant, size, done } => {
                     let root = self.root_at(tenant.as_ref(), size).await;
+                    self.still_fresh().await?;
                     let _ = done.send(root);
                 }
                 Reading::Prove { anchor, done } => {
@@ -396,6 +399,7 @@ impl Committer {
                             .core
                             .anchored(&mut self.store, &anchor, cosigned.as_ref())
                             .await;
+                        self.still_fresh().await?;
                         let _ = done.send(proof);
                     } else if arrived.elapsed() > PROOF_WITHIN {
                         let _ = done.send(Err(CommitError::NotFresh));
@@ -407,6 +411,15 @@ impl Committer {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Reading may have taken longer than the lease: waits for another.
+    async fn still_fresh(&mut self) -> Result<(), HaltReason> {
+        let released = self
+            .core
+            .release(&mut self.store, &mut self.witnessing, false);
+        patiently(&self.stall, WITNESSES, released).await
     }
 
     async fn root_at(

@@ -317,13 +317,16 @@ impl Replay<'_> {
                     false => Unwrap::Carried(carried),
                 };
                 for (at, event) in events.into_iter().enumerate() {
-                    let recorded = tenant_event(event, &state, unwrap)
+                    let mut recorded = tenant_event(event, &state, unwrap)
                         .map_err(|source| ReplayError::Entry {
                             ledger,
                             index,
                             source,
                         })?
                         .ok_or(ReplayError::UnknownEvent { ledger, index })?;
+                    if epoch != keys.current().epoch() {
+                        wait_for(&mut recorded, keys.current().epoch());
+                    }
                     let at = Position {
                         entry: index,
                         event: at as u32,
@@ -387,6 +390,17 @@ fn appliance_event(event: Event) -> Option<ApplianceEvent> {
     match event {
         Event::Clear { kind: 0, bytes, .. } => decode_canonical(&bytes).ok(),
         _ => None,
+    }
+}
+
+/// What was erased after the snapshot of this epoch was begun is in that snapshot:
+/// it is dark only when this epoch is over, too.
+fn wait_for(recorded: &mut Recorded, epoch: u32) {
+    if let Content::State(event) = &mut recorded.content
+        && let CoreEvent::FaceErased { erasure, .. } | CoreEvent::SubjectErased { erasure, .. } =
+            &mut **event
+    {
+        erasure.epoch = erasure.epoch.max(epoch);
     }
 }
 

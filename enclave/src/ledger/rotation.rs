@@ -154,8 +154,9 @@ impl Core {
             Ok(None) => Ok(Step::More),
             Ok(Some(batch)) => Ok(Step::Over(batch, way.done.take())),
             Err(why) => {
+                // Erasures go on waiting for the epoch that was tried: the store may
+                // hold all of its snapshot.
                 self.carrying = None;
-                self.wait_for_epoch(self.keys.current().epoch());
                 tracing::warn!(%why, "no snapshot this time");
                 if let Some(done) = way.done.take() {
                     let _ = done.send(Err(CommitError::Snapshot(why)));

@@ -300,7 +300,13 @@ impl Witnessing {
                 member.asked = Some(done.asked);
                 self.settle(done.size);
             }
-            Err(CosignError::Size(size)) if size <= own && size != done.old => member.size = size,
+            Err(CosignError::Size(size)) if size <= own && size != done.old => {
+                // What it cosigned before is not what it knows now.
+                member.lines.clear();
+                member.asked = None;
+                member.size = size;
+                member.not_before = Instant::now() + RETRY / 10;
+            }
             Err(CosignError::Size(size)) => {
                 let text = match size == done.old {
                     true => format!("{name} has seen another history of {size} entries"),
@@ -328,15 +334,14 @@ impl Witnessing {
         let (Some(freshness), Some((asked, text))) = (self.freshness, &self.asking) else {
             return;
         };
-        let lines: Vec<&String> = self
-            .members
-            .iter()
-            .filter(|member| member.size == size && member.asked.is_some())
-            .flat_map(|member| &member.lines)
-            .collect();
+        let agree = |member: &&Member| {
+            member.size == size && member.asked.is_some() && !member.lines.is_empty()
+        };
+        let members: Vec<&Member> = self.members.iter().filter(agree).collect();
         let known = self.best.as_ref().map_or(0, |best| best.size);
-        if *asked == size && size >= known && lines.len() >= freshness.quorum {
-            let lines: String = lines.into_iter().map(String::as_str).collect();
+        if *asked == size && size >= known && members.len() >= freshness.quorum {
+            let lines = members.into_iter().flat_map(|member| &member.lines);
+            let lines: String = lines.map(String::as_str).collect();
             let note = format!("{text}{lines}");
             self.best = Some(Cosigned { size, note });
         }

@@ -72,6 +72,8 @@ pub struct TermEvidence {
     /// Manifests since the one that peers may still pin, oldest first, ending
     /// with the one the document names; empty if there was no change.
     pub genesis: Vec<SignedFile>,
+    /// The configuration, if it orders a restore.
+    pub config: Option<SignedFile>,
 }
 
 /// Time limits of one exchange.

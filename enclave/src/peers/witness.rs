@@ -54,6 +54,7 @@ impl Witness {
             document: evidence.document.clone(),
             preimage: evidence.preimage.clone(),
             genesis: evidence.genesis.clone(),
+            config: evidence.config.clone(),
         };
         let body = serde_json::to_vec(&request).map_err(|e| self.link.malformed(e))?;
         let ask = Ask {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redoubt_attestation::binding::{NonceInput, Purpose};
+use redoubt_attestation::encode::sha256;
 use redoubt_attestation::peers::SignedDeletion;
 use redoubt_attestation::shares::{EpochShare, combine_epoch_secret, split_epoch_secret};
 use redoubt_attestation::sign::SignerError;
@@ -36,6 +37,16 @@ struct Spoken {
 impl Appliance {
     fn threshold(&self) -> u8 {
         self.genesis.manifest.custodian_threshold.unwrap_or(0)
+    }
+
+    /// What stands for the custodians and their threshold in the ledger.
+    pub(super) fn custodians_digest(&self) -> [u8; 32] {
+        let mut text = format!("redoubt/custodians/v1\n{}\n", self.threshold());
+        for custodian in self.peers.custodians() {
+            let entry = custodian.entry();
+            text.push_str(&format!("{} {}\n", entry.name, entry.key.thumbprint()));
+        }
+        sha256(&[text.as_bytes()]).0
     }
 
     fn spoken(&self, purpose: Purpose, term: Option<u64>) -> Result<Spoken, RecoverError> {

@@ -68,6 +68,12 @@ pub(super) enum RecoverError {
     Trust(#[from] BootError),
     #[error("the configuration orders restore {ordered}; the ledger records {recorded}")]
     RestoreCount { ordered: u32, recorded: u32 },
+    #[error(
+        "the genesis manifest names other custodians than the ledger records; custodians and their threshold stay for the life of an appliance"
+    )]
+    CustodiansChanged,
+    #[error("an appliance with custodians cannot be restored by this version")]
+    RestoreWithCustodians,
     #[error("there is no trusted time")]
     Time,
     #[error("no entropy: {0}")]
@@ -93,6 +99,9 @@ impl Appliance {
         let config = &self.config.config;
         let epoch = self.newest.as_ref().map_or(0, |newest| newest.epoch);
         let first = self.newest.is_none() && store.count(config.appliance_ledger).await? == 0;
+        if config.restore.is_some() && !self.peers.custodians().is_empty() {
+            return Err(RecoverError::RestoreWithCustodians);
+        }
         let epoch_secret = self.epoch_secret(epoch, first).await?;
         let epoch = self.epoch_key(&secret, epoch_secret.as_ref(), epoch)?;
         let ledgers: Vec<_> = config
@@ -147,6 +156,10 @@ impl Appliance {
         now_ms: u64,
     ) -> Result<(), RecoverError> {
         let (state, book) = &recovered.appliance;
+        let custodians = self.custodians_digest();
+        if state.custodians.is_some_and(|known| known != custodians) {
+            return Err(RecoverError::CustodiansChanged);
+        }
         let restoring = self.restoring(state)?;
         let remembered = match restoring {
             // It is of the ledger before, and no higher than the officers knew.
@@ -319,6 +332,9 @@ impl Appliance {
             }
         }
         let mut events: Vec<ApplianceEvent> = opening.into_iter().collect();
+        if core.appliance.custodians.is_none() {
+            events.push(ApplianceEvent::Custodians(self.custodians_digest()));
+        }
         if let Some(restore) = self.restoring(&core.appliance)? {
             let entries = (restore.found.size, restore.lost.size);
             let known = core.tenants.iter();

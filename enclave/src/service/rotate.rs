@@ -58,6 +58,12 @@ impl Epochs {
             .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
+    fn hold(&self, officers: Arc<OfficersSecret>, genesis: VerifiedGenesis) {
+        let mut held = self.held();
+        held.officers = officers;
+        held.genesis = Some(genesis);
+    }
+
     /// Whether new officers' shares are expected.
     pub(super) fn awaits_shares(&self) -> bool {
         matches!(self.held().stage, Stage::Awaiting(..))
@@ -207,14 +213,14 @@ impl Appliance {
         let appliance = Arc::clone(self);
         let task = tokio::spawn(async move {
             let done = appliance.rotate(&serving, &officers, &genesis).await;
-            let mut held = serving.epochs.held();
-            held.stage = Stage::Idle;
             if done.is_ok() {
-                held.officers = officers;
-                held.genesis = Some(genesis);
-                drop(held);
+                // The epoch is another one: who holds it is, too, whatever follows.
+                serving.epochs.hold(officers, genesis);
+                // What fails here is tried again for as long as it takes.
+                let _ = appliance.settle(&serving).await;
                 appliance.finish_retirement(&serving);
             }
+            serving.epochs.held().stage = Stage::Idle;
             done
         });
         task.await
@@ -247,7 +253,7 @@ impl Appliance {
         serving.epochs.say(next, "snapshot");
         serving.ledgers.rotate(rotate).await.map_err(failed)?;
         serving.epochs.say(next, "deletion");
-        self.settle(serving).await.map(drop)
+        Ok(())
     }
 
     /// Asks custodians to delete, until all have.
@@ -290,7 +296,7 @@ impl Appliance {
             return Ok(true);
         }
         let retired = self.retire(serving.term, epoch).await;
-        if !untold && signed.is_some_and(|signed| retired.statements.len() <= signed) {
+        if !whole && !untold && signed.is_some_and(|signed| retired.statements.len() <= signed) {
             // Nothing new to record.
             return Ok(retired.silent.is_empty());
         }

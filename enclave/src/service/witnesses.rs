@@ -62,10 +62,13 @@ impl Appliance {
         let (document, preimage) = made.ok()?;
         let succeeds = self.genesis.manifest.previous.is_some();
         let genesis = succeeds.then(|| self.genesis.envelope.clone());
+        let restores = self.config.config.restore.is_some();
+        let config = restores.then(|| self.config.envelope.clone());
         Some(TermEvidence {
             document,
             preimage,
             genesis: genesis.into_iter().collect(),
+            config,
         })
     }
 }

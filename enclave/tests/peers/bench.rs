@@ -254,6 +254,7 @@ impl Bench {
     pub(crate) fn evidence_for(&self, binding: &Binding) -> TermEvidence {
         let (document, preimage) = self.attest(binding);
         TermEvidence {
+            config: None,
             document,
             preimage,
             genesis: vec![],
@@ -266,6 +267,7 @@ impl Bench {
         let attester = EmulatedAttester::dangerous_new(certificate, key, b"other", 0).unwrap();
         let (document, preimage) = self.attest_as(&attester, &self.binding(boot, Purpose::Serve));
         TermEvidence {
+            config: None,
             document,
             preimage,
             genesis: vec![],

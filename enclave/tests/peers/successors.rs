@@ -12,6 +12,7 @@ fn evidence(bench: &Bench, boot: &Boot, next: &Genesis, file: &[u8]) -> TermEvid
     binding.genesis = signed.digest().unwrap();
     binding.genesis_counter = next.counter;
     TermEvidence {
+        config: None,
         genesis: vec![signed],
         ..bench.evidence_for(&binding)
     }

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use http::StatusCode;
+use redoubt_attestation::jwk::OkpEd25519Jwk;
 use redoubt_attestation::ledger::checkpoint::{
     Checkpoint, NoteAlgorithms, NoteError, NoteKey, open, origin, read_unverified,
 };
@@ -21,7 +22,7 @@ use redoubt_shared::LedgerId;
 
 use super::answer::{Answer, Refused};
 use super::files;
-use super::log::{Growth, Log, LogRecord};
+use super::log::{Growth, Log, LogRecord, LogRefusal};
 use super::pinned::Believed;
 
 const FOLDER: &str = "logs";
@@ -96,6 +97,24 @@ impl Cosigner {
             log.introduced(record);
         }
         self.state(&log)
+    }
+
+    /// A ledger ends for good: no term of it is believed again.
+    pub(super) fn close(&self, ledger: LedgerId, key: &OkpEd25519Jwk) -> Result<(), Answer> {
+        const CLOSED: u64 = u64::MAX;
+        let Some(log) = self.find(ledger) else {
+            return Ok(());
+        };
+        let mut log = lock(&log);
+        if log.record().term != CLOSED {
+            let record = log.introduce(CLOSED, key)?;
+            self.write(&record)?;
+            log.introduced(record);
+        }
+        match log.wait_ms(self.now_ms()) {
+            0 => Ok(()),
+            wait_ms => Err(LogRefusal::Wait { wait_ms }.into()),
+        }
     }
 
     /// C2SP `add-checkpoint`.

@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use http::StatusCode;
 use redoubt_attestation::binding::Purpose;
-use redoubt_attestation::genesis::PeerEntry;
+use redoubt_attestation::genesis::{Config, PeerEntry, SignedFile};
 use redoubt_attestation::peers::{
     ADD_CHECKPOINT, DEPOSIT, EpochRequest, EpochStatement, RELEASE, RETIRE, TERMS, TermRequest,
 };
@@ -101,7 +101,28 @@ impl Service {
         if !manifest.witnesses.contains(&self.identity.entry) {
             return Err(not_a_witness().into());
         }
+        if let Some(file) = &request.config {
+            self.close_restored(&believed, file)?;
+        }
         self.cosigner.introduce(&believed)
+    }
+
+    /// The ledger that a restore goes on from gets no cosignature any more, and the
+    /// new one none before the last lease of the old is over.
+    fn close_restored(&self, believed: &Believed, file: &SignedFile) -> Result<(), Answer> {
+        let config = Config::verify(&file.to_json(), &believed.pinned.genesis)
+            .map_err(|e| Refused::forbidden(format!("configuration: {e}")))?;
+        if config.digest != believed.binding.config {
+            let text = "configuration: the document names another one";
+            return Err(Refused::forbidden(text).into());
+        }
+        match &config.config.restore {
+            Some(restore) => {
+                let key = &believed.binding.boot_keys.checkpoint_ed25519;
+                self.cosigner.close(restore.ledger, key)
+            }
+            None => Ok(()),
+        }
     }
 
     fn custodian(

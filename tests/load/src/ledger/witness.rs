@@ -167,6 +167,7 @@ fn evidence(
         nonce: Some(NonceInput::NoSession.hash().0.to_vec()),
     };
     Ok(TermEvidence {
+        config: None,
         document: attester.attest(&request)?,
         preimage,
         genesis: Vec::new(),

@@ -25,7 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 async fn serves(appliance: &Appliance) -> Result<()> {
     let bank = appliance.bank(&appliance.banks.a)?;
     let mut last = None;
-    for _ in 0..60 {
+    // The store may hold one answer back for half a minute.
+    for _ in 0..240 {
         let tried = async {
             let mut customer = Customer::registered(&bank, &appliance.banks.a).await?;
             customer.login(&bank).await?;

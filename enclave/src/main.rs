@@ -13,6 +13,7 @@ use std::sync::Arc;
 use clap::{ArgGroup, Parser};
 use redoubt_attestation::attester::{Attester, EmulatedAttester, NsmAttester};
 use redoubt_enclave::gateway::{Counters, Gateway, Limits, supervise};
+use redoubt_enclave::ledger::SNAPSHOT_BYTES;
 use redoubt_enclave::service::{Appliance, BootConfig, Front};
 use redoubt_shared::{Endpoint, Listener};
 use tokio::signal::unix::{SignalKind, signal};
@@ -45,7 +46,7 @@ struct Arguments {
     #[arg(long, value_name = "ENDPOINT")]
     peers: Option<Endpoint>,
     /// Write a snapshot of the state after this many bytes of entries.
-    #[arg(long, value_name = "BYTES", default_value_t = 32 * 1024 * 1024)]
+    #[arg(long, value_name = "BYTES", default_value_t = SNAPSHOT_BYTES)]
     snapshot_bytes: u64,
     /// Attest with the Nitro security module of this machine.
     #[arg(long)]

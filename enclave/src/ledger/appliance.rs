@@ -112,12 +112,8 @@ pub struct ApplianceState {
     pub terms: Vec<Arc<TermRecord>>,
     /// Last recorded head of each tenant's ledger.
     pub heads: HashMap<LedgerId, (u64, Hash)>,
-    /// The last epoch's beginning: epoch, time, genesis digest.
-    pub epoch: Option<(u32, u64, [u8; 32])>,
     /// Last deletion by custodians: first epoch not deleted, their statements.
     pub retired: Option<(u32, Vec<Vec<u8>>)>,
-    /// Last snapshot recorded.
-    pub snapshot: Option<([u8; 32], u64)>,
     /// The last restore, as recorded.
     pub restored: Option<ApplianceEvent>,
     /// Digest of the custodians and their threshold.
@@ -135,15 +131,11 @@ impl ApplianceState {
                     self.heads.insert(*ledger, (*size, *root));
                 }
             }
-            ApplianceEvent::EpochBegan {
-                epoch,
-                at_ms,
-                genesis,
-            } => self.epoch = Some((*epoch, *at_ms, *genesis)),
             ApplianceEvent::EpochRetired { below, statements } => {
                 self.retired = Some((*below, statements.clone()));
             }
-            ApplianceEvent::SnapshotTaken { name, size } => self.snapshot = Some((*name, *size)),
+            // For auditors: headers tell the epoch, the store names the snapshot.
+            ApplianceEvent::EpochBegan { .. } | ApplianceEvent::SnapshotTaken { .. } => {}
             ApplianceEvent::Restored { .. } => self.restored = Some(event.clone()),
             ApplianceEvent::Custodians(digest) => self.custodians = Some(*digest),
         }
@@ -163,18 +155,8 @@ impl ApplianceState {
             .extend(heads.map(|(ledger, (size, root))| {
                 ApplianceEvent::Heads(vec![(*ledger, *size, *root)])
             }));
-        if let Some((epoch, at_ms, genesis)) = self.epoch {
-            events.push(ApplianceEvent::EpochBegan {
-                epoch,
-                at_ms,
-                genesis,
-            });
-        }
         if let Some((below, statements)) = self.retired.clone() {
             events.push(ApplianceEvent::EpochRetired { below, statements });
-        }
-        if let Some((name, size)) = self.snapshot {
-            events.push(ApplianceEvent::SnapshotTaken { name, size });
         }
         events.extend(self.restored.clone());
         events.extend(self.custodians.map(ApplianceEvent::Custodians));

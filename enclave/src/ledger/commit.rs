@@ -21,7 +21,7 @@ use super::body::{self, Event as BodyEvent, Opened, Unwrap};
 use super::book::{Anchor, Book, BookError, Committed, Written};
 use super::claim::{Anchored, Claim};
 use super::page::Page;
-use super::replay::{ReplayError, Stored, bring};
+use super::replay::{Stored, bring};
 use super::rotation::{Rotate, SnapshotFailed};
 use super::store::{StoreClient, StoreError};
 use super::witnessing::{Cosigned, Witnessing};
@@ -84,9 +84,6 @@ pub enum HaltReason {
     /// Witnesses know a later term, or a history this one does not continue.
     #[error("another copy of this appliance goes on, or this one was rolled back: {0}")]
     Superseded(String),
-    /// Hashes the store keeps are not as they were put.
-    #[error(transparent)]
-    Replay(#[from] ReplayError),
     /// The task that decides died.
     #[error("the committer panicked")]
     Panicked,

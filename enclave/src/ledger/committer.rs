@@ -36,6 +36,9 @@ const STEP: Duration = Duration::from_millis(2);
 /// How long a proof waits for witnesses.
 const PROOF_WITHIN: Duration = Duration::from_secs(5);
 
+/// Bytes of entries after which a snapshot is written, unless told otherwise.
+pub const SNAPSHOT_BYTES: u64 = 32 * 1024 * 1024;
+
 /// How the committer is set up.
 pub struct Settings {
     /// Witnesses, if the genesis manifest names any.
@@ -48,7 +51,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             witnessing: Witnessing::none(),
-            snapshot_bytes: 32 * 1024 * 1024,
+            snapshot_bytes: SNAPSHOT_BYTES,
         }
     }
 }

@@ -23,7 +23,7 @@ pub use body::{BodyError, Event as BodyEvent};
 pub use book::{Anchor, Book, Committed, Written};
 pub use claim::{Anchored, Claim};
 pub use commit::{CommitError, Core, HaltReason, Making, Outcome, TenantCore};
-pub use committer::{Ledgers, Settings};
+pub use committer::{Ledgers, SNAPSHOT_BYTES, Settings};
 pub use page::{Page, PageEntry, PageEvent};
 pub use record::{RecordError, SealedRecord};
 pub use replay::{Origin, Recovered, ReplayError, Stored, newest_snapshot, recover};

@@ -238,14 +238,6 @@ impl StoreClient {
         }
     }
 
-    /// Lets the store delete whole segments of records below these indices.
-    pub async fn drop_below(&mut self, below: Vec<(LedgerId, u64)>) -> Result<(), StoreError> {
-        match self.insist(&StoreRequest::Drop { below }).await? {
-            StoreResponse::Stored => Ok(()),
-            other => Err(out_of_turn(other)),
-        }
-    }
-
     /// Makes a batch durable. Returns only when it is, or when the store shows
     /// that it keeps something else. A retry sends identical bytes.
     pub async fn append(&mut self, records: Vec<StoredRecord>) -> Result<(), StoreError> {

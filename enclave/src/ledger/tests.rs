@@ -959,7 +959,7 @@ fn witnessed(witnesses: &[Arc<FakeWitness>], quorum: usize, strict: bool) -> Set
     };
     let members = witnesses
         .iter()
-        .map(|witness| (witness.clone() as Arc<dyn Cosigner>, 0))
+        .map(|witness| witness.clone() as Arc<dyn Cosigner>)
         .collect();
     let witnessing = Witnessing::new(freshness, members);
     Settings {

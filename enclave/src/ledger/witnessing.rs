@@ -101,17 +101,17 @@ impl Witnessing {
         Self::build(None, Vec::new())
     }
 
-    /// Witnesses with the size of the head each has cosigned last.
-    pub fn new(freshness: Freshness, members: Vec<(Arc<dyn Cosigner>, u64)>) -> Self {
-        Self::build(Some(freshness), members)
+    /// Witnesses, none of them asked yet: each says at first what it knows.
+    pub fn new(freshness: Freshness, witnesses: Vec<Arc<dyn Cosigner>>) -> Self {
+        Self::build(Some(freshness), witnesses)
     }
 
-    fn build(freshness: Option<Freshness>, members: Vec<(Arc<dyn Cosigner>, u64)>) -> Self {
+    fn build(freshness: Option<Freshness>, witnesses: Vec<Arc<dyn Cosigner>>) -> Self {
         let (report, results) = mpsc::unbounded_channel();
         let now = Instant::now();
-        let member = |(cosigner, size)| Member {
+        let member = |cosigner| Member {
             cosigner,
-            size,
+            size: 0,
             lines: Vec::new(),
             asked: None,
             busy: false,
@@ -120,7 +120,7 @@ impl Witnessing {
         };
         Self {
             freshness,
-            members: members.into_iter().map(member).collect(),
+            members: witnesses.into_iter().map(member).collect(),
             results,
             report,
             asking: None,

@@ -50,7 +50,7 @@ impl Appliance {
                 facts,
                 introduced: Arc::default(),
             };
-            (Arc::new(introducing) as Arc<dyn Cosigner>, 0)
+            Arc::new(introducing) as Arc<dyn Cosigner>
         };
         let members = self.peers.witnesses().into_iter().map(member);
         Witnessing::new(freshness, members.collect())

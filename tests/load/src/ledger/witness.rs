@@ -88,7 +88,7 @@ impl Appointed {
             evidence: self.evidence.clone(),
             introduced: Arc::default(),
         };
-        Witnessing::new(freshness, vec![(Arc::new(introducing), 0)])
+        Witnessing::new(freshness, vec![Arc::new(introducing)])
     }
 }
 

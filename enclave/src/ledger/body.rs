@@ -189,6 +189,12 @@ impl Opened {
         Ok(sealed)
     }
 
+    /// The text of a claim.
+    pub(super) fn text(&self) -> Result<String, BodyError> {
+        let text = std::str::from_utf8(&self.bytes).map_err(|_| BodyError::Malformed)?;
+        Ok(text.to_owned())
+    }
+
     /// kind ‖ salt ‖ bytes.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.bytes.len() + 64);

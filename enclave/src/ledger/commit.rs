@@ -508,10 +508,8 @@ impl Core {
             }
         };
         let names = self.stored.leaves_of(book.ledger());
-        bring(store, book, names, positions).await.map_err(|error| {
-            tracing::error!(%error, "the store did not return what a proof needs");
-            CommitError::Damaged
-        })
+        let brought = bring(store, book, names, positions).await;
+        brought.map_err(|error| damaged(&error))
     }
 
     /// Waits until witnesses let go of what is durable now.
@@ -567,14 +565,11 @@ impl Core {
         let ledger = core.book.ledger();
         self.bring(store, Some(tenant), &[at.entry]).await?;
         let stored = store.try_read_one(ledger, at.entry).await;
-        let stored = stored.map_err(|_| CommitError::Damaged)?;
+        let stored = stored.map_err(|error| damaged(&error))?;
         let core = self.tenants.get(tenant).ok_or(CommitError::UnknownTenant)?;
         self.prove(core, &stored, at).map_err(|error| match error {
             BookError::Body(body::BodyError::Dark) => CommitError::Erased,
-            error => {
-                tracing::error!(%error, "the store returned a damaged entry");
-                CommitError::Damaged
-            }
+            error => damaged(&error),
         })
     }
 
@@ -592,11 +587,8 @@ impl Core {
             .nth(at.event as usize)
             .ok_or(BookError::Missing)?;
         let opened = self.open(event, core, header.epoch)?;
-        let text = std::str::from_utf8(&opened.bytes)
-            .map_err(|_| BookError::Missing)?
-            .to_owned();
         Ok(Claim {
-            text,
+            text: opened.text()?,
             salt: opened.salt,
             event: at.event,
             entry: Arc::new(entry),
@@ -642,6 +634,12 @@ impl Core {
             note,
         })
     }
+}
+
+/// What the store returned is not what was written; the log says how.
+pub(super) fn damaged(error: &dyn std::fmt::Display) -> CommitError {
+    tracing::error!(%error, "the store returned something damaged");
+    CommitError::Damaged
 }
 
 type Claimed = Option<(String, [u8; 32], u32)>;

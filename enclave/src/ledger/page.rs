@@ -3,9 +3,12 @@
 
 use redoubt_attestation::ledger::entry::{Hash, Header};
 use redoubt_shared::TenantId;
+use redoubt_shared::store::StoredRecord;
 
-use super::body;
-use super::commit::{CommitError, Core};
+use super::body::{self, BodyError};
+use super::book::BookError;
+use super::commit::{CommitError, Core, TenantCore, damaged};
+use super::record::RecordError;
 use super::store::StoreClient;
 
 /// Consecutive entries of one ledger.
@@ -61,7 +64,7 @@ impl Core {
         while from + (records.len() as u64) < to {
             let next = from + records.len() as u64;
             let more = store.try_read(ledger, next, (to - next) as u32).await;
-            let more = more.map_err(|_| CommitError::Damaged)?;
+            let more = more.map_err(|error| damaged(&error))?;
             if more.is_empty() {
                 return Err(CommitError::Damaged);
             }
@@ -70,21 +73,8 @@ impl Core {
         let core = self.tenants.get(tenant).ok_or(CommitError::UnknownTenant)?;
         let mut entries = Vec::new();
         for (record, index) in records.iter().zip(from..) {
-            let (header, events) = core
-                .book
-                .reopen(&self.keys, record, index)
-                .map_err(|_| CommitError::Damaged)?;
-            let events = events.into_iter().map(|event| {
-                let commitment = body::commitment_of(&event).unwrap_or_default();
-                let opened = self.open(event, core, header.epoch).ok();
-                let claim = opened.filter(|opened| opened.kind == 1).and_then(|opened| {
-                    let text = String::from_utf8(opened.bytes.to_vec()).ok()?;
-                    Some((text, opened.salt))
-                });
-                PageEvent { commitment, claim }
-            });
-            let events = events.collect();
-            entries.push(PageEntry { header, events });
+            let entry = self.page_entry(core, record, index);
+            entries.push(entry.map_err(|error| damaged(&error))?);
         }
         let tree = core.book.tree();
         Ok(Page {
@@ -95,6 +85,35 @@ impl Core {
             size,
             note: self.note_of(tenant)?,
         })
+    }
+
+    fn page_entry(
+        &self,
+        core: &TenantCore,
+        record: &StoredRecord,
+        index: u64,
+    ) -> Result<PageEntry, BookError> {
+        let (header, events) = core.book.reopen(&self.keys, record, index)?;
+        let shown = events
+            .into_iter()
+            .map(|event| self.page_event(core, event, header.epoch));
+        let events = shown.collect::<Result<_, _>>()?;
+        Ok(PageEntry { header, events })
+    }
+
+    fn page_event(
+        &self,
+        core: &TenantCore,
+        event: body::Event,
+        epoch: u32,
+    ) -> Result<PageEvent, BookError> {
+        let commitment = body::commitment_of(&event).ok_or(RecordError::OtherEvents)?;
+        let claim = match self.open(event, core, epoch) {
+            Ok(opened) if opened.kind == 1 => Some((opened.text()?, opened.salt)),
+            Ok(_) | Err(BodyError::Dark) => None,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(PageEvent { commitment, claim })
     }
 
     fn note_of(&self, tenant: &TenantId) -> Result<String, CommitError> {

@@ -418,9 +418,7 @@ fn tenant_event(
         0 => decode_canonical::<CoreEvent>(&opened.bytes)
             .ok()
             .map(|event| Content::State(Box::new(event))),
-        1 => String::from_utf8(opened.bytes.to_vec())
-            .ok()
-            .and_then(Content::claims_from_text),
+        1 => Content::claims_from_text(opened.text()?),
         _ => None,
     };
     Ok(content.map(|content| Recorded { owner, content }))

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::appliance::ApplianceEvent;
 use super::book::Anchor;
 use super::claim::{Anchored, Claim};
-use super::commit::{Answer, CommitError, Core, HaltReason, Job, Outcome, Reading};
+use super::commit::{Answer, Batch, CommitError, Core, HaltReason, Job, Outcome, Reading};
 use super::page::Page;
 use super::rotation::{Rotate, SnapshotFailed, Step, UnderWay};
 use super::store::StoreClient;
@@ -265,7 +265,10 @@ impl Committer {
                 self.begin(rotate, Some(done));
             }
             self.read_some().await?;
-            self.look_after_snapshot(now().unwrap_or_default()).await?;
+            // What is recorded of a snapshot has a time; without one it waits.
+            if let Some(now_ms) = now() {
+                self.look_after_snapshot(now_ms).await?;
+            }
         }
     }
 
@@ -294,7 +297,7 @@ impl Committer {
     }
 
     /// Makes a batch durable, has it cosigned as the manifest asks, releases it.
-    async fn commit(&mut self, mut batch: super::commit::Batch) -> Result<(), HaltReason> {
+    async fn commit(&mut self, mut batch: Batch) -> Result<(), HaltReason> {
         let wrote = !batch.records.is_empty();
         if wrote {
             let records = std::mem::take(&mut batch.records);
@@ -334,11 +337,8 @@ impl Committer {
             self.begin(None, None);
         }
         while let Some(mut way) = self.way.take() {
-            match self
-                .core
-                .step_snapshot(&mut way, &mut self.store, now_ms)
-                .await?
-            {
+            let step = self.core.step_snapshot(&mut way, &mut self.store, now_ms);
+            match patiently(&self.stall, STORE, step).await? {
                 Step::More if way.ending => self.way = Some(way),
                 Step::More => {
                     self.way = Some(way);
@@ -348,7 +348,9 @@ impl Committer {
                 Step::Over(batch, done) => {
                     self.last_snapshot = way.bytes;
                     self.commit(batch).await?;
-                    if let Err(error) = self.core.keep_only_last(&mut self.store).await {
+                    if way.rotates
+                        && let Err(error) = self.core.keep_only_last(&mut self.store).await
+                    {
                         tracing::warn!(%error, "older snapshots were not let go");
                     }
                     if let Some(done) = done {
@@ -373,7 +375,8 @@ impl Committer {
                     receipt,
                     done,
                 } => {
-                    let claim = self.core.fetch(&mut self.store, &tenant, receipt).await;
+                    let claim = self.core.fetch(&mut self.store, &tenant, receipt);
+                    let claim = patiently(&self.stall, STORE, claim).await;
                     self.still_fresh().await?;
                     let _ = done.send(claim);
                 }
@@ -383,7 +386,8 @@ impl Committer {
                     limit,
                     done,
                 } => {
-                    let page = self.core.page(&mut self.store, &tenant, from, limit).await;
+                    let page = self.core.page(&mut self.store, &tenant, from, limit);
+                    let page = patiently(&self.stall, STORE, page).await;
                     self.still_fresh().await?;
                     let _ = done.send(page);
                 }

@@ -46,6 +46,8 @@ pub struct Rotate {
 pub(super) struct UnderWay {
     out: mpsc::Receiver<Out>,
     rotation: Option<(Arc<EpochKey>, [u8; 32])>,
+    /// Whether what came before must go when it is over.
+    pub(super) rotates: bool,
     size: u64,
     /// Bytes put so far.
     pub(super) bytes: u64,
@@ -111,6 +113,7 @@ impl Core {
         });
         UnderWay {
             out,
+            rotates: rotation.is_some(),
             rotation,
             size: self.appliance_book.size(),
             bytes: 0,
@@ -242,7 +245,8 @@ impl Core {
         }
     }
 
-    /// Tells the store to keep nothing but the last snapshot.
+    /// Tells the store to keep nothing but the last snapshot: those before it were
+    /// sealed in an epoch that is over.
     pub(super) async fn keep_only_last(&self, store: &mut StoreClient) -> Result<(), StoreError> {
         let Some((name, needs)) = self.stored.snapshot.clone() else {
             return Ok(());

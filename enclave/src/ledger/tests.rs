@@ -1,6 +1,7 @@
 //! The committer and recovery against a store that misbehaves.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use redoubt_attestation::entropy::SystemEntropy;
@@ -190,6 +191,8 @@ struct Boot {
     ledgers: Ledgers,
     signer: Arc<Ed25519Signer>,
     halted: Arc<Mutex<Option<String>>>,
+    /// Whether there is no trusted time.
+    timeless: Arc<AtomicBool>,
 }
 
 fn pool() -> Arc<Pool> {
@@ -295,13 +298,15 @@ async fn boot_with(mut store: StoreClient, settings: Settings) -> Boot {
     )
     .await
     .unwrap();
+    let timeless = Arc::new(AtomicBool::new(false));
+    let unknown = timeless.clone();
     let halted = Arc::new(Mutex::new(None));
     let told = halted.clone();
     let ledgers = Ledgers::start(
         core,
         store,
         settings,
-        || Some(1000),
+        move || (!unknown.load(Ordering::Relaxed)).then_some(1000),
         move |reason| {
             *told.lock().unwrap() = Some(reason.to_string());
         },
@@ -310,6 +315,7 @@ async fn boot_with(mut store: StoreClient, settings: Settings) -> Boot {
         ledgers,
         signer,
         halted,
+        timeless,
     }
 }
 
@@ -797,6 +803,57 @@ async fn an_altered_snapshot_is_passed_over_for_the_entries_themselves() {
         }
         store.0.lock().unwrap().blobs.insert(name, kept);
     }
+}
+
+#[tokio::test]
+async fn an_altered_snapshot_is_passed_over_for_an_older_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = FakeStore::default();
+    let first = boot(store.serve(dir.path()).await).await;
+    first
+        .ledgers
+        .decide(&tenant(), facial("customer-1", 1))
+        .await
+        .unwrap();
+    for _ in 0..20 {
+        first
+            .ledgers
+            .decide(&tenant(), refuse_login())
+            .await
+            .unwrap();
+    }
+    first.ledgers.snapshot().await.unwrap();
+    first
+        .ledgers
+        .decide(&tenant(), facial("customer-2", 2))
+        .await
+        .unwrap();
+    first.ledgers.snapshot().await.unwrap();
+    drop(first);
+    let newest = store.0.lock().unwrap().latest[0];
+    store.0.lock().unwrap().blobs.remove(&newest).unwrap();
+    let mut client = store.serve(dir.path()).await;
+    let recovered = recovered(&mut client, 7).await.unwrap();
+    assert_eq!(recovered.tenants[0].1.users.len(), 2);
+    assert!(recovered.replayed <= 6, "{}", recovered.replayed);
+}
+
+#[tokio::test]
+async fn without_trusted_time_no_epoch_begins() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = FakeStore::default();
+    let boot = boot(store.serve(dir.path()).await).await;
+    boot.timeless.store(true, Ordering::Relaxed);
+    let ledgers = boot.ledgers.clone();
+    let rotate = Rotate {
+        next: epoch_of(b"second", 1),
+        genesis: [0; 32],
+    };
+    let mut rotation = tokio::spawn(async move { ledgers.rotate(rotate).await });
+    let waited = tokio::time::timeout(std::time::Duration::from_millis(300), &mut rotation).await;
+    assert!(waited.is_err(), "it went on without time");
+    boot.timeless.store(false, Ordering::Relaxed);
+    rotation.await.unwrap().unwrap();
 }
 
 fn epoch_of(secret: &[u8], epoch: u32) -> EpochKey {

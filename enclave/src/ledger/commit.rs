@@ -7,87 +7,28 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use redoubt_attestation::ledger::entry::{EventKind, Hash, commit};
 use redoubt_attestation::sign::Ed25519Signer;
-use redoubt_shared::store::StoredRecord;
 use redoubt_shared::{LedgerId, ReceiptId, TenantId};
-use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use super::appliance::{ApplianceEvent, ApplianceState};
-use super::body::{self, Event as BodyEvent, Opened, Unwrap};
-use super::book::{Anchor, Book, BookError, Committed, Written};
-use super::claim::{Anchored, Claim};
-use super::page::Page;
-use super::replay::{Stored, bring};
-use super::rotation::{Rotate, SnapshotFailed};
-use super::store::{StoreClient, StoreError};
-use super::witnessing::{Cosigned, Witnessing};
+use super::body::{self, Event as BodyEvent};
+use super::book::{Anchor, Book, BookError};
+use super::claim::Claim;
+use super::errors::{CommitError, HaltReason};
+use super::jobs::{Batch, Heads, Job};
+use super::replay::Stored;
+use super::store::StoreClient;
 use crate::core::{
-    Command, Content, Facts, Position, Refusal, Reply, SubjectHandle, TenantState, TermContext,
-    apply, decide,
+    Command, Content, Facts, Position, Reply, SubjectHandle, TenantState, TermContext, apply,
+    decide,
 };
 use crate::keys::{EpochKey, Keyring, Pool};
 
 /// A batch takes no further command once its events have this many bytes.
 const BATCH_BYTES: usize = 1024 * 1024;
-
-/// A command got no decision.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum CommitError {
-    /// The core said no.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// The ledger stopped; the outcome of what was under way is unknown.
-    #[error("the ledger stopped")]
-    Halted,
-    /// There is no trusted time now.
-    #[error("there is no trusted time")]
-    NoTime,
-    /// Too much is waiting.
-    #[error("the ledger's queue is full")]
-    Busy,
-    /// No such tenant.
-    #[error("no such tenant")]
-    UnknownTenant,
-    /// No such receipt in this ledger.
-    #[error("no such receipt")]
-    UnknownReceipt,
-    /// The store returned something else than was written; only this read fails.
-    #[error("the store returned a damaged entry")]
-    Damaged,
-    /// The entry is there, but its subject was erased.
-    #[error("the subject of this receipt was erased")]
-    Erased,
-    /// The store has not answered for a while.
-    #[error("the store does not answer")]
-    NoStore,
-    /// No quorum of witnesses has cosigned recently.
-    #[error("too few witnesses answer")]
-    NotFresh,
-    /// A snapshot or rotation is under way, or could not be written.
-    #[error("{0}")]
-    Snapshot(SnapshotFailed),
-}
-
-/// What ends the committer.
-#[derive(Debug, thiserror::Error)]
-pub enum HaltReason {
-    /// The store lies or lost something.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// Sealing or signing failed.
-    #[error(transparent)]
-    Book(#[from] BookError),
-    /// Witnesses know a later term, or a history this one does not continue.
-    #[error("another copy of this appliance goes on, or this one was rolled back: {0}")]
-    Superseded(String),
-    /// The task that decides died.
-    #[error("the committer panicked")]
-    Panicked,
-}
 
 /// What a committed command leads to.
 #[derive(Debug)]
@@ -139,7 +80,7 @@ pub struct Core {
     pub(super) carrying: Option<Vec<(Hash, Zeroizing<Vec<u8>>)>>,
     /// Bytes sealed since the last snapshot.
     pub(super) unsnapshotted: u64,
-    anchors: HashMap<LedgerId, Arc<Anchor>>,
+    pub(super) anchors: HashMap<LedgerId, Arc<Anchor>>,
     term: u64,
     pub(super) signer: Arc<Ed25519Signer>,
     pending_bytes: usize,
@@ -155,72 +96,6 @@ pub struct Making {
     pub pool: Arc<Pool>,
     /// Digest of the genesis manifest in force.
     pub genesis: [u8; 32],
-}
-
-/// How long witnesses are waited for before it is looked again at what their proofs need.
-const BRING: Duration = Duration::from_millis(250);
-
-type Release = Box<dyn FnOnce(&Heads) + Send>;
-/// Looks at the core and returns what hands the answer over.
-pub(super) type Look = Box<dyn FnOnce(&Core) -> Box<dyn FnOnce() + Send> + Send>;
-/// Signed heads of the ledgers a batch touched.
-pub(super) type Heads = HashMap<LedgerId, Arc<Committed>>;
-pub(super) type Answer<T> = oneshot::Sender<Result<T, CommitError>>;
-
-/// One thing asked of the committer.
-pub(super) enum Job {
-    Decide {
-        tenant: TenantId,
-        command: Box<Command>,
-        done: Answer<Outcome>,
-    },
-    Look(Look),
-    Read(Reading),
-    Record {
-        event: Box<ApplianceEvent>,
-        done: Answer<()>,
-    },
-    Snapshot(Answer<()>),
-    Rotate(Box<Rotate>, Answer<()>),
-}
-
-/// What needs the store to be answered.
-pub(super) enum Reading {
-    /// A claim from its receipt.
-    Fetch {
-        tenant: TenantId,
-        receipt: ReceiptId,
-        done: Answer<Claim>,
-    },
-    /// Where the appliance's ledger records a head, under a head of its own.
-    Prove {
-        anchor: Arc<Anchor>,
-        done: Answer<Anchored>,
-    },
-    /// Entries of a tenant's ledger.
-    Page {
-        tenant: TenantId,
-        from: u64,
-        limit: u64,
-        done: Answer<Page>,
-    },
-    /// The root of a ledger at a size; `None` beyond its end.
-    RootAt {
-        tenant: Option<TenantId>,
-        size: u64,
-        done: Answer<Option<Hash>>,
-    },
-}
-
-/// What one round led to: to be made durable, then released.
-#[derive(Default)]
-pub(super) struct Batch {
-    pub(super) records: Vec<StoredRecord>,
-    pub(super) releases: Vec<Release>,
-    pub(super) readings: Vec<Reading>,
-    pub(super) snapshots: Vec<(Option<Box<Rotate>>, Answer<()>)>,
-    written: Vec<Written>,
-    anchors: HashMap<LedgerId, Arc<Anchor>>,
 }
 
 impl Core {
@@ -492,154 +367,6 @@ impl Core {
         self.anchors.extend(std::mem::take(&mut batch.anchors));
         Ok(heads)
     }
-
-    /// Reads back the leaf hashes of a tenant's ledger that proofs need.
-    pub(super) async fn bring(
-        &mut self,
-        store: &mut StoreClient,
-        tenant: Option<&TenantId>,
-        positions: &[u64],
-    ) -> Result<(), CommitError> {
-        let book = match tenant {
-            None => &mut self.appliance_book,
-            Some(tenant) => {
-                let core = self.tenants.get_mut(tenant);
-                &mut core.ok_or(CommitError::UnknownTenant)?.book
-            }
-        };
-        let names = self.stored.leaves_of(book.ledger());
-        let brought = bring(store, book, names, positions).await;
-        brought.map_err(|error| damaged(&error))
-    }
-
-    /// Waits until witnesses let go of what is durable now.
-    pub(super) async fn release(
-        &mut self,
-        store: &mut StoreClient,
-        witnessing: &mut Witnessing,
-        wrote: bool,
-    ) -> Result<(), HaltReason> {
-        while witnessing.present() {
-            // What cannot be brought now is tried again.
-            let _ = self.bring(store, None, &witnessing.positions()).await;
-            let note = || self.appliance_note();
-            let released = witnessing.release(&self.appliance_book, &note, wrote);
-            if let Ok(released) = tokio::time::timeout(BRING, released).await {
-                return released;
-            }
-        }
-        Ok(())
-    }
-
-    /// Waits until a quorum of witnesses has cosigned this very head.
-    pub async fn witnessed(
-        &mut self,
-        store: &mut StoreClient,
-        witnessing: &mut Witnessing,
-    ) -> Result<(), HaltReason> {
-        while witnessing.present() {
-            let _ = self.bring(store, None, &witnessing.positions()).await;
-            let note = || self.appliance_note();
-            let opened = witnessing.open(&self.appliance_book, &note);
-            if let Ok(opened) = tokio::time::timeout(BRING, opened).await {
-                return opened;
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads a claim back from the store, checks it against the tree and proves
-    /// it under the present head.
-    pub(super) async fn fetch(
-        &mut self,
-        store: &mut StoreClient,
-        tenant: &TenantId,
-        receipt: ReceiptId,
-    ) -> Result<Claim, CommitError> {
-        let core = self.tenants.get(tenant).ok_or(CommitError::UnknownTenant)?;
-        let at = *core
-            .state
-            .receipts
-            .get(&receipt)
-            .ok_or(CommitError::UnknownReceipt)?;
-        let ledger = core.book.ledger();
-        self.bring(store, Some(tenant), &[at.entry]).await?;
-        let stored = store.try_read_one(ledger, at.entry).await;
-        let stored = stored.map_err(|error| damaged(&error))?;
-        let core = self.tenants.get(tenant).ok_or(CommitError::UnknownTenant)?;
-        self.prove(core, &stored, at).map_err(|error| match error {
-            BookError::Body(body::BodyError::Dark) => CommitError::Erased,
-            error => damaged(&error),
-        })
-    }
-
-    fn prove(
-        &self,
-        core: &TenantCore,
-        stored: &StoredRecord,
-        at: Position,
-    ) -> Result<Claim, BookError> {
-        let (header, events) = core.book.reopen(&self.keys, stored, at.entry)?;
-        let anchor = self.anchors.get(&core.book.ledger()).cloned();
-        let entry = core.book.prove(header, &events, &self.signer, anchor)?;
-        let event = events
-            .into_iter()
-            .nth(at.event as usize)
-            .ok_or(BookError::Missing)?;
-        let opened = self.open(event, core, header.epoch)?;
-        Ok(Claim {
-            text: opened.text()?,
-            salt: opened.salt,
-            event: at.event,
-            entry: Arc::new(entry),
-        })
-    }
-
-    /// Opens one event of an entry that was read back.
-    pub(super) fn open(
-        &self,
-        event: BodyEvent,
-        core: &TenantCore,
-        epoch: u32,
-    ) -> Result<Opened, body::BodyError> {
-        let none = body::Carried::new();
-        let unwrap = match epoch == self.keys.current().epoch() {
-            true => Unwrap::Epoch(self.keys.current()),
-            false => Unwrap::Carried(&none),
-        };
-        body::open_event(event, &core.state, unwrap)
-    }
-
-    /// Where the appliance's ledger records a head: under the newest head that
-    /// witnesses cosigned, if any did, else under the present one.
-    pub(super) async fn anchored(
-        &mut self,
-        store: &mut StoreClient,
-        anchor: &Anchor,
-        cosigned: Option<&Cosigned>,
-    ) -> Result<Anchored, CommitError> {
-        let (size, note) = match cosigned {
-            Some(cosigned) => (cosigned.size, cosigned.note.clone()),
-            None => {
-                let note = self.appliance_note().map_err(|_| CommitError::Halted)?;
-                (self.appliance_book.size(), note)
-            }
-        };
-        let index = anchor.header.index;
-        self.bring(store, None, &[index, size]).await?;
-        let path = self.appliance_book.tree().inclusion(index, size);
-        Ok(Anchored {
-            tree_size: size,
-            leaf_path: path.ok_or(CommitError::Damaged)?,
-            note,
-        })
-    }
-}
-
-/// What the store returned is not what was written; the log says how.
-pub(super) fn damaged(error: &dyn std::fmt::Display) -> CommitError {
-    tracing::error!(%error, "the store returned something damaged");
-    CommitError::Damaged
 }
 
 type Claimed = Option<(String, [u8; 32], u32)>;

@@ -5,32 +5,24 @@
 //! task, a panic included, halts the enclave.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use redoubt_attestation::ledger::entry::Hash;
-use redoubt_shared::{ReceiptId, TenantId};
-use tokio::sync::{mpsc, oneshot};
+use redoubt_shared::TenantId;
+use tokio::sync::mpsc;
 
-use super::appliance::ApplianceEvent;
-use super::book::Anchor;
-use super::claim::{Anchored, Claim};
-use super::commit::{Answer, Batch, CommitError, Core, HaltReason, Job, Outcome, Reading};
-use super::page::Page;
+use super::commit::Core;
+use super::errors::{CommitError, HaltReason};
+use super::jobs::{Answer, Batch, Job, Reading};
 use super::rotation::{Rotate, SnapshotFailed, Step, UnderWay};
+use super::stall::{On, Stall};
 use super::store::StoreClient;
 use super::witnessing::Witnessing;
-use crate::core::Command;
 
 /// Most jobs one batch takes.
 const BATCH_JOBS: usize = 512;
-/// Jobs that may wait for the next batch.
-const QUEUE: usize = 4096;
 /// Answers read back from the store between two batches.
 const READINGS: usize = 8;
-/// Entries of one page.
-const PAGE_ENTRIES: u64 = 64;
 /// How often a snapshot under way is looked after when nothing else is done.
 const STEP: Duration = Duration::from_millis(2);
 /// How long a proof waits for witnesses.
@@ -56,183 +48,9 @@ impl Default for Settings {
     }
 }
 
-/// The handle everyone else holds.
-#[derive(Clone)]
-pub struct Ledgers {
-    jobs: mpsc::Sender<Job>,
-    stall: Arc<AtomicU8>,
-}
-
-/// Nothing is waited for unusually long.
-const FLOWING: u8 = 0;
-/// The store has not answered for [`PATIENCE`].
-const STORE: u8 = 1;
-/// Too few witnesses have answered for [`PATIENCE`].
-const WITNESSES: u8 = 2;
-/// After this long new requests are refused instead of queued.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-impl Ledgers {
-    /// Starts the committer. `now` is trusted time in Unix milliseconds;
-    /// `halted` is called once, if the committer ends while handles are left.
-    pub fn start(
-        core: Core,
-        store: StoreClient,
-        settings: Settings,
-        now: impl Fn() -> Option<u64> + Send + 'static,
-        halted: impl FnOnce(HaltReason) + Send + 'static,
-    ) -> Self {
-        let (jobs, queue) = mpsc::channel(QUEUE);
-        let stall = Arc::new(AtomicU8::new(FLOWING));
-        let committer = Committer {
-            stall: stall.clone(),
-            core,
-            store,
-            witnessing: settings.witnessing,
-            snapshot_bytes: settings.snapshot_bytes,
-            last_snapshot: 0,
-            way: None,
-            waiting: VecDeque::new(),
-            readings: VecDeque::new(),
-        };
-        let committer = tokio::spawn(committer.run(queue, now));
-        tokio::spawn(async move {
-            match committer.await {
-                Ok(Ok(())) => {}
-                Ok(Err(reason)) => halted(reason),
-                Err(_) => halted(HaltReason::Panicked),
-            }
-        });
-        Self { jobs, stall }
-    }
-
-    /// Decides one command and waits until its batch is durable.
-    pub async fn decide(
-        &self,
-        tenant: &TenantId,
-        command: Command,
-    ) -> Result<Outcome, CommitError> {
-        self.ask(|done| Job::Decide {
-            tenant: tenant.clone(),
-            command: Box::new(command),
-            done,
-        })
-        .await
-    }
-
-    /// Looks at the state; the answer leaves when everything it may show is durable.
-    pub async fn look<T: Send + 'static>(
-        &self,
-        look: impl FnOnce(&Core) -> T + Send + 'static,
-    ) -> Result<T, CommitError> {
-        let (done, answer) = oneshot::channel();
-        self.submit(Job::Look(Box::new(move |core| {
-            let seen = look(core);
-            Box::new(move || {
-                let _ = done.send(seen);
-            })
-        })))?;
-        answer.await.map_err(|_| CommitError::Halted)
-    }
-
-    /// A claim from the store with a proof under the present head.
-    pub async fn fetch(&self, tenant: &TenantId, receipt: ReceiptId) -> Result<Claim, CommitError> {
-        let tenant = tenant.clone();
-        self.read(|done| Reading::Fetch {
-            tenant,
-            receipt,
-            done,
-        })
-        .await
-    }
-
-    /// Where the appliance's ledger records a head, under a head that witnesses cosigned.
-    pub async fn prove(&self, anchor: Arc<Anchor>) -> Result<Anchored, CommitError> {
-        self.read(|done| Reading::Prove { anchor, done }).await
-    }
-
-    /// Entries of a tenant's ledger, at most 64.
-    pub async fn page(
-        &self,
-        tenant: &TenantId,
-        from: u64,
-        limit: u64,
-    ) -> Result<Page, CommitError> {
-        let (tenant, limit) = (tenant.clone(), limit.min(PAGE_ENTRIES));
-        self.read(|done| Reading::Page {
-            tenant,
-            from,
-            limit,
-            done,
-        })
-        .await
-    }
-
-    /// The root of a ledger (without tenant: the appliance's) at a size; `None` beyond its end.
-    pub async fn root_at(
-        &self,
-        tenant: Option<TenantId>,
-        size: u64,
-    ) -> Result<Option<Hash>, CommitError> {
-        self.read(|done| Reading::RootAt { tenant, size, done })
-            .await
-    }
-
-    /// Records an event of the appliance.
-    pub async fn record(&self, event: ApplianceEvent) -> Result<(), CommitError> {
-        let event = Box::new(event);
-        self.ask(|done| Job::Record { event, done }).await
-    }
-
-    /// Writes a snapshot now.
-    pub async fn snapshot(&self) -> Result<(), CommitError> {
-        self.ask(Job::Snapshot).await
-    }
-
-    /// Goes on in the next epoch; on return nothing new is sealed under the last one.
-    pub async fn rotate(&self, rotate: Rotate) -> Result<(), CommitError> {
-        self.ask(|done| Job::Rotate(Box::new(rotate), done)).await
-    }
-
-    async fn read<T>(&self, reading: impl FnOnce(Answer<T>) -> Reading) -> Result<T, CommitError> {
-        self.ask(|done| Job::Read(reading(done))).await
-    }
-
-    async fn ask<T>(&self, job: impl FnOnce(Answer<T>) -> Job) -> Result<T, CommitError> {
-        let (done, answer) = oneshot::channel();
-        self.submit(job(done))?;
-        answer.await.map_err(|_| CommitError::Halted)?
-    }
-
-    fn submit(&self, job: Job) -> Result<(), CommitError> {
-        match self.stall.load(Ordering::Relaxed) {
-            STORE => return Err(CommitError::NoStore),
-            WITNESSES => return Err(CommitError::NotFresh),
-            _ => {}
-        }
-        self.jobs.try_send(job).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => CommitError::Busy,
-            mpsc::error::TrySendError::Closed(_) => CommitError::Halted,
-        })
-    }
-}
-
-/// Waits for what may take long, and says so meanwhile: what is under way
-/// waits on, new requests are told.
-async fn patiently<T>(stall: &AtomicU8, what: u8, work: impl Future<Output = T>) -> T {
-    let mut work = std::pin::pin!(work);
-    if let Ok(done) = tokio::time::timeout(PATIENCE, &mut work).await {
-        return done;
-    }
-    stall.store(what, Ordering::Relaxed);
-    let done = work.await;
-    stall.store(FLOWING, Ordering::Relaxed);
-    done
-}
-
 /// The one task.
-struct Committer {
-    stall: Arc<AtomicU8>,
+pub(super) struct Committer {
+    stall: Stall,
     core: Core,
     store: StoreClient,
     witnessing: Witnessing,
@@ -245,7 +63,21 @@ struct Committer {
 }
 
 impl Committer {
-    async fn run(
+    pub(super) fn new(core: Core, store: StoreClient, settings: Settings, stall: Stall) -> Self {
+        Self {
+            stall,
+            core,
+            store,
+            witnessing: settings.witnessing,
+            snapshot_bytes: settings.snapshot_bytes,
+            last_snapshot: 0,
+            way: None,
+            waiting: VecDeque::new(),
+            readings: VecDeque::new(),
+        }
+    }
+
+    pub(super) async fn run(
         mut self,
         mut queue: mpsc::Receiver<Job>,
         now: impl Fn() -> Option<u64>,
@@ -301,13 +133,15 @@ impl Committer {
         let wrote = !batch.records.is_empty();
         if wrote {
             let records = std::mem::take(&mut batch.records);
-            patiently(&self.stall, STORE, self.store.append(records)).await?;
+            self.stall
+                .patiently(On::Store, self.store.append(records))
+                .await?;
         }
         let asks = wrote || !batch.releases.is_empty() || !self.readings.is_empty();
         let (core, store) = (&mut self.core, &mut self.store);
         if asks {
             let released = core.release(store, &mut self.witnessing, wrote);
-            patiently(&self.stall, WITNESSES, released).await?;
+            self.stall.patiently(On::Witnesses, released).await?;
         } else if self.witnessing.present() {
             let note = || core.appliance_note();
             self.witnessing.renew(&core.appliance_book, &note)?;
@@ -338,7 +172,7 @@ impl Committer {
         }
         while let Some(mut way) = self.way.take() {
             let step = self.core.step_snapshot(&mut way, &mut self.store, now_ms);
-            match patiently(&self.stall, STORE, step).await? {
+            match self.stall.patiently(On::Store, step).await? {
                 Step::More if way.ending => self.way = Some(way),
                 Step::More => {
                     self.way = Some(way);
@@ -376,7 +210,7 @@ impl Committer {
                     done,
                 } => {
                     let claim = self.core.fetch(&mut self.store, &tenant, receipt);
-                    let claim = patiently(&self.stall, STORE, claim).await;
+                    let claim = self.stall.patiently(On::Store, claim).await;
                     self.still_fresh().await?;
                     let _ = done.send(claim);
                 }
@@ -387,7 +221,7 @@ impl Committer {
                     done,
                 } => {
                     let page = self.core.page(&mut self.store, &tenant, from, limit);
-                    let page = patiently(&self.stall, STORE, page).await;
+                    let page = self.stall.patiently(On::Store, page).await;
                     self.still_fresh().await?;
                     let _ = done.send(page);
                 }
@@ -426,7 +260,7 @@ impl Committer {
         let released = self
             .core
             .release(&mut self.store, &mut self.witnessing, false);
-        patiently(&self.stall, WITNESSES, released).await
+        self.stall.patiently(On::Witnesses, released).await
     }
 
     async fn root_at(

@@ -7,7 +7,8 @@ use redoubt_shared::store::StoredRecord;
 
 use super::body::{self, BodyError};
 use super::book::BookError;
-use super::commit::{CommitError, Core, TenantCore, damaged};
+use super::commit::{Core, TenantCore};
+use super::errors::{CommitError, damaged};
 use super::record::RecordError;
 use super::store::StoreClient;
 

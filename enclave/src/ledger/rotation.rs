@@ -12,7 +12,9 @@ use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
 use super::appliance::ApplianceEvent;
-use super::commit::{Answer, Batch, CommitError, Core, HaltReason};
+use super::commit::Core;
+use super::errors::{CommitError, HaltReason};
+use super::jobs::{Answer, Batch};
 use super::replay::Stored;
 use super::snapshot::{self, Finished, Frozen, FrozenBook, Out};
 use super::store::{StoreClient, StoreError};

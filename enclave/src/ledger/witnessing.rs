@@ -14,7 +14,7 @@ use redoubt_attestation::ledger::entry::Hash;
 use tokio::sync::mpsc;
 
 use super::book::Book;
-use super::commit::HaltReason;
+use super::errors::HaltReason;
 
 /// How long a witness that failed is left alone.
 const RETRY: Duration = Duration::from_millis(100);

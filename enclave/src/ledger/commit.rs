@@ -19,7 +19,7 @@ use super::book::{Anchor, Book, BookError};
 use super::claim::Claim;
 use super::errors::{CommitError, HaltReason};
 use super::jobs::{Batch, Heads, Job};
-use super::replay::Stored;
+use super::recover::Stored;
 use super::store::StoreClient;
 use crate::core::{
     Command, Content, Facts, Position, Reply, SubjectHandle, TenantState, TermContext, apply,

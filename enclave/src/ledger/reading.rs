@@ -13,7 +13,7 @@ use super::book::{Anchor, BookError};
 use super::claim::{Anchored, Claim};
 use super::commit::{Core, TenantCore};
 use super::errors::{CommitError, damaged};
-use super::replay::bring;
+use super::recover::bring;
 use super::store::StoreClient;
 use super::witnessing::Cosigned;
 use crate::core::Position;

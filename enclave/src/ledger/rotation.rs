@@ -15,7 +15,7 @@ use super::appliance::ApplianceEvent;
 use super::commit::Core;
 use super::errors::{CommitError, HaltReason};
 use super::jobs::{Answer, Batch};
-use super::replay::Stored;
+use super::recover::Stored;
 use super::snapshot::{self, Finished, Frozen, FrozenBook, Out};
 use super::store::{StoreClient, StoreError};
 use crate::keys::{EntryKey, EpochKey};

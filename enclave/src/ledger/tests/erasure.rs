@@ -53,22 +53,12 @@ async fn knows_someone(ledgers: &Ledgers) -> bool {
 
 #[tokio::test]
 async fn an_erasure_leaves_with_a_receipt_that_verifies_and_stays_after_a_restart() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = FakeStore::default();
-    let first = boot(store.serve(dir.path()).await).await;
+    let (dir, store, first) = started().await;
     enrol(&first.ledgers).await;
-    let login = first
-        .ledgers
-        .decide(&tenant(), refuse_login())
-        .await
-        .unwrap();
+    let login = first.decide(refuse_login()).await;
     let old = login.claim.unwrap();
     assert!(knows_someone(&first.ledgers).await);
-    let outcome = first
-        .ledgers
-        .decide(&tenant(), erase_subject())
-        .await
-        .unwrap();
+    let outcome = first.decide(erase_subject()).await;
     assert!(matches!(outcome.reply, Reply::Erasure { epoch: 0, .. }));
     let claim = outcome.claim.unwrap();
     check(&claim, &first.signer);
@@ -98,9 +88,7 @@ async fn an_erasure_leaves_with_a_receipt_that_verifies_and_stays_after_a_restar
 
 #[tokio::test]
 async fn commands_in_one_batch_with_an_erasure_end_in_order() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = FakeStore::default();
-    let first = boot(store.serve(dir.path()).await).await;
+    let (dir, store, first) = started().await;
     enrol(&first.ledgers).await;
     // Submitted together: one before, the erasure, one after, and a new start.
     let ledgers = &first.ledgers;
@@ -131,21 +119,15 @@ async fn commands_in_one_batch_with_an_erasure_end_in_order() {
 
 #[tokio::test]
 async fn a_dark_claim_is_nobodys_and_can_be_fetched_for_good() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = FakeStore::default();
-    let first = boot(store.serve(dir.path()).await).await;
+    let (dir, store, first) = started().await;
     enrol(&first.ledgers).await;
-    first
-        .ledgers
-        .decide(&tenant(), erase_subject())
-        .await
-        .unwrap();
+    first.decide(erase_subject()).await;
     let mark = Command::MarkDark {
         erasures: vec![ErasureId::from_bytes([9; 16])],
         statements: vec![],
         depends_on: vec![],
     };
-    let marked = first.ledgers.decide(&tenant(), mark).await.unwrap();
+    let marked = first.decide(mark).await;
     let text = marked.claim.unwrap().text;
     drop(first.ledgers);
     let second = boot(store.serve(dir.path()).await).await;

@@ -1,0 +1,213 @@
+//! Commits and their receipts, over a store that fails in every way.
+
+use super::*;
+
+#[tokio::test]
+async fn every_claim_gets_a_receipt_that_verifies_now_and_after_a_restart() {
+    let (dir, store, first) = started().await;
+    first.decide(open_subject()).await;
+    let waiting = (0..40).map(|_| {
+        let ledgers = first.ledgers.clone();
+        async move {
+            ledgers
+                .decide(&tenant(), refuse_login())
+                .await
+                .unwrap()
+                .claim
+                .unwrap()
+        }
+    });
+    let claims = futures::future::join_all(waiting).await;
+    claims.iter().for_each(|claim| check(claim, &first.signer));
+    drop(first);
+    let second = boot(store.serve(dir.path()).await).await;
+    for claim in claims {
+        let text: serde_json::Value = serde_json::from_str(&claim.text).unwrap();
+        let id = text["receipt_id"].as_str().unwrap().parse().unwrap();
+        let again = second.ledgers.fetch(&tenant(), id).await.unwrap();
+        assert_eq!(again.text, claim.text);
+        check(&again, &second.signer);
+    }
+}
+
+#[tokio::test]
+async fn concurrent_commands_share_batches() {
+    let (_dir, store, boot) = started().await;
+    boot.decide(open_subject()).await;
+    let id = tenant();
+    let waiting = (0..64).map(|_| boot.ledgers.decide(&id, refuse_login()));
+    assert!(
+        futures::future::join_all(waiting)
+            .await
+            .iter()
+            .all(Result::is_ok)
+    );
+    store.edit(|records| assert!(records[&TENANT].len() < 40, "{}", records[&TENANT].len()));
+}
+
+#[tokio::test]
+async fn many_large_claims_are_spread_over_batches_the_store_takes() {
+    let (_dir, store, boot) = started().await;
+    boot.decide(open_subject()).await;
+    let id = tenant();
+    let reason: &'static str = Box::leak("x".repeat(40_000).into_boxed_str());
+    let refuse = || Command::RefuseLogin {
+        user: user(),
+        reason,
+    };
+    let waiting = (0..300).map(|_| boot.ledgers.decide(&id, refuse()));
+    assert!(
+        futures::future::join_all(waiting)
+            .await
+            .iter()
+            .all(Result::is_ok)
+    );
+    let largest = redoubt_shared::limits::BATCH_MAX / 4;
+    store.edit(|records| {
+        assert!(
+            records
+                .values()
+                .flatten()
+                .all(|record| record.bytes.len() < largest)
+        );
+    });
+}
+
+#[tokio::test]
+async fn length_tells_neither_kind_nor_verdict() {
+    let (_dir, store, boot) = started().await;
+    let id = redoubt_shared::EnrollmentId::from_bytes([3; 16]);
+    let attempt = VerificationId::from_bytes([4; 16]);
+    let sample = crate::core::SampleUse {
+        model: "sface-2021dec".into(),
+        worker_tier: "confidential_gpu".into(),
+        template_tier: "confidential_gpu".into(),
+        quality: 0.875,
+    };
+    let comparison = crate::core::Comparison {
+        accepted: false,
+        confidence: 0.45,
+        sample,
+    };
+    let template = crate::core::Template {
+        version: 1,
+        model: "sface-2021dec".into(),
+        transform: 0,
+        dimension: 256,
+        scale: 0.01,
+        values: vec![-1; 256],
+        quality: 0.9,
+        worker_tier: "confidential_gpu".into(),
+        enrolled_ms: 1,
+    };
+    let commands = [
+        open_subject(),
+        Command::ReserveEnrollmentSample {
+            id,
+            token_hash: [0; 32],
+        },
+        Command::CompleteEnrollment {
+            id,
+            template: Box::new(template),
+        },
+        Command::ReserveAttempt {
+            user: user(),
+            id: attempt,
+        },
+        Command::ConcludeAttempt {
+            user: user(),
+            id: attempt,
+            comparison,
+        },
+        refuse_login(),
+    ];
+    let before = store.0.lock().unwrap().records[&TENANT].len();
+    for command in commands {
+        boot.decide(command).await;
+    }
+    store.edit(|records| {
+        let lengths: std::collections::BTreeSet<usize> = records[&TENANT][before..]
+            .iter()
+            .map(|record| record.bytes.len())
+            .collect();
+        assert_eq!(lengths.len(), 1, "{lengths:?}");
+    });
+}
+
+#[tokio::test]
+async fn unknown_outcomes_are_settled_by_sending_identical_bytes() {
+    for moods in [
+        vec![Mood::KeepsSilently],
+        vec![Mood::Loses],
+        vec![Mood::Full, Mood::Full],
+        vec![Mood::Loses, Mood::KeepsSilently, Mood::Full],
+        vec![Mood::ClaimsDifferent],
+        vec![Mood::AnswersAnother],
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = FakeStore::default();
+        let first = boot(store.serve(dir.path()).await).await;
+        store.moods(&moods);
+        first.decide(open_subject()).await;
+        first.decide(refuse_login()).await;
+        assert_eq!(*first.halted.lock().unwrap(), None);
+        boot(store.serve(dir.path()).await).await;
+    }
+}
+
+#[tokio::test]
+async fn another_record_in_its_place_halts() {
+    let (_dir, store, boot) = started().await;
+    store.moods(&[Mood::KeepsAnother]);
+    let refused = boot.ledgers.decide(&tenant(), open_subject()).await;
+    assert!(matches!(refused, Err(CommitError::Halted)));
+    assert!(boot.halted.lock().unwrap().is_some());
+    let after = boot.ledgers.decide(&tenant(), open_subject()).await;
+    assert!(matches!(after, Err(CommitError::Halted)));
+}
+
+/// Two boots' worth of entries.
+#[tokio::test]
+async fn a_reservation_survives_a_crash_as_spent() {
+    let (dir, store, first) = started().await;
+    first.decide(open_subject()).await;
+    let id = redoubt_shared::EnrollmentId::from_bytes([3; 16]);
+    let reserve = Command::ReserveEnrollmentSample {
+        id,
+        token_hash: [0; 32],
+    };
+    first.decide(reserve).await;
+    let template = crate::core::Template {
+        version: 1,
+        model: "m".into(),
+        transform: 0,
+        dimension: 1,
+        scale: 1.0,
+        values: vec![1],
+        quality: 1.0,
+        worker_tier: "process".into(),
+        enrolled_ms: 1,
+    };
+    let complete = Command::CompleteEnrollment {
+        id,
+        template: Box::new(template),
+    };
+    first.decide(complete).await;
+    for n in 0..3 {
+        let id = VerificationId::from_bytes([n; 16]);
+        first
+            .decide(Command::ReserveAttempt { user: user(), id })
+            .await;
+    }
+    drop(first);
+    let second = boot(store.serve(dir.path()).await).await;
+    let id = VerificationId::from_bytes([9; 16]);
+    let refused = second
+        .ledgers
+        .decide(&tenant(), Command::ReserveAttempt { user: user(), id })
+        .await;
+    assert!(
+        matches!(refused, Err(CommitError::Refused(Refusal::Locked { .. }))),
+        "{refused:?}"
+    );
+}

@@ -1,0 +1,199 @@
+//! Snapshots and rotations.
+
+use super::*;
+
+#[tokio::test]
+async fn a_restart_begins_at_the_snapshot_and_old_receipts_still_prove() {
+    let (dir, store, first) = started().await;
+    let id = tenant();
+    let decide = |command| first.ledgers.decide(&id, command);
+    let claim = decide(facial("customer-1", 1))
+        .await
+        .unwrap()
+        .claim
+        .unwrap();
+    for _ in 0..20 {
+        decide(refuse_login()).await.unwrap();
+    }
+    first.ledgers.snapshot().await.unwrap();
+    decide(facial("customer-2", 2)).await.unwrap();
+    drop(first);
+    let mut client = store.serve(dir.path()).await;
+    let recovered = recovered(&mut client, 7).await.unwrap();
+    assert!(recovered.replayed <= 4, "{}", recovered.replayed);
+    let second = boot(client).await;
+    assert_eq!(users(&second).await, 2);
+    let again = second
+        .ledgers
+        .fetch(&tenant(), receipt_id(&claim))
+        .await
+        .unwrap();
+    assert_eq!(again.text, claim.text);
+    check(&again, &second.signer);
+}
+
+#[tokio::test]
+async fn an_altered_snapshot_is_passed_over_for_the_entries_themselves() {
+    let (dir, store, first) = started().await;
+    first.decide(facial("customer-1", 1)).await;
+    first.ledgers.snapshot().await.unwrap();
+    drop(first);
+    let names: Vec<_> = store.0.lock().unwrap().blobs.keys().copied().collect();
+    assert!(names.len() >= 2);
+    for name in names {
+        let kept = store.0.lock().unwrap().blobs[&name].clone();
+        for at in [0, kept.len() / 2, kept.len() - 1] {
+            let mut bent = kept.clone();
+            bent[at] ^= 1;
+            store.0.lock().unwrap().blobs.insert(name, bent);
+            let mut client = store.serve(dir.path()).await;
+            let recovered = recovered(&mut client, 7).await.unwrap();
+            assert_eq!(recovered.tenants[0].1.users.len(), 1);
+        }
+        store.0.lock().unwrap().blobs.insert(name, kept);
+    }
+}
+
+#[tokio::test]
+async fn an_altered_snapshot_is_passed_over_for_an_older_one() {
+    let (dir, store, first) = started().await;
+    first.decide(facial("customer-1", 1)).await;
+    for _ in 0..20 {
+        first.decide(refuse_login()).await;
+    }
+    first.ledgers.snapshot().await.unwrap();
+    first.decide(facial("customer-2", 2)).await;
+    first.ledgers.snapshot().await.unwrap();
+    drop(first);
+    let newest = store.0.lock().unwrap().latest[0];
+    store.0.lock().unwrap().blobs.remove(&newest).unwrap();
+    let mut client = store.serve(dir.path()).await;
+    let recovered = recovered(&mut client, 7).await.unwrap();
+    assert_eq!(recovered.tenants[0].1.users.len(), 2);
+    assert!(recovered.replayed <= 6, "{}", recovered.replayed);
+}
+
+#[tokio::test]
+async fn without_trusted_time_no_epoch_begins() {
+    let (_dir, _store, boot) = started().await;
+    boot.timeless.store(true, Ordering::Relaxed);
+    let ledgers = boot.ledgers.clone();
+    let rotate = Rotate {
+        next: epoch_of(b"second", 1),
+        genesis: [0; 32],
+    };
+    let mut rotation = tokio::spawn(async move { ledgers.rotate(rotate).await });
+    let waited = tokio::time::timeout(std::time::Duration::from_millis(300), &mut rotation).await;
+    assert!(waited.is_err(), "it went on without time");
+    boot.timeless.store(false, Ordering::Relaxed);
+    rotation.await.unwrap().unwrap();
+}
+
+fn epoch_of(secret: &[u8], epoch: u32) -> EpochKey {
+    Root::new(&[7; 32], secret).epoch(&[0; 32], epoch).unwrap()
+}
+
+async fn recovered_in(store: &mut StoreClient, key: EpochKey) -> Result<Recovered, ReplayError> {
+    let tenants = [(tenant(), TENANT)];
+    recover(
+        store,
+        Keyring::new(key, []),
+        &pool(),
+        APPLIANCE,
+        &tenants,
+        None,
+        None,
+    )
+    .await
+}
+
+#[tokio::test]
+async fn after_a_rotation_only_the_new_secret_opens_anything() {
+    let (dir, store, first) = started().await;
+    let id = tenant();
+    let decide = |command| first.ledgers.decide(&id, command);
+    let claim = decide(facial("customer-1", 1))
+        .await
+        .unwrap()
+        .claim
+        .unwrap();
+    let old_disk = store.copy();
+    let rotate = Rotate {
+        next: epoch_of(b"second", 1),
+        genesis: [0; 32],
+    };
+    let (rotated, written) = tokio::join!(first.ledgers.rotate(rotate), async {
+        for nth in 0..60u8 {
+            decide(facial(&format!("customer-{}", nth + 2), nth + 2))
+                .await
+                .unwrap();
+        }
+    });
+    rotated.unwrap();
+    let () = written;
+    decide(facial("customer-last", 99)).await.unwrap();
+    assert_eq!(users(&first).await, 62);
+    drop(first);
+
+    let mut client = store.serve(dir.path()).await;
+    assert!(recovered_in(&mut client, epoch_of(b"", 0)).await.is_err());
+    assert!(
+        recovered_in(&mut client, epoch_of(b"guess", 1))
+            .await
+            .is_err()
+    );
+    let recovered = recovered_in(&mut client, epoch_of(b"second", 1))
+        .await
+        .unwrap();
+    assert_eq!(recovered.tenants[0].1.users.len(), 62);
+    let (state, book) = (&recovered.tenants[0].1, &recovered.tenants[0].2);
+    let at = state.receipts[&receipt_id(&claim)];
+    let stored = client.try_read_one(TENANT, at.entry).await.unwrap();
+    let (_, events) = book.reopen(&recovered.keys, &stored, at.entry).unwrap();
+    let carried = body::Carried::new();
+    let unwrap = body::Unwrap::Carried(&carried);
+    let opened: Vec<_> = events
+        .into_iter()
+        .map(|event| body::open_event(event, state, unwrap))
+        .collect();
+    let dark = |result: &Result<_, _>| matches!(result, Err(BodyError::Dark));
+    assert!(
+        opened.iter().any(dark),
+        "the old copy of the subject's key is dark"
+    );
+    assert!(
+        opened.iter().any(|result| result.is_ok()),
+        "the claim is not"
+    );
+
+    let mut old = old_disk.serve(dir.path()).await;
+    assert!(
+        recovered_in(&mut old, epoch_of(b"second", 1))
+            .await
+            .is_err()
+    );
+    assert!(
+        recovered_in(&mut old, epoch_of(b"", 0)).await.is_ok(),
+        "control"
+    );
+}
+
+#[tokio::test]
+async fn a_rotation_that_died_before_its_last_step_changes_nothing() {
+    let (dir, store, first) = started().await;
+    first.decide(facial("customer-1", 1)).await;
+    store.0.lock().unwrap().refuses_snapshots = true;
+    let rotate = Rotate {
+        next: epoch_of(b"second", 1),
+        genesis: [0; 32],
+    };
+    assert!(matches!(
+        first.ledgers.rotate(rotate).await,
+        Err(CommitError::Snapshot(SnapshotFailed::Refused(_)))
+    ));
+    first.decide(facial("customer-2", 2)).await;
+    drop(first);
+    let mut client = store.serve(dir.path()).await;
+    let recovered = recovered(&mut client, 7).await.unwrap();
+    assert_eq!(recovered.tenants[0].1.users.len(), 2);
+}

@@ -9,6 +9,7 @@ pub mod core;
 pub mod gateway;
 pub mod keys;
 pub mod ledger;
+mod outbound;
 pub mod passkeys;
 pub mod peers;
 pub mod service;

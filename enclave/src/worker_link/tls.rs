@@ -9,53 +9,14 @@
 use std::sync::Arc;
 
 use redoubt_attestation::binding::{EXPORTER_BYTES, EXPORTER_LABEL};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use redoubt_attestation::genesis::spki_of;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, Error};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// Accepts any one certificate; never its owner without proof of its key.
-#[derive(Debug)]
-struct Provisional(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Provisional {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("workers speak TLS 1.3 only".into()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signed, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
+use crate::outbound;
 
 /// A session with a peer that has proven nothing but its key.
 pub(super) struct Unproven<S> {
@@ -67,17 +28,9 @@ pub(super) struct Unproven<S> {
     pub(super) exporter: [u8; EXPORTER_BYTES],
 }
 
-/// TLS 1.3 with X25519MLKEM768 first, no resumption.
+/// A configuration that accepts any one key; never its owner without proof of it.
 pub(super) fn config() -> Result<Arc<ClientConfig>, Error> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(&[&rustls::version::TLS13])?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Provisional(provider)))
-        .with_no_client_auth();
-    config.resumption = rustls::client::Resumption::disabled();
-    config.enable_sni = false;
-    Ok(Arc::new(config))
+    Ok(Arc::new(outbound::config(|_| Ok(()))?))
 }
 
 /// The handshake.
@@ -92,7 +45,9 @@ where
     let stream = TlsConnector::from(config).connect(name, stream).await?;
     let (_, session) = stream.get_ref();
     let spki = match session.peer_certificates() {
-        Some([certificate, ..]) => spki(certificate)?,
+        Some([certificate, ..]) => spki_of(certificate).map_err(|problem| {
+            std::io::Error::other(format!("the worker's certificate {problem}"))
+        })?,
         _ => return Err(std::io::Error::other("the worker showed no certificate")),
     };
     let exporter = session
@@ -103,10 +58,4 @@ where
         spki,
         exporter,
     })
-}
-
-fn spki(certificate: &CertificateDer<'_>) -> Result<Vec<u8>, std::io::Error> {
-    let certificate = webpki::EndEntityCert::try_from(certificate)
-        .map_err(|error| std::io::Error::other(format!("the worker's certificate: {error}")))?;
-    Ok(certificate.subject_public_key_info().to_vec())
 }

@@ -1,34 +1,30 @@
 //! One custodian: leave a share of an epoch secret, fetch it, have old ones deleted.
 
-use hyper::StatusCode;
 use redoubt_attestation::encode::sha256;
 use redoubt_attestation::genesis::{PeerEntry, SignedFile};
 use redoubt_attestation::peers::{
     self, DepositReply, EpochRequest, EpochStatement, ReleaseReply, SignedDeletion,
 };
 use redoubt_attestation::shares::{EpochShare, UnsealKey};
-use redoubt_attestation::sign::SignerError;
+use redoubt_attestation::sign::HybridSigner;
 use redoubt_shared::LedgerId;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::PeerError;
-use super::link::{Ask, Link};
-
-/// Signs a statement: ES256, r ‖ s.
-pub type SignStatement<'a> = dyn Fn(&[u8]) -> Result<[u8; 64], SignerError> + Send + Sync + 'a;
+use super::link::Link;
 
 /// Who speaks to a custodian: a document of the purpose that the call wants,
 /// and the boot's ES256 receipt key to sign statements with.
 pub struct EpochEvidence<'a> {
     /// Attestation document: `kms` to fetch, `serve` to leave and to delete.
-    pub document: &'a [u8],
+    pub document: Vec<u8>,
     /// What its `user_data` hashes.
-    pub preimage: &'a [u8],
+    pub preimage: Vec<u8>,
     /// Manifests since the one that peers may still pin, oldest first.
-    pub genesis: &'a [SignedFile],
-    /// Signs with `boot_keys.receipt_es256`: [`redoubt_attestation::sign::HybridSigner::sign_es256`].
-    pub sign: &'a SignStatement<'a>,
+    pub genesis: Vec<SignedFile>,
+    /// Holds `boot_keys.receipt_es256`.
+    pub signer: &'a HybridSigner,
 }
 
 /// A share that came back.
@@ -100,7 +96,7 @@ impl Custodian {
     ) -> Result<Released, PeerError> {
         let statement = EpochStatement::Release { appliance, epoch };
         let reply: ReleaseReply = self.say(peers::RELEASE, evidence, &statement).await?;
-        let document = sha256(&[evidence.document]);
+        let document = sha256(&[&evidence.document]);
         let share = key
             .open_epoch_share(reply.index, &document, &reply.enc, &reply.ciphertext)
             .map_err(|e| self.link.malformed(e))?;
@@ -136,26 +132,15 @@ impl Custodian {
         statement: &EpochStatement,
     ) -> Result<T, PeerError> {
         let statement = statement.to_json();
-        let signature = (evidence.sign)(&statement).map_err(|e| self.link.malformed(e))?;
+        let signed = evidence.signer.sign_es256(&statement);
+        let signature = signed.map_err(|e| self.link.malformed(e))?;
         let request = EpochRequest {
-            document: evidence.document.to_vec(),
-            preimage: evidence.preimage.to_vec(),
+            document: evidence.document.clone(),
+            preimage: evidence.preimage.clone(),
             statement,
             signature,
-            genesis: evidence.genesis.to_vec(),
+            genesis: evidence.genesis.clone(),
         };
-        let body = serde_json::to_vec(&request).map_err(|e| self.link.malformed(e))?;
-        let body = Zeroizing::new(body);
-        let ask = Ask {
-            path,
-            content_type: "application/json",
-            body: &body,
-            answer_max: peers::ANSWER_MAX,
-        };
-        let reply = self.link.ask(&ask).await?;
-        if reply.status != StatusCode::OK {
-            return Err(self.link.refusal(&reply));
-        }
-        serde_json::from_slice(&reply.body).map_err(|e| self.link.malformed(e))
+        self.link.call(path, &request).await
     }
 }

@@ -15,10 +15,13 @@ use hyper::{HeaderMap, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use redoubt_attestation::encode::Digest32;
 use redoubt_attestation::genesis::PeerEntry;
+use redoubt_attestation::peers::ANSWER_MAX;
 use redoubt_shared::Endpoint;
 use redoubt_shared::frame::{read_frame, write_frame};
 use redoubt_shared::peers::{PeerRequest, PeerResponse};
 use rustls::pki_types::ServerName;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 use tokio::time::{Duration, timeout};
 use tokio_rustls::TlsConnector;
@@ -92,6 +95,27 @@ impl Link {
         let (reply, connection) = self.exchange(fresh, ask).await.map_err(|f| f.error)?;
         *slot = connection;
         Ok(reply)
+    }
+
+    /// Asks in JSON for JSON; another status than 200 is a refusal.
+    pub(super) async fn call<T: DeserializeOwned>(
+        &self,
+        path: &'static str,
+        request: &impl Serialize,
+    ) -> Result<T, PeerError> {
+        let body = serde_json::to_vec(request).map_err(|e| self.malformed(e))?;
+        let body = Zeroizing::new(body);
+        let ask = Ask {
+            path,
+            content_type: "application/json",
+            body: &body,
+            answer_max: ANSWER_MAX,
+        };
+        let reply = self.ask(&ask).await?;
+        if reply.status != StatusCode::OK {
+            return Err(self.refusal(&reply));
+        }
+        serde_json::from_slice(&reply.body).map_err(|e| self.malformed(e))
     }
 
     async fn connect(&self) -> Result<Connection, PeerError> {

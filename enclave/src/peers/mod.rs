@@ -16,7 +16,7 @@ use std::time::Duration;
 use redoubt_attestation::genesis::{Genesis, SignedFile};
 use redoubt_shared::Endpoint;
 
-pub use custodian::{Custodian, EpochEvidence, Released, SignStatement};
+pub use custodian::{Custodian, EpochEvidence, Released};
 pub use witness::{Introduced, Witness};
 
 use link::Link;

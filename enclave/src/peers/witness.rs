@@ -56,19 +56,7 @@ impl Witness {
             genesis: evidence.genesis.clone(),
             config: evidence.config.clone(),
         };
-        let body = serde_json::to_vec(&request).map_err(|e| self.link.malformed(e))?;
-        let ask = Ask {
-            path: peers::TERMS,
-            content_type: "application/json",
-            body: &body,
-            answer_max: peers::ANSWER_MAX,
-        };
-        let reply = self.link.ask(&ask).await?;
-        if reply.status != StatusCode::OK {
-            return Err(self.link.refusal(&reply));
-        }
-        let TermReply { head, wait_ms } =
-            serde_json::from_slice(&reply.body).map_err(|e| self.link.malformed(e))?;
+        let TermReply { head, wait_ms } = self.link.call(peers::TERMS, &request).await?;
         let wait = Duration::from_millis(wait_ms.min(*LEASE_MS.end()));
         Ok(Introduced { head, wait })
     }

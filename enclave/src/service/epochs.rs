@@ -7,11 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use redoubt_attestation::attester::AttesterError;
 use redoubt_attestation::binding::{NonceInput, Purpose};
 use redoubt_attestation::encode::sha256;
 use redoubt_attestation::peers::SignedDeletion;
 use redoubt_attestation::shares::{EpochShare, combine_epoch_secret, split_epoch_secret};
-use redoubt_attestation::sign::SignerError;
 use zeroize::Zeroizing;
 
 use super::boot::Appliance;
@@ -28,12 +28,6 @@ pub(super) const OFFICERS: &str = "officers";
 /// 32 random bytes that open one epoch together with the officers' secret.
 pub(super) type EpochSecret = Box<Zeroizing<[u8; 32]>>;
 
-/// A document and its preimage, to speak to custodians with.
-struct Spoken {
-    document: Vec<u8>,
-    preimage: Vec<u8>,
-}
-
 impl Appliance {
     fn threshold(&self) -> u8 {
         self.genesis.manifest.custodian_threshold.unwrap_or(0)
@@ -49,35 +43,23 @@ impl Appliance {
         sha256(&[text.as_bytes()]).0
     }
 
-    fn spoken(&self, purpose: Purpose, term: Option<u64>) -> Result<Spoken, RecoverError> {
+    /// What custodians believe this boot by.
+    fn epoch_evidence(
+        &self,
+        purpose: Purpose,
+        term: Option<u64>,
+    ) -> Result<EpochEvidence<'_>, AttesterError> {
         let facts = ServingFacts {
             term,
             ..ServingFacts::default()
         };
         let (document, preimage) = self.document(purpose, facts, NonceInput::NoSession)?;
-        Ok(Spoken { document, preimage })
-    }
-
-    /// Calls `ask` for one custodian with evidence of this boot.
-    async fn speak<T>(
-        &self,
-        spoken: &Spoken,
-        ask: impl AsyncFnOnce(&EpochEvidence<'_>) -> Result<T, PeerError>,
-    ) -> Result<T, PeerError> {
-        let sign =
-            |bytes: &[u8]| -> Result<[u8; 64], SignerError> { self.keys.receipt.sign_es256(bytes) };
-        let succeeds = self.genesis.manifest.previous.is_some();
-        let genesis: Vec<_> = succeeds
-            .then(|| self.genesis.envelope.clone())
-            .into_iter()
-            .collect();
-        let evidence = EpochEvidence {
-            document: &spoken.document,
-            preimage: &spoken.preimage,
-            genesis: &genesis,
-            sign: &sign,
-        };
-        ask(&evidence).await
+        Ok(EpochEvidence {
+            document,
+            preimage,
+            genesis: self.successors(),
+            signer: &self.keys.receipt,
+        })
     }
 
     /// The secret of an epoch: empty without custodians, else theirs. `first`:
@@ -117,16 +99,12 @@ impl Appliance {
         custodians: &[Arc<Custodian>],
         epoch: u32,
     ) -> Result<Asked, RecoverError> {
-        let spoken = self.spoken(Purpose::Kms, None)?;
+        let evidence = self.epoch_evidence(Purpose::Kms, None)?;
         let appliance = self.config.config.appliance_ledger;
         let mut asked = Asked::default();
         for custodian in custodians {
-            let released = self.speak(&spoken, async |evidence| {
-                custodian
-                    .release(evidence, appliance, epoch, &self.keys.unseal)
-                    .await
-            });
-            match released.await {
+            let key = &self.keys.unseal;
+            match custodian.release(&evidence, appliance, epoch, key).await {
                 Ok(released) => asked.shares.push(released.share),
                 Err(PeerError::Refused { status: 404, .. }) => asked.none += 1,
                 Err(error) => {
@@ -159,16 +137,11 @@ impl Appliance {
         let (t, n) = (self.threshold(), custodians.len() as u8);
         let failed = |error: &dyn std::fmt::Display| error.to_string();
         let shares = split_epoch_secret(secret, t, n, &*self.pool).map_err(|e| failed(&e))?;
-        let spoken = self
-            .spoken(Purpose::Serve, Some(term))
-            .map_err(|e| failed(&e))?;
+        let evidence = self.epoch_evidence(Purpose::Serve, Some(term));
+        let evidence = evidence.map_err(|e| failed(&e))?;
         let appliance = self.config.config.appliance_ledger;
         for (custodian, share) in custodians.iter().zip(&shares) {
-            let left = self.speak(&spoken, async |evidence| {
-                custodian
-                    .deposit(evidence, appliance, epoch, t, share)
-                    .await
-            });
+            let left = custodian.deposit(&evidence, appliance, epoch, t, share);
             left.await.map_err(|e| failed(&e))?;
         }
         Ok(())
@@ -177,17 +150,15 @@ impl Appliance {
     /// Has every custodian delete what it kept of epochs before `below`.
     pub(super) async fn retire(&self, term: u64, below: u32) -> Retired {
         let mut retired = Retired::default();
-        let spoken = self.spoken(Purpose::Serve, Some(term)).ok();
+        let evidence = self.epoch_evidence(Purpose::Serve, Some(term));
         let appliance = self.config.config.appliance_ledger;
         for custodian in self.peers.custodians() {
-            let signed = match &spoken {
-                None => Err("no document".to_owned()),
-                Some(spoken) => {
-                    let said = self.speak(spoken, async |evidence| {
-                        custodian.retire(evidence, appliance, below).await
-                    });
-                    said.await.map_err(|error| error.to_string())
+            let signed = match &evidence {
+                Ok(evidence) => {
+                    let said = custodian.retire(evidence, appliance, below).await;
+                    said.map_err(|error| error.to_string())
                 }
+                Err(error) => Err(error.to_string()),
             };
             match signed {
                 Ok(signed) => retired.statements.push(signed),

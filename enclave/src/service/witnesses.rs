@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use redoubt_attestation::attester::AttesterError;
 use redoubt_attestation::binding::{NonceInput, Purpose};
-use redoubt_attestation::genesis::{WitnessMode, WitnessPolicy};
+use redoubt_attestation::genesis::{SignedFile, WitnessMode};
 use redoubt_attestation::ledger::entry::Hash;
 
 use super::boot::Appliance;
@@ -28,19 +29,18 @@ struct Introducing {
 
 impl Appliance {
     /// What the manifest asks of witnesses.
-    pub(super) fn freshness(&self) -> Option<(WitnessPolicy, Freshness)> {
+    fn freshness(&self) -> Option<Freshness> {
         let policy = self.genesis.manifest.witness_policy?;
-        let freshness = Freshness {
+        Some(Freshness {
             strict: policy.mode == WitnessMode::Strict,
             quorum: usize::from(policy.k),
             lease: Duration::from_millis(policy.lease_ms),
-        };
-        Some((policy, freshness))
+        })
     }
 
     /// Every witness of the manifest, none of them asked yet.
     pub(super) fn witnessing(self: &Arc<Self>, facts: ServingFacts) -> Witnessing {
-        let Some((_, freshness)) = self.freshness() else {
+        let Some(freshness) = self.freshness() else {
             return Witnessing::none();
         };
         let member = |witness: Arc<Witness>| {
@@ -56,18 +56,22 @@ impl Appliance {
         Witnessing::new(freshness, members.collect())
     }
 
-    /// Fresh evidence of this term.
-    fn term_evidence(&self, facts: ServingFacts) -> Option<TermEvidence> {
-        let made = self.document(Purpose::Serve, facts, NonceInput::NoSession);
-        let (document, preimage) = made.ok()?;
+    /// The manifest of this boot, if peers may still pin the one before it.
+    pub(super) fn successors(&self) -> Vec<SignedFile> {
         let succeeds = self.genesis.manifest.previous.is_some();
-        let genesis = succeeds.then(|| self.genesis.envelope.clone());
+        let manifest = succeeds.then(|| self.genesis.envelope.clone());
+        manifest.into_iter().collect()
+    }
+
+    /// Fresh evidence of this term.
+    fn term_evidence(&self, facts: ServingFacts) -> Result<TermEvidence, AttesterError> {
+        let (document, preimage) = self.document(Purpose::Serve, facts, NonceInput::NoSession)?;
         let restores = self.config.config.restore.is_some();
         let config = restores.then(|| self.config.envelope.clone());
-        Some(TermEvidence {
+        Ok(TermEvidence {
             document,
             preimage,
-            genesis: genesis.into_iter().collect(),
+            genesis: self.successors(),
             config,
         })
     }
@@ -84,11 +88,15 @@ impl Cosigner for Introducing {
         let introduced = self.introduced.clone();
         Box::pin(async move {
             if !introduced.load(Ordering::Relaxed) {
-                let made =
-                    tokio::task::spawn_blocking(move || appliance.upgrade()?.term_evidence(facts));
-                let evidence = made.await.ok().flatten();
-                let evidence =
-                    evidence.ok_or_else(|| CosignError::Passing("no document".into()))?;
+                let passing = |why: &dyn std::fmt::Display| CosignError::Passing(why.to_string());
+                let made = tokio::task::spawn_blocking(move || {
+                    Some(appliance.upgrade()?.term_evidence(facts))
+                });
+                let evidence = made
+                    .await
+                    .map_err(|error| passing(&error))?
+                    .ok_or_else(|| passing(&"the enclave is going away"))?
+                    .map_err(|error| passing(&error))?;
                 let reply = witness.introduce(&evidence).await.map_err(meaning)?;
                 introduced.store(true, Ordering::Relaxed);
                 if !reply.wait.is_zero() {

@@ -4,7 +4,7 @@ use redoubt_attestation::binding::Purpose;
 use redoubt_attestation::encode::b64u;
 use redoubt_attestation::entropy::SystemEntropy;
 use redoubt_attestation::shares::{EpochShare, combine_epoch_secret, split_epoch_secret};
-use redoubt_enclave::peers::{Custodian, EpochEvidence, PeerError, SignStatement};
+use redoubt_enclave::peers::{Custodian, EpochEvidence, PeerError};
 use redoubt_shared::LedgerId;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
@@ -27,27 +27,20 @@ impl<'a> Speaker<'a> {
         }
     }
 
-    fn sign(&self) -> Box<SignStatement<'a>> {
-        let keys = &self.boot.keys;
-        Box::new(move |message| keys.receipt.sign_es256(message))
-    }
-
     async fn deposit(
         &self,
         custodian: &Custodian,
         epoch: u32,
         share: &EpochShare,
     ) -> Result<(), PeerError> {
-        let sign = self.sign();
-        let evidence = evidence(&self.serve, &sign);
+        let evidence = evidence(&self.serve, self.boot);
         custodian
             .deposit(&evidence, appliance(), epoch, 2, share)
             .await
     }
 
     async fn release(&self, custodian: &Custodian, epoch: u32) -> Result<EpochShare, PeerError> {
-        let sign = self.sign();
-        let evidence = evidence(&self.kms, &sign);
+        let evidence = evidence(&self.kms, self.boot);
         let released = custodian
             .release(&evidence, appliance(), epoch, &self.boot.keys.unseal)
             .await?;
@@ -56,8 +49,7 @@ impl<'a> Speaker<'a> {
     }
 
     async fn retire(&self, custodian: &Custodian, below: u32) -> Result<u64, PeerError> {
-        let sign = self.sign();
-        let evidence = evidence(&self.serve, &sign);
+        let evidence = evidence(&self.serve, self.boot);
         let signed = custodian.retire(&evidence, appliance(), below).await?;
         let deletion = signed.verify(custodian.entry()).unwrap();
         assert_eq!((deletion.below, deletion.appliance), (below, appliance()));
@@ -65,15 +57,13 @@ impl<'a> Speaker<'a> {
     }
 }
 
-fn evidence<'a>(
-    (document, preimage): &'a (Vec<u8>, Vec<u8>),
-    sign: &'a SignStatement<'a>,
-) -> EpochEvidence<'a> {
+/// What a document proves, with statements signed by a boot's key.
+fn evidence<'a>((document, preimage): &(Vec<u8>, Vec<u8>), boot: &'a Boot) -> EpochEvidence<'a> {
     EpochEvidence {
-        document,
-        preimage,
-        genesis: &[],
-        sign,
+        document: document.clone(),
+        preimage: preimage.clone(),
+        genesis: vec![],
+        signer: &boot.keys.receipt,
     }
 }
 
@@ -210,15 +200,13 @@ async fn a_custodian_believes_only_what_an_attested_boot_signed() {
     let custodian = &bench.client().custodians()[0];
     let shares = split(1);
     // Signed by another boot's key.
-    let sign = |message: &[u8]| other.keys.receipt.sign_es256(message);
-    let forged = evidence(&speaker.serve, &sign);
+    let forged = evidence(&speaker.serve, &other);
     let result = custodian
         .deposit(&forged, appliance(), 0, 2, &shares[0])
         .await;
     assert_eq!(status(result), 403);
     // About another appliance, at another place, with another threshold.
-    let sign = speaker.sign();
-    let good = evidence(&speaker.serve, &sign);
+    let good = evidence(&speaker.serve, &boot);
     let elsewhere = LedgerId::from_bytes([1; 16]);
     let result = custodian.deposit(&good, elsewhere, 0, 2, &shares[0]).await;
     assert_eq!(status(result), 403);
@@ -239,8 +227,7 @@ async fn a_custodian_believes_only_what_an_attested_boot_signed() {
     let unknown = speaker.release(custodian, 3).await;
     assert_eq!(status(unknown), 404);
     // What is released opens at that boot only.
-    let sign = speaker.sign();
-    let kms = evidence(&speaker.kms, &sign);
+    let kms = evidence(&speaker.kms, &boot);
     let result = custodian
         .release(&kms, appliance(), 0, &other.keys.unseal)
         .await;

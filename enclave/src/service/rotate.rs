@@ -21,8 +21,8 @@ use super::problems::{commit, internal};
 use super::serving::Serving;
 use super::unseal::Shares;
 use crate::api::{EpochStatus, Problem, RotateEpoch, Rotation, ShareAccepted, ShareSubmission};
-use crate::core::{Command, Deletion, ErasureStatus, MARK_MAX};
-use crate::ledger::{ApplianceEvent, CommitError, Rotate};
+use crate::core::{Command, Deletion, ErasureStatus, MARK_MAX, TenantState};
+use crate::ledger::{ApplianceEvent, CommitError, Core, Rotate};
 
 /// Pause before custodians that deleted nothing are asked again.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -271,7 +271,7 @@ impl Appliance {
                 match appliance.settle(&serving).await {
                     Ok(true) => return,
                     Ok(false) => {}
-                    Err(_) => tracing::warn!("erasures were not marked; trying again"),
+                    Err(error) => tracing::warn!(%error, "erasures were not marked; trying again"),
                 }
                 drop((appliance, serving));
                 tokio::time::sleep(AGAIN).await;
@@ -281,16 +281,18 @@ impl Appliance {
 
     /// Has custodians delete what came before the present epoch, records what they
     /// signed and what became dark by it. Whether nothing is left to do.
-    async fn settle(&self, serving: &Serving) -> Result<bool, Problem> {
+    async fn settle(&self, serving: &Serving) -> Result<bool, CommitError> {
         let custodians = self.peers.custodians().len();
         let looked = serving.ledgers.look(move |core| {
             let epoch = core.epoch().epoch();
             let known = core.appliance.retired.as_ref();
             let known = known.filter(|(below, _)| *below == epoch);
             let signed = known.map(|(_, statements)| statements.len());
-            (epoch, signed, waiting(core, epoch), untold(core, epoch))
+            let pending = waiting(core, epoch);
+            let untold = untold(core, &pending);
+            (epoch, signed, pending, untold)
         });
-        let (epoch, signed, pending, untold) = looked.await.map_err(|error| commit(error, 0))?;
+        let (epoch, signed, pending, untold) = looked.await?;
         let whole = signed == Some(custodians);
         if epoch == 0 || custodians == 0 || (whole && pending.is_empty()) {
             return Ok(true);
@@ -310,15 +312,12 @@ impl Appliance {
                 })
             })
             .collect();
+        let signed = retired.statements.iter();
         let event = ApplianceEvent::EpochRetired {
             below: epoch,
-            statements: statements
-                .iter()
-                .map(|deletion| deletion.statement.clone().into_bytes())
-                .collect(),
+            statements: signed.map(|signed| signed.statement.clone()).collect(),
         };
-        let recorded = serving.ledgers.record(event).await;
-        recorded.map_err(|error| commit(error, 0))?;
+        serving.ledgers.record(event).await?;
         let depends_on = self.depends_on(&retired.silent);
         for (tenant, erasures) in pending {
             for erasures in erasures.chunks(MARK_MAX) {
@@ -329,7 +328,7 @@ impl Appliance {
                 };
                 match serving.ledgers.decide(&tenant, command).await {
                     Ok(_) | Err(CommitError::Refused(_)) => {}
-                    Err(error) => return Err(commit(error, 0)),
+                    Err(error) => return Err(error),
                 }
             }
         }
@@ -337,30 +336,26 @@ impl Appliance {
     }
 }
 
-/// Whether an erasure of an epoch before `epoch` was never told on whom it depends.
-fn untold(core: &crate::ledger::Core, epoch: u32) -> bool {
-    core.tenants.values().any(|tenant| {
-        let state = &tenant.state;
-        let mut pending = state.pending_erasures.iter();
-        pending.any(|(waits, id)| {
-            let erasure = state.erasures.get(id);
-            *waits < epoch && erasure.is_some_and(|e| e.status == ErasureStatus::Pending)
-        })
-    })
-}
-
 /// Erasures that wait for epochs before `epoch` to be deleted.
-fn waiting(core: &crate::ledger::Core, epoch: u32) -> Vec<(TenantId, Vec<ErasureId>)> {
-    let of = |state: &crate::core::TenantState| -> Vec<ErasureId> {
-        let pending = state.pending_erasures.iter();
-        pending
-            .take_while(|(waits, _)| *waits < epoch)
-            .map(|(_, id)| *id)
-            .collect()
+fn waiting(core: &Core, epoch: u32) -> Vec<(TenantId, Vec<ErasureId>)> {
+    let Some(last) = epoch.checked_sub(1) else {
+        return Vec::new();
     };
+    let of = |state: &TenantState| state.erasures_waiting_for(last, usize::MAX);
     core.tenants
         .iter()
         .map(|(id, tenant)| (id.clone(), of(&tenant.state)))
         .filter(|(_, erasures)| !erasures.is_empty())
         .collect()
+}
+
+/// Whether one of them was never told on whom it depends.
+fn untold(core: &Core, waiting: &[(TenantId, Vec<ErasureId>)]) -> bool {
+    waiting.iter().any(|(id, erasures)| {
+        let state = core.tenants.get(id).map(|tenant| &tenant.state);
+        erasures.iter().any(|id| {
+            let erasure = state.and_then(|state| state.erasures.get(id));
+            erasure.is_some_and(|e| e.status == ErasureStatus::Pending)
+        })
+    })
 }

@@ -9,29 +9,14 @@
 use std::sync::{Arc, Mutex};
 
 use redoubt_attestation::binding::Binding;
-use redoubt_attestation::jwk::{AkpMlDsa65Jwk, OkpEd25519Jwk};
 use redoubt_attestation::ledger::checkpoint::{self, Checkpoint, NoteAlgorithms, NoteKey};
 use redoubt_attestation::ledger::entry::Hash;
-use redoubt_attestation::sign::native;
 use redoubt_shared::LedgerId;
 
 use super::boot::Appliance;
 use super::problems::{commit, internal};
 use super::serving::Serving;
 use crate::api::{Caller, Problem};
-
-const ALGORITHMS: NoteAlgorithms = NoteAlgorithms {
-    ed25519: |key, message, signature| {
-        let key = <[u8; 32]>::try_from(key)
-            .ok()
-            .map(OkpEd25519Jwk::from_bytes);
-        key.is_some_and(|key| native::verify_ed25519(&key, message, signature).is_ok())
-    },
-    mldsa65: |key, message, signature| {
-        let key = AkpMlDsa65Jwk::from_bytes(key);
-        key.is_some_and(|key| native::verify_ml_dsa_65(&key, message, signature).is_ok())
-    },
-};
 
 /// The keys under which every boot of this appliance signed its notes, read
 /// once from the terms of the ledger.
@@ -70,15 +55,6 @@ fn note_key(preimage: &[u8]) -> Option<NoteKey> {
     })
 }
 
-/// How a signed head of this ledger relates to the ledger of now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Relation {
-    /// The ledger of now continues it.
-    Continued,
-    /// The ledger of now is shorter, or another.
-    Contradicted,
-}
-
 impl Appliance {
     /// Checks a note that a tenant's client brought along. `Ok`: the ledger of
     /// now continues it. A contradiction halts the enclave.
@@ -90,16 +66,14 @@ impl Appliance {
         let tenant = caller.tenant.clone();
         let root = serving.ledgers.root_at(Some(tenant), head.size);
         let root = root.await.map_err(|error| commit(error, 0))?;
-        match relation(root, &head) {
-            Relation::Continued => Ok(()),
-            Relation::Contradicted => {
-                self.halt(
-                    &"a client's checkpoint, signed by a boot of this appliance, is not of this \
-                      history: the ledger was rewound or forked",
-                );
-                Err(Problem::not_serving().because("halted"))
-            }
+        if continues(root, &head) {
+            return Ok(());
         }
+        self.halt(
+            &"a client's checkpoint, signed by a boot of this appliance, is not of this history: \
+              the ledger was rewound or forked",
+        );
+        Err(Problem::not_serving().because("halted"))
     }
 
     async fn note_keys(&self, serving: &Serving) -> Result<Arc<Vec<NoteKey>>, Problem> {
@@ -120,7 +94,7 @@ impl Appliance {
 
 /// The head that a note of `ledger` shows, if a boot of ours signed it.
 fn signed_head(note: &str, keys: &[NoteKey], ledger: LedgerId) -> Result<Checkpoint, Problem> {
-    let opened = checkpoint::open(note, keys, ALGORITHMS);
+    let opened = checkpoint::open(note, keys, NoteAlgorithms::NATIVE);
     let head = opened
         .map_err(|_| Problem::checkpoint_refused())?
         .checkpoint;
@@ -131,22 +105,22 @@ fn signed_head(note: &str, keys: &[NoteKey], ledger: LedgerId) -> Result<Checkpo
     }
 }
 
-fn relation(root: Option<Hash>, head: &Checkpoint) -> Relation {
-    if root == Some(head.root) {
-        Relation::Continued
-    } else {
-        Relation::Contradicted
-    }
+/// Whether a ledger with this root at the head's size continues it. Without a
+/// root the ledger is shorter.
+fn continues(root: Option<Hash>, head: &Checkpoint) -> bool {
+    root == Some(head.root)
 }
 
 #[cfg(test)]
 mod tests {
+    use redoubt_attestation::binding::{BindingType, Purpose};
+    use redoubt_attestation::encode::Digest32;
     use redoubt_attestation::entropy::{Entropy, EntropyError};
+    use redoubt_attestation::ledger::merkle::Tree;
     use redoubt_attestation::sign::{Ed25519Signer, HybridSigner};
 
-    use redoubt_attestation::ledger::merkle::Tree;
-
     use super::*;
+    use crate::keys::BootKeySet;
 
     const LEDGER: LedgerId = LedgerId::from_bytes([7; 16]);
 
@@ -193,6 +167,24 @@ mod tests {
         }
     }
 
+    fn preimage(boot: &BootKeySet, term: u64) -> Vec<u8> {
+        let binding = Binding {
+            kind: BindingType::V1,
+            purpose: Purpose::Serve,
+            genesis: Digest32([1; 32]),
+            genesis_counter: 1,
+            ledgers: vec![],
+            config: Digest32([2; 32]),
+            policy: Digest32([3; 32]),
+            models: Digest32([4; 32]),
+            boot_keys: boot.public(),
+            ca_spki_sha256: None,
+            head: None,
+            term: Some(term),
+        };
+        binding.to_preimage()
+    }
+
     fn tree(leaves: &[u8]) -> Tree {
         let mut tree = Tree::new();
         leaves.iter().for_each(|leaf| tree.push([*leaf; 32]));
@@ -219,10 +211,7 @@ mod tests {
         ] {
             let note = boot.sign(&head(&tree(leaves), LEDGER));
             let shown = signed_head(&note, &keys, LEDGER).unwrap();
-            assert_eq!(
-                relation(now.root_at(shown.size), &shown),
-                Relation::Continued
-            );
+            assert!(continues(now.root_at(shown.size), &shown));
         }
     }
 
@@ -233,11 +222,7 @@ mod tests {
         for other in [&[1, 2, 3, 4][..], &[1, 9], &[1, 2, 9]] {
             let note = boot.sign(&head(&tree(other), LEDGER));
             let shown = signed_head(&note, &[boot.key()], LEDGER).unwrap();
-            assert_eq!(
-                relation(now.root_at(shown.size), &shown),
-                Relation::Contradicted,
-                "{other:?}"
-            );
+            assert!(!continues(now.root_at(shown.size), &shown), "{other:?}");
         }
     }
 
@@ -281,5 +266,19 @@ mod tests {
         assert!(keys.known().is_empty());
         assert!(keys.learn(0, &[b"{}".to_vec()]).is_none());
         assert!(keys.known().is_empty(), "a bad preimage teaches nothing");
+        let boots = [1, 100].map(|seed| {
+            let entropy = Counting(std::cell::Cell::new(seed));
+            BootKeySet::generate(&entropy).unwrap()
+        });
+        let [first, second] = [1, 2].map(|term| preimage(&boots[term - 1], term as u64));
+        keys.learn(0, std::slice::from_ref(&first)).unwrap();
+        // Two requests that looked at the same time learn the same term.
+        keys.learn(0, &[first]).unwrap();
+        let known = keys.learn(1, &[second]).unwrap();
+        let expected = boots
+            .each_ref()
+            .map(|boot| *boot.checkpoint.jwk().as_bytes());
+        let learned: Vec<_> = known.iter().map(|key| key.ed25519).collect();
+        assert_eq!(learned, expected);
     }
 }

@@ -118,12 +118,13 @@ async fn anchor(serving: &Serving, claim: &Claim) -> Result<Option<Anchor>, Prob
     let hexes = |path: Vec<Hash>| path.iter().map(hex::encode).collect();
     let count = recorded.events.size();
     let path = recorded.events.inclusion(recorded.event_index, count);
+    let path = path.ok_or_else(|| internal("a recorded head is not in its entry"))?;
     Ok(Some(Anchor {
         event: b64u(&recorded.event),
         salt: b64u(&recorded.salt),
         event_index: recorded.event_index,
         event_count: count,
-        event_path: hexes(path.unwrap_or_default()),
+        event_path: hexes(path),
         header: hex::encode(recorded.header.encode()),
         tree_size: proven.tree_size,
         leaf_path: hexes(proven.leaf_path),

@@ -171,7 +171,7 @@ fn restore(state: &mut TenantState, at_ms: u64, max_failures: u32, until_ms: u64
         .collect();
     for id in pending {
         if let Some(approval) = state.approvals.get_mut(&id) {
-            let approval = std::sync::Arc::make_mut(approval);
+            let approval = Arc::make_mut(approval);
             approval.expires_ms = approval.expires_ms.min(at_ms);
         }
     }

@@ -93,7 +93,6 @@ const SUBMIT: Refusals = &[
     Problem::unknown_enrollment,
     Problem::enrollment_expired,
     Problem::enrollment_busy,
-    Problem::enrollment_busy,
     Problem::enrollment_closed,
     Problem::not_an_image,
     Problem::too_many_pixels,

@@ -39,12 +39,11 @@ pub struct Released {
 pub struct Custodian {
     link: Link,
     entry: PeerEntry,
-    index: u8,
 }
 
 impl Custodian {
-    pub(super) fn new(link: Link, entry: PeerEntry, index: u8) -> Self {
-        Self { link, entry, index }
+    pub(super) fn new(link: Link, entry: PeerEntry) -> Self {
+        Self { link, entry }
     }
 
     /// Its name in the manifest.
@@ -55,11 +54,6 @@ impl Custodian {
     /// Its entry in the manifest.
     pub fn entry(&self) -> &PeerEntry {
         &self.entry
-    }
-
-    /// Its place in the manifest, from 1: the index of its shares.
-    pub fn index(&self) -> u8 {
-        self.index
     }
 
     /// Leaves a share. It is durable when this returns, and may be replaced

@@ -119,8 +119,7 @@ impl Peers {
             custodians: genesis
                 .custodians
                 .iter()
-                .zip(1..)
-                .map(|(entry, index)| Arc::new(Custodian::new(link(entry), entry.clone(), index)))
+                .map(|entry| Arc::new(Custodian::new(link(entry), entry.clone())))
                 .collect(),
         }
     }

@@ -161,8 +161,8 @@ impl Cx<'_> {
             max_failures: self.context.max_failures,
             lockout_ms: self.context.lockout_ms,
         };
-        let own =
-            serde_json::json!({ "entries_found": found, "entries_lost": lost - found.min(lost) });
+        let lost = lost.saturating_sub(found);
+        let own = serde_json::json!({ "entries_found": found, "entries_lost": lost });
         self.done(vec![
             unowned(event),
             self.claim_about_nobody("restore", own),

@@ -78,6 +78,16 @@ impl World {
         Ok(decision.reply)
     }
 
+    fn last_claim(&self) -> serde_json::Value {
+        let claims = self.log.iter().rev().find_map(|recorded| {
+            let Content::Claims { text, .. } = &recorded.content else {
+                return None;
+            };
+            Some(serde_json::from_str(text).unwrap())
+        });
+        claims.unwrap()
+    }
+
     fn replayed(&self) -> TenantState {
         let mut state = TenantState::default();
         for (entry, recorded) in self.log.iter().enumerate() {
@@ -245,6 +255,38 @@ fn a_crash_with_every_attempt_reserved_locks() {
         world.reserve(&user()),
         Err(Refusal::Locked { .. })
     ));
+}
+
+#[test]
+fn after_a_restore_what_could_have_been_spent_counts_as_spent() {
+    let mut world = World::new();
+    with_passkey(&mut world);
+    world.enrol(&user());
+    world.run(approval(1, None, 2_000_000)).unwrap();
+    world.reserve(&user()).unwrap();
+    let entries = (5, 9);
+    world.run(Command::Restore { entries }).unwrap();
+    world.run(Command::BeginTerm { term: 2 }).unwrap();
+    let Err(Refusal::Locked { until_ms }) = world.reserve(&user()) else {
+        panic!("not locked")
+    };
+    assert_eq!(until_ms, world.now_ms + 30 * 60_000);
+    assert_eq!(
+        world.run(give(1, b"credential")),
+        Err(Refusal::ApprovalExpired)
+    );
+    // Claims of before are in the ledger before; the restore's own is here.
+    assert_eq!(world.state.receipts.len(), 1);
+    let claim = world.last_claim();
+    assert_eq!(claim["type"], "restore");
+    assert_eq!(claim["user_id"], serde_json::Value::Null);
+    assert_eq!(
+        (&claim["entries_found"], &claim["entries_lost"]),
+        (&5.into(), &4.into())
+    );
+    assert!(world.replayed() == world.state);
+    world.now_ms = until_ms;
+    assert_eq!((0..9).filter(|_| world.reserve(&user()).is_ok()).count(), 3);
 }
 
 #[test]

@@ -28,16 +28,6 @@ impl World {
             other => panic!("not locked: {other:?}"),
         }
     }
-
-    fn last_claim(&self) -> serde_json::Value {
-        let claims = self.log.iter().rev().find_map(|recorded| {
-            let Content::Claims { text, .. } = &recorded.content else {
-                return None;
-            };
-            Some(serde_json::from_str(text).unwrap())
-        });
-        claims.unwrap()
-    }
 }
 
 fn deletion(custodian: &str) -> Deletion {

@@ -84,6 +84,16 @@ impl Appliance {
     }
 }
 
+/// Work that several steps belong to, in its own task: a caller that hangs up
+/// leaves no reservation behind, and no ceremony of an erased customer. What
+/// takes one step of the ledger needs no such task.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<T, Problem> {
+    let done = tokio::spawn(work).await;
+    done.map_err(|_| internal("a request's task failed"))?
+}
+
 /// The appliance as the gateway sees it.
 #[derive(Clone)]
 pub struct Front(pub Arc<Appliance>);
@@ -164,10 +174,7 @@ impl Services for Front {
         sample: Sample,
     ) -> Result<Enrolled, Problem> {
         let appliance = Arc::clone(&self.0);
-        // In its own task: a caller that hangs up must not leave a reservation behind.
-        tokio::spawn(async move { appliance.enroll_submit(&caller, request, sample).await })
-            .await
-            .map_err(|_| internal("the enrolment task failed"))?
+        to_its_end(async move { appliance.enroll_submit(&caller, request, sample).await }).await
     }
 
     async fn verify(
@@ -176,9 +183,7 @@ impl Services for Front {
         request: VerifyRequest,
     ) -> Result<Verification, Problem> {
         let appliance = Arc::clone(&self.0);
-        tokio::spawn(async move { appliance.verify_sample(&caller, request).await })
-            .await
-            .map_err(|_| internal("the verification task failed"))?
+        to_its_end(async move { appliance.verify_sample(&caller, request).await }).await
     }
 
     async fn create_approval(
@@ -231,7 +236,8 @@ impl Services for Front {
     }
 
     async fn erase_subject(&self, caller: Caller, user: UserId) -> Result<Erased, Problem> {
-        self.0.erase_subject(&caller, user).await
+        let appliance = Arc::clone(&self.0);
+        to_its_end(async move { appliance.erase_subject(&caller, user).await }).await
     }
 
     async fn get_erasure(&self, caller: Caller, id: ErasureId) -> Result<api::Erasure, Problem> {

@@ -35,12 +35,15 @@ struct Held {
     /// The manifest whose officers hold it, once it is another than this boot's.
     genesis: Option<VerifiedGenesis>,
     stage: Stage,
+    /// Rotations since this boot.
+    rotations: u32,
 }
 
 enum Stage {
     Idle,
     Awaiting(Box<VerifiedGenesis>, Shares),
-    Running(u32, &'static str),
+    /// Towards an epoch, once it is known which.
+    Running(Option<u32>, &'static str),
 }
 
 impl Epochs {
@@ -49,6 +52,7 @@ impl Epochs {
             officers: Arc::new(officers),
             genesis: None,
             stage: Stage::Idle,
+            rotations: 0,
         }))
     }
 
@@ -62,6 +66,11 @@ impl Epochs {
         let mut held = self.held();
         held.officers = officers;
         held.genesis = Some(genesis);
+        held.rotations += 1;
+    }
+
+    fn rotations(&self) -> u32 {
+        self.held().rotations
     }
 
     /// Whether new officers' shares are expected.
@@ -70,7 +79,7 @@ impl Epochs {
     }
 
     fn say(&self, epoch: u32, stage: &'static str) {
-        self.held().stage = Stage::Running(epoch, stage);
+        self.held().stage = Stage::Running(Some(epoch), stage);
     }
 
     /// The rotation under way; `epoch` is the one in force.
@@ -83,8 +92,8 @@ impl Epochs {
                 shares_received: shares.received(),
                 shares_needed: shares.needed(),
             }),
-            Stage::Running(epoch, stage) => Some(Rotation {
-                epoch: *epoch,
+            Stage::Running(towards, stage) => Some(Rotation {
+                epoch: towards.unwrap_or(epoch + 1),
                 stage,
                 shares_received: 0,
                 shares_needed: 0,
@@ -182,7 +191,7 @@ impl Appliance {
             }
             let officers = shares.combined(genesis)?;
             let genesis = VerifiedGenesis::clone(genesis);
-            held.stage = Stage::Running(0, "custodians");
+            held.stage = Stage::Running(None, "custodians");
             (accepted, (Arc::new(officers), genesis))
         };
         let (officers, genesis) = ready;
@@ -198,7 +207,7 @@ impl Appliance {
         if !matches!(held.stage, Stage::Idle) {
             return Err(Problem::rotation_in_progress());
         }
-        held.stage = Stage::Running(0, "custodians");
+        held.stage = Stage::Running(None, "custodians");
         let genesis = held.genesis.clone().unwrap_or_else(|| self.genesis.clone());
         Ok((held.officers.clone(), genesis))
     }
@@ -216,9 +225,11 @@ impl Appliance {
             if done.is_ok() {
                 // The epoch is another one: who holds it is, too, whatever follows.
                 serving.epochs.hold(officers, genesis);
-                // What fails here is tried again for as long as it takes.
-                let _ = appliance.settle(&serving).await;
-                appliance.finish_retirement(&serving);
+                // What is not settled now is tried again for as long as it takes.
+                let settled = appliance.settle(&serving).await;
+                if !matches!(settled, Ok(true)) {
+                    appliance.finish_retirement(&serving);
+                }
             }
             serving.epochs.held().stage = Stage::Idle;
             done
@@ -256,11 +267,12 @@ impl Appliance {
         Ok(())
     }
 
-    /// Asks custodians to delete, until all have.
+    /// Asks custodians to delete, until all have or the next rotation asks them.
     pub(super) fn finish_retirement(self: &Arc<Self>, serving: &Arc<Serving>) {
         if self.peers.custodians().is_empty() {
             return;
         }
+        let rotations = serving.epochs.rotations();
         let (appliance, serving) = (Arc::downgrade(self), Arc::downgrade(serving));
         tokio::spawn(async move {
             loop {
@@ -268,6 +280,9 @@ impl Appliance {
                 else {
                     return;
                 };
+                if serving.epochs.rotations() != rotations {
+                    return;
+                }
                 match appliance.settle(&serving).await {
                     Ok(true) => return,
                     Ok(false) => {}

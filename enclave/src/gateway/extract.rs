@@ -27,7 +27,7 @@ use crate::api::{Caller, IdempotencyKey, Problem, Reader, Sample, Services};
 pub(super) struct Client(pub(super) Caller);
 
 /// Who may read a receipt.
-pub(super) struct ReceiptReader(pub(super) Reader);
+pub(super) struct LedgerReader(pub(super) Reader);
 
 /// The exporter of the session and whether it has a certificate.
 pub(super) struct Binding {
@@ -79,10 +79,10 @@ impl<St: Sync> FromRequestParts<St> for Client {
     }
 }
 
-impl<St: Sync> FromRequestParts<St> for ReceiptReader {
+impl<St: Sync> FromRequestParts<St> for LedgerReader {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, _: &St) -> Result<Self, Problem> {
-        exchange(parts)?.reader().map(ReceiptReader)
+        exchange(parts)?.reader().map(LedgerReader)
     }
 }
 

@@ -10,7 +10,7 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use super::extract::{
-    Asked, Binding, Client, Idempotency, Named, NamedPair, ReceiptReader, Received, ReceivedSample,
+    Asked, Binding, Client, Idempotency, LedgerReader, Named, NamedPair, Received, ReceivedSample,
     Upload,
 };
 use super::reply::{Reply, json_lines, json_text};
@@ -263,7 +263,7 @@ pub(super) async fn verify_approval<S: Services>(
 )]
 pub(super) async fn receipt<S: Services>(
     State(shared): Asker<S>,
-    ReceiptReader(reader): ReceiptReader,
+    LedgerReader(reader): LedgerReader,
     name: Named,
 ) -> Outcome<Document> {
     let id = name.parse(Problem::unknown_receipt)?;
@@ -277,7 +277,7 @@ pub(super) async fn receipt<S: Services>(
 )]
 pub(super) async fn audit_events<S: Services>(
     State(shared): Asker<S>,
-    ReceiptReader(reader): ReceiptReader,
+    LedgerReader(reader): LedgerReader,
     Asked(query): Asked<EventsQuery>,
 ) -> Outcome<EventsPage> {
     Ok(Reply::ok(
@@ -293,7 +293,7 @@ pub(super) async fn audit_events<S: Services>(
 )]
 pub(super) async fn audit_export<S: Services>(
     State(shared): Asker<S>,
-    ReceiptReader(reader): ReceiptReader,
+    LedgerReader(reader): LedgerReader,
     Asked(query): Asked<ExportQuery>,
 ) -> Result<Response, Problem> {
     let JsonLines(lines) = shared.services.audit_export(reader, query).await?;

@@ -5,7 +5,7 @@
 //! keys accuse it. A proof holds both sides with the documents behind their keys
 //! and is judged by the pinned genesis alone. An honest appliance that crashes at
 //! any moment leaves nothing here: it signs a head only once its entry is durable,
-//! but for the head it found, which it signs before its term is durable.
+//! its own term before all others.
 
 use serde::{Deserialize, Serialize};
 
@@ -153,7 +153,7 @@ fn two_roots(first: &Judged, second: &Judged) -> bool {
     a.ledger == b.ledger && a.size == b.size && a.root != b.root
 }
 
-/// Both signed more than what they found when they began.
+/// Both signed more than the head they found when they began.
 fn two_boots(first: &Judged, second: &Judged) -> bool {
     let key = |side: &Judged| side.boot.binding.boot_keys.checkpoint_ed25519.clone();
     let place = |side: &Judged| {
@@ -166,8 +166,8 @@ fn two_boots(first: &Judged, second: &Judged) -> bool {
     a == b && key(first) != key(second) && went_on(first) && went_on(second)
 }
 
-/// Whether a head shows that its boot's term was durable: a tenant's heads are
-/// signed after that only, and the appliance's beyond the one that was found.
+/// Whether a head stands behind its boot's term entry: every head of a tenant
+/// does, and those of the appliance beyond the one that was found.
 fn went_on(side: &Judged) -> bool {
     let Some(head) = side.head else { return false };
     let binding = &side.boot.binding;

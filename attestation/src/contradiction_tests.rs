@@ -146,8 +146,8 @@ fn a_later_term_that_lacks_a_signed_head_is_proven() {
 #[test]
 fn honest_histories_with_crashes_contradict_nothing() {
     let mut yard = Yard::new();
-    // It found five entries, asked witnesses about that head, crashed; again in the
-    // same term with new keys; went on; was restarted.
+    // It found five entries and signed no more than that head; again in the same
+    // term with new keys, as if the term had never been written; went on; was restarted.
     let asked = yard.signs(2, Some((5, 1)), (own(), 5, 1));
     let went_on = yard.boot(2, Some((5, 1)), |boot| {
         [

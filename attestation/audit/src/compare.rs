@@ -14,8 +14,7 @@ use redoubt_attestation::artefact::Trust;
 use redoubt_attestation::contradiction::{self, Judged, Proof, Rule};
 use serde_json::{Value, json};
 
-use crate::inputs::Inputs;
-use crate::ledger::command::read;
+use crate::inputs::{Inputs, read};
 use crate::report::Report;
 use crate::sandbox;
 

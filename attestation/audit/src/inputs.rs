@@ -4,10 +4,17 @@
 //! Protects against guessing: what a file is follows from its content, and a
 //! file that is none of these is named.
 
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
 use anyhow::{Context, Result, bail};
 use redoubt_attestation::artefact::{Boot, KeptDocument, Trust};
 use redoubt_attestation::ledger::Receipt;
 use serde_json::Value;
+
+/// Largest file read whole, in bytes.
+const FILE_MAX: u64 = 8 * 1024 * 1024;
 
 /// Notes and documents of some files.
 #[derive(Debug, Clone, Default)]
@@ -72,4 +79,20 @@ impl Inputs {
         };
         self.documents.iter().map(boot).collect()
     }
+}
+
+/// Reads a file of at most 8 MiB.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    let name = || path.display().to_string();
+    let mut bytes = Vec::new();
+    let file = File::open(path).with_context(name)?;
+    file.take(FILE_MAX + 1)
+        .read_to_end(&mut bytes)
+        .with_context(name)?;
+    anyhow::ensure!(
+        bytes.len() as u64 <= FILE_MAX,
+        "{}: larger than {FILE_MAX} bytes",
+        path.display()
+    );
+    Ok(bytes)
 }

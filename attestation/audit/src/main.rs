@@ -17,13 +17,11 @@ use redoubt_attestation::genesis::RootKind;
 use redoubt_attestation::ledger::Receipt;
 use redoubt_audit::compare::{self, Compare};
 use redoubt_audit::fetch::{AttestedConnection, ClientIdentity, FetchError, Pinned};
+use redoubt_audit::inputs::read;
 use redoubt_audit::ledger::command::{self, LedgerCommand};
 use redoubt_audit::report::Report;
 use redoubt_audit::{sandbox, trust, witness};
 use serde_json::{Value, json};
-
-/// Largest file judged, in bytes.
-const FILE_MAX: u64 = 8 * 1024 * 1024;
 
 /// Verifies a Redoubt appliance and what it signed.
 #[derive(Parser)]
@@ -344,22 +342,6 @@ fn document_facts(bytes: &[u8], document: &Document) -> Value {
         "public_key_len": length(&document.public_key),
         "sha256": sha256(&[bytes]),
     })
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    use std::io::Read;
-    let name = || path.display().to_string();
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).with_context(name)?;
-    file.take(FILE_MAX + 1)
-        .read_to_end(&mut bytes)
-        .with_context(name)?;
-    anyhow::ensure!(
-        bytes.len() as u64 <= FILE_MAX,
-        "{}: larger than {FILE_MAX} bytes",
-        path.display()
-    );
-    Ok(bytes)
 }
 
 fn read_text(path: &Path) -> Result<String> {

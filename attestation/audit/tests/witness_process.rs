@@ -5,7 +5,6 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redoubt_attestation::attester::{
@@ -16,22 +15,20 @@ use redoubt_attestation::binding::{
 };
 use redoubt_attestation::encode::{Digest32, sha256};
 use redoubt_attestation::entropy::SystemEntropy;
-use redoubt_attestation::genesis::{ClientPolicy, Genesis, PeerEntry, SignedFile, spki_of};
+use redoubt_attestation::genesis::{ClientPolicy, Genesis, PeerEntry, SignedFile, VerifiedGenesis};
 use redoubt_attestation::ledger::Tree;
 use redoubt_attestation::ledger::checkpoint::{Checkpoint, NoteAlgorithms};
 use redoubt_attestation::ledger::cosignature::verify_line;
 use redoubt_attestation::ledger::merkle::leaf_hash;
 use redoubt_attestation::ledger::witness_wire::{AddCheckpoint, parse_lines, parse_size};
-use redoubt_attestation::peers::TermRequest;
-use redoubt_attestation::sign::{Ed25519Signer, Es256Signer, HybridSigner};
-use redoubt_shared::LedgerId;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{aws_lc_rs, verify_tls13_signature};
-use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, StreamOwned,
+use redoubt_attestation::peers::{
+    EpochRequest, EpochStatement, RETIRE, SignedDeletion, TERMS, TermRequest,
 };
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-use serde_json::json;
+use redoubt_attestation::sign::{Ed25519Signer, Es256Signer, HybridSigner};
+use redoubt_audit::fetch::handshake;
+use redoubt_shared::LedgerId;
+use rustls::{ClientConnection, StreamOwned};
+use serde_json::{Value, json};
 
 const PROGRAM: &[u8] = b"x";
 
@@ -46,7 +43,9 @@ fn audit(args: &[&str]) -> Output {
 struct Stage {
     folder: tempfile::TempDir,
     entry: PeerEntry,
-    genesis: Digest32,
+    officer: Es256Signer,
+    manifest: Value,
+    genesis: VerifiedGenesis,
     attester: EmulatedAttester,
     receipt: HybridSigner,
     checkpoint: Ed25519Signer,
@@ -77,16 +76,13 @@ impl Stage {
             "witnesses": [entry], "witness_policy": {"k": 1, "f": 0, "mode": "lease", "lease_ms": 500},
             "custodians": [], "created_ms": 1,
         });
-        let mut file = SignedFile::unsigned(manifest.to_string().as_bytes());
-        file.sign("officer", &officer).unwrap();
-        let genesis = Genesis::verify(&file.to_json()).unwrap();
-        let policy = ClientPolicy::pin(&genesis).to_json();
-        std::fs::write(folder.path().join("policy.json"), policy).unwrap();
         Self {
+            genesis: pin(folder.path(), &manifest, &officer),
             attester: EmulatedAttester::dangerous_new(&root, &key, PROGRAM, 0).unwrap(),
             receipt: HybridSigner::generate(&SystemEntropy).unwrap(),
             checkpoint: Ed25519Signer::generate(&SystemEntropy).unwrap(),
-            genesis: genesis.digest,
+            officer,
+            manifest,
             entry,
             folder,
         }
@@ -132,13 +128,49 @@ impl Stage {
         }
     }
 
+    /// The manifest's successor, without this peer.
+    fn leave(&mut self) {
+        self.manifest["previous"] = json!(self.genesis.digest);
+        self.manifest["counter"] = json!(2);
+        self.manifest["witnesses"] = json!([]);
+        let members = self.manifest.as_object_mut().unwrap();
+        members.remove("witness_policy").unwrap();
+        self.genesis = pin(self.folder.path(), &self.manifest, &self.officer);
+    }
+
     fn introduction(&self) -> Vec<u8> {
+        let (document, preimage) = self.evidence();
+        serde_json::to_vec(&TermRequest {
+            config: None,
+            document,
+            preimage,
+            genesis: vec![],
+        })
+        .unwrap()
+    }
+
+    fn retirement(&self, below: u32) -> Vec<u8> {
+        let (document, preimage) = self.evidence();
+        let appliance = ledger();
+        let statement = EpochStatement::Retire { appliance, below }.to_json();
+        serde_json::to_vec(&EpochRequest {
+            signature: self.receipt.sign_es256(&statement).unwrap(),
+            statement,
+            document,
+            preimage,
+            genesis: vec![],
+        })
+        .unwrap()
+    }
+
+    /// A document of this boot under the manifest in force, and its preimage.
+    fn evidence(&self) -> (Vec<u8>, Vec<u8>) {
         let (es256, mldsa65) = self.receipt.jwks();
         let binding = Binding {
             kind: BindingType::V1,
             purpose: Purpose::Serve,
-            genesis: self.genesis,
-            genesis_counter: 1,
+            genesis: self.genesis.digest,
+            genesis_counter: self.genesis.manifest.counter,
             ledgers: vec![BoundLedger {
                 tenant: None,
                 ledger: ledger(),
@@ -163,14 +195,7 @@ impl Stage {
             user_data: Some(user_data(&preimage).to_vec()),
             nonce: Some(NonceInput::NoSession.hash().0.to_vec()),
         };
-        let document = self.attester.attest(&request).unwrap();
-        serde_json::to_vec(&TermRequest {
-            config: None,
-            document,
-            preimage,
-            genesis: vec![],
-        })
-        .unwrap()
+        (self.attester.attest(&request).unwrap(), preimage)
     }
 
     fn growth(&self, tree: &Tree, old: u64, new: u64) -> (Checkpoint, Vec<u8>) {
@@ -188,6 +213,16 @@ impl Stage {
         };
         (checkpoint, request.to_text().into_bytes())
     }
+}
+
+/// Signs a manifest and writes the policy that pins it.
+fn pin(folder: &Path, manifest: &Value, officer: &Es256Signer) -> VerifiedGenesis {
+    let mut file = SignedFile::unsigned(manifest.to_string().as_bytes());
+    file.sign("officer", officer).unwrap();
+    let genesis = Genesis::verify(&file.to_json()).unwrap();
+    let policy = ClientPolicy::pin(&genesis).to_json();
+    std::fs::write(folder.join("policy.json"), policy).unwrap();
+    genesis
 }
 
 fn text(path: &Path) -> &str {
@@ -213,17 +248,11 @@ impl Drop for Running {
 
 impl Running {
     fn connect(&self) -> std::io::Result<StreamOwned<ClientConnection, TcpStream>> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(PinnedKey(self.pin)))
-            .with_no_client_auth();
-        let name = ServerName::try_from("w1.example").unwrap();
-        let session = ClientConnection::new(Arc::new(config), name).unwrap();
         let socket = TcpStream::connect(("127.0.0.1", self.port))?;
-        Ok(StreamOwned::new(session, socket))
+        let name = "w1.example".try_into().unwrap();
+        let session = handshake(socket, name, None).map_err(std::io::Error::other)?;
+        assert_eq!(sha256(&[&session.peer_spki]), self.pin);
+        Ok(session.stream)
     }
 
     /// Status, head and body of one request on a connection of its own.
@@ -251,50 +280,6 @@ impl Running {
         let id = self.child.id().to_string();
         let sent = Command::new("kill").args([signal, &id]).status().unwrap();
         assert!(sent.success());
-    }
-}
-
-#[derive(Debug)]
-struct PinnedKey(Digest32);
-
-impl ServerCertVerifier for PinnedKey {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        assert_eq!(sha256(&[&spki_of(end_entity).unwrap()]), self.0);
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("TLS 1.3 only".into()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let provider = aws_lc_rs::default_provider();
-        let algorithms = &provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signed, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        let provider = aws_lc_rs::default_provider();
-        provider
-            .signature_verification_algorithms
-            .supported_schemes()
     }
 }
 
@@ -364,6 +349,22 @@ fn sigterm_ends_it_cleanly_and_one_folder_has_one_process() {
     // The policy is needed the first time only.
     let again = stage.start(false);
     assert_eq!(again.ask("POST", "/x", b"").unwrap().0, 404);
+}
+
+#[test]
+fn a_peer_that_left_the_manifest_still_deletes_after_a_restart() {
+    let mut stage = Stage::new();
+    drop(stage.start(true));
+    stage.leave();
+    drop(stage.start(true));
+    let running = stage.start(false);
+    let introduced = running.ask("POST", TERMS, &stage.introduction()).unwrap();
+    assert_eq!(introduced.0, 403, "{}", introduced.2);
+    assert!(introduced.2.contains("as a witness"), "{}", introduced.2);
+    let (status, _, body) = running.ask("POST", RETIRE, &stage.retirement(3)).unwrap();
+    assert_eq!(status, 200, "{body}");
+    let signed: SignedDeletion = serde_json::from_str(&body).unwrap();
+    assert_eq!(signed.verify(&stage.entry).unwrap().below, 3);
 }
 
 #[test]

@@ -30,7 +30,8 @@ pub struct Receipt {
     pub salt: String,
     /// Which event of its entry.
     pub event_index: u64,
-    /// Events in that entry.
+    /// Events in that entry, as far as `event_path` needs it: it gives the path
+    /// its shape, and nothing signed binds the number itself.
     pub event_count: u64,
     /// Path to the header's events root, hex.
     pub event_path: Vec<String>,

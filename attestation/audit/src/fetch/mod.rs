@@ -25,7 +25,7 @@ use rustls_pki_types::InvalidDnsNameError;
 
 pub use evidence::AttestationReply;
 pub use http::Reply;
-pub use tls::ClientIdentity;
+pub use tls::{ClientIdentity, Session, handshake};
 
 /// How long the whole exchange may take.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
@@ -161,7 +161,7 @@ impl AttestedConnection {
     ) -> Result<Self, FetchError> {
         let deadline = Instant::now() + TIMEOUT;
         let url = url::HttpsUrl::parse(url)?;
-        let session = tls::handshake(connect(&url, deadline)?, &url, identity)?;
+        let session = handshake(connect(&url, deadline)?, url.server_name()?, identity)?;
         let mut http = http::Connection::new(session.stream, &url, deadline);
         let client_nonce = draw::<32>(&SystemEntropy)?;
         let path = format!(
@@ -227,7 +227,8 @@ fn appraisal<'a>(
     }
 }
 
-fn now_ms() -> u64 {
+/// Unix milliseconds of the system clock.
+pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_millis() as u64)
 }

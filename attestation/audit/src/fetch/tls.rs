@@ -15,7 +15,6 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
 use super::FetchError;
-use super::url::HttpsUrl;
 
 /// A client certificate chain and its key, PEM.
 #[derive(Clone)]
@@ -26,20 +25,25 @@ pub struct ClientIdentity {
     pub key: String,
 }
 
-/// A finished handshake.
-pub(super) struct Session {
-    pub(super) stream: StreamOwned<ClientConnection, TcpStream>,
-    pub(super) exporter: [u8; EXPORTER_BYTES],
-    pub(super) peer_spki: Vec<u8>,
+/// A finished handshake with a server that nobody vouches for yet.
+pub struct Session {
+    /// To be believed once `peer_spki` is.
+    pub stream: StreamOwned<ClientConnection, TcpStream>,
+    /// What an attestation document of this session is bound to.
+    pub exporter: [u8; EXPORTER_BYTES],
+    /// SubjectPublicKeyInfo of the key that signed this handshake.
+    pub peer_spki: Vec<u8>,
 }
 
-pub(super) fn handshake(
+/// Takes any certificate: the caller must judge the key in it, by evidence or
+/// by a pin, before it believes what the stream says.
+pub fn handshake(
     mut socket: TcpStream,
-    url: &HttpsUrl,
+    name: ServerName<'static>,
     identity: Option<&ClientIdentity>,
 ) -> Result<Session, FetchError> {
     let config = client_config(identity)?;
-    let mut connection = ClientConnection::new(Arc::new(config), url.server_name()?)?;
+    let mut connection = ClientConnection::new(Arc::new(config), name)?;
     while connection.is_handshaking() {
         connection.complete_io(&mut socket).map_err(tls_error)?;
     }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
@@ -10,12 +10,9 @@ use redoubt_attestation::artefact::{Boot, Trust};
 use serde_json::{Value, json};
 
 use super::{Export, Heads, LedgerError, LedgerFacts, Progress, verify_folder};
-use crate::inputs::Inputs;
+use crate::inputs::{Inputs, read};
 use crate::report::Report;
 use crate::{sandbox, trust};
-
-/// Largest note, receipt or document read, in bytes.
-const FILE_MAX: u64 = 8 * 1024 * 1024;
 
 /// What can be done with a ledger.
 #[derive(Subcommand)]
@@ -230,21 +227,4 @@ fn refused(error: LedgerError, facts: Value) -> Result<Report> {
         }),
         LedgerError::Io(text) => anyhow::bail!(text),
     }
-}
-
-/// Reads a small file.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
-    use std::io::Read;
-    let name = || path.display().to_string();
-    let mut bytes = Vec::new();
-    let file = File::open(path).with_context(name)?;
-    file.take(FILE_MAX + 1)
-        .read_to_end(&mut bytes)
-        .with_context(name)?;
-    anyhow::ensure!(
-        bytes.len() as u64 <= FILE_MAX,
-        "{}: larger than {FILE_MAX} bytes",
-        path.display()
-    );
-    Ok(bytes)
 }

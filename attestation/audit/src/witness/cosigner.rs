@@ -24,6 +24,7 @@ use super::answer::{Answer, Refused};
 use super::files;
 use super::log::{Growth, Log, LogRecord, LogRefusal};
 use super::pinned::Believed;
+use crate::fetch::now_ms;
 
 const FOLDER: &str = "logs";
 /// Ledgers one witness keeps; each needs evidence of the pinned appliance.
@@ -111,7 +112,7 @@ impl Cosigner {
             self.write(&record)?;
             log.introduced(record);
         }
-        match log.wait_ms(self.now_ms()) {
+        match log.wait_ms(self.uptime_ms()) {
             0 => Ok(()),
             wait_ms => Err(LogRefusal::Wait { wait_ms }.into()),
         }
@@ -138,22 +139,22 @@ impl Cosigner {
             old_size: request.old_size,
             proof: &request.proof,
         };
-        let record = log.cosign(growth, lease_ms, self.now_ms())?;
+        let record = log.cosign(growth, lease_ms, self.uptime_ms())?;
         if record != *log.record() {
             self.write(&record)?;
         }
-        let line = cosign(&checkpoint, name, super::unix_ms() / 1000, key)
+        let line = cosign(&checkpoint, name, now_ms() / 1000, key)
             .map_err(|e| Refused::failed(e.to_string()))?;
         // The lease counts from here, rounded up: never earlier than the enclave's
         // own count, which began before it asked.
-        log.cosigned(record, self.now_ms() + 1);
+        log.cosigned(record, self.uptime_ms() + 1);
         Ok(Answer::text(line))
     }
 
     fn state(&self, log: &Log) -> Result<Answer, Answer> {
         Ok(Answer::json(&TermReply {
             head: log.record().head,
-            wait_ms: log.wait_ms(self.now_ms()),
+            wait_ms: log.wait_ms(self.uptime_ms()),
         })?)
     }
 
@@ -167,7 +168,7 @@ impl Cosigner {
         files::replace(&file(&self.dir, record.ledger), &json).map_err(Refused::disk)
     }
 
-    fn now_ms(&self) -> u64 {
+    fn uptime_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }

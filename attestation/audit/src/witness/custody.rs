@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 use super::answer::{Answer, Refused};
 use super::files;
 use super::vault::{Deposit, Kept, Vault};
+use crate::fetch::now_ms;
 
 const FOLDER: &str = "shares";
 const RECORD: &str = "vault.json";
@@ -119,7 +120,7 @@ impl Custody {
         let mut vault = lock(&shared);
         let next = vault.retire(term, below)?;
         self.commit(&mut vault, next)?;
-        let signed = Deletion::new(name, appliance, below, super::unix_ms())
+        let signed = Deletion::new(name, appliance, below, now_ms())
             .sign(key)
             .map_err(|e| Refused::failed(e.to_string()))?;
         Ok(Answer::json(&signed)?)

@@ -93,8 +93,9 @@ impl Pin {
             (None, None) => anyhow::bail!("no manifest is pinned yet: give --policy FILE"),
         };
         let manifest = &pinned.genesis.manifest;
+        // A peer that a successor left out still releases and deletes what it keeps.
         ensure!(
-            manifest.peer(&own.name) == Some(own),
+            manifest.peer(&own.name) == Some(own) || !pinned.past.is_empty(),
             "the genesis manifest of {:?} does not name this peer with these keys; put the entry that --init printed into it",
             manifest.name
         );
@@ -187,16 +188,15 @@ impl Pinned {
         let binding = appraised
             .enclave()
             .ok_or_else(|| Refused::forbidden("evidence: not of an enclave"))?;
-        let mut own = binding.ledgers.iter().filter(|l| l.tenant.is_none());
-        let (Some(appliance), None) = (own.next(), own.next()) else {
-            return Err(Refused::forbidden(
+        let appliance = binding.appliance_ledger().ok_or_else(|| {
+            Refused::forbidden(
                 "evidence: the preimage must name exactly one ledger without a tenant",
-            ));
-        };
+            )
+        })?;
         Ok(Believed {
             pinned: Arc::clone(self),
             document: appraised.document_sha256,
-            appliance: appliance.ledger,
+            appliance,
             binding: Box::new(binding.clone()),
         })
     }

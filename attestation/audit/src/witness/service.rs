@@ -24,6 +24,7 @@ use super::files;
 use super::identity::Identity;
 use super::pinned::{Believed, Evidence, Pin};
 use super::vault::Deposit;
+use crate::fetch::now_ms;
 
 const LOCK: &str = "lock";
 
@@ -94,9 +95,7 @@ impl Service {
             preimage: &request.preimage,
             genesis: &request.genesis,
         };
-        let believed = self
-            .pin
-            .believe(&evidence, Purpose::Serve, super::unix_ms())?;
+        let believed = self.pin.believe(&evidence, Purpose::Serve, now_ms())?;
         let manifest = &believed.pinned.genesis.manifest;
         if !manifest.witnesses.contains(&self.identity.entry) {
             return Err(not_a_witness().into());
@@ -137,7 +136,7 @@ impl Service {
             preimage: &request.preimage,
             genesis: &request.genesis,
         };
-        let believed = self.pin.believe(&evidence, purpose, super::unix_ms())?;
+        let believed = self.pin.believe(&evidence, purpose, now_ms())?;
         let key = &believed.binding.boot_keys.receipt_es256;
         native::verify_es256(key, &request.statement, &request.signature)
             .map_err(|e| Refused::forbidden(format!("statement: {e}")))?;

@@ -12,10 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redoubt_attestation::genesis::is_peer_name;
-use redoubt_shared::frame::checked_length;
+use redoubt_shared::frame::read_frame_of;
 use redoubt_shared::peers::{PeerRequest, PeerResponse};
-use redoubt_shared::{Listener, Stream, decode, write_frame};
-use tokio::io::AsyncReadExt;
+use redoubt_shared::{Listener, Stream, write_frame};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -160,10 +159,11 @@ impl Peers {
     /// Hears a name and connects to its address.
     async fn open(&self, enclave: &mut Stream) -> Result<TcpStream, (PeerRefused, String)> {
         let malformed = |detail: String| (PeerRefused::Malformed, detail);
-        let request = timeout(self.limits.request, read_request(enclave))
-            .await
-            .map_err(|_| malformed("no request came in time".into()))?
-            .map_err(malformed)?;
+        let request: PeerRequest =
+            timeout(self.limits.request, read_frame_of(enclave, REQUEST_MAX))
+                .await
+                .map_err(|_| malformed("no request came in time".into()))?
+                .map_err(|error| malformed(error.to_string()))?;
         // The name is an answer's text and a log line: only the alphabet of names.
         if !is_peer_name(&request.name) {
             return Err(malformed("no peer can have this name".into()));
@@ -185,22 +185,6 @@ impl Peers {
         let _ = stream.set_nodelay(true);
         Ok(stream)
     }
-}
-
-/// Reads the one small frame; whatever follows it stays in the stream.
-async fn read_request(stream: &mut Stream) -> Result<PeerRequest, String> {
-    let mut prefix = [0; 4];
-    let cut = |error: std::io::Error| format!("the request did not come whole: {error}");
-    stream.read_exact(&mut prefix).await.map_err(cut)?;
-    let length = checked_length(prefix).map_err(|error| error.to_string())?;
-    if length > REQUEST_MAX {
-        return Err(format!(
-            "a request of {length} bytes; {REQUEST_MAX} are allowed"
-        ));
-    }
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).await.map_err(cut)?;
-    decode(&body).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

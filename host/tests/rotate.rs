@@ -231,6 +231,6 @@ fn nothing_is_sent_for_a_manifest_the_officers_did_not_sign_or_a_foreign_share()
     let error = appliance
         .rotate(&enclave, &format!("{CHANGE}{share}"))
         .unwrap_err();
-    assert!(error.contains("another manifest"), "{error}");
+    assert!(error.contains("another genesis manifest"), "{error}");
     assert_eq!(enclave.connections(), 0);
 }

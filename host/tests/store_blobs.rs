@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{MemDisk, Trouble};
+use common::{MemDisk, Trouble, coin};
 use redoubt_attestation::encode::sha256;
 use redoubt_host::store::index::Index;
 use redoubt_host::store::{Refusal, Store, blobs};
@@ -162,13 +162,7 @@ fn after_a_power_cut_at_any_step_the_pointer_leads_to_whole_blobs() {
             let acknowledged = matches!(set, Some(Ok(_)));
             finished = acknowledged && !disk.died();
             drop(store);
-            let mut state = seed;
-            disk.crash(|| {
-                state = state
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1);
-                state >> 63 == 1
-            });
+            disk.crash(coin(seed));
 
             let mut store = open(&disk);
             let latest = store.snapshot().unwrap();

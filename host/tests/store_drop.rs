@@ -4,7 +4,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{MemDisk, Trouble, ledger, record};
+use common::{MemDisk, Trouble, coin, ledger, record};
 use redoubt_host::store::base;
 use redoubt_host::store::index::Index;
 use redoubt_host::store::scan::OpenError;
@@ -229,13 +229,7 @@ fn after_a_power_cut_at_any_step_of_a_drop_nothing_kept_is_missing() {
             let dropped = store.drop_below(&below);
             finished = !disk.died();
             drop(store);
-            let mut state = seed;
-            disk.crash(|| {
-                state = state
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1);
-                state >> 63 == 1
-            });
+            disk.crash(coin(seed));
             let mut store = open(&disk);
             assert_eq!(store.heads(), heads, "cut at {cut_at}");
             let first = first_kept(&mut store, 1, 30);

@@ -6,7 +6,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{MemDisk, Trouble, ledger, record};
+use common::{MemDisk, Trouble, coin, ledger, record};
 use proptest::prelude::*;
 use redoubt_host::store::index::Index;
 use redoubt_host::store::{Refusal, Store};
@@ -236,13 +236,7 @@ impl World {
             ));
         }
         self.store = None;
-        let mut state = seed | 1;
-        self.disk.crash(|| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            state >> 63 == 1
-        });
+        self.disk.crash(coin(seed | 1));
         self.open();
     }
 }

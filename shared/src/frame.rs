@@ -81,19 +81,26 @@ pub fn decode_canonical<T: Serialize + DeserializeOwned>(body: &[u8]) -> Result<
 }
 
 /// Checks a declared length before anything is allocated for it.
-pub fn checked_length(prefix: [u8; 4]) -> Result<usize, FrameError> {
+fn checked_length(prefix: [u8; 4], limit: usize) -> Result<usize, FrameError> {
     let declared = u32::from_be_bytes(prefix) as usize;
-    if declared == 0 || declared > FRAME_MAX {
-        return Err(FrameError::Length {
-            declared,
-            limit: FRAME_MAX,
-        });
+    if declared == 0 || declared > limit {
+        return Err(FrameError::Length { declared, limit });
     }
     Ok(declared)
 }
 
-/// Reads one frame. Memory grows with the bytes that arrive, not with the length declared.
+/// Reads one frame; whatever follows it stays in the stream. Memory grows with the
+/// bytes that arrive, not with the length declared.
 pub async fn read_frame<T, S>(stream: &mut S) -> Result<T, FrameError>
+where
+    T: Serialize + DeserializeOwned,
+    S: AsyncRead + Unpin,
+{
+    read_frame_of(stream, FRAME_MAX).await
+}
+
+/// The same where no frame is longer than `limit`.
+pub async fn read_frame_of<T, S>(stream: &mut S, limit: usize) -> Result<T, FrameError>
 where
     T: Serialize + DeserializeOwned,
     S: AsyncRead + Unpin,
@@ -107,7 +114,7 @@ where
             n => have += n,
         }
     }
-    let length = checked_length(prefix)?;
+    let length = checked_length(prefix, limit)?;
     let mut body = Vec::with_capacity(length.min(64 * 1024));
     stream.take(length as u64).read_to_end(&mut body).await?;
     if body.len() != length {

@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
+use redoubt_attestation::entropy::{SystemEntropy, draw};
 use redoubt_attestation::genesis::{
-    Config, Genesis, GenesisError, SignedFile, SignedFileError, VerifiedGenesis,
+    Config, GenesisError, SignedFile, SignedFileError, VerifiedGenesis,
 };
 use redoubt_attestation::sign::Es256Signer;
+use redoubt_shared::LedgerId;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::{Report, read, read_text};
+use super::{Report, read, read_genesis, read_text};
 use crate::files::write_atomically;
 
 /// Flags of `redoubt config sign`.
@@ -31,8 +33,7 @@ pub(super) struct SignArgs {
 }
 
 pub(super) fn sign(args: &SignArgs) -> anyhow::Result<Report> {
-    let genesis = Genesis::verify(&read(&args.genesis)?)
-        .with_context(|| args.genesis.display().to_string())?;
+    let genesis = read_genesis(&args.genesis)?;
     let mut signed = open(&args.config, &genesis)?;
     let mut signers = Vec::new();
     for path in &args.officer_key {
@@ -80,6 +81,11 @@ fn open(path: &Path, genesis: &VerifiedGenesis) -> anyhow::Result<SignedFile> {
         genesis.digest
     );
     Ok(signed)
+}
+
+/// An id that no ledger had before.
+pub(super) fn new_ledger() -> anyhow::Result<LedgerId> {
+    Ok(LedgerId::from_bytes(draw(&SystemEntropy)?))
 }
 
 /// Whose key this is, according to the manifest.

@@ -12,15 +12,15 @@ use rcgen::{
     KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
 };
 use redoubt_attestation::encode::sha256;
-use redoubt_attestation::entropy::{SystemEntropy, draw};
 use redoubt_attestation::genesis::{
-    Anchors, Config, ConfigType, Genesis, Policy, RelyingParty, Role, Tenant, Tier,
+    Anchors, Config, ConfigType, Policy, RelyingParty, Role, Tenant, Tier,
 };
-use redoubt_shared::{LedgerId, TenantId};
+use redoubt_shared::TenantId;
 use serde_json::json;
 use time::{Duration, OffsetDateTime};
 
-use super::{Report, read};
+use super::config::new_ledger;
+use super::{Report, read_genesis};
 use crate::files::write_new;
 
 const OFFICES: [&str; 3] = ["auditor", "officer", "operator"];
@@ -54,8 +54,7 @@ pub(super) struct DevArgs {
 }
 
 pub(super) fn issue(args: &DevArgs) -> anyhow::Result<Report> {
-    let genesis = Genesis::verify(&read(&args.genesis)?)
-        .with_context(|| args.genesis.display().to_string())?;
+    let genesis = read_genesis(&args.genesis)?;
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
     let anchor = |name: &str| identity(&args.out, name);
     let [auditor, officer, operator] = OFFICES;
@@ -74,7 +73,7 @@ pub(super) fn issue(args: &DevArgs) -> anyhow::Result<Report> {
             .iter()
             .map(|id| tenant(args, id, anchor(id.as_str())?))
             .collect::<anyhow::Result<_>>()?,
-        appliance_ledger: random_ledger()?,
+        appliance_ledger: new_ledger()?,
         policy: policy(),
         restore: None,
     };
@@ -116,7 +115,7 @@ fn tenant(args: &DevArgs, id: &TenantId, anchor: String) -> anyhow::Result<Tenan
         id: id.clone(),
         name: format!("{id} (development)"),
         anchor,
-        ledger: random_ledger()?,
+        ledger: new_ledger()?,
         rp: RelyingParty {
             id: args.rp_id.clone(),
             name: format!("{id} (development)"),
@@ -138,10 +137,6 @@ fn policy() -> Policy {
         challenge_seconds: 300,
         approval_seconds: 300,
     }
-}
-
-fn random_ledger() -> anyhow::Result<LedgerId> {
-    Ok(LedgerId::from_bytes(draw(&SystemEntropy)?))
 }
 
 /// An anchor and one client certificate under it; returns the anchor in PEM.

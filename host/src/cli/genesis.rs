@@ -12,14 +12,16 @@ use anyhow::{Context, ensure};
 use redoubt_attestation::attester::emulated_root;
 use redoubt_attestation::entropy::SystemEntropy;
 use redoubt_attestation::genesis::{
-    Environment, Genesis, GenesisType, MeasuredRole, Measurement, Officer, PeerEntry, RootKind,
-    SignedFile, Tier, VendorRootEntry, VerifiedGenesis,
+    Environment, Genesis, GenesisType, MeasuredRole, Measurement, PeerEntry, RootKind, Tier,
+    VendorRootEntry, VerifiedGenesis,
 };
 use redoubt_attestation::shares::OfficersSecret;
-use redoubt_attestation::sign::Es256Signer;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::ceremony::{PUBLIC, SECRET, into_new_folder, write_key, write_results};
+use super::ceremony::{
+    PUBLIC, SECRET, check_threshold, into_new_folder, new_signers, officers, signed_by,
+    write_results,
+};
 use super::peers::PeerArgs;
 use super::{Report, measure, now_ms, read};
 use crate::files::write_new;
@@ -60,12 +62,7 @@ pub(super) struct InitArgs {
 }
 
 pub(super) fn init(args: &InitArgs) -> anyhow::Result<Report> {
-    ensure!(
-        args.threshold <= args.officers,
-        "--threshold {} of {} officers: use 1 to the number of officers",
-        args.threshold,
-        args.officers
-    );
+    check_threshold(args.threshold, args.officers)?;
     let genesis = into_new_folder(&args.out, |dir| hold(args, dir))?;
     let out = args.out.display().to_string();
     let json = json!({
@@ -73,24 +70,15 @@ pub(super) fn init(args: &InitArgs) -> anyhow::Result<Report> {
         "genesis": genesis.digest,
         "environment": genesis.manifest.environment,
         "threshold": genesis.manifest.threshold,
-        "officers": fingerprints(&genesis).into_iter()
-            .map(|(id, key)| json!({ "id": id, "key_thumbprint": key }))
-            .collect::<Vec<_>>(),
+        "officers": thumbprints(&genesis),
     });
     Ok(Report::yes(record(&genesis), json))
 }
 
 /// The ceremony, into an empty folder.
 fn hold(args: &InitArgs, dir: &Path) -> anyhow::Result<VerifiedGenesis> {
-    let entropy = SystemEntropy;
-    let ids: Vec<String> = (1..=args.officers)
-        .map(|n| format!("officer-{n}"))
-        .collect();
-    let keys: Vec<Es256Signer> = ids
-        .iter()
-        .map(|_| Es256Signer::generate(&entropy))
-        .collect::<Result<_, _>>()?;
-    let secret = OfficersSecret::generate(&entropy)?;
+    let signers = new_signers((1..=args.officers).map(|n| format!("officer-{n}")))?;
+    let secret = OfficersSecret::generate(&SystemEntropy)?;
     let mut manifest = Genesis {
         kind: GenesisType::V1,
         name: args.name.clone(),
@@ -101,14 +89,7 @@ fn hold(args: &InitArgs, dir: &Path) -> anyhow::Result<VerifiedGenesis> {
         },
         counter: 1,
         threshold: args.threshold,
-        officers: ids
-            .iter()
-            .zip(&keys)
-            .map(|(id, key)| Officer {
-                id: id.clone(),
-                key: key.jwk().clone(),
-            })
-            .collect(),
+        officers: officers(&signers).collect(),
         secret_commitment: secret.commitment(),
         vendor_roots: vec![vendor_root(args, dir)?],
         measurements: measurements(args)?,
@@ -121,15 +102,8 @@ fn hold(args: &InitArgs, dir: &Path) -> anyhow::Result<VerifiedGenesis> {
     };
     args.peers.put_into(&mut manifest)?;
     manifest.validate()?;
-    let mut signed = SignedFile::unsigned(&serde_json::to_vec(&manifest)?);
-    for (id, key) in ids.iter().zip(&keys) {
-        signed.sign(id, key)?;
-    }
-    let genesis = Genesis::verify(&signed.to_json())?;
-    for (id, key) in ids.iter().zip(&keys) {
-        write_key(dir, id, key)?;
-    }
-    write_results(dir, &genesis, &signed, &secret)?;
+    let genesis = Genesis::verify(&signed_by(&signers, &manifest)?.to_json())?;
+    write_results(dir, &genesis, &secret, &signers)?;
     Ok(genesis)
 }
 
@@ -202,7 +176,15 @@ fn pcrs_of_image(path: &Path) -> anyhow::Result<BTreeMap<u8, String>> {
     Ok(pcrs)
 }
 
-pub(super) fn fingerprints(genesis: &VerifiedGenesis) -> Vec<(String, String)> {
+/// The same, as replies list them.
+pub(super) fn thumbprints(genesis: &VerifiedGenesis) -> Vec<Value> {
+    let officers = fingerprints(genesis).into_iter();
+    officers
+        .map(|(id, key)| json!({ "id": id, "key_thumbprint": key }))
+        .collect()
+}
+
+fn fingerprints(genesis: &VerifiedGenesis) -> Vec<(String, String)> {
     let officers = genesis.manifest.officers.iter();
     officers
         .map(|officer| (officer.id.clone(), officer.key.thumbprint().to_string()))

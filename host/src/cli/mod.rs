@@ -22,6 +22,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use redoubt_attestation::genesis::{Config, Genesis, VerifiedConfig, VerifiedGenesis};
 use serde_json::{Value, json};
 
 /// Sets up, unseals and watches a Redoubt appliance.
@@ -63,7 +64,7 @@ enum Command {
 enum GenesisCommand {
     /// Make officers' keys, their shares of a new secret, and the signed manifest
     Init(genesis::InitArgs),
-    /// Make the next manifest: other officers, threshold, witnesses or custodians
+    /// Make the next manifest: other officers or threshold, another policy of the same witnesses
     Successor(successor::SuccessorArgs),
 }
 
@@ -136,6 +137,16 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 /// Reads a text file; the error names it.
 pub(crate) fn read_text(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| path.display().to_string())
+}
+
+/// Reads the signed genesis manifest; the error names the file.
+fn read_genesis(path: &Path) -> anyhow::Result<VerifiedGenesis> {
+    Genesis::verify(&read(path)?).with_context(|| path.display().to_string())
+}
+
+/// Reads the signed configuration of a manifest; the error names the file.
+fn read_config(path: &Path, genesis: &VerifiedGenesis) -> anyhow::Result<VerifiedConfig> {
+    Config::verify(&read(path)?, genesis).with_context(|| path.display().to_string())
 }
 
 /// Unix milliseconds of this machine's clock.

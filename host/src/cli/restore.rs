@@ -4,15 +4,14 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use redoubt_attestation::binding::Head;
 use redoubt_attestation::encode::Digest32;
-use redoubt_attestation::entropy::{SystemEntropy, draw};
-use redoubt_attestation::genesis::{Config, Genesis, OldLedger, Restore};
-use redoubt_shared::LedgerId;
+use redoubt_attestation::genesis::{OldLedger, Restore};
 use serde_json::json;
 
-use super::{Report, read};
+use super::config::new_ledger;
+use super::{Report, read_config, read_genesis};
 use crate::files::write_atomically;
 
 /// Flags of `redoubt config restore`.
@@ -42,22 +41,19 @@ pub(super) struct RestoreArgs {
 }
 
 pub(super) fn restore(args: &RestoreArgs) -> anyhow::Result<Report> {
-    let genesis = Genesis::verify(&read(&args.genesis)?)
-        .with_context(|| args.genesis.display().to_string())?;
-    let signed = Config::verify(&read(&args.config)?, &genesis)
-        .with_context(|| args.config.display().to_string())?;
+    let genesis = read_genesis(&args.genesis)?;
+    let old = read_config(&args.config, &genesis)?.config;
     ensure!(
         args.lost_size >= args.found_size,
         "--lost-size {} is below --found-size {}: nothing was lost, start without a restore",
         args.lost_size,
         args.found_size
     );
-    let old = signed.config;
     let mut config = old.clone();
     config.counter += 1;
-    config.appliance_ledger = fresh()?;
+    config.appliance_ledger = new_ledger()?;
     for tenant in &mut config.tenants {
-        tenant.ledger = fresh()?;
+        tenant.ledger = new_ledger()?;
     }
     let count = old.restore.as_ref().map_or(0, |restore| restore.count) + 1;
     config.restore = Some(Restore {
@@ -91,8 +87,4 @@ pub(super) fn restore(args: &RestoreArgs) -> anyhow::Result<Report> {
     );
     let json = json!({ "out": out, "restore_count": count, "counter": config.counter });
     Ok(Report::yes(text, json))
-}
-
-fn fresh() -> anyhow::Result<LedgerId> {
-    Ok(LedgerId::from_bytes(draw(&SystemEntropy)?))
 }

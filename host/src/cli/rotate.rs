@@ -10,19 +10,17 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use redoubt_attestation::binding::Purpose;
 use redoubt_attestation::encode::Digest32;
-use redoubt_attestation::entropy::SystemEntropy;
-use redoubt_attestation::genesis::{ClientPolicy, Config, VerifiedConfig, VerifiedGenesis};
-use redoubt_attestation::shares::{Share, UnsealAad, seal_share};
+use redoubt_attestation::genesis::{ClientPolicy, Genesis, VerifiedConfig, VerifiedGenesis};
+use redoubt_attestation::shares::Share;
 use redoubt_audit::fetch::{AttestedConnection, ClientIdentity, FetchError, Pinned};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use zeroize::Zeroizing;
 
-use super::unseal::{ROUTE as SHARE_ROUTE, ShareReply, pinned};
-use super::{Report, read, read_text};
+use super::unseal::{ROUTE as SHARE_ROUTE, ShareReply, pinned, sealed, share};
+use super::{Report, read, read_config, read_text};
 use crate::files::write_atomically;
 
 const EPOCHS: &str = "/api/v1/epochs";
@@ -137,13 +135,11 @@ impl Rotation<'_> {
         let next = self
             .next(&bytes)
             .with_context(|| genesis.display().to_string())?;
-        let signed = Config::verify(&read(config)?, &next);
-        let config = signed.with_context(|| config.display().to_string())?;
         let shares = self.args.share.iter().map(|path| share(path, &next));
         Ok(Change {
             note: genesis.with_file_name("rotation.json"),
             shares: shares.collect::<Result<_, _>>()?,
-            config,
+            config: read_config(config, &next)?,
             pinned: Pinned {
                 policy: ClientPolicy::pin(&next),
                 genesis: next,
@@ -154,7 +150,7 @@ impl Rotation<'_> {
     /// The manifest to rotate to: a successor of the pinned one, or the pinned one
     /// itself when its clients' policy is in use already.
     fn next(&self, bytes: &[u8]) -> anyhow::Result<VerifiedGenesis> {
-        let next = redoubt_attestation::genesis::Genesis::verify(bytes)?;
+        let next = Genesis::verify(bytes)?;
         if next.digest == self.old.genesis.digest {
             return Ok(next);
         }
@@ -206,23 +202,27 @@ impl Rotation<'_> {
     }
 
     fn change_officers(&self, change: &Change) -> anyhow::Result<Report> {
-        let mut after = self.done(change)?;
-        if after.is_none() {
-            let from = self.begin(change)?;
-            for share in &change.shares {
-                if self.give(change, share)? {
-                    break;
-                }
-            }
-            after = Some(self.wait(Some(change), |now| {
-                now.epoch > from && now.rotation.is_none()
-            })?);
-        }
-        let after = after.context("no epoch")?;
+        let after = match self.done(change)? {
+            Some(now) => now,
+            None => self.carry_out(change)?,
+        };
         if let Some(folder) = &self.args.boot_dir {
             write_boot_files(folder, change)?;
         }
         Ok(self.report(&after, Some(change)))
+    }
+
+    /// Manifest, shares, and the wait for the end.
+    fn carry_out(&self, change: &Change) -> anyhow::Result<Epochs> {
+        let from = self.begin(change)?;
+        for share in &change.shares {
+            if self.give(change, share)? {
+                break;
+            }
+        }
+        self.wait(Some(change), |now| {
+            now.epoch > from && now.rotation.is_none()
+        })
     }
 
     /// Where it stands, if the new officers' manifest is in force.
@@ -265,23 +265,12 @@ impl Rotation<'_> {
     /// one needed.
     fn give(&self, change: &Change, share: &Share) -> anyhow::Result<bool> {
         let mut enclave = self.open(&self.old, Purpose::Unseal)?;
-        let new = &change.pinned.genesis;
-        let aad = UnsealAad {
-            document: enclave.appraised.document_sha256,
-            genesis: new.digest,
-            counter: new.manifest.counter,
-            head: None,
-        };
-        let recipient = &enclave.binding.boot_keys.unseal_xwing;
-        let sealed = seal_share(share, recipient, &aad, &SystemEntropy)?;
-        let reply = match enclave.post_json(SHARE_ROUTE, &serde_json::to_vec(&sealed)?) {
+        let sealed = sealed(share, &enclave, &change.pinned.genesis, None)?;
+        let reply = match enclave.post_json(SHARE_ROUTE, &sealed) {
             // The last share is answered when the rotation is done, which may take long.
             Err(FetchError::TimedOut) => return Ok(true),
-            reply => reply?,
+            reply => ShareReply::of(reply?)?,
         };
-        let body = reply.successful(SHARE_ROUTE)?;
-        let reply: ShareReply =
-            serde_json::from_slice(&body).context("the enclave's answer to the share")?;
         say(&format!(
             "share {} of {} taken",
             reply.received, reply.needed
@@ -371,23 +360,6 @@ fn note(change: &Change) -> anyhow::Result<Option<u64>> {
 /// Progress, apart from the one answer on standard output.
 fn say(line: &str) {
     eprintln!("redoubt: {line}");
-}
-
-fn share(path: &Path, next: &VerifiedGenesis) -> anyhow::Result<Share> {
-    let file = path.display();
-    let share = Share::parse(&Zeroizing::new(read(path)?)).with_context(|| file.to_string())?;
-    ensure!(
-        share.genesis.is_none_or(|of| of == next.digest),
-        "{file}: this share belongs to another manifest than {}",
-        next.digest
-    );
-    let mut officers = next.manifest.officers.iter();
-    ensure!(
-        officers.any(|officer| officer.id == share.officer),
-        "{file}: {:?} is no officer of the new manifest",
-        share.officer
-    );
-    Ok(share)
 }
 
 /// The new manifest last: until it is there, the old pair or a pair that the enclave

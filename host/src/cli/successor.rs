@@ -1,26 +1,29 @@
 //! `redoubt genesis successor`: the next manifest of the same appliance.
 //!
-//! Officers leave and join, their threshold and the peers change; the secret
-//! and every share are new, so that old shares open nothing that is sealed
-//! from then on. Valid only with enough of the old officers' signatures.
+//! Officers leave and join, their threshold and the witnesses' policy change; the
+//! secret and every share are new, so that old shares open nothing that is sealed
+//! from then on. Valid only with enough of the old officers' signatures. A serving
+//! appliance takes it only with the witnesses and custodians it has.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
-use redoubt_attestation::encode::Digest32;
+use anyhow::Context;
 use redoubt_attestation::entropy::SystemEntropy;
 use redoubt_attestation::genesis::{
-    Config, Genesis, GenesisError, Officer, SignedFile, SignedFileError, VerifiedGenesis,
+    Config, Genesis, GenesisError, Officer, SignedFileError, VerifiedGenesis,
 };
 use redoubt_attestation::shares::OfficersSecret;
 use redoubt_attestation::sign::Es256Signer;
 use serde_json::json;
 
-use super::ceremony::{PUBLIC, into_new_folder, write_key, write_results};
+use super::ceremony::{
+    PUBLIC, Signers, check_threshold, into_new_folder, new_signers, officers, signed_by,
+    write_results,
+};
 use super::config::officer;
-use super::genesis::{fingerprints, record};
+use super::genesis::{record, thumbprints};
 use super::peers::PeerArgs;
-use super::{Report, now_ms, read};
+use super::{Report, now_ms, read_config, read_genesis};
 use crate::files::write_new;
 
 /// Flags of `redoubt genesis successor`.
@@ -52,17 +55,9 @@ pub(super) struct SuccessorArgs {
     peers: PeerArgs,
 }
 
-type Signers = Vec<(String, Es256Signer)>;
-
 pub(super) fn successor(args: &SuccessorArgs) -> anyhow::Result<Report> {
-    ensure!(
-        args.threshold <= args.officers,
-        "--threshold {} of {} officers: use 1 to the number of officers",
-        args.threshold,
-        args.officers
-    );
-    let old =
-        Genesis::verify(&read(&args.from)?).with_context(|| args.from.display().to_string())?;
+    check_threshold(args.threshold, args.officers)?;
+    let old = read_genesis(&args.from)?;
     let present: Signers = args
         .officer_key
         .iter()
@@ -75,9 +70,7 @@ pub(super) fn successor(args: &SuccessorArgs) -> anyhow::Result<Report> {
         "previous": old.digest,
         "counter": genesis.manifest.counter,
         "threshold": genesis.manifest.threshold,
-        "officers": fingerprints(&genesis).into_iter()
-            .map(|(id, key)| json!({ "id": id, "key_thumbprint": key }))
-            .collect::<Vec<_>>(),
+        "officers": thumbprints(&genesis),
     });
     let text = format!(
         "{}\nGive it to the appliance: redoubt rotate URL --policy (the old policy.json) \
@@ -96,10 +89,12 @@ fn hold(
     let secret = OfficersSecret::generate(&SystemEntropy)?;
     let counter = old.manifest.counter + 1;
     let joining = joining(args, counter)?;
+    let mut all = staying(&args.keep, old)?;
+    all.extend(officers(&joining));
     let mut manifest = Genesis {
         counter,
         threshold: args.threshold,
-        officers: officers(args, old, &joining)?,
+        officers: all,
         secret_commitment: secret.commitment(),
         previous: Some(old.digest),
         created_ms: now_ms(),
@@ -107,17 +102,11 @@ fn hold(
     };
     args.peers.put_into(&mut manifest)?;
     manifest.validate()?;
-    let mut signed = SignedFile::unsigned(&serde_json::to_vec(&manifest)?);
-    for (id, key) in present.iter().chain(&joining) {
-        signed.sign(id, key)?;
-    }
+    let signed = signed_by(present.iter().chain(&joining), &manifest)?;
     let genesis = old
         .successor(&signed.to_json())
         .map_err(|error| too_few(error, old))?;
-    for (id, key) in &joining {
-        write_key(dir, id, key)?;
-    }
-    write_results(dir, &genesis, &signed, &secret)?;
+    write_results(dir, &genesis, &secret, &joining)?;
     if let Some(path) = &args.config {
         let config = carry_config(path, old, &genesis, present.iter().chain(&joining))?;
         write_new(&dir.join("config.json"), &config, PUBLIC)?;
@@ -142,31 +131,17 @@ fn joining(args: &SuccessorArgs, counter: u64) -> anyhow::Result<Signers> {
     let new = usize::from(args.officers)
         .checked_sub(kept)
         .with_context(|| format!("{kept} officers stay, {} are to be", args.officers))?;
-    (1..=new)
-        .map(|n| {
-            let key = Es256Signer::generate(&SystemEntropy)?;
-            Ok((format!("officer-{counter}-{n}"), key))
-        })
-        .collect()
+    new_signers((1..=new).map(|n| format!("officer-{counter}-{n}")))
 }
 
-fn officers(
-    args: &SuccessorArgs,
-    old: &VerifiedGenesis,
-    joining: &Signers,
-) -> anyhow::Result<Vec<Officer>> {
-    let mut officers = Vec::new();
-    for id in &args.keep {
-        match old.manifest.officers.iter().find(|o| o.id == *id) {
-            Some(officer) => officers.push(officer.clone()),
-            None => bail!("--keep {id}: is no officer of the present manifest"),
-        }
-    }
-    officers.extend(joining.iter().map(|(id, key)| Officer {
-        id: id.clone(),
-        key: key.jwk().clone(),
-    }));
-    Ok(officers)
+fn staying(ids: &[String], old: &VerifiedGenesis) -> anyhow::Result<Vec<Officer>> {
+    ids.iter()
+        .map(|id| {
+            let mut present = old.manifest.officers.iter();
+            let known = present.find(|officer| officer.id == *id).cloned();
+            known.with_context(|| format!("--keep {id}: is no officer of the present manifest"))
+        })
+        .collect()
 }
 
 /// The same configuration for the new manifest, signed by its officers.
@@ -176,17 +151,11 @@ fn carry_config<'k>(
     new: &VerifiedGenesis,
     keys: impl Iterator<Item = &'k (String, Es256Signer)>,
 ) -> anyhow::Result<Vec<u8>> {
-    let present = Config::verify(&read(path)?, old).with_context(|| path.display().to_string())?;
-    let mut config: serde_json::Value = serde_json::from_slice(&present.envelope.payload()?)?;
-    let digest: Digest32 = new.digest;
-    config["genesis"] = json!(digest);
-    config["counter"] = json!(present.config.counter + 1);
-    let mut signed = SignedFile::unsigned(&serde_json::to_vec(&config)?);
-    for (id, key) in keys {
-        if new.manifest.officers.iter().any(|o| o.id == *id) {
-            signed.sign(id, key)?;
-        }
-    }
-    Config::verify(&signed.to_json(), new).context("the configuration for the new manifest")?;
-    Ok(signed.to_json())
+    let mut config = read_config(path, old)?.config;
+    config.genesis = new.digest;
+    config.counter += 1;
+    let theirs = keys.filter(|(id, _)| new.manifest.officers.iter().any(|o| o.id == *id));
+    let signed = signed_by(theirs, &config)?.to_json();
+    Config::verify(&signed, new).context("the configuration for the new manifest")?;
+    Ok(signed)
 }

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use redoubt_attestation::binding::{Head, Purpose};
 use redoubt_attestation::entropy::SystemEntropy;
+use redoubt_attestation::genesis::VerifiedGenesis;
 use redoubt_attestation::shares::{Share, UnsealAad, seal_share};
-use redoubt_audit::fetch::{AttestedConnection, Pinned};
+use redoubt_audit::fetch::{AttestedConnection, Pinned, Reply};
 use serde::Deserialize;
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -54,11 +55,16 @@ pub(super) struct ShareReply {
     phase: String,
 }
 
+impl ShareReply {
+    pub(super) fn of(reply: Reply) -> anyhow::Result<Self> {
+        let body = reply.successful(ROUTE)?;
+        serde_json::from_slice(&body).context("the enclave's answer to the share")
+    }
+}
+
 pub(super) fn unseal(args: &UnsealArgs) -> anyhow::Result<Report> {
     let pinned = pinned(&args.policy)?;
-    let share = Share::parse(&Zeroizing::new(read(&args.share)?))
-        .with_context(|| args.share.display().to_string())?;
-    check_share(&share, &pinned, &args.share)?;
+    let share = share(&args.share, &pinned.genesis)?;
     let beside = || Memory::path_beside(&args.share);
     let memory_path = args.memory.clone().unwrap_or_else(beside);
     let mut memory = Memory::load(&memory_path)?;
@@ -100,20 +106,40 @@ pub(super) fn pinned(path: &Path) -> anyhow::Result<Pinned> {
     Pinned::from_policy(&read(path)?).with_context(|| path.display().to_string())
 }
 
-fn check_share(share: &Share, pinned: &Pinned, path: &Path) -> anyhow::Result<()> {
+/// Reads a share of this manifest's secret.
+pub(super) fn share(path: &Path, genesis: &VerifiedGenesis) -> anyhow::Result<Share> {
     let file = path.display();
-    let genesis = pinned.genesis.digest;
+    let share = Share::parse(&Zeroizing::new(read(path)?)).with_context(|| file.to_string())?;
+    let digest = genesis.digest;
     ensure!(
-        share.genesis.is_none_or(|of| of == genesis),
-        "{file}: this share belongs to another genesis than the policy pins ({genesis})"
+        share.genesis.is_none_or(|of| of == digest),
+        "{file}: this share belongs to another genesis manifest than {digest}"
     );
-    let mut officers = pinned.genesis.manifest.officers.iter();
+    let mut officers = genesis.manifest.officers.iter();
     ensure!(
         officers.any(|officer| officer.id == share.officer),
-        "{file}: {:?} is no officer of the pinned genesis",
+        "{file}: {:?} is no officer of genesis manifest {digest}",
         share.officer
     );
-    Ok(())
+    Ok(share)
+}
+
+/// The body of a share's request: sealed to this boot of the enclave alone.
+pub(super) fn sealed(
+    share: &Share,
+    enclave: &AttestedConnection,
+    genesis: &VerifiedGenesis,
+    head: Option<Head>,
+) -> anyhow::Result<Vec<u8>> {
+    let aad = UnsealAad {
+        document: enclave.appraised.document_sha256,
+        genesis: genesis.digest,
+        counter: genesis.manifest.counter,
+        head,
+    };
+    let recipient = &enclave.binding.boot_keys.unseal_xwing;
+    let sealed = seal_share(share, recipient, &aad, &SystemEntropy)?;
+    Ok(serde_json::to_vec(&sealed)?)
 }
 
 /// The head to name: the one remembered, or another officer's higher one.
@@ -135,17 +161,8 @@ fn give_share(
     head: Option<Head>,
 ) -> anyhow::Result<ShareReply> {
     let mut enclave = AttestedConnection::open(url, pinned, Purpose::Unseal, None)?;
-    let aad = UnsealAad {
-        document: enclave.appraised.document_sha256,
-        genesis: pinned.genesis.digest,
-        counter: pinned.genesis.manifest.counter,
-        head,
-    };
-    let recipient = &enclave.binding.boot_keys.unseal_xwing;
-    let sealed = seal_share(share, recipient, &aad, &SystemEntropy)?;
-    let reply = enclave.post_json(ROUTE, &serde_json::to_vec(&sealed)?)?;
-    let body = reply.successful(ROUTE)?;
-    serde_json::from_slice(&body).context("the enclave's answer to the share")
+    let sealed = sealed(share, &enclave, &pinned.genesis, head)?;
+    ShareReply::of(enclave.post_json(ROUTE, &sealed)?)
 }
 
 /// Asks for evidence until the enclave serves; returns the head it proves.

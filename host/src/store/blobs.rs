@@ -84,14 +84,11 @@ pub(super) fn set_latest(disk: &dyn Disk, latest: &[Name], keep: &[Name]) -> Res
 }
 
 fn delete_others(disk: &dyn Disk, keep: &BTreeSet<&Name>) -> io::Result<u64> {
-    let folder = match disk.folder(FOLDER, false).and_then(|folder| {
-        let names = folder.list()?;
-        Ok((folder, names))
-    }) {
+    let folder = disk.folder(FOLDER, false)?;
+    let names = match folder.list() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        found => found?,
+        names => names?,
     };
-    let (folder, names) = folder;
     let mut deleted = 0;
     for file in names {
         let digits = file.strip_suffix(UNFINISHED);

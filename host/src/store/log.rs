@@ -27,7 +27,6 @@ pub(super) struct Log {
     last_read: Option<(Location, Vec<u8>)>,
     /// What stands before each kept segment; never empty.
     starts: VecDeque<Base>,
-    base: Base,
     segment_max: u64,
 }
 
@@ -48,7 +47,6 @@ impl Log {
             untidy: true,
             older: HashMap::new(),
             last_read: None,
-            base: starts.first().cloned().unwrap_or_default(),
             starts: starts.into(),
             segment_max,
         };
@@ -59,7 +57,7 @@ impl Log {
 
     /// Where the kept part begins.
     pub(super) fn base(&self) -> &Base {
-        &self.base
+        &self.starts[0]
     }
 
     /// The latest base before which every record is below these indices; `None`
@@ -79,7 +77,6 @@ impl Log {
         self.starts.retain(|start| start.segment >= base.segment);
         self.older.retain(|number, _| *number >= base.segment);
         self.last_read = None;
-        self.base = base;
         Ok(self.delete_below_base())
     }
 
@@ -87,7 +84,7 @@ impl Log {
     fn delete_below_base(&self) -> u64 {
         let mut deleted = 0;
         let outcome = numbers(&*self.disk).and_then(|mut numbers| {
-            numbers.retain(|number| *number < self.base.segment);
+            numbers.retain(|number| *number < self.base().segment);
             for number in numbers {
                 self.disk.remove(&segment::file_name(number))?;
                 deleted += 1;

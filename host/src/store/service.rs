@@ -271,7 +271,7 @@ impl Worker {
             }
             StoreRequest::GetBlob { name } => match store.get_blob(name) {
                 Ok(bytes) => StoreResponse::Blob { bytes },
-                Err(refusal) => self.refuse_read(&refusal),
+                Err(refusal) => self.refuse(&refusal),
             },
             StoreRequest::SetSnapshot { latest, keep } => {
                 let outcome = store.set_snapshot(&latest, &keep);
@@ -279,7 +279,7 @@ impl Worker {
             }
             StoreRequest::Snapshot => match store.snapshot() {
                 Ok(latest) => StoreResponse::Snapshot { latest },
-                Err(refusal) => self.refuse_read(&refusal),
+                Err(refusal) => self.refuse(&refusal),
             },
             StoreRequest::Drop { below } => {
                 let outcome = store.drop_below(&below);
@@ -295,7 +295,7 @@ impl Worker {
                 limit,
             } => match store.read(ledger, from, limit) {
                 Ok(records) => StoreResponse::Records(records),
-                Err(refusal @ Refusal::Dropped { .. }) => self.refuse_read(&refusal),
+                Err(refusal @ Refusal::Dropped { .. }) => self.refuse(&refusal),
                 Err(refusal) => {
                     tracing::error!(%refusal, "a read failed; checking all segments");
                     self.store = None;
@@ -346,21 +346,20 @@ impl Worker {
 
     /// `bytes` is what the disk must take on trial before it counts as mended.
     fn refuse_write(&mut self, refusal: &Refusal, bytes: usize) -> StoreResponse {
-        tracing::warn!(%refusal, "a write was refused");
         if let Refusal::Storage(error) = refusal {
             self.failed_bytes = Some(bytes);
             self.tried = Instant::now();
             let detail = error.to_string();
             self.set_health(StoreHealth::Failing { detail });
         }
-        refused(refusal.code(), refusal.to_string())
+        self.refuse(refusal)
     }
 
-    fn refuse_read(&self, refusal: &Refusal) -> StoreResponse {
+    fn refuse(&self, refusal: &Refusal) -> StoreResponse {
         if matches!(refusal, Refusal::Rotten { .. } | Refusal::DamagedPointer) {
             self.metrics.blobs_rotten.fetch_add(1, Relaxed);
         }
-        tracing::warn!(%refusal, "a read was refused");
+        tracing::warn!(%refusal, "a request was refused");
         refused(refusal.code(), refusal.to_string())
     }
 

@@ -69,6 +69,17 @@ impl State {
 #[derive(Debug, Clone, Default)]
 pub struct MemDisk(Arc<Mutex<State>>, String);
 
+/// Tosses for [`MemDisk::crash`], the same ones for the same seed.
+pub fn coin(seed: u64) -> impl FnMut() -> bool {
+    let mut state = seed;
+    move || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        state >> 63 == 1
+    }
+}
+
 impl MemDisk {
     pub fn trouble(&self, trouble: Trouble) {
         self.state().trouble = trouble;

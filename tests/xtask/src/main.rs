@@ -130,15 +130,11 @@ fn run(task: Task) -> Result<bool> {
         Task::Test => return suite::run(&repo),
         Task::Conformance { arguments } => return built(&repo, "redoubt-conformance", &arguments),
         Task::Attack { arguments } => {
-            for path in [repo.models_toml(), repo.media_toml()] {
-                fetch_one(&path)?;
-            }
+            models(&repo, &ModelsAction::Fetch)?;
             return built(&repo, "redoubt-attack", &arguments);
         }
         Task::Chaos { arguments } => {
-            for path in [repo.models_toml(), repo.media_toml()] {
-                fetch_one(&path)?;
-            }
+            models(&repo, &ModelsAction::Fetch)?;
             return built(&repo, "redoubt-chaos", &arguments);
         }
         Task::Bench { arguments } => return built(&repo, "redoubt-bench", &arguments),

@@ -146,10 +146,15 @@ impl Suite<'_> {
         let mut chaos = Command::new(self.repo.bin("redoubt-chaos"));
         chaos.args(["--rounds", CHAOS_ROUNDS, "--json"]);
         chaos.arg(self.logs.join("chaos.json"));
-        chaos.env("REDOUBT_BIN_DIR", self.repo.bin_dir());
-        chaos.env("REDOUBT_MODELS_DIR", &self.models);
-        chaos.env("REDOUBT_MEDIA_DIR", &self.media);
+        self.point_to_files(&mut chaos);
         self.passes("kills under load", &mut chaos)
+    }
+
+    /// Programs, models and photographs that were made ready before.
+    fn point_to_files(&self, command: &mut Command) {
+        command.env("REDOUBT_BIN_DIR", self.repo.bin_dir());
+        command.env("REDOUBT_MODELS_DIR", &self.models);
+        command.env("REDOUBT_MEDIA_DIR", &self.media);
     }
 
     fn cargo_test(&self, name: &str, arguments: &[String]) -> Result<Outcome> {
@@ -158,9 +163,7 @@ impl Suite<'_> {
         let mut cargo = programs::cargo(self.repo, "test");
         cargo.arg("--no-fail-fast").args(arguments);
         cargo.args(["--", "--show-output"]);
-        cargo.env("REDOUBT_BIN_DIR", self.repo.bin_dir());
-        cargo.env("REDOUBT_MODELS_DIR", &self.models);
-        cargo.env("REDOUBT_MEDIA_DIR", &self.media);
+        self.point_to_files(&mut cargo);
         cargo.stdout(Stdio::from(file));
         let status = process::wait_in_foreground(&mut cargo)?;
         let text = fs::read(&log)?;

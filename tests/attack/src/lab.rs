@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 
 use anyhow::{Context, Result};
+use redoubt_e2e::peers::{PeerSet, Ports};
 use redoubt_e2e::{Appliance, Environment, Options};
 use redoubt_shared::LedgerId;
 use serde_json::Value;
@@ -14,7 +15,7 @@ use tempfile::tempdir;
 use crate::disk::Disk;
 use crate::history::History;
 use crate::nonces::Nonces;
-use crate::witnesses::{State, Witnesses};
+use crate::witnesses::appoint;
 
 /// Attacks made at once: they wait for processes and leases most of the time.
 pub const AT_ONCE: usize = 3;
@@ -31,7 +32,7 @@ pub struct Lab {
     history: Option<History>,
     slots: (Mutex<usize>, Condvar),
     places: AtomicUsize,
-    peers: Option<Peers>,
+    peers: Option<PeerSet>,
     others: Mutex<HashMap<Kind, Arc<Lab>>>,
 }
 
@@ -46,11 +47,6 @@ pub enum Kind {
     Lease,
     /// A custodian of the epoch secret, and no witnesses.
     Custodian,
-}
-
-struct Peers {
-    state: State,
-    running: Option<Witnesses>,
 }
 
 /// The ledgers as the configuration names them.
@@ -72,22 +68,15 @@ impl Lab {
 
     fn of(environment: &Environment, kind: Kind, nonces: Arc<Nonces>) -> Result<Self> {
         let keys = tempdir()?;
-        let (state, ceremony) = match kind {
-            Kind::Alone => (None, Vec::new()),
-            _ => State::init(environment, keys.path(), kind)
-                .map(|(state, ceremony)| (Some(state), ceremony))?,
-        };
+        let (peers, ceremony) = appoint(environment, keys.path(), kind)?.unzip();
+        let ceremony = ceremony.unwrap_or_default();
         let appliance = Appliance::prepare_with(environment, Options::default(), &ceremony)?;
         let ledgers = Ledgers::read(&appliance)?;
-        let peers = match state {
-            None => None,
-            Some(state) => {
-                let state = state.copy_to(&appliance.dir().join("peers"))?;
-                let running = state.start(environment, &appliance.policy())?;
-                let running = Some(running);
-                Some(Peers { state, running })
-            }
-        };
+        let here = |peers: PeerSet| peers.copy_to(&appliance.dir().join("peers"));
+        let mut peers = peers.map(here).transpose()?;
+        if let Some(peers) = &mut peers {
+            peers.start(&appliance.policy())?;
+        }
         let mut lab = Self {
             appliance,
             nonces,
@@ -102,7 +91,7 @@ impl Lab {
         lab.history = Some(History::make(&lab).context("the honest history")?);
         if let (Some(peers), Kind::Strict | Kind::Lease) = (&mut lab.peers, kind) {
             // Each attack goes on from here with witnesses of its own.
-            peers.running = None;
+            peers.kill_all();
         }
         Ok(lab)
     }
@@ -120,15 +109,17 @@ impl Lab {
     }
 
     /// The peers that run as long as the lab does.
-    pub fn lasting_peers(&self) -> Option<&Witnesses> {
-        self.peers.as_ref()?.running.as_ref()
+    pub fn lasting_peers(&self) -> Option<Ports> {
+        let ports = self.peers.as_ref()?.ports();
+        (!ports.is_empty()).then_some(ports)
     }
 
     /// The lab's witnesses with all they remember of the history, started anew.
-    pub fn witnesses(&self) -> Result<Witnesses> {
+    pub fn witnesses(&self) -> Result<PeerSet> {
         let peers = self.peers.as_ref().context("no witnesses here")?;
-        let state = peers.state.copy_to(&self.place()?.join("peers"))?;
-        state.start(self.appliance.environment(), &self.appliance.policy())
+        let mut peers = peers.copy_to(&self.place()?.join("peers"))?;
+        peers.start(&self.appliance.policy())?;
+        Ok(peers)
     }
 
     /// The lab of this test process, or `None` after saying what is not set.

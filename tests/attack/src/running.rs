@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use redoubt_bank::{Bank, Connection};
 use redoubt_e2e::appliance::Tenant;
+use redoubt_e2e::peers::Ports;
 use redoubt_e2e::process::{Part, run};
 use tokio::net::{TcpListener, UnixStream};
 
 use crate::disk::Disk;
 use crate::lab::Lab;
 use crate::store::{Store, Trick, honest};
-use crate::witnesses::{PeerRelay, Witnesses};
+use crate::witnesses::PeerRelay;
 
 /// How long an opening may take.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -47,7 +48,7 @@ pub enum End {
 impl Lab {
     /// Starts an enclave over a disk, with a trick from the first request on.
     pub fn start_with(&self, disk: Disk, trick: Trick) -> Result<Running> {
-        self.start_among(disk, trick, self.lasting_peers())
+        self.start_among(disk, trick, self.lasting_peers().as_ref())
     }
 
     /// The same, with witnesses that the host lets it reach.
@@ -55,7 +56,7 @@ impl Lab {
         &self,
         disk: Disk,
         trick: Trick,
-        witnesses: Option<&Witnesses>,
+        witnesses: Option<&Ports>,
     ) -> Result<Running> {
         let place = self.place()?;
         let _context = self.runtime.enter();
@@ -91,7 +92,7 @@ impl Lab {
     }
 
     /// Starts and unseals an enclave that reaches these witnesses.
-    pub fn open_among(&self, disk: Disk, witnesses: &Witnesses) -> Result<(Running, End)> {
+    pub fn open_among(&self, disk: Disk, witnesses: &Ports) -> Result<(Running, End)> {
         let running = self.start_among(disk, honest(), Some(witnesses))?;
         let end = running.unseal(self, None, PATIENCE)?;
         Ok((running, end))

@@ -10,6 +10,7 @@ pub mod behaviour;
 pub mod customer;
 pub mod embeddings;
 pub mod environment;
+pub mod folder;
 pub mod mangler;
 pub mod peers;
 pub mod pki;

@@ -1,14 +1,16 @@
 //! Witnesses and custodians as `redoubt-audit witness` runs them.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::appliance::wait_for;
 use crate::environment::Environment;
+use crate::folder::{copy, replace};
 use crate::process::{Part, run_ok};
 
 /// What a peer is for.
@@ -20,7 +22,10 @@ pub enum Duty {
     Custodian,
 }
 
-/// Peers on disk, running or not.
+/// Where each peer listens on the loopback, by name.
+pub type Ports = BTreeMap<String, u16>;
+
+/// Peers on disk, running or not. They end with their owner.
 pub struct PeerSet {
     environment: Environment,
     dir: PathBuf,
@@ -42,12 +47,16 @@ impl PeerSet {
             )?;
             std::fs::write(dir.join(format!("{name}.json")), output.stdout)?;
         }
-        Ok(Self {
+        Ok(Self::stopped(environment, dir, names))
+    }
+
+    fn stopped(environment: &Environment, dir: &Path, names: Vec<String>) -> Self {
+        Self {
             environment: environment.clone(),
             dir: dir.to_path_buf(),
             running: names.iter().map(|_| None).collect(),
             names,
-        })
+        }
     }
 
     /// How a ceremony names them.
@@ -67,25 +76,29 @@ impl PeerSet {
 
     /// Starts those that do not run.
     pub fn start(&mut self, policy: &Path) -> Result<()> {
-        for (name, slot) in self.names.iter().zip(&mut self.running) {
-            if slot.is_none() {
-                let mut command = Command::new(self.environment.program("redoubt-audit"));
-                let port_file = self.dir.join(format!("{name}.port"));
-                let _ = std::fs::remove_file(&port_file);
-                command.arg("witness").arg("--dir").arg(self.dir.join(name));
-                command.args(["--listen", "127.0.0.1:0"]);
-                command.arg("--policy").arg(policy);
-                command.arg("--port-file").arg(&port_file);
-                let log = self.dir.join(format!("{name}.log"));
-                let part = Part::start("peer", command, &log)?;
-                let port = wait_for(Duration::from_secs(10), "a peer's port", || {
-                    let text = std::fs::read_to_string(&port_file).ok()?;
-                    text.trim().parse::<u16>().ok()
-                })?;
-                *slot = Some((part, port));
+        for at in 0..self.names.len() {
+            if self.running[at].is_none() {
+                self.running[at] = Some(self.start_one(&self.names[at], policy)?);
             }
         }
         Ok(())
+    }
+
+    fn start_one(&self, name: &str, policy: &Path) -> Result<(Part, u16)> {
+        let port_file = self.dir.join(format!("{name}.port"));
+        let _ = std::fs::remove_file(&port_file);
+        let mut command = Command::new(self.environment.program("redoubt-audit"));
+        command.arg("witness").arg("--dir").arg(self.dir.join(name));
+        command.args(["--listen", "127.0.0.1:0"]);
+        command.arg("--policy").arg(policy);
+        command.arg("--port-file").arg(&port_file);
+        let log = self.dir.join(format!("{name}.log"));
+        let part = Part::start("peer", command, &log)?;
+        let port = wait_for(Duration::from_secs(10), "a peer's port", || {
+            let text = std::fs::read_to_string(&port_file).ok()?;
+            text.trim().parse::<u16>().ok()
+        })?;
+        Ok((part, port))
     }
 
     /// SIGKILL to one of them.
@@ -98,48 +111,30 @@ impl PeerSet {
         self.running.iter_mut().for_each(|slot| *slot = None);
     }
 
-    /// `NAME=HOST:PORT` of those that run.
-    pub fn addresses(&self) -> Vec<String> {
-        self.names
-            .iter()
-            .zip(&self.running)
-            .filter_map(|(name, slot)| {
-                let (_, port) = slot.as_ref()?;
-                Some(format!("{name}=127.0.0.1:{port}"))
-            })
+    /// Of those that run.
+    pub fn ports(&self) -> Ports {
+        let slots = self.names.iter().zip(&self.running);
+        slots
+            .filter_map(|(name, slot)| Some((name.clone(), slot.as_ref()?.1)))
             .collect()
     }
 
-    /// Copies everything they remember.
-    pub fn copy_to(&self, to: &Path) -> Result<()> {
-        copy(&self.dir, to)
+    /// `NAME=HOST:PORT` of those that run.
+    pub fn addresses(&self) -> Vec<String> {
+        let ports = self.ports().into_iter();
+        ports
+            .map(|(name, port)| format!("{name}=127.0.0.1:{port}"))
+            .collect()
     }
 
-    /// Puts a copy in place of what they remember; none may run.
-    pub fn put_back(&self, from: &Path) -> Result<()> {
-        replace(from, &self.dir)
+    /// The same peers in another folder, with all they remember; none of them runs.
+    pub fn copy_to(&self, dir: &Path) -> Result<Self> {
+        copy(&self.dir, dir)?;
+        Ok(Self::stopped(&self.environment, dir, self.names.clone()))
     }
-}
 
-/// Copies a folder.
-pub fn copy(from: &Path, to: &Path) -> Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from).with_context(|| from.display().to_string())? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &target)?;
-        } else {
-            std::fs::copy(entry.path(), target)?;
-        }
+    /// Puts what a copy remembers in place of what these do; none may run.
+    pub fn put_back(&self, copy: &Self) -> Result<()> {
+        replace(&copy.dir, &self.dir)
     }
-    Ok(())
-}
-
-/// Replaces a folder by a copy of another.
-pub fn replace(from: &Path, to: &Path) -> Result<()> {
-    if to.exists() {
-        std::fs::remove_dir_all(to)?;
-    }
-    copy(from, to)
 }

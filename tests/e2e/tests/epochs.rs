@@ -8,7 +8,8 @@ use anyhow::{Context, Result, ensure};
 use redoubt_bank::Bank;
 use redoubt_e2e::behaviour::runtime;
 use redoubt_e2e::customer::expect_code;
-use redoubt_e2e::peers::{Duty, PeerSet, copy, replace};
+use redoubt_e2e::folder::{copy, replace};
+use redoubt_e2e::peers::{Duty, PeerSet};
 use redoubt_e2e::process::run_ok;
 use redoubt_e2e::{Appliance, Customer, Environment, Options, pki};
 use serde_json::Value;
@@ -122,9 +123,9 @@ fn after_erasure_and_rotation_an_old_disk_with_old_shares_opens_nothing() {
 
             // What a thief copies before: the disk, and, as a control, what custodians keep.
             guarded.stop()?;
-            let (disk, custodians) = (guarded.beside("disk"), guarded.beside("custodians"));
+            let disk = guarded.beside("disk");
             copy(&guarded.appliance.store_dir(), &disk)?;
-            guarded.peers.copy_to(&custodians)?;
+            let custodians = guarded.peers.copy_to(&guarded.beside("custodians"))?;
             guarded.start()?;
             guarded.appliance.bring_up()?;
 
@@ -147,9 +148,9 @@ fn after_erasure_and_rotation_an_old_disk_with_old_shares_opens_nothing() {
             stays.login(&bank).await?;
 
             guarded.stop()?;
-            let (new_disk, emptied) = (guarded.beside("new-disk"), guarded.beside("emptied"));
+            let new_disk = guarded.beside("new-disk");
             copy(&guarded.appliance.store_dir(), &new_disk)?;
-            guarded.peers.copy_to(&emptied)?;
+            let emptied = guarded.peers.copy_to(&guarded.beside("emptied"))?;
 
             // The old disk, the officers' same shares, the custodians of now: nothing opens.
             replace(&disk, &guarded.appliance.store_dir())?;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use redoubt_e2e::customer::{expect_code, payment};
-use redoubt_e2e::peers::{copy, replace};
+use redoubt_e2e::folder::{copy, replace};
 use redoubt_e2e::process::run_ok;
 use redoubt_e2e::{Appliance, Customer, Needs, Options, alone};
 use serde_json::Value;

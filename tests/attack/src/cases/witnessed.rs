@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use redoubt_bank::BankError;
 use redoubt_bank::receipts::{claims, id};
+use redoubt_e2e::peers::Ports;
 
 use super::rollback::alarm;
 use super::{appended, is_append, logins};
@@ -14,7 +15,7 @@ use crate::lab::{Kind, Lab};
 use crate::outcome::{Case, Verdict};
 use crate::running::{End, PATIENCE, Running};
 use crate::store::{Act, honest};
-use crate::witnesses::{LEASE, Witnesses};
+use crate::witnesses::LEASE;
 
 const GROUP: &str = "witnesses";
 
@@ -74,18 +75,18 @@ fn refused(verdict: Result<Verdict>) -> Result<Verdict> {
 
 fn over(lab: &Lab, disk: &Disk) -> Result<Verdict> {
     let witnesses = lab.witnesses()?;
-    let (running, end) = open_briefly(lab, disk.clone(), &witnesses)?;
+    let (running, end) = open_briefly(lab, disk.clone(), &witnesses.ports())?;
     judge(lab, &running, end)
 }
 
 /// Opens, and does not wait for witnesses that will never agree.
-fn open_briefly(lab: &Lab, disk: Disk, witnesses: &Witnesses) -> Result<(Running, End)> {
+fn open_briefly(lab: &Lab, disk: Disk, witnesses: &Ports) -> Result<(Running, End)> {
     let running = lab.start_among(disk, honest(), Some(witnesses))?;
     let end = running.unseal(lab, None, Duration::from_secs(6))?;
     Ok((running, end))
 }
 
-fn served(lab: &Lab, witnesses: &Witnesses) -> Result<Running> {
+fn served(lab: &Lab, witnesses: &Ports) -> Result<Running> {
     let (running, end) = lab.open_among(lab.history()?.last.clone(), witnesses)?;
     ensure!(end == End::Serving, "an honest disk: {end:?}");
     Ok(running)
@@ -94,19 +95,19 @@ fn served(lab: &Lab, witnesses: &Witnesses) -> Result<Running> {
 /// A batch that witnesses saw is taken back from every ledger.
 fn last_batch(lab: &Lab) -> Result<Verdict> {
     let witnesses = lab.witnesses()?;
-    let running = served(lab, &witnesses)?;
+    let running = served(lab, &witnesses.ports())?;
     let before = running.store.snapshot();
     logins(lab, &running, 1)?;
     std::thread::sleep(LEASE);
     drop(running);
-    let (running, end) = open_briefly(lab, before, &witnesses)?;
+    let (running, end) = open_briefly(lab, before, &witnesses.ports())?;
     refused(judge(lab, &running, end))
 }
 
 /// The host acknowledges everything and keeps nothing.
 fn void(lab: &Lab) -> Result<Verdict> {
     let witnesses = lab.witnesses()?;
-    let running = served(lab, &witnesses)?;
+    let running = served(lab, &witnesses.ports())?;
     running.store.play(Box::new(|request, _| {
         if is_append(request) {
             Act::Say(vec![appended()])
@@ -116,17 +117,17 @@ fn void(lab: &Lab) -> Result<Verdict> {
     }));
     logins(lab, &running, 2)?;
     std::thread::sleep(LEASE);
-    let (running, end) = open_briefly(lab, running.kill(), &witnesses)?;
+    let (running, end) = open_briefly(lab, running.kill(), &witnesses.ports())?;
     refused(judge(lab, &running, end))
 }
 
 /// A second enclave on a copy of the disk, while the first one serves.
 fn second_copy(lab: &Lab) -> Result<Verdict> {
     let witnesses = lab.witnesses()?;
-    let one = served(lab, &witnesses)?;
+    let one = served(lab, &witnesses.ports())?;
     logins(lab, &one, 1)?;
     std::thread::sleep(LEASE / 2);
-    let (two, end) = lab.open_among(one.store.snapshot(), &witnesses)?;
+    let (two, end) = lab.open_among(one.store.snapshot(), &witnesses.ports())?;
     if end != End::Serving {
         return refused(judge(lab, &two, end));
     }
@@ -162,7 +163,7 @@ fn tries(lab: &Lab, running: &Running, patience: Duration) -> Result<Result<usiz
 fn at_once(lab: &Lab) -> Result<Verdict> {
     let witnesses = lab.witnesses()?;
     let disk = &lab.history()?.last;
-    let open = || open_briefly(lab, disk.clone(), &witnesses);
+    let open = || open_briefly(lab, disk.clone(), &witnesses.ports());
     let (one, two) = std::thread::scope(|scope| {
         let other = scope.spawn(open);
         (open(), other.join())
@@ -192,7 +193,7 @@ fn why(running: &Running, error: String) -> Result<String> {
 fn window(lab: &Lab) -> Result<Verdict> {
     let lab = &*lab.other(Kind::Lease)?;
     let witnesses = lab.witnesses()?;
-    let running = served(lab, &witnesses)?;
+    let running = served(lab, &witnesses.ports())?;
     let peers = running.peers.as_ref().context("peers")?;
     let before = running.store.snapshot();
     peers.allow(0);
@@ -214,7 +215,7 @@ fn window(lab: &Lab) -> Result<Verdict> {
         ));
     };
     drop(running);
-    let (running, end) = lab.open_among(before, &witnesses)?;
+    let (running, end) = lab.open_among(before, &witnesses.ports())?;
     match end {
         End::Serving => {}
         other => return judge(lab, &running, other),
@@ -235,7 +236,7 @@ fn window(lab: &Lab) -> Result<Verdict> {
 /// No witness can be reached: nothing is acknowledged, and it resumes.
 fn cut_off(lab: &Lab, wait: bool) -> Result<Verdict> {
     let witnesses = lab.witnesses()?;
-    let running = served(lab, &witnesses)?;
+    let running = served(lab, &witnesses.ports())?;
     let peers = running.peers.as_ref().context("peers")?;
     peers.allow(0);
     if wait {
@@ -257,7 +258,7 @@ fn cut_off(lab: &Lab, wait: bool) -> Result<Verdict> {
 /// One witness of the two needed.
 fn too_few(lab: &Lab) -> Result<Verdict> {
     let witnesses = lab.witnesses()?;
-    let running = served(lab, &witnesses)?;
+    let running = served(lab, &witnesses.ports())?;
     let peers = running.peers.as_ref().context("peers")?;
     peers.allow(1);
     match tries(lab, &running, LEASE)? {
@@ -287,16 +288,16 @@ fn resumes(lab: &Lab, running: &Running) -> Result<Vec<crate::history::Kept>> {
 fn impostors(lab: &Lab) -> Result<Verdict> {
     let witnesses = lab.other(Kind::Strict)?.witnesses()?;
     let lab = lab.other(Kind::Lease)?;
-    let (running, end) = open_briefly(&lab, lab.history()?.last.clone(), &witnesses)?;
+    let (running, end) = open_briefly(&lab, lab.history()?.last.clone(), &witnesses.ports())?;
     refused(judge(&lab, &running, end))
 }
 
 /// One true witness, wherever the enclave asks for any.
 fn one_in_all_places(lab: &Lab) -> Result<Verdict> {
-    let mut witnesses = lab.witnesses()?;
-    let first = witnesses.ports.values().next().copied();
-    let first = first.context("a witness")?;
-    witnesses.ports.values_mut().for_each(|port| *port = first);
-    let (running, end) = open_briefly(lab, lab.history()?.last.clone(), &witnesses)?;
+    let witnesses = lab.witnesses()?;
+    let mut ports = witnesses.ports();
+    let first = ports.values().next().copied().context("a witness")?;
+    ports.values_mut().for_each(|port| *port = first);
+    let (running, end) = open_briefly(lab, lab.history()?.last.clone(), &ports)?;
     refused(judge(lab, &running, end))
 }

@@ -10,10 +10,10 @@ use redoubt_e2e::customer::payment;
 use redoubt_e2e::process::run_ok;
 use serde_json::Value;
 
+use crate::cases::until_witnessed;
 use crate::disk::Disk;
 use crate::lab::Lab;
 use crate::running::{End, PATIENCE, Running};
-use crate::witnesses::LEASE;
 
 /// A receipt that a bank was given.
 #[derive(Debug, Clone)]
@@ -103,10 +103,7 @@ impl History {
             logins(&mut receipts, false, &mut b, &bank_b, 2).await?;
             anyhow::Ok((pending, Payment { id, assertion }))
         })?;
-        if running.peers.is_some() {
-            // Until witnesses have seen all of it.
-            std::thread::sleep(LEASE);
-        }
+        until_witnessed(lab, &running, &receipts)?;
         let last = running.kill();
         Ok(Self {
             first,

@@ -11,7 +11,9 @@ use crate::running::{End, Running};
 
 /// A host that gives a receipt's record damaged, or not at all, withholds it: the
 /// appliance may say that it cannot answer, and nothing else.
-const WITHHELD: [&str; 1] = ["store_unavailable"];
+pub fn is_withheld(error: &BankError) -> bool {
+    error.code() == Some("store_unavailable")
+}
 
 /// Refused, or served with nothing lost; anything else is a success of the attack.
 pub fn judge(lab: &Lab, running: &Running, end: End) -> Result<Verdict> {
@@ -22,8 +24,18 @@ pub fn judge(lab: &Lab, running: &Running, end: End) -> Result<Verdict> {
     }
 }
 
-/// Every receipt, the counters, and the payment that was approved already.
+/// Every receipt, the counters, and the payment that was approved already. The store
+/// is honest now.
 pub fn keeps_its_word(lab: &Lab, running: &Running, receipts: &[Kept]) -> Result<Verdict> {
+    asked_again(lab, running, receipts, 0)
+}
+
+/// The same where the host may still withhold records.
+pub fn says_nothing_false(lab: &Lab, running: &Running, receipts: &[Kept]) -> Result<Verdict> {
+    asked_again(lab, running, receipts, receipts.len())
+}
+
+fn asked_again(lab: &Lab, running: &Running, receipts: &[Kept], most: usize) -> Result<Verdict> {
     let mut withheld = 0;
     for kept in receipts {
         match found_again(lab, running, kept)? {
@@ -40,7 +52,10 @@ pub fn keeps_its_word(lab: &Lab, running: &Running, receipts: &[Kept]) -> Result
     if withheld > 0 {
         text += &format!(", {withheld} withheld (store_unavailable)");
     }
-    Ok(Verdict::Harmless(text))
+    Ok(match withheld > most {
+        true => Verdict::Failed(text),
+        false => Verdict::Harmless(text),
+    })
 }
 
 enum Found {
@@ -55,9 +70,7 @@ fn found_again(lab: &Lab, running: &Running, kept: &Kept) -> Result<Found> {
     let id = id(&kept.receipt)?;
     let again = match lab.runtime.block_on(bank.receipt(&id)) {
         Ok(again) => again,
-        Err(error) if error.code().is_some_and(|code| WITHHELD.contains(&code)) => {
-            return Ok(Found::Withheld);
-        }
+        Err(error) if is_withheld(&error) => return Ok(Found::Withheld),
         Err(error) => return Ok(Found::Wrong(format!("an acknowledged receipt: {error}"))),
     };
     if again["claims"] != kept.receipt["claims"] {
@@ -100,9 +113,4 @@ pub fn rewound(lab: &Lab, running: &Running) -> Result<Option<String>> {
 /// The claims say that no witness took part.
 pub fn says_freshness_none(receipt: &serde_json::Value) -> Result<bool> {
     Ok(claims(receipt)?["freshness"] == "none")
-}
-
-/// A refusal's code and title, as the bank saw them.
-pub fn seen_by_the_bank<T>(outcome: Result<T, BankError>) -> Option<String> {
-    outcome.err().map(|error| error.to_string())
 }

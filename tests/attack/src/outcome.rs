@@ -29,6 +29,13 @@ pub struct Outcome {
 /// An attack: answers how it ended, or why it could not be made.
 pub type Attack = Box<dyn Fn(&Lab) -> anyhow::Result<Verdict> + Send + Sync>;
 
+/// The one end that is promised of an attack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Refused,
+    Harmless,
+}
+
 /// An attack and its name.
 pub struct Case {
     /// What it is about; tests run one group each.
@@ -39,13 +46,32 @@ pub struct Case {
     pub idle: bool,
     /// It needs sample photographs.
     pub photographs: bool,
+    end: End,
     /// Does it.
     pub attack: Attack,
 }
 
 impl Case {
-    /// A case of a group.
-    pub fn new(
+    /// An attack that must be refused.
+    pub fn refused(
+        group: &'static str,
+        name: impl Into<String>,
+        attack: impl Fn(&Lab) -> anyhow::Result<Verdict> + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(End::Refused, group, name, attack)
+    }
+
+    /// An attack, or none at all, after which everything must go on.
+    pub fn harmless(
+        group: &'static str,
+        name: impl Into<String>,
+        attack: impl Fn(&Lab) -> anyhow::Result<Verdict> + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(End::Harmless, group, name, attack)
+    }
+
+    fn new(
+        end: End,
         group: &'static str,
         name: impl Into<String>,
         attack: impl Fn(&Lab) -> anyhow::Result<Verdict> + Send + Sync + 'static,
@@ -55,6 +81,7 @@ impl Case {
             name: name.into(),
             idle: false,
             photographs: false,
+            end,
             attack: Box::new(attack),
         }
     }
@@ -75,12 +102,14 @@ impl Case {
     pub fn run(&self, lab: &Lab) -> Outcome {
         let _slot = (!self.idle).then(|| lab.slot());
         let verdict = (self.attack)(lab);
-        let (outcome, error) = match verdict {
-            Ok(Verdict::Refused(text)) => ("refused", text),
-            Ok(Verdict::Harmless(text)) => ("harmless", text),
-            Ok(Verdict::Failed(text)) => ("failed", text),
+        let (outcome, error) = match (verdict, self.end) {
+            (Ok(Verdict::Refused(text)), End::Refused) => ("refused", text),
+            (Ok(Verdict::Harmless(text)), End::Harmless) => ("harmless", text),
+            (Ok(Verdict::Refused(text)), _) => ("failed", format!("it must go on: {text}")),
+            (Ok(Verdict::Harmless(text)), _) => ("failed", format!("not refused: {text}")),
+            (Ok(Verdict::Failed(text)), _) => ("failed", text),
             // An attack that could not be made shows nothing, so it counts against us.
-            Err(error) => ("failed", format!("the attack could not be made: {error:#}")),
+            (Err(error), _) => ("failed", format!("the attack could not be made: {error:#}")),
         };
         Outcome {
             name: format!("{}::{}", self.group, self.name),

@@ -112,7 +112,7 @@ impl Lab {
 }
 
 impl Running {
-    /// Waits until it listens; one that ends instead is found by [`Self::end`].
+    /// Waits until it listens; one that ends instead is found by [`Self::ended`].
     fn wait_for_door(&mut self) -> Result<()> {
         let end = Instant::now() + PATIENCE;
         let door = self.place.join("ingress");
@@ -151,11 +151,8 @@ impl Running {
         if let Some(reason) = halted(&log) {
             return Ok(End::Halted(reason));
         }
-        if let Some(reason) = log
-            .lines()
-            .find_map(|l| l.strip_prefix("redoubt-enclave: "))
-        {
-            return Ok(End::Ended(reason.to_owned()));
+        if let Some(reason) = self.ended()? {
+            return Ok(End::Ended(reason));
         }
         match warning(&log) {
             Some(warning) => Ok(End::Waiting(warning)),
@@ -163,7 +160,7 @@ impl Running {
         }
     }
 
-    /// Why it did not even start.
+    /// Why it ended by itself.
     pub fn ended(&self) -> Result<Option<String>> {
         let log = self.log()?;
         let mut lines = log.lines();
@@ -187,11 +184,6 @@ impl Running {
     pub fn log(&self) -> Result<String> {
         let bytes = std::fs::read(self.place.join("log"))?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
-    }
-
-    /// The last warning it logged.
-    pub fn warning(&self) -> Result<Option<String>> {
-        Ok(warning(&self.log()?))
     }
 
     /// The process is still there.

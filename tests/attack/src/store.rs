@@ -1,6 +1,7 @@
 //! The store endpoint as a hostile host would serve it.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -48,6 +49,7 @@ struct State {
     changes: watch::Sender<u64>,
     nonces: Arc<Nonces>,
     real: Option<PathBuf>,
+    silences: AtomicU64,
 }
 
 /// A listening store; it ends with its owner.
@@ -87,6 +89,7 @@ impl Store {
             changes: watch::channel(0).0,
             nonces,
             real,
+            silences: AtomicU64::new(0),
         });
         let task = tokio::spawn(accept(listener, state.clone()));
         Ok(Self { state, task })
@@ -100,6 +103,11 @@ impl Store {
     /// Edits the disk behind the enclave's back.
     pub fn edit(&self, change: impl FnOnce(&mut Disk)) {
         change(&mut locked(&self.state.disk));
+    }
+
+    /// How often it fell silent over a request, with what is to be kept of it kept.
+    pub fn silences(&self) -> u64 {
+        self.state.silences.load(Ordering::SeqCst)
     }
 
     /// From now on another trick; what waits is looked at again.
@@ -141,6 +149,7 @@ async fn serve(mut stream: UnixStream, state: &State) -> Result<()> {
             let act = (locked(&state.trick))(&request, &mut locked(&state.disk));
             match act {
                 Act::Silence => {
+                    state.silences.fetch_add(1, Ordering::SeqCst);
                     let mut byte = [0];
                     tokio::select! {
                         changed = changes.changed() => changed?,
@@ -155,6 +164,7 @@ async fn serve(mut stream: UnixStream, state: &State) -> Result<()> {
                 }
                 Act::KeepInSilence => {
                     honestly(state, &mut real, &request).await?;
+                    state.silences.fetch_add(1, Ordering::SeqCst);
                     // Until the peer gives up.
                     let _ = stream.read(&mut [0]).await;
                     return Ok(());

@@ -34,21 +34,21 @@ pub(crate) async fn goes_on(bank: &Bank, canary: &mut Customer, kept: &Kept) -> 
 }
 
 /// An answer with a signature counter that was used already must be refused, the next
-/// one accepted. Whether both held.
-pub(crate) async fn counts_up(bank: &Bank, kept: &Kept) -> Result<bool> {
+/// one accepted. Whether both held; `None` where no new customer got so far.
+pub(crate) async fn counts_up(bank: &Bank, kept: &Kept) -> Result<Option<bool>> {
     let Some(mut customer) = kept.inner().counted.pop() else {
-        return Ok(true);
+        return Ok(None);
     };
     let used = customer.key.counter();
     customer.key.set_counter(used.saturating_sub(1));
     match customer.login(bank).await {
-        Ok(_) => return Ok(false),
+        Ok(_) => return Ok(Some(false)),
         Err(error) if error.code() == Some("authentication_failed") => {}
         Err(error) => return Err(error).context("a login with a counter used before"),
     }
     customer.key.set_counter(used);
     load::login(bank, &mut customer, kept).await?;
-    Ok(true)
+    Ok(Some(true))
 }
 
 /// How many of these approvals are no longer given.

@@ -39,8 +39,6 @@ pub struct Options {
     pub without_worker: bool,
     /// Witnesses and custodians the host can reach, `NAME=HOST:PORT`.
     pub peers: Vec<String>,
-    /// Bytes of entries after which the enclave writes a snapshot.
-    pub snapshot_bytes: Option<u64>,
 }
 
 /// A started appliance. Its processes end with it.

@@ -52,6 +52,7 @@ impl Mischief {
 struct Switch {
     mischief: AtomicU8,
     done: AtomicU64,
+    passed: AtomicU64,
 }
 
 /// A relay with a switch for each direction.
@@ -62,7 +63,7 @@ pub struct Mangler {
     task: Arc<tokio::task::JoinHandle<()>>,
 }
 
-/// Repeatable noise.
+/// Repeatable noise: SplitMix64.
 #[derive(Debug)]
 pub struct Noise(u64);
 
@@ -136,6 +137,11 @@ impl Mangler {
     pub fn harmed(&self) -> [u64; 2] {
         [&self.forth, &self.back].map(|switch| switch.done.load(Ordering::SeqCst))
     }
+
+    /// Bytes that came in so far, forth and back.
+    pub fn passed(&self) -> [u64; 2] {
+        [&self.forth, &self.back].map(|switch| switch.passed.load(Ordering::SeqCst))
+    }
 }
 
 impl Drop for Mangler {
@@ -158,6 +164,7 @@ async fn pump(
         if count == 0 {
             return;
         }
+        switch.passed.fetch_add(count as u64, Ordering::SeqCst);
         let mischief = Mischief::from_u8(switch.mischief.load(Ordering::SeqCst));
         if mischief != Mischief::None {
             switch.done.fetch_add(1, Ordering::SeqCst);

@@ -22,7 +22,6 @@ const CAPTURED: Options = Options {
     interposed: false,
     without_worker: false,
     peers: Vec::new(),
-    snapshot_bytes: None,
 };
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use redoubt_bank::Bank;
@@ -12,7 +12,7 @@ use redoubt_e2e::folder::{copy, replace};
 use redoubt_e2e::peers::{Duty, PeerSet};
 use redoubt_e2e::process::run_ok;
 use redoubt_e2e::{Appliance, Customer, Environment, Options, pki};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// An appliance with its peers beside it.
@@ -93,12 +93,47 @@ impl Guarded {
         Ok(command)
     }
 
-    async fn epoch(&self) -> Result<u64> {
+    fn officer(&self) -> Result<Bank> {
         let officer = self.appliance.banks.officer.1.clone();
-        let client = self.appliance.client(Some(officer), false)?;
-        let status: Value = client.get("/api/v1/epochs").await?.read()?;
+        self.appliance.client(Some(officer), false)
+    }
+
+    async fn epoch(&self) -> Result<u64> {
+        let status: Value = self.officer()?.get("/api/v1/epochs").await?.read()?;
         status["epoch"].as_u64().context("no epoch")
     }
+
+    /// What is under way, or null.
+    async fn rotation(&self, officer: &Bank) -> Result<Value> {
+        let mut status: Value = officer.get("/api/v1/epochs").await?.read()?;
+        Ok(status["rotation"].take())
+    }
+}
+
+/// Runs a behaviour on a guarded appliance of its own, serving when it begins.
+fn guarded(
+    test: &str,
+    count: usize,
+    duties: &[(Duty, usize)],
+    behaviour: impl AsyncFnOnce(&mut Guarded) -> Result<()>,
+) {
+    let outcome = runtime().block_on(async {
+        let Some(mut guarded) = Guarded::new(test, count, duties)? else {
+            return Ok(());
+        };
+        let outcome = behaviour(&mut guarded).await;
+        if outcome.is_err() {
+            guarded.appliance.keep_files();
+        }
+        outcome
+    });
+    outcome.unwrap_or_else(|error| panic!("{error:?}"));
+}
+
+async fn ask_for_rotation(officer: Bank) -> Result<()> {
+    let asked = officer.post("/api/v1/epochs/rotate", &json!({})).await?;
+    asked.read::<Value>()?;
+    Ok(())
 }
 
 async fn erase(bank: &Bank, path: &str) -> Result<Value> {
@@ -113,76 +148,71 @@ async fn erasure(bank: &Bank, erased: &Value) -> Result<Value> {
 #[test]
 fn after_erasure_and_rotation_an_old_disk_with_old_shares_opens_nothing() {
     let name = "after_erasure_and_rotation_an_old_disk_with_old_shares_opens_nothing";
-    runtime()
-        .block_on(async {
-            let Some(mut guarded) = Guarded::new(name, 3, &[(Duty::Custodian, 2)])? else {
-                return Ok(());
-            };
-            let mut gone = guarded.customer().await?;
-            let mut stays = guarded.customer().await?;
+    guarded(name, 3, &[(Duty::Custodian, 2)], async |guarded| {
+        let mut gone = guarded.customer().await?;
+        let mut stays = guarded.customer().await?;
 
-            // What a thief copies before: the disk, and, as a control, what custodians keep.
-            guarded.stop()?;
-            let disk = guarded.beside("disk");
-            copy(&guarded.appliance.store_dir(), &disk)?;
-            let custodians = guarded.peers.copy_to(&guarded.beside("custodians"))?;
-            guarded.start()?;
-            guarded.appliance.bring_up()?;
+        // What a thief copies before: the disk, and, as a control, what custodians keep.
+        guarded.stop()?;
+        let disk = guarded.beside("disk");
+        copy(&guarded.appliance.store_dir(), &disk)?;
+        let custodians = guarded.peers.copy_to(&guarded.beside("custodians"))?;
+        guarded.start()?;
+        guarded.appliance.bring_up()?;
 
-            let bank = guarded.bank()?;
-            let erased = erase(&bank, &format!("/api/v1/subjects/{}", gone.id)).await?;
-            ensure!(erased["status"] == "pending-epoch", "{erased}");
-            ensure!(
-                erased["depends_on"].as_array().map(Vec::len) == Some(3),
-                "{erased}"
-            );
-            expect_code(gone.login(&bank).await, "no_passkey")?;
-            run_ok(&mut guarded.rotate(&[])?)?;
-            ensure!(guarded.epoch().await? == 1);
-            let dark = erasure(&bank, &erased).await?;
-            ensure!(dark["status"] == "dark", "{dark}");
-            ensure!(
-                dark["statements"].as_array().map(Vec::len) == Some(3),
-                "{dark}"
-            );
-            stays.login(&bank).await?;
+        let bank = guarded.bank()?;
+        let erased = erase(&bank, &format!("/api/v1/subjects/{}", gone.id)).await?;
+        ensure!(erased["status"] == "pending-epoch", "{erased}");
+        ensure!(
+            erased["depends_on"].as_array().map(Vec::len) == Some(3),
+            "{erased}"
+        );
+        expect_code(gone.login(&bank).await, "no_passkey")?;
+        run_ok(&mut guarded.rotate(&[])?)?;
+        ensure!(guarded.epoch().await? == 1);
+        let dark = erasure(&bank, &erased).await?;
+        ensure!(dark["status"] == "dark", "{dark}");
+        ensure!(
+            dark["statements"].as_array().map(Vec::len) == Some(3),
+            "{dark}"
+        );
+        stays.login(&bank).await?;
 
-            guarded.stop()?;
-            let new_disk = guarded.beside("new-disk");
-            copy(&guarded.appliance.store_dir(), &new_disk)?;
-            let emptied = guarded.peers.copy_to(&guarded.beside("emptied"))?;
+        guarded.stop()?;
+        let new_disk = guarded.beside("new-disk");
+        copy(&guarded.appliance.store_dir(), &new_disk)?;
+        let emptied = guarded.peers.copy_to(&guarded.beside("emptied"))?;
 
-            // The old disk, the officers' same shares, the custodians of now: nothing opens.
-            replace(&disk, &guarded.appliance.store_dir())?;
-            forget_heads(&guarded.appliance)?;
-            guarded.start()?;
-            let unsealed = guarded.appliance.unseal();
-            ensure!(unsealed.is_err(), "the old disk opened");
-            guarded.appliance.wait_for_phase("halted")?;
-            let logs = guarded.appliance.logs()?;
-            ensure!(logs.contains("retired and never come back"), "{logs}");
+        // The old disk, the officers' same shares, the custodians of now: nothing opens.
+        replace(&disk, &guarded.appliance.store_dir())?;
+        forget_heads(&guarded.appliance)?;
+        guarded.start()?;
+        let unsealed = guarded.appliance.unseal();
+        ensure!(unsealed.is_err(), "the old disk opened");
+        guarded.appliance.wait_for_phase("halted")?;
+        let logs = guarded.appliance.logs()?;
+        ensure!(logs.contains("retired and never come back"), "{logs}");
 
-            // The control: with what custodians kept before, everything opens.
-            guarded.stop()?;
-            guarded.peers.put_back(&custodians)?;
-            replace(&disk, &guarded.appliance.store_dir())?;
-            forget_heads(&guarded.appliance)?;
-            guarded.start()?;
-            guarded.appliance.bring_up()?;
-            gone.login(&guarded.bank()?).await?;
+        // The control: with what custodians kept before, everything opens.
+        guarded.stop()?;
+        guarded.peers.put_back(&custodians)?;
+        replace(&disk, &guarded.appliance.store_dir())?;
+        forget_heads(&guarded.appliance)?;
+        guarded.start()?;
+        guarded.appliance.bring_up()?;
+        gone.login(&guarded.bank()?).await?;
 
-            // And the disk of now with the custodians of now goes on.
-            guarded.stop()?;
-            guarded.peers.put_back(&emptied)?;
-            replace(&new_disk, &guarded.appliance.store_dir())?;
-            forget_heads(&guarded.appliance)?;
-            guarded.start()?;
-            guarded.appliance.bring_up()?;
-            stays.login(&guarded.bank()?).await?;
-            expect_code(gone.login(&guarded.bank()?).await, "no_passkey")?;
-            anyhow::Ok(())
-        })
-        .unwrap_or_else(|error| panic!("{error:?}"));
+        // And the disk of now with the custodians of now goes on.
+        guarded.stop()?;
+        guarded.peers.put_back(&emptied)?;
+        replace(&new_disk, &guarded.appliance.store_dir())?;
+        forget_heads(&guarded.appliance)?;
+        guarded.start()?;
+        guarded.appliance.bring_up()?;
+        stays.login(&guarded.bank()?).await?;
+        expect_code(gone.login(&guarded.bank()?).await, "no_passkey")?;
+        Ok(())
+    });
 }
 
 /// The thief has no officer's memory to hold against the disk.
@@ -197,140 +227,135 @@ fn forget_heads(appliance: &Appliance) -> Result<()> {
 #[test]
 fn a_silent_custodian_is_named_until_it_deletes_too() {
     let name = "a_silent_custodian_is_named_until_it_deletes_too";
-    runtime()
-        .block_on(async {
-            let Some(mut guarded) = Guarded::new(name, 2, &[(Duty::Custodian, 1)])? else {
-                return Ok(());
-            };
-            let gone = guarded.customer().await?;
-            let bank = guarded.bank()?;
-            let erased = erase(&bank, &format!("/api/v1/subjects/{}", gone.id)).await?;
-            // A new epoch needs every custodian to take its share.
-            guarded.peers.kill(1);
-            let mut refused = guarded.rotate(&[])?;
-            let output = refused.output()?;
-            ensure!(!output.status.success());
-            let text = String::from_utf8_lossy(&output.stderr).into_owned();
-            ensure!(text.contains("peer-2"), "{text}");
-            ensure!(erasure(&bank, &erased).await?["status"] == "pending-epoch");
-            ensure!(guarded.epoch().await? == 0);
-            // Its port is another one now, so the host starts anew.
-            guarded.stop()?;
-            guarded.start()?;
-            guarded.appliance.bring_up()?;
-            run_ok(&mut guarded.rotate(&[])?)?;
-            let bank = guarded.bank()?;
-            ensure!(erasure(&bank, &erased).await?["status"] == "dark");
-            anyhow::Ok(())
-        })
-        .unwrap_or_else(|error| panic!("{error:?}"));
+    guarded(name, 2, &[(Duty::Custodian, 1)], async |guarded| {
+        let gone = guarded.customer().await?;
+        let bank = guarded.bank()?;
+        let erased = erase(&bank, &format!("/api/v1/subjects/{}", gone.id)).await?;
+        // A new epoch needs every custodian to take its share.
+        guarded.peers.kill(1);
+        let mut refused = guarded.rotate(&[])?;
+        let output = refused.output()?;
+        ensure!(!output.status.success());
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(text.contains("peer-2"), "{text}");
+        ensure!(erasure(&bank, &erased).await?["status"] == "pending-epoch");
+        ensure!(guarded.epoch().await? == 0);
+        // Its port is another one now, so the host starts anew.
+        guarded.stop()?;
+        guarded.start()?;
+        guarded.appliance.bring_up()?;
+        run_ok(&mut guarded.rotate(&[])?)?;
+        let bank = guarded.bank()?;
+        ensure!(erasure(&bank, &erased).await?["status"] == "dark");
+        Ok(())
+    });
 }
 
 #[test]
 fn a_rotation_killed_anywhere_can_be_run_again() {
     let name = "a_rotation_killed_anywhere_can_be_run_again";
-    runtime()
-        .block_on(async {
-            let Some(mut guarded) = Guarded::new(name, 2, &[(Duty::Custodian, 2)])? else {
-                return Ok(());
-            };
-            let mut customer = guarded.customer().await?;
-            let mut epoch = 0;
-            for delay in [3, 12, 25, 45, 80] {
-                let mut rotating = guarded.rotate(&[])?.spawn()?;
-                // From the first byte sent to some step of the rotation, each time another.
-                std::thread::sleep(Duration::from_millis(30 + delay));
-                guarded.appliance.kill_enclave();
-                let _ = rotating.kill();
-                rotating.wait()?;
-                guarded.appliance.bring_up()?;
-                let now = guarded.epoch().await?;
-                ensure!(now == epoch || now == epoch + 1, "{now} after {epoch}");
-                epoch = now;
-                customer.login(&guarded.bank()?).await?;
-            }
-            run_ok(&mut guarded.rotate(&[])?)?;
-            ensure!(guarded.epoch().await? == epoch + 1);
+    guarded(name, 2, &[(Duty::Custodian, 2)], async |guarded| {
+        let mut customer = guarded.customer().await?;
+        // An undisturbed one tells how long it takes.
+        let (officer, began) = (guarded.officer()?, Instant::now());
+        ask_for_rotation(officer.clone()).await?;
+        while !guarded.rotation(&officer).await?.is_null() || guarded.epoch().await? == 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let whole = began.elapsed();
+        let (mut epoch, mut under_way) = (1, 0);
+        for part in 1..=5 {
+            let officer = guarded.officer()?;
+            let asked = tokio::spawn(ask_for_rotation(officer.clone()));
+            tokio::time::sleep(whole * part / 6).await;
+            under_way += u32::from(!guarded.rotation(&officer).await?.is_null());
+            guarded.appliance.kill_enclave();
+            // Whatever the officer was told: what counts is on disk.
+            let _ = asked.await?;
+            guarded.appliance.bring_up()?;
+            let now = guarded.epoch().await?;
+            ensure!(now == epoch || now == epoch + 1, "{now} after {epoch}");
+            epoch = now;
             customer.login(&guarded.bank()?).await?;
-            anyhow::Ok(())
-        })
-        .unwrap_or_else(|error| panic!("{error:?}"));
+        }
+        println!("{under_way} of 5 kills in a rotation of {whole:?}");
+        ensure!(under_way > 0, "no kill came while a rotation was under way");
+        run_ok(&mut guarded.rotate(&[])?)?;
+        ensure!(guarded.epoch().await? == epoch + 1);
+        customer.login(&guarded.bank()?).await?;
+        Ok(())
+    });
 }
 
 #[test]
 fn officers_change_while_serving_and_old_shares_open_nothing_any_more() {
     let name = "officers_change_while_serving_and_old_shares_open_nothing_any_more";
-    runtime()
-        .block_on(async {
-            let Some(mut guarded) = Guarded::new(name, 1, &[(Duty::Witness, 1)])? else {
-                return Ok(());
-            };
-            let mut customer = guarded.customer().await?;
-            let appliance = &guarded.appliance;
-            let next = guarded.beside("next");
-            run_ok(
-                Command::new(appliance.program("redoubt"))
-                    .args([
-                        "genesis",
-                        "successor",
-                        "--officers",
-                        "2",
-                        "--threshold",
-                        "2",
-                    ])
-                    .arg("--from")
-                    .arg(appliance.genesis_dir().join("genesis.json"))
-                    .arg("--officer-key")
-                    .arg(appliance.genesis_dir().join("officer-1.key.pem"))
-                    .arg("--config")
-                    .arg(appliance.boot_dir().join("config.json"))
-                    .arg("--out")
-                    .arg(&next),
-            )?;
-            let (genesis, config) = (next.join("genesis.json"), next.join("config.json"));
-            let (one, two) = (share(&next, 1)?, share(&next, 2)?);
-            let boot = appliance.boot_dir();
-            let mut arguments: Vec<&Path> = Vec::new();
-            for (flag, path) in [
-                ("--genesis", &genesis),
-                ("--config", &config),
-                ("--share", &one),
-                ("--share", &two),
-                ("--boot-dir", &boot),
-            ] {
-                arguments.extend([Path::new(flag), path.as_path()]);
-            }
-            run_ok(&mut guarded.rotate(&arguments)?)?;
-            ensure!(guarded.epoch().await? == 1);
-            customer.login(&guarded.bank()?).await?;
+    guarded(name, 1, &[(Duty::Witness, 1)], async |guarded| {
+        let mut customer = guarded.customer().await?;
+        let appliance = &guarded.appliance;
+        let next = guarded.beside("next");
+        run_ok(
+            Command::new(appliance.program("redoubt"))
+                .args([
+                    "genesis",
+                    "successor",
+                    "--officers",
+                    "2",
+                    "--threshold",
+                    "2",
+                ])
+                .arg("--from")
+                .arg(appliance.genesis_dir().join("genesis.json"))
+                .arg("--officer-key")
+                .arg(appliance.genesis_dir().join("officer-1.key.pem"))
+                .arg("--config")
+                .arg(appliance.boot_dir().join("config.json"))
+                .arg("--out")
+                .arg(&next),
+        )?;
+        let (genesis, config) = (next.join("genesis.json"), next.join("config.json"));
+        let (one, two) = (share(&next, 1)?, share(&next, 2)?);
+        let boot = appliance.boot_dir();
+        let mut arguments: Vec<&Path> = Vec::new();
+        for (flag, path) in [
+            ("--genesis", &genesis),
+            ("--config", &config),
+            ("--share", &one),
+            ("--share", &two),
+            ("--boot-dir", &boot),
+        ] {
+            arguments.extend([Path::new(flag), path.as_path()]);
+        }
+        run_ok(&mut guarded.rotate(&arguments)?)?;
+        ensure!(guarded.epoch().await? == 1);
+        customer.login(&guarded.bank()?).await?;
 
-            guarded.stop()?;
-            guarded.start()?;
-            guarded.appliance.wait_for_phase("awaiting_unseal")?;
-            ensure!(
-                guarded.appliance.unseal().is_err(),
-                "the old share must not fit"
-            );
-            let policy = next.join("policy.json");
-            for share in [&one, &two] {
-                run_ok(
-                    Command::new(guarded.appliance.program("redoubt"))
-                        .arg("unseal")
-                        .arg(guarded.appliance.url())
-                        .arg("--policy")
-                        .arg(&policy)
-                        .arg("--share")
-                        .arg(share),
-                )?;
-            }
-            guarded.appliance.wait_for_phase("serving")?;
-            let out = guarded.appliance.trust_dir();
-            let url = guarded.appliance.url();
-            run_ok(&mut guarded.appliance.trust_command(&url, &policy, &out))?;
-            customer.login(&guarded.bank()?).await?;
-            anyhow::Ok(())
-        })
-        .unwrap_or_else(|error| panic!("{error:?}"));
+        guarded.stop()?;
+        guarded.start()?;
+        guarded.appliance.wait_for_phase("awaiting_unseal")?;
+        ensure!(
+            guarded.appliance.unseal().is_err(),
+            "the old share must not fit"
+        );
+        let policy = next.join("policy.json");
+        for share in [&one, &two] {
+            run_ok(
+                Command::new(guarded.appliance.program("redoubt"))
+                    .arg("unseal")
+                    .arg(guarded.appliance.url())
+                    .arg("--policy")
+                    .arg(&policy)
+                    .arg("--share")
+                    .arg(share),
+            )?;
+        }
+        guarded.appliance.wait_for_phase("serving")?;
+        let out = guarded.appliance.trust_dir();
+        let url = guarded.appliance.url();
+        run_ok(&mut guarded.appliance.trust_command(&url, &policy, &out))?;
+        customer.login(&guarded.bank()?).await?;
+        Ok(())
+    });
 }
 
 fn share(dir: &Path, officer: u8) -> Result<PathBuf> {

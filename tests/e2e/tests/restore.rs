@@ -1,6 +1,5 @@
 //! Break-glass: the end of the ledger is lost, and officers order to go on.
 
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -40,6 +39,8 @@ fn after_a_loss_nothing_goes_on_without_an_order_and_everything_counts_as_spent_
         appliance.wait_for_phase("halted")?;
 
         appliance.kill_all()?;
+        let unordered = appliance.dir().join("unordered.json");
+        std::fs::copy(appliance.boot_dir().join("config.json"), &unordered)?;
         order(appliance, 0)?;
         std::fs::remove_file(appliance.dir().join("officer-memory.json"))?;
         appliance.bring_up()?;
@@ -51,9 +52,13 @@ fn after_a_loss_nothing_goes_on_without_an_order_and_everything_counts_as_spent_
         // An order that names another head than the disk has opens nothing.
         appliance.kill_all()?;
         replace(&disk, &appliance.store_dir())?;
+        std::fs::copy(&unordered, appliance.boot_dir().join("config.json"))?;
         order(appliance, 1)?;
+        std::fs::remove_file(appliance.dir().join("officer-memory.json"))?;
         appliance.start()?;
         ensure!(appliance.unseal().is_err(), "a wrong order was carried out");
+        let logs = appliance.logs()?;
+        ensure!(logs.contains("the restore order goes on from"), "{logs}");
         Ok(())
     });
 }
@@ -89,12 +94,13 @@ fn order(appliance: &Appliance, off_by: u64) -> Result<()> {
     )?;
     let verified: Value = serde_json::from_slice(&verified.stdout)?;
     let config = appliance.boot_dir().join("config.json");
-    let ledger = appliance_ledger(&config)?;
+    let plain = std::fs::read(appliance.dir().join("config.plain.json"))?;
+    let plain: Value = serde_json::from_slice(&plain)?;
     let ledgers = verified["ledgers"].as_array().context("no ledgers")?;
-    let found = ledgers.iter().find(|found| found["ledger"] == *ledger);
-    let found = found
-        .or(ledgers.first())
-        .with_context(|| format!("{verified}"))?;
+    let found = ledgers
+        .iter()
+        .find(|found| found["ledger"] == plain["appliance_ledger"]);
+    let found = found.with_context(|| format!("{verified}"))?;
     let size = found["size"].as_u64().context("no size")? - off_by;
     let root = found["root"].as_str().context("no root")?;
     let plain = appliance.dir().join("restore.plain.json");
@@ -110,29 +116,5 @@ fn order(appliance: &Appliance, off_by: u64) -> Result<()> {
             .arg("--out")
             .arg(&plain),
     )?;
-    run_ok(
-        Command::new(appliance.program("redoubt"))
-            .args(["config", "sign"])
-            .arg("--genesis")
-            .arg(appliance.genesis_dir().join("genesis.json"))
-            .arg("--config")
-            .arg(&plain)
-            .arg("--officer-key")
-            .arg(appliance.genesis_dir().join("officer-1.key.pem"))
-            .arg("--out")
-            .arg(&config),
-    )?;
-    Ok(())
-}
-
-fn appliance_ledger(config: &Path) -> Result<String> {
-    use base64::Engine as _;
-    let signed: Value = serde_json::from_slice(&std::fs::read(config)?)?;
-    let payload = signed["payload"].as_str().context("no payload")?;
-    let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload)?;
-    let config: Value = serde_json::from_slice(&payload)?;
-    Ok(config["appliance_ledger"]
-        .as_str()
-        .context("no ledger")?
-        .to_owned())
+    appliance.sign(&plain)
 }

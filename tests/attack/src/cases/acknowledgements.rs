@@ -2,29 +2,30 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use redoubt_bank::receipts::id;
 use redoubt_shared::store::{StoreRefusal, StoreRequest, StoreResponse};
 
-use super::{appended, is_append, logins, served, survives_a_restart};
-use crate::judge::{judge, keeps_its_word};
+use super::{appended, halts, is_append, logins, on_appends, served, survives_a_restart};
+use crate::judge::{is_withheld, judge, says_nothing_false};
 use crate::lab::Lab;
 use crate::outcome::{Case, Verdict};
 use crate::record::Field;
-use crate::running::PATIENCE;
 use crate::store::{Act, Trick, honest};
 
 const GROUP: &str = "acknowledgements";
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = vec![
-        Case::new(GROUP, "invented_for_one_batch", invented),
-        Case::new(GROUP, "invented_for_the_tenant_s_part_of_a_batch", half),
-        Case::new(GROUP, "read_back_altered_after_an_untrue_refusal", altered),
-        Case::new(GROUP, "receipts_read_back_altered", receipts),
+        Case::refused(GROUP, "invented_for_one_batch", invented),
+        Case::refused(GROUP, "invented_for_the_tenant_s_part_of_a_batch", half),
+        Case::refused(GROUP, "read_back_altered_after_an_untrue_refusal", altered),
+        Case::refused(GROUP, "receipts_read_back_altered", receipts),
     ];
     for (name, trick) in HARMLESS {
-        cases.push(Case::new(GROUP, name, move |lab| goes_on(lab, trick())));
+        cases.push(Case::harmless(GROUP, name, move |lab| {
+            goes_on(lab, trick())
+        }));
     }
     cases
 }
@@ -83,14 +84,12 @@ fn refusal(reason: StoreRefusal) -> StoreResponse {
 /// Every second append gets this; the others are honest.
 fn every_second(act: fn() -> Act) -> Trick {
     let mut number = 0;
-    Box::new(move |request, _| {
-        if is_append(request) {
-            number += 1;
-            if number % 2 == 1 {
-                return act();
-            }
+    on_appends(move || {
+        number += 1;
+        match number % 2 {
+            1 => act(),
+            _ => Act::Honest,
         }
-        Act::Honest
     })
 }
 
@@ -120,7 +119,7 @@ fn goes_on(lab: &Lab, trick: Trick) -> Result<Verdict> {
             return Ok(Verdict::Failed(format!("{error:#}; halted: {why:?}")));
         }
     };
-    if let failed @ Verdict::Failed(_) = keeps_its_word(lab, &running, &more)? {
+    if let failed @ Verdict::Failed(_) = says_nothing_false(lab, &running, &more)? {
         return Ok(failed);
     }
     survives_a_restart(lab, running, &more)
@@ -129,20 +128,12 @@ fn goes_on(lab: &Lab, trick: Trick) -> Result<Verdict> {
 /// One batch is acknowledged and forgotten, then the host is honest again.
 fn invented(lab: &Lab) -> Result<Verdict> {
     let running = served(lab, lab.history()?.last.clone())?;
-    running.store.play(Box::new(|request, _| match request {
-        StoreRequest::Append { .. } => Act::Say(vec![appended()]),
-        _ => Act::Honest,
-    }));
+    running
+        .store
+        .play(on_appends(|| Act::Say(vec![appended()])));
     logins(lab, &running, 1)?;
     running.store.play(honest());
-    let bank = running.bank(lab, &lab.appliance.banks.a)?;
-    let bank = bank.with_deadline(Duration::from_secs(3));
-    let next = lab.runtime.block_on(lab.history()?.a().login(&bank));
-    match (next, running.halted(PATIENCE)?) {
-        (Ok(_), _) => Ok(Verdict::Failed("it built on a forgotten batch".into())),
-        (Err(_), Some(reason)) => Ok(Verdict::Refused(reason)),
-        (Err(error), None) => Ok(Verdict::Failed(format!("it goes on: {error}"))),
-    }
+    halts(lab, &running, "it built on a forgotten batch")
 }
 
 /// The appliance's record of a batch is kept, the tenant's is not.
@@ -176,14 +167,7 @@ fn altered(lab: &Lab) -> Result<Verdict> {
         };
         Act::Say(vec![answer])
     }));
-    let bank = running.bank(lab, &lab.appliance.banks.a)?;
-    let bank = bank.with_deadline(Duration::from_secs(3));
-    let login = lab.runtime.block_on(lab.history()?.a().login(&bank));
-    match (login, running.halted(PATIENCE)?) {
-        (Ok(_), _) => Ok(Verdict::Failed("an altered batch was acknowledged".into())),
-        (Err(_), Some(reason)) => Ok(Verdict::Refused(reason)),
-        (Err(error), None) => Ok(Verdict::Failed(format!("it goes on: {error}"))),
-    }
+    halts(lab, &running, "an altered batch was acknowledged")
 }
 
 fn flipped(
@@ -216,6 +200,7 @@ fn receipts(lab: &Lab) -> Result<Verdict> {
     let Err(refusal) = asked else {
         return Ok(Verdict::Failed("an altered record was believed".into()));
     };
+    ensure!(is_withheld(&refusal), "{refusal}");
     running.store.play(honest());
     match survives_a_restart(lab, running, &more)? {
         Verdict::Harmless(_) => Ok(Verdict::Refused(refusal.to_string())),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::rollback::show;
+use super::rollback::{is_refused, show};
 use super::{logins, served};
 use crate::lab::Lab;
 use crate::outcome::{Case, Verdict};
@@ -14,7 +14,7 @@ const GROUP: &str = "alarms";
 pub(super) fn cases() -> Vec<Case> {
     FORGERIES
         .iter()
-        .map(|(name, forge)| Case::new(GROUP, *name, move |lab| forged(lab, *forge)))
+        .map(|(name, forge)| Case::refused(GROUP, *name, move |lab| forged(lab, *forge)))
         .collect()
 }
 
@@ -60,7 +60,8 @@ fn forged(lab: &Lab, forge: Forge) -> Result<Verdict> {
     }
     logins(lab, &running, 1)?;
     Ok(match problem {
-        Some(problem) => Verdict::Refused(problem),
+        Some(problem) if is_refused(&problem) => Verdict::Refused(problem.to_string()),
+        Some(problem) => Verdict::Failed(format!("refused for another reason: {problem}")),
         None => Verdict::Failed("a forgery was accepted".into()),
     })
 }

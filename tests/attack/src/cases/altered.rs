@@ -25,7 +25,7 @@ enum Place {
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    let mut cases = vec![Case::new(GROUP, "nowhere", untouched)];
+    let mut cases = vec![Case::harmless(GROUP, "nowhere", untouched)];
     for (whose, owner) in [(Whose::Appliance, "appliance"), (Whose::Tenant, "tenant")] {
         for (place, at) in [
             (Place::First, "first"),
@@ -34,7 +34,7 @@ pub(super) fn cases() -> Vec<Case> {
         ] {
             for field in FIELDS {
                 let name = format!("{owner}_{at}_record_{}", field.name());
-                cases.push(Case::new(GROUP, name, move |lab| {
+                cases.push(Case::refused(GROUP, name, move |lab| {
                     flip(lab, whose, place, field)
                 }));
             }

@@ -1,14 +1,13 @@
 //! Two copies of one disk, both acknowledged; and one history made of two.
 
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use redoubt_bank::receipts::id;
 use redoubt_shared::LedgerId;
 
 use super::rollback::alarm;
-use super::{logins, served};
+use super::{halts, logins, served};
 use crate::disk::Disk;
 use crate::history::Kept;
 use crate::judge::{judge, says_freshness_none};
@@ -20,69 +19,71 @@ const GROUP: &str = "fork";
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = vec![
-        Case::new(GROUP, "two_copies_acknowledged_without_witnesses", copies),
-        Case::new(
+        Case::harmless(GROUP, "two_copies_acknowledged_without_witnesses", copies),
+        Case::refused(
             GROUP,
             "the_bank_shows_one_copy_the_other_s_checkpoint",
             shown,
         ),
-        Case::new(GROUP, "the_officers_remember_the_other_copy", remembered),
-        Case::new(GROUP, "two_enclaves_on_one_store", one_store),
+        Case::refused(GROUP, "the_officers_remember_the_other_copy", remembered),
+        Case::refused(GROUP, "two_enclaves_on_one_store", one_store),
     ];
     for (what, splice) in SPLICES {
-        cases.push(Case::new(GROUP, format!("spliced_{what}"), move |lab| {
-            let (one, two) = forked(lab)?;
-            let disk = splice(lab, one.0, &two.0);
-            let (running, end) = lab.open(disk)?;
-            match judge(lab, &running, end)? {
-                Verdict::Harmless(text) => Ok(Verdict::Failed(text)),
-                other => Ok(other),
-            }
-        }));
+        cases.push(Case::refused(
+            GROUP,
+            format!("spliced_{what}"),
+            move |lab| {
+                let (one, two) = forked(lab)?;
+                let mut disk = one.0;
+                splice(lab, &mut disk, &two.0)?;
+                let (running, end) = lab.open(disk)?;
+                judge(lab, &running, end)
+            },
+        ));
     }
     cases
 }
 
 type Copy = (Disk, Vec<Kept>);
-type Splice = fn(&Lab, Disk, &Disk) -> Disk;
+/// Edits the first copy, with records of the second.
+type Splice = fn(&Lab, &mut Disk, &Disk) -> Result<()>;
 
 const SPLICES: [(&str, Splice); 5] = [
-    ("tenant_of_the_other_copy", |lab, mut one, two| {
-        take(&mut one, two, lab.ledgers().a);
-        one
+    ("tenant_of_the_other_copy", |lab, one, two| {
+        take(one, two, lab.ledgers().a);
+        Ok(())
     }),
-    ("appliance_of_the_other_copy", |lab, mut one, two| {
-        take(&mut one, two, lab.ledgers().appliance);
-        one
+    ("appliance_of_the_other_copy", |lab, one, two| {
+        take(one, two, lab.ledgers().appliance);
+        Ok(())
     }),
     (
         "last_record_of_the_other_copy_in_its_place",
-        |lab, mut one, two| {
+        |lab, one, two| {
             let ledger = lab.ledgers().a;
             let at = one.records(ledger).len() - 1;
             one.edit(ledger)[at] = two.records(ledger)[at].clone();
-            one
+            Ok(())
         },
     ),
     (
         "last_batch_of_the_other_copy_in_its_place",
-        |lab, mut one, two| {
+        |lab, one, two| {
             for ledger in [lab.ledgers().a, lab.ledgers().appliance] {
                 let at = one.records(ledger).len() - 1;
                 one.edit(ledger)[at] = two.records(ledger)[at].clone();
             }
-            one
+            Ok(())
         },
     ),
-    ("one_copy_after_the_other", |lab, mut one, two| {
-        let base = lab.history().map(|history| history.last.clone());
-        let base = base.unwrap_or_default();
+    ("one_copy_after_the_other", |lab, one, two| {
+        let base = &lab.history()?.last;
         for ledger in [lab.ledgers().a, lab.ledgers().b, lab.ledgers().appliance] {
             let tail = two.records(ledger)[base.records(ledger).len()..].to_vec();
             one.edit(ledger).extend(tail);
             one.renumber(ledger);
         }
-        one
+        Ok(())
     }),
 ];
 
@@ -175,13 +176,5 @@ fn one_store(lab: &Lab) -> Result<Verdict> {
     let two = served(lab, one.store.snapshot())?;
     let disk = two.store.snapshot();
     one.store.edit(|kept| *kept = disk);
-    let bank = one.bank(lab, &lab.appliance.banks.a)?;
-    let bank = bank.with_deadline(Duration::from_secs(3));
-    let mut customer = lab.history()?.a();
-    let login = lab.runtime.block_on(customer.login(&bank));
-    match (login, one.halted(PATIENCE)?) {
-        (Ok(_), _) => Ok(Verdict::Failed("both enclaves acknowledge".into())),
-        (Err(_), Some(reason)) => Ok(Verdict::Refused(reason)),
-        (Err(error), None) => Ok(Verdict::Failed(format!("it goes on: {error}"))),
-    }
+    halts(lab, &one, "both enclaves acknowledge")
 }

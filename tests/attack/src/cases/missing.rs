@@ -14,27 +14,29 @@ const GROUP: &str = "missing_and_moved";
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = vec![
-        Case::new(GROUP, "last_record_of_the_tenant_dropped", |lab| {
+        Case::refused(GROUP, "last_record_of_the_tenant_dropped", |lab| {
             over(lab, |disk| drop(disk.edit(lab.ledgers().a).pop()))
         }),
-        Case::new(GROUP, "last_record_of_the_appliance_dropped", |lab| {
+        Case::refused(GROUP, "last_record_of_the_appliance_dropped", |lab| {
             over(lab, |disk| drop(disk.edit(lab.ledgers().appliance).pop()))
         }),
-        Case::new(GROUP, "a_whole_tenant_gone", |lab| {
+        Case::refused(GROUP, "a_whole_tenant_gone", |lab| {
             over(lab, |disk| drop(disk.ledgers.remove(&lab.ledgers().b)))
         }),
-        Case::new(GROUP, "the_appliance_s_ledger_gone", |lab| {
+        Case::refused(GROUP, "the_appliance_s_ledger_gone", |lab| {
             over(lab, |disk| {
                 disk.ledgers.remove(&lab.ledgers().appliance);
             })
         }),
-        Case::new(GROUP, "a_hole_left_in_the_tenant_s_ledger", hole),
+        Case::refused(GROUP, "a_hole_left_in_the_tenant_s_ledger", hole),
     ];
     for (owner, whose) in OWNERS {
         for (what, edit) in EDITS {
-            cases.push(Case::new(GROUP, format!("{what}_{owner}"), move |lab| {
-                over(lab, |disk| edit(disk, whose(lab)))
-            }));
+            cases.push(Case::refused(
+                GROUP,
+                format!("{what}_{owner}"),
+                move |lab| over(lab, |disk| edit(disk, whose(lab))),
+            ));
         }
     }
     cases

@@ -1,6 +1,9 @@
 //! The attacks, by what the host does.
 
-use anyhow::Result;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use redoubt_bank::receipts::id;
 use redoubt_shared::store::{StoreRequest, StoreResponse};
 
 use crate::disk::Disk;
@@ -8,7 +11,8 @@ use crate::history::Kept;
 use crate::judge::keeps_its_word;
 use crate::lab::Lab;
 use crate::outcome::{Case, Verdict};
-use crate::running::{End, Running};
+use crate::running::{End, PATIENCE, Running};
+use crate::store::{Act, Trick};
 
 mod acknowledgements;
 mod alarms;
@@ -74,6 +78,16 @@ fn logins(lab: &Lab, running: &Running, count: usize) -> Result<Vec<Kept>> {
     Ok(kept)
 }
 
+/// Waits until the genesis's witnesses, if it names any, have seen the last of these:
+/// before that there is no lasting receipt.
+pub(crate) fn until_witnessed(lab: &Lab, running: &Running, kept: &[Kept]) -> Result<()> {
+    let last = kept.last().context("nothing was acknowledged")?;
+    let banks = &lab.appliance.banks;
+    let bank = running.bank(lab, if last.of_a { &banks.a } else { &banks.b })?;
+    lab.runtime.block_on(bank.receipt(&id(&last.receipt)?))?;
+    Ok(())
+}
+
 /// Everything acknowledged so far is still there after SIGKILL and a restart.
 fn survives_a_restart(lab: &Lab, running: Running, more: &[Kept]) -> Result<Verdict> {
     let (running, end) = lab.open(running.kill())?;
@@ -85,8 +99,30 @@ fn survives_a_restart(lab: &Lab, running: Running, more: &[Kept]) -> Result<Verd
     keeps_its_word(lab, &running, &all)
 }
 
+/// After a lie of the store: the next login gets no answer, and the enclave says why.
+fn halts(lab: &Lab, running: &Running, otherwise: &str) -> Result<Verdict> {
+    let bank = running.bank(lab, &lab.appliance.banks.a)?;
+    let bank = bank.with_deadline(Duration::from_secs(3));
+    let login = lab.runtime.block_on(lab.history()?.a().login(&bank));
+    let Err(error) = login else {
+        return Ok(Verdict::Failed(otherwise.to_owned()));
+    };
+    Ok(match running.halted(PATIENCE)? {
+        Some(reason) => Verdict::Refused(reason),
+        None => Verdict::Failed(format!("it goes on: {error}")),
+    })
+}
+
 fn is_append(request: &StoreRequest) -> bool {
     matches!(request, StoreRequest::Append { .. })
+}
+
+/// Appends get this; everything else is honest.
+fn on_appends(mut act: impl FnMut() -> Act + Send + 'static) -> Trick {
+    Box::new(move |request, _| match is_append(request) {
+        true => act(),
+        false => Act::Honest,
+    })
 }
 
 /// The acknowledgement of an append.

@@ -9,7 +9,11 @@ use crate::outcome::{Case, Verdict};
 const GROUP: &str = "nonces";
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![Case::new(GROUP, "after_crash_rollback_and_fork", again)]
+    vec![Case::harmless(
+        GROUP,
+        "after_crash_rollback_and_fork",
+        again,
+    )]
 }
 
 fn again(lab: &Lab) -> Result<Verdict> {

@@ -1,19 +1,15 @@
 //! Killed between the reservation of an attempt and its verdict, by a host that
 //! keeps or forgets what it was just given. With the real host and worker behind.
 
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use redoubt_bank::{Bank, random_name};
 use redoubt_e2e::appliance::wait_for;
 use redoubt_e2e::mangler::Mangler;
 use redoubt_e2e::{Appliance, Options};
-use tokio::net::{UnixListener, UnixStream};
 
-use super::is_append;
+use super::on_appends;
 use crate::lab::Lab;
 use crate::outcome::{Case, Verdict};
 use crate::running::PATIENCE;
@@ -25,7 +21,7 @@ const BUDGET: usize = 3;
 
 pub(super) fn cases() -> Vec<Case> {
     let case = |name: &str, attack: fn(&Lab) -> Result<Verdict>| {
-        Case::new(GROUP, name, attack).with_photographs()
+        Case::harmless(GROUP, name, attack).with_photographs()
     };
     vec![
         case("killed_with_the_verdict_forgotten", |lab| {
@@ -45,7 +41,7 @@ pub(super) fn cases() -> Vec<Case> {
 struct Whole {
     appliance: Appliance,
     store: Store,
-    to_worker: Arc<AtomicU64>,
+    to_worker: Mangler,
     // They end with their owner.
     _relays: Vec<Mangler>,
 }
@@ -63,7 +59,7 @@ impl Whole {
             Mangler::between(&near('h', "ingress"), &near('e', "ingress"))?,
             Mangler::between(&near('h', "supervise"), &near('e', "supervise"))?,
         ];
-        let to_worker = counted(&near('e', "worker"), &near('h', "worker"))?;
+        let to_worker = Mangler::between(&near('e', "worker"), &near('h', "worker"))?;
         let (ours, real) = (near('e', "store"), near('h', "store"));
         let store = Store::before(&ours, &real, lab.nonces.clone())?;
         let mut whole = Self {
@@ -80,6 +76,10 @@ impl Whole {
         self.appliance.bank(&self.appliance.banks.a)
     }
 
+    fn sent_to_worker(&self) -> u64 {
+        self.to_worker.passed()[0]
+    }
+
     /// An enrolled customer, and a photograph of somebody else.
     fn enrolled(&self, lab: &Lab) -> Result<(String, Vec<u8>)> {
         let media = self.appliance.environment().media()?;
@@ -90,50 +90,16 @@ impl Whole {
     }
 }
 
-/// A relay that counts what goes forth.
-fn counted(near: &Path, far: &Path) -> Result<Arc<AtomicU64>> {
-    let listener = UnixListener::bind(near).with_context(|| near.display().to_string())?;
-    let (count, far) = (Arc::<AtomicU64>::default(), far.to_path_buf());
-    let counter = count.clone();
-    tokio::spawn(async move {
-        while let Ok((near, _)) = listener.accept().await {
-            let (far, counter) = (far.clone(), counter.clone());
-            tokio::spawn(async move {
-                let Ok(far) = UnixStream::connect(&far).await else {
-                    return;
-                };
-                let ((mut in_near, mut out_near), (mut in_far, mut out_far)) =
-                    (near.into_split(), far.into_split());
-                tokio::spawn(async move { tokio::io::copy(&mut in_far, &mut out_near).await });
-                let mut buffer = vec![0; 16 * 1024];
-                while let Ok(read @ 1..) =
-                    tokio::io::AsyncReadExt::read(&mut in_near, &mut buffer).await
-                {
-                    counter.fetch_add(read as u64, Ordering::SeqCst);
-                    if tokio::io::AsyncWriteExt::write_all(&mut out_far, &buffer[..read])
-                        .await
-                        .is_err()
-                    {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    Ok(count)
-}
-
 /// The reservation is durable, the verdict is not acknowledged, the kill comes.
 fn killed(lab: &Lab, verdict: fn() -> Act) -> Result<Verdict> {
     let mut whole = Whole::start(lab)?;
     let (user, wrong) = whole.enrolled(lab)?;
-    let appends = Arc::<AtomicU64>::default();
-    let seen = appends.clone();
-    whole.store.play(Box::new(move |request, _| {
-        if is_append(request) && seen.fetch_add(1, Ordering::SeqCst) >= 1 {
-            verdict()
-        } else {
-            Act::Honest
+    let mut appends = 0;
+    whole.store.play(on_appends(move || {
+        appends += 1;
+        match appends {
+            1 => Act::Honest,
+            _ => verdict(),
         }
     }));
     let bank = whole.bank()?;
@@ -141,12 +107,10 @@ fn killed(lab: &Lab, verdict: fn() -> Act) -> Result<Verdict> {
     let waiting = lab
         .runtime
         .spawn(async move { waiting_bank.verify(&waiting_user, &sample).await });
-    wait_for(PATIENCE, "the verdict sent to the store", || {
-        (appends.load(Ordering::SeqCst) >= 2).then_some(())
+    wait_for(PATIENCE, "the verdict at the store", || {
+        (whole.store.silences() > 0).then_some(())
     })?;
     ensure!(!waiting.is_finished(), "a verdict before it was durable");
-    // What is kept in silence reaches the disk before the kill.
-    std::thread::sleep(Duration::from_millis(200));
     whole.appliance.kill_all()?;
     whole.store.play(honest());
     let answer = lab.runtime.block_on(waiting)?;
@@ -178,25 +142,19 @@ fn killed(lab: &Lab, verdict: fn() -> Act) -> Result<Verdict> {
 fn unreserved(lab: &Lab) -> Result<Verdict> {
     let whole = Whole::start(lab)?;
     let (user, wrong) = whole.enrolled(lab)?;
-    let before = whole.to_worker.load(Ordering::SeqCst);
+    let before = whole.sent_to_worker();
     ensure!(
         before > wrong.len() as u64 / 4,
         "the control: nothing was sent"
     );
-    whole.store.play(Box::new(|request, _| {
-        if is_append(request) {
-            Act::Silence
-        } else {
-            Act::Honest
-        }
-    }));
+    whole.store.play(on_appends(|| Act::Silence));
     let impatient = whole.bank()?.with_deadline(Duration::from_secs(3));
     let outcome = lab.runtime.block_on(impatient.verify(&user, &wrong));
     let Err(error) = outcome else {
         return Ok(Verdict::Failed("a verdict without a reservation".into()));
     };
-    let sent = whole.to_worker.load(Ordering::SeqCst) - before;
-    if sent >= 4096 {
+    let sent = whole.sent_to_worker() - before;
+    if sent > 0 {
         return Ok(Verdict::Failed(format!("{sent} bytes went to the worker")));
     }
     Ok(Verdict::Harmless(format!(

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use redoubt_bank::BankError;
 use redoubt_bank::api::b64u;
 use redoubt_shared::LedgerId;
 use serde_json::{Value, json};
 
-use super::{appended, is_append, logins, served};
+use super::{appended, logins, on_appends, served};
 use crate::disk::Disk;
 use crate::history::Kept;
 use crate::judge::{judge, keeps_its_word, says_freshness_none};
@@ -20,38 +21,38 @@ const GROUP: &str = "rollback";
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        Case::new(GROUP, "one_tenant_to_its_first_term", |lab| {
+        Case::refused(GROUP, "one_tenant_to_its_first_term", |lab| {
             partly(lab, &[lab.ledgers().a])
         }),
-        Case::new(GROUP, "every_tenant_to_the_first_term", |lab| {
+        Case::refused(GROUP, "every_tenant_to_the_first_term", |lab| {
             partly(lab, &[lab.ledgers().a, lab.ledgers().b])
         }),
-        Case::new(GROUP, "the_appliance_s_ledger_to_the_first_term", |lab| {
+        Case::refused(GROUP, "the_appliance_s_ledger_to_the_first_term", |lab| {
             partly(lab, &[lab.ledgers().appliance])
         }),
-        Case::new(GROUP, "whole_disk_and_the_officers_remember", remembered),
-        Case::new(
+        Case::refused(GROUP, "whole_disk_and_the_officers_remember", remembered),
+        Case::refused(
             GROUP,
             "whole_disk_emptied_and_the_officers_remember",
             |lab| emptied(lab, true),
         ),
-        Case::new(GROUP, "whole_disk_emptied_and_nobody_remembers", |lab| {
+        Case::refused(GROUP, "whole_disk_emptied_and_nobody_remembers", |lab| {
             emptied(lab, false)
         }),
-        Case::new(GROUP, "whole_disk_without_witnesses_nor_memory", |lab| {
+        Case::refused(GROUP, "whole_disk_without_witnesses_nor_memory", |lab| {
             not_promised(lab, lab.history()?.first.clone(), &[])
         }),
-        Case::new(
+        Case::refused(
             GROUP,
             "whole_disk_to_before_a_payment_without_witnesses",
             |lab| not_promised(lab, lab.history()?.pending.clone(), &[]),
         ),
-        Case::new(
+        Case::refused(
             GROUP,
             "last_batch_dropped_everywhere_without_witnesses",
             last_batch,
         ),
-        Case::new(GROUP, "acknowledged_into_the_void_without_witnesses", void),
+        Case::refused(GROUP, "acknowledged_into_the_void_without_witnesses", void),
     ]
 }
 
@@ -84,10 +85,17 @@ fn emptied(lab: &Lab, remember: bool) -> Result<Verdict> {
     }
     match running.unseal(lab, Some(&memory), PATIENCE)? {
         End::Serving if remember => Ok(Verdict::Failed("served against memory".into())),
-        End::Serving => match logins(lab, &running, 1) {
-            Ok(_) => Ok(Verdict::Failed("a bank took it for its appliance".into())),
-            Err(error) => Ok(Verdict::Refused(format!("by the bank: {error:#}"))),
-        },
+        End::Serving => {
+            // What any appliance would answer: only who it is can be refused.
+            let bank = running.bank(lab, &lab.appliance.banks.a)?;
+            match lab.runtime.block_on(bank.get("/healthz")) {
+                Ok(_) => Ok(Verdict::Failed("a bank took it for its appliance".into())),
+                Err(error @ BankError::Transport(_)) => {
+                    Ok(Verdict::Refused(format!("by the bank: {error}")))
+                }
+                Err(error) => Err(error.into()),
+            }
+        }
         other => judge(lab, &running, other),
     }
 }
@@ -123,23 +131,28 @@ fn not_promised(lab: &Lab, disk: Disk, more: &[Kept]) -> Result<Verdict> {
 pub(super) fn alarm(lab: &Lab, running: &Running, receipt: &Value) -> Result<Verdict> {
     let note = receipt["checkpoint"].as_str().context("no checkpoint")?;
     let answer = show(lab, running, note)?;
-    if let Some(reason) = running.halted(Duration::from_millis(500))? {
+    if let Some(error) = &answer
+        && is_refused(error)
+    {
         return Ok(Verdict::Refused(format!(
-            "the bank's own checkpoint stops it: {reason}"
+            "the bank's own checkpoint is not known there: {error}"
         )));
     }
-    if let Some(code) = answer {
-        return Ok(Verdict::Refused(format!(
-            "the bank's own checkpoint is not known there: {code}"
-        )));
-    }
-    Ok(Verdict::Failed(
-        "the bank showed a later checkpoint and the appliance went on".into(),
-    ))
+    Ok(match running.halted(PATIENCE)? {
+        Some(reason) => Verdict::Refused(format!("the bank's own checkpoint stops it: {reason}")),
+        None => Verdict::Failed(format!(
+            "the bank showed a later checkpoint and the appliance went on: {answer:?}"
+        )),
+    })
+}
+
+/// The appliance said that it cannot use the checkpoint it was shown.
+pub(super) fn is_refused(error: &BankError) -> bool {
+    error.code() == Some("checkpoint_refused")
 }
 
 /// Shows a checkpoint with a request; answers the problem that came back.
-pub(super) fn show(lab: &Lab, running: &Running, note: &str) -> Result<Option<String>> {
+pub(super) fn show(lab: &Lab, running: &Running, note: &str) -> Result<Option<BankError>> {
     let bank = running.bank(lab, &lab.appliance.banks.a)?;
     let bank = bank.with_deadline(Duration::from_secs(5));
     let header = b64u(note.as_bytes());
@@ -147,10 +160,7 @@ pub(super) fn show(lab: &Lab, running: &Running, note: &str) -> Result<Option<St
     let path = "/api/v1/passkeys/authenticate/options";
     let headers = [("redoubt-checkpoint", header.as_str())];
     let answer = lab.runtime.block_on(bank.post_with(path, &body, &headers));
-    Ok(answer
-        .and_then(|reply| reply.read::<Value>())
-        .err()
-        .map(|e| e.to_string()))
+    Ok(answer.and_then(|reply| reply.read::<Value>()).err())
 }
 
 /// The newest entry of every ledger it touched, taken back consistently.
@@ -165,13 +175,9 @@ fn last_batch(lab: &Lab) -> Result<Verdict> {
 /// Everything is acknowledged and nothing kept.
 fn void(lab: &Lab) -> Result<Verdict> {
     let running = served(lab, lab.history()?.last.clone())?;
-    running.store.play(Box::new(|request, _| {
-        if is_append(request) {
-            Act::Say(vec![appended()])
-        } else {
-            Act::Honest
-        }
-    }));
+    running
+        .store
+        .play(on_appends(|| Act::Say(vec![appended()])));
     let more = logins(lab, &running, 3)?;
     let disk = running.kill();
     let (again, end) = lab.open(disk.clone())?;

@@ -9,7 +9,7 @@ use redoubt_shared::store::{StoreRequest, StoreResponse, StoredRecord};
 use serde_json::{Value, json};
 
 use super::{logins, served};
-use crate::judge::{judge, keeps_its_word};
+use crate::judge::{is_withheld, judge, keeps_its_word};
 use crate::lab::Lab;
 use crate::outcome::{Case, Verdict};
 use crate::record::Sealed;
@@ -20,16 +20,16 @@ const GROUP: &str = "tenants";
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        Case::new(GROUP, "a_s_records_under_b_s_name", |lab| {
+        Case::refused(GROUP, "a_s_records_under_b_s_name", |lab| {
             relabelled(lab, false)
         }),
-        Case::new(GROUP, "a_s_records_with_b_s_header", |lab| {
+        Case::refused(GROUP, "a_s_records_with_b_s_header", |lab| {
             relabelled(lab, true)
         }),
-        Case::new(GROUP, "both_ledgers_swapped_on_disk", swapped),
-        Case::new(GROUP, "both_ledgers_swapped_in_the_configuration", config),
-        Case::new(GROUP, "answers_swapped_while_opening", answers),
-        Case::new(GROUP, "a_receipt_read_from_b_s_records", receipt),
+        Case::refused(GROUP, "both_ledgers_swapped_on_disk", swapped),
+        Case::refused(GROUP, "both_ledgers_swapped_in_the_configuration", config),
+        Case::refused(GROUP, "answers_swapped_while_opening", answers),
+        Case::refused(GROUP, "a_receipt_read_from_b_s_records", receipt),
     ]
 }
 
@@ -141,7 +141,7 @@ fn receipt(lab: &Lab) -> Result<Verdict> {
             "a receipt came from another's record".into(),
         ));
     };
-    ensure!(refusal.status() == Some(503), "{refusal}");
+    ensure!(is_withheld(&refusal), "{refusal}");
     running.store.play(honest());
     match keeps_its_word(lab, &running, &more)? {
         Verdict::Harmless(_) => Ok(Verdict::Refused(refusal.to_string())),

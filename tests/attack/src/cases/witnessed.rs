@@ -8,7 +8,7 @@ use redoubt_bank::receipts::{claims, id};
 use redoubt_e2e::peers::Ports;
 
 use super::rollback::alarm;
-use super::{appended, is_append, logins};
+use super::{appended, logins, on_appends, until_witnessed};
 use crate::disk::Disk;
 use crate::judge::{judge, keeps_its_word};
 use crate::lab::{Kind, Lab};
@@ -21,27 +21,31 @@ const GROUP: &str = "witnesses";
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = vec![
-        Case::new(GROUP, "rollback_exactly_in_the_unwitnessed_window", window),
-        Case::new(GROUP, "witnesses_cut_off_longer_than_the_lease", |lab| {
+        Case::harmless(GROUP, "rollback_exactly_in_the_unwitnessed_window", window),
+        Case::harmless(GROUP, "witnesses_cut_off_longer_than_the_lease", |lab| {
             cut_off(&*lab.other(Kind::Lease)?, true)
         }),
-        Case::new(GROUP, "witnesses_cut_off_where_each_batch_waits", |lab| {
+        Case::harmless(GROUP, "witnesses_cut_off_where_each_batch_waits", |lab| {
             cut_off(&*lab.other(Kind::Strict)?, false)
         }),
-        Case::new(GROUP, "too_few_witnesses_let_through", |lab| {
+        Case::harmless(GROUP, "too_few_witnesses_let_through", |lab| {
             let lab = lab.other(Kind::Strict)?;
             too_few(&lab)
         }),
-        Case::new(GROUP, "impostors_in_the_witnesses_places", impostors),
-        Case::new(GROUP, "one_witness_in_all_places", |lab| {
+        Case::refused(GROUP, "impostors_in_the_witnesses_places", impostors),
+        Case::refused(GROUP, "one_witness_in_all_places", |lab| {
             let lab = lab.other(Kind::Lease)?;
             one_in_all_places(&lab)
         }),
     ];
     for (kind, mode) in [(Kind::Strict, "strict"), (Kind::Lease, "lease")] {
+        let name = format!("nothing_attacked_{mode}");
+        cases.push(Case::harmless(GROUP, name, move |lab| {
+            untouched(&*lab.other(kind)?)
+        }));
         for (what, attack) in BOTH {
             let name = format!("{what}_{mode}");
-            cases.push(Case::new(GROUP, name, move |lab| {
+            cases.push(Case::refused(GROUP, name, move |lab| {
                 attack(&*lab.other(kind)?)
             }));
         }
@@ -51,13 +55,12 @@ pub(super) fn cases() -> Vec<Case> {
 
 type Attack = fn(&Lab) -> Result<Verdict>;
 
-const BOTH: [(&str, Attack); 7] = [
-    ("nothing_attacked", |lab| over(lab, &lab.history()?.last)),
+const BOTH: [(&str, Attack); 6] = [
     ("whole_disk_to_the_first_term", |lab| {
-        refused(over(lab, &lab.history()?.first))
+        over(lab, &lab.history()?.first)
     }),
     ("whole_disk_to_before_a_payment", |lab| {
-        refused(over(lab, &lab.history()?.pending))
+        over(lab, &lab.history()?.pending)
     }),
     ("last_batch_dropped_everywhere", last_batch),
     ("acknowledged_into_the_void", void),
@@ -65,12 +68,11 @@ const BOTH: [(&str, Attack); 7] = [
     ("two_copies_started_at_once", at_once),
 ];
 
-/// With witnesses a rollback must not be served, whatever else happens.
-fn refused(verdict: Result<Verdict>) -> Result<Verdict> {
-    Ok(match verdict? {
-        Verdict::Harmless(text) => Verdict::Failed(text),
-        other => other,
-    })
+/// The control: without an attack it serves.
+fn untouched(lab: &Lab) -> Result<Verdict> {
+    let witnesses = lab.witnesses()?;
+    let running = served(lab, &witnesses.ports())?;
+    judge(lab, &running, End::Serving)
 }
 
 fn over(lab: &Lab, disk: &Disk) -> Result<Verdict> {
@@ -97,28 +99,24 @@ fn last_batch(lab: &Lab) -> Result<Verdict> {
     let witnesses = lab.witnesses()?;
     let running = served(lab, &witnesses.ports())?;
     let before = running.store.snapshot();
-    logins(lab, &running, 1)?;
-    std::thread::sleep(LEASE);
+    let seen = logins(lab, &running, 1)?;
+    until_witnessed(lab, &running, &seen)?;
     drop(running);
     let (running, end) = open_briefly(lab, before, &witnesses.ports())?;
-    refused(judge(lab, &running, end))
+    judge(lab, &running, end)
 }
 
 /// The host acknowledges everything and keeps nothing.
 fn void(lab: &Lab) -> Result<Verdict> {
     let witnesses = lab.witnesses()?;
     let running = served(lab, &witnesses.ports())?;
-    running.store.play(Box::new(|request, _| {
-        if is_append(request) {
-            Act::Say(vec![appended()])
-        } else {
-            Act::Honest
-        }
-    }));
+    running
+        .store
+        .play(on_appends(|| Act::Say(vec![appended()])));
     logins(lab, &running, 2)?;
     std::thread::sleep(LEASE);
     let (running, end) = open_briefly(lab, running.kill(), &witnesses.ports())?;
-    refused(judge(lab, &running, end))
+    judge(lab, &running, end)
 }
 
 /// A second enclave on a copy of the disk, while the first one serves.
@@ -129,7 +127,7 @@ fn second_copy(lab: &Lab) -> Result<Verdict> {
     std::thread::sleep(LEASE / 2);
     let (two, end) = lab.open_among(one.store.snapshot(), &witnesses.ports())?;
     if end != End::Serving {
-        return refused(judge(lab, &two, end));
+        return judge(lab, &two, end);
     }
     logins(lab, &two, 1)?;
     let stopped = tries(lab, &one, 2 * LEASE)?;
@@ -214,6 +212,10 @@ fn window(lab: &Lab) -> Result<Verdict> {
             "a lasting receipt without witnesses".into(),
         ));
     };
+    ensure!(
+        matches!(refusal, BankError::TimedOut(_)) || refusal.code() == Some("not_fresh"),
+        "{refusal}"
+    );
     drop(running);
     let (running, end) = lab.open_among(before, &witnesses.ports())?;
     match end {
@@ -289,7 +291,7 @@ fn impostors(lab: &Lab) -> Result<Verdict> {
     let witnesses = lab.other(Kind::Strict)?.witnesses()?;
     let lab = lab.other(Kind::Lease)?;
     let (running, end) = open_briefly(&lab, lab.history()?.last.clone(), &witnesses.ports())?;
-    refused(judge(&lab, &running, end))
+    judge(&lab, &running, end)
 }
 
 /// One true witness, wherever the enclave asks for any.
@@ -299,5 +301,5 @@ fn one_in_all_places(lab: &Lab) -> Result<Verdict> {
     let first = ports.values().next().copied().context("a witness")?;
     ports.values_mut().for_each(|port| *port = first);
     let (running, end) = open_briefly(lab, lab.history()?.last.clone(), &ports)?;
-    refused(judge(lab, &running, end))
+    judge(lab, &running, end)
 }

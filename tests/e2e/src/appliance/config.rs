@@ -12,7 +12,7 @@ use redoubt_bank::tls::ClientPem;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{Appliance, only_file};
+use super::Appliance;
 use crate::pki::{self, Authority};
 use crate::process::run_ok;
 
@@ -146,16 +146,19 @@ impl Appliance {
         let plain = self.dir().join("config.plain.json");
         let payload = serde_json::to_vec_pretty(&self.plain_config(&genesis)?)?;
         std::fs::write(&plain, payload)?;
-        let key = only_file(&self.genesis_dir(), "key.pem")
-            .or_else(|_| only_file(&self.genesis_dir(), "officer-1.key"))?;
+        self.sign(&plain)
+    }
+
+    /// The officer signs a configuration, which the next boot gets.
+    pub fn sign(&self, plain: &Path) -> Result<()> {
         run_ok(
             Command::new(self.program("redoubt"))
                 .args(["config", "sign", "--genesis"])
-                .arg(&genesis)
+                .arg(self.genesis_dir().join("genesis.json"))
                 .arg("--config")
-                .arg(&plain)
+                .arg(plain)
                 .arg("--officer-key")
-                .arg(key)
+                .arg(self.genesis_dir().join("officer-1.key.pem"))
                 .arg("--out")
                 .arg(self.boot_dir().join("config.json")),
         )?;

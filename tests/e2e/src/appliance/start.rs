@@ -31,9 +31,6 @@ impl Appliance {
         if !self.options.peers.is_empty() {
             command.arg("--peers").arg(self.endpoint('e', "peers"));
         }
-        if let Some(bytes) = self.options.snapshot_bytes {
-            command.arg("--snapshot-bytes").arg(bytes.to_string());
-        }
         command.arg("--dangerous-emulated-attester");
         command.arg(self.genesis_dir().join("emulated"));
         if self.options.time_offset_ms != 0 {

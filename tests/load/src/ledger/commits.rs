@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use redoubt_enclave::ledger::Ledgers;
+use redoubt_enclave::ledger::{Ledgers, Witnessing};
 use redoubt_shared::TenantId;
 
 use super::disk::{Disk, raw};
@@ -22,16 +22,7 @@ const BOUND_AT: usize = 64;
 const BOUND: f64 = 0.7;
 
 pub(super) async fn run(rig: &Rig) -> Result<Vec<Row>> {
-    let mut disk = Disk::start().await?;
-    let running = rig.start(disk.client()?).await?;
-    let mut rows = Vec::new();
-    let mut bench = Bench::new(&disk, &running.ledgers, &rig.tenant).await?;
-    for writers in WRITERS {
-        rows.extend(bench.measure(writers, "no witness").await?);
-    }
-    drop(running);
-    disk.close().await;
-    Ok(rows)
+    all(rig, Witnessing::none(), "none", "no witness").await
 }
 
 /// The same with one witness on this machine that cosigns every batch.
@@ -41,13 +32,22 @@ pub(super) async fn run_witnessed(rig: &Rig) -> Result<Vec<Row>> {
         signer: witness.signer(),
         ..rig.clone()
     };
+    all(&rig, witness.witnessing(), "strict", "one strict witness").await
+}
+
+async fn all(
+    rig: &Rig,
+    witnessing: Witnessing,
+    freshness: &str,
+    setting: &str,
+) -> Result<Vec<Row>> {
     let mut disk = Disk::start().await?;
-    let started = rig.start_with(disk.client()?, witness.witnessing(), "strict");
+    let started = rig.start_with(disk.client()?, witnessing, freshness);
     let running = started.await?;
     let mut rows = Vec::new();
     let mut bench = Bench::new(&disk, &running.ledgers, &rig.tenant).await?;
     for writers in WRITERS {
-        rows.extend(bench.measure(writers, "one strict witness").await?);
+        rows.extend(bench.measure(writers, setting).await?);
     }
     drop(running);
     disk.close().await;

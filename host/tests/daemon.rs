@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redoubt_shared::ids::LedgerId;
-use redoubt_shared::store::{StoreRequest, StoreResponse, StoredRecord};
+use redoubt_shared::store::{Numbered, StoreRequest, StoreResponse, StoredRecord};
 use redoubt_shared::supervise::{Phase, SuperviseRequest, SuperviseResponse};
 use redoubt_shared::{Endpoint, read_frame, write_frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -271,10 +271,16 @@ async fn what_was_acknowledged_outlives_sigkill_in_the_middle_of_appends() {
     for round in 0..6 {
         let mut host = Host::start_in(folder.clone(), ECHO);
         let mut store = endpoint(folder.path(), "store").connect().await.unwrap();
-        write_frame(&mut store, &StoreRequest::Heads).await.unwrap();
-        let heads: StoreResponse = read_frame(&mut store).await.unwrap();
-        let StoreResponse::Heads(heads) = heads else {
-            panic!("{heads:?}");
+        let mut number = 0;
+        let mut numbered = |body| {
+            number += 1;
+            Numbered { number, body }
+        };
+        let request = numbered(StoreRequest::Heads);
+        write_frame(&mut store, &request).await.unwrap();
+        let answer: Numbered<StoreResponse> = read_frame(&mut store).await.unwrap();
+        let StoreResponse::Heads(heads) = answer.body else {
+            panic!("{answer:?}");
         };
         let found = heads.first().map_or(0, |(_, count)| *count);
         assert!(
@@ -293,17 +299,19 @@ async fn what_was_acknowledged_outlives_sigkill_in_the_middle_of_appends() {
                 index: kept,
                 bytes: kept.to_be_bytes().repeat(500),
             };
-            let request = StoreRequest::Append {
+            let request = numbered(StoreRequest::Append {
                 records: vec![record],
-            };
+            });
             if write_frame(&mut store, &request).await.is_err() {
                 break;
             }
-            match read_frame(&mut store).await {
-                Ok(StoreResponse::Appended) => kept += 1,
-                Ok(other) => panic!("{other:?}"),
-                Err(_) => break,
-            }
+            let Ok(answer) = read_frame::<Numbered<_>, _>(&mut store).await else {
+                break;
+            };
+            let body = StoreResponse::Appended;
+            let Numbered { number, .. } = request;
+            assert_eq!(answer, Numbered { number, body });
+            kept += 1;
         }
         killer.join().unwrap();
         host.process.wait().unwrap();

@@ -4,6 +4,7 @@ mod common;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use redoubt_host::metrics::Metrics;
 use redoubt_host::store::segment::file_name;
 use redoubt_host::store::service::{StoreHandle, StoreHealth, StorePaths};
 use redoubt_host::store::session;
-use redoubt_shared::store::{StoreRefusal, StoreRequest, StoreResponse, StoredRecord};
+use redoubt_shared::store::{Numbered, StoreRefusal, StoreRequest, StoreResponse, StoredRecord};
 use redoubt_shared::{Endpoint, Stream, encode, read_frame, write_frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -69,8 +70,16 @@ async fn host() -> Host {
 }
 
 async fn ask(stream: &mut Stream, request: StoreRequest) -> StoreResponse {
+    static NUMBER: AtomicU64 = AtomicU64::new(1);
+    let number = NUMBER.fetch_add(1, Relaxed);
+    let request = Numbered {
+        number,
+        body: request,
+    };
     write_frame(stream, &request).await.unwrap();
-    read_frame(stream).await.unwrap()
+    let answer: Numbered<_> = read_frame(stream).await.unwrap();
+    assert_eq!(answer.number, number);
+    answer.body
 }
 
 fn append(records: &[StoredRecord]) -> StoreRequest {
@@ -170,9 +179,15 @@ async fn a_new_session_supersedes_the_old_one() {
     );
     let mut rest = Vec::new();
     let _ = old.read_to_end(&mut rest).await;
+    let heads = Numbered {
+        number: 1,
+        body: StoreRequest::Heads,
+    };
     assert!(
-        write_frame(&mut old, &StoreRequest::Heads).await.is_err() || {
-            read_frame::<StoreResponse, _>(&mut old).await.is_err()
+        write_frame(&mut old, &heads).await.is_err() || {
+            read_frame::<Numbered<StoreResponse>, _>(&mut old)
+                .await
+                .is_err()
         }
     );
 }

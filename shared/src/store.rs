@@ -5,6 +5,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::LedgerId;
 
+/// A request or its answer on the store's stream. An answer has the number of
+/// its request, so that one that is late or repeated answers nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Numbered<T> {
+    /// Grows with every request on a stream.
+    pub number: u64,
+    /// What is asked or answered.
+    pub body: T,
+}
+
 /// One sealed ledger entry as the host keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredRecord {

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use redoubt_attestation::encode::sha256;
-use redoubt_shared::store::{StoreRefusal, StoreRequest, StoreResponse, StoredRecord};
-use redoubt_shared::{Endpoint, LedgerId, Stream, encode, read_frame};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use redoubt_shared::store::{Numbered, StoreRefusal, StoreRequest, StoreResponse, StoredRecord};
+use redoubt_shared::{Endpoint, FrameError, LedgerId, Stream, encode, read_frame};
+use tokio::io::AsyncWriteExt;
 
 /// First wait before trying the store again; doubles up to [`RETRY_MOST`].
 const RETRY_FIRST: Duration = Duration::from_millis(50);
@@ -53,6 +53,8 @@ pub enum StoreError {
 pub struct StoreClient {
     endpoint: Endpoint,
     stream: Option<Stream>,
+    /// Requests so far.
+    number: u64,
 }
 
 impl StoreClient {
@@ -61,45 +63,46 @@ impl StoreClient {
         Self {
             endpoint,
             stream: None,
+            number: 0,
         }
     }
 
     async fn ask(&mut self, request: &StoreRequest) -> Result<StoreResponse, StoreError> {
         let unreachable =
             |error: &dyn std::fmt::Display| StoreError::Unreachable(error.to_string());
-        let frame = encode(request).map_err(|error| StoreError::Unencodable(error.to_string()))?;
-        let mut stream = match self.idle_stream().await {
+        self.number += 1;
+        let number = self.number;
+        let frame = encode(&Numbered {
+            number,
+            body: request,
+        });
+        let frame = frame.map_err(|error| StoreError::Unencodable(error.to_string()))?;
+        let mut stream = match self.stream.take() {
             Some(stream) => stream,
             None => self.endpoint.connect().await.map_err(|e| unreachable(&e))?,
         };
         let exchange = async {
             stream.write_all(&frame).await?;
             stream.flush().await?;
-            read_frame::<StoreResponse, _>(&mut stream).await
+            loop {
+                let answer: Numbered<StoreResponse> = read_frame(&mut stream).await?;
+                // One before it is late or repeated, and was answered or given up.
+                if answer.number >= number {
+                    return Ok::<_, FrameError>(answer);
+                }
+            }
         };
-        let response = tokio::time::timeout(ANSWER_WITHIN, exchange)
+        let answer = tokio::time::timeout(ANSWER_WITHIN, exchange)
             .await
             .map_err(|_| StoreError::Unreachable("no answer in time".into()))?
             .map_err(|e| unreachable(&e))?;
-        if !answers(request, &response) {
-            // A late or repeated answer: what else is under way on this
-            // connection belongs to other questions too, so it is given up.
+        if answer.number != number || !answers(request, &answer.body) {
+            // What else is under way on this connection cannot be trusted to belong
+            // to its questions, so it is given up.
             return Err(StoreError::Unreachable("an answer out of turn".into()));
         }
         self.stream = Some(stream);
-        Ok(response)
-    }
-
-    /// The open connection, if nothing is under way on it: bytes that wait to be
-    /// read answer an earlier question (one repeated on the way, say), and must
-    /// not be taken for the answer to the next.
-    async fn idle_stream(&mut self) -> Option<Stream> {
-        let mut stream = self.stream.take()?;
-        let mut byte = [0; 1];
-        let silent = tokio::time::timeout(Duration::ZERO, stream.read(&mut byte))
-            .await
-            .is_err();
-        silent.then_some(stream)
+        Ok(answer.body)
     }
 
     /// Asks until the store answers; waits longer each time it cannot be reached.

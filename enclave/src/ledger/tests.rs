@@ -8,7 +8,7 @@ use redoubt_attestation::entropy::SystemEntropy;
 use redoubt_attestation::ledger::checkpoint::NoteAlgorithms;
 use redoubt_attestation::ledger::{NoteKey, TrustedBoot};
 use redoubt_attestation::sign::Ed25519Signer;
-use redoubt_shared::store::{StoreRefusal, StoreRequest, StoreResponse, StoredRecord};
+use redoubt_shared::store::{Numbered, StoreRefusal, StoreRequest, StoreResponse, StoredRecord};
 use redoubt_shared::{
     Endpoint, LedgerId, TenantId, UserId, VerificationId, read_frame, write_frame,
 };

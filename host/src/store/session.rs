@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use redoubt_shared::store::{StoreRefusal, StoreRequest, StoreResponse};
+use redoubt_shared::store::{Numbered, StoreRefusal, StoreResponse};
 use redoubt_shared::{FrameError, Listener, Stream, read_frame, write_frame};
 
 use super::service::StoreHandle;
@@ -46,17 +46,17 @@ pub async fn serve(mut listener: Listener, store: StoreHandle, metrics: Arc<Metr
 /// Serves one session until it ends or is superseded.
 pub async fn talk(mut stream: Stream, store: &StoreHandle, session: u64) -> Result<(), FrameError> {
     loop {
-        let request: StoreRequest = read_frame(&mut stream).await?;
-        let Some(response) = store.call(session, request).await else {
+        let Numbered { number, body } = read_frame(&mut stream).await?;
+        let Some(body) = store.call(session, body).await else {
             return Ok(());
         };
-        match write_frame(&mut stream, &response).await {
+        match write_frame(&mut stream, &Numbered { number, body }).await {
             Err(FrameError::Length { declared, .. }) => {
-                let response = StoreResponse::Refused {
+                let body = StoreResponse::Refused {
                     reason: StoreRefusal::TooLarge,
                     detail: format!("the answer needs a frame of {declared} bytes"),
                 };
-                write_frame(&mut stream, &response).await?;
+                write_frame(&mut stream, &Numbered { number, body }).await?;
             }
             other => other?,
         }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use redoubt_shared::store::{StoreRequest, StoreResponse};
+use redoubt_shared::store::{Numbered, StoreRequest, StoreResponse};
 use redoubt_shared::{encode, read_frame, write_frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -23,6 +23,8 @@ pub enum Act {
     Honest,
     /// These answers at once, instead; nothing else happens.
     Say(Vec<StoreResponse>),
+    /// The same, each numbered as if it answered the request after the one before.
+    SayAhead(Vec<StoreResponse>),
     /// What an honest store would do, acknowledged so much later.
     Late(Duration),
     /// What an honest store would do, then the stream ends without an answer.
@@ -142,7 +144,8 @@ async fn serve(mut stream: UnixStream, state: &State) -> Result<()> {
         None => None,
     };
     loop {
-        let request: StoreRequest = read_frame(&mut stream).await?;
+        let asked: Numbered<StoreRequest> = read_frame(&mut stream).await?;
+        let (number, request) = (asked.number, asked.body);
         state.nonces.note(&request);
         loop {
             let mut changes = state.changes.subscribe();
@@ -172,22 +175,41 @@ async fn serve(mut stream: UnixStream, state: &State) -> Result<()> {
                 Act::Late(time) => {
                     let answer = honestly(state, &mut real, &request).await?;
                     tokio::time::sleep(time).await;
-                    write_frame(&mut stream, &answer).await?;
+                    write_frame(&mut stream, &numbered(number, answer)).await?;
                     break;
                 }
                 Act::Honest => {
                     let answer = honestly(state, &mut real, &request).await?;
-                    write_frame(&mut stream, &answer).await?;
+                    write_frame(&mut stream, &numbered(number, answer)).await?;
                     break;
                 }
                 Act::Say(answers) => {
-                    let frames: Result<Vec<_>, _> = answers.iter().map(encode).collect();
-                    stream.write_all(&frames?.concat()).await?;
+                    say(&mut stream, answers, |_| number).await?;
+                    break;
+                }
+                Act::SayAhead(answers) => {
+                    say(&mut stream, answers, |nth| number + nth).await?;
                     break;
                 }
             }
         }
     }
+}
+
+async fn say(
+    stream: &mut UnixStream,
+    answers: Vec<StoreResponse>,
+    number: impl Fn(u64) -> u64,
+) -> Result<()> {
+    let mut frames = Vec::new();
+    for (nth, body) in (0..).zip(answers) {
+        frames.extend(encode(&numbered(number(nth), body))?);
+    }
+    Ok(stream.write_all(&frames).await?)
+}
+
+fn numbered<T>(number: u64, body: T) -> Numbered<T> {
+    Numbered { number, body }
 }
 
 async fn honestly(
@@ -198,8 +220,10 @@ async fn honestly(
     match real {
         None => Ok(locked(&state.disk).answer(request)),
         Some(stream) => {
-            write_frame(stream, request).await?;
-            Ok(read_frame(stream).await?)
+            // One question at a time: all of them may have one number.
+            write_frame(stream, &numbered(0, request)).await?;
+            let answer: Numbered<StoreResponse> = read_frame(stream).await?;
+            Ok(answer.body)
         }
     }
 }

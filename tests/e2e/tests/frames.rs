@@ -13,7 +13,7 @@ use redoubt_e2e::mangler::{Mangler, Mischief, Noise};
 use redoubt_e2e::{Appliance, Customer, Environment, Needs, Options, alone, behaviour};
 use redoubt_shared::LedgerId;
 use redoubt_shared::frame;
-use redoubt_shared::store::{StoreRequest, StoredRecord};
+use redoubt_shared::store::{Numbered, StoreRequest, StoredRecord};
 use redoubt_shared::supervise::SuperviseRequest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
@@ -132,9 +132,9 @@ fn store_requests() -> Vec<Vec<u8>> {
             }],
         },
     ];
-    requests
-        .iter()
-        .map(|request| frame::encode(request).expect("requests encode"))
+    (1..)
+        .zip(requests)
+        .map(|(number, body)| frame::encode(&Numbered { number, body }).expect("requests encode"))
         .collect()
 }
 

@@ -211,3 +211,17 @@ async fn a_reservation_survives_a_crash_as_spent() {
         "{refused:?}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_acknowledgement_said_twice_acknowledges_one_batch() {
+    let (_dir, store, boot) = started().await;
+    let kept = || store.0.lock().unwrap().records[&TENANT].len();
+    boot.decide(open_subject()).await;
+    store.0.lock().unwrap().says_everything_twice = true;
+    let before = kept();
+    for done in 1..=300 {
+        boot.decide(refuse_login()).await;
+        assert_eq!(kept(), before + done);
+    }
+    assert_eq!(*boot.halted.lock().unwrap(), None);
+}

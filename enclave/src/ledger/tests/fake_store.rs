@@ -27,6 +27,7 @@ pub(super) struct Disk {
     pub(super) blobs: HashMap<[u8; 32], Vec<u8>>,
     pub(super) latest: Vec<[u8; 32]>,
     pub(super) refuses_snapshots: bool,
+    pub(super) says_everything_twice: bool,
 }
 
 #[derive(Clone, Default)]
@@ -43,11 +44,17 @@ impl FakeStore {
         tokio::spawn(async move {
             loop {
                 let mut stream = listener.accept().await.unwrap();
-                while let Ok(request) = read_frame::<StoreRequest, _>(&mut stream).await {
-                    let Some(response) = store.answer(request) else {
+                while let Ok(request) = read_frame(&mut stream).await {
+                    let Numbered { number, body } = request;
+                    let Some(body) = store.answer(body) else {
                         break;
                     };
+                    let response = Numbered { number, body };
                     if write_frame(&mut stream, &response).await.is_err() {
+                        break;
+                    }
+                    let again = store.0.lock().unwrap().says_everything_twice;
+                    if again && write_frame(&mut stream, &response).await.is_err() {
                         break;
                     }
                 }

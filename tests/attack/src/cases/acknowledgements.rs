@@ -33,7 +33,7 @@ pub(super) fn cases() -> Vec<Case> {
 type Make = fn() -> Trick;
 
 /// After each of these the enclave must go on, and lose nothing.
-const HARMLESS: [(&str, Make); 9] = [
+const HARMLESS: [(&str, Make); 10] = [
     ("every_one_twice", || {
         Box::new(|request, disk| {
             let answer = disk.answer(request);
@@ -43,6 +43,12 @@ const HARMLESS: [(&str, Make); 9] = [
     ("one_more_before_it_is_kept", || {
         Box::new(|request, disk| match disk.answer(request) {
             StoreResponse::Appended => Act::Say(vec![appended(), appended(), appended()]),
+            other => Act::Say(vec![other]),
+        })
+    }),
+    ("those_of_the_next_batches_too", || {
+        Box::new(|request, disk| match disk.answer(request) {
+            StoreResponse::Appended => Act::SayAhead(vec![appended(), appended(), appended()]),
             other => Act::Say(vec![other]),
         })
     }),

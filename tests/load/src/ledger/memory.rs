@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Result;
 use redoubt_enclave::ledger::StoreClient;
 use redoubt_host::store::segment::{RecordRef, encode_batch};
-use redoubt_shared::store::{StoreRefusal, StoreRequest, StoreResponse, StoredRecord};
+use redoubt_shared::store::{Numbered, StoreRefusal, StoreRequest, StoreResponse, StoredRecord};
 use redoubt_shared::{Endpoint, LedgerId, Listener, read_frame, write_frame};
 
 /// Bytes a store on disk would have written.
@@ -60,9 +60,10 @@ impl Memory {
 
 async fn serve(mut listener: Listener, kept: Arc<Mutex<Kept>>) {
     while let Ok(mut stream) = listener.accept().await {
-        while let Ok(request) = read_frame::<StoreRequest, _>(&mut stream).await {
-            let response = answer(&kept, request);
-            if write_frame(&mut stream, &response).await.is_err() {
+        while let Ok(Numbered { number, body }) = read_frame(&mut stream).await {
+            let body = answer(&kept, body);
+            let answer = Numbered { number, body };
+            if write_frame(&mut stream, &answer).await.is_err() {
                 break;
             }
         }

@@ -13,6 +13,10 @@ use crate::encode::{Digest32, as_text, sha256};
 use crate::jcs::to_jcs;
 
 const FILE: &str = "configuration";
+/// How long a tenant's entries are kept when its configuration does not say: seven years.
+pub const RETENTION_DAYS: u32 = 2_557;
+/// A century: nobody means more.
+const RETENTION_MOST: u32 = 36_525;
 
 /// Marks the only configuration format so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +91,14 @@ pub struct Tenant {
     pub roles: Vec<RoleMapping>,
     /// Role of leaves that no mapping names; `None` refuses them.
     pub default_role: Option<Role>,
+    /// Days for which the sealed entries of its ledger are kept. Proofs of what
+    /// is kept never need what is not.
+    #[serde(default = "retention_days")]
+    pub retention_days: u32,
+}
+
+fn retention_days() -> u32 {
+    RETENTION_DAYS
 }
 
 /// Settings of decisions. What protects people has bounds that no file can leave.
@@ -282,7 +294,15 @@ impl Config {
         tenants
             .iter()
             .enumerate()
-            .try_for_each(|(at, tenant)| check_rp(at, &tenant.rp))
+            .try_for_each(|(at, tenant)| {
+                require(
+                    (1..=RETENTION_MOST).contains(&tenant.retention_days),
+                    FILE,
+                    format!("tenants[{at}].retention_days"),
+                    format!("use 1 to {RETENTION_MOST}, or leave it out for {RETENTION_DAYS}"),
+                )?;
+                check_rp(at, &tenant.rp)
+            })
     }
 
     fn check_distinct_names(&self) -> Result<(), GenesisError> {

@@ -14,8 +14,8 @@ mod successor;
 
 pub use client_policy::ClientPolicy;
 pub use config::{
-    Anchors, Config, ConfigType, OldLedger, Policy, RelyingParty, Restore, Role, RoleMapping,
-    Tenant, VerifiedConfig, anchor_der, spki_of,
+    Anchors, Config, ConfigType, OldLedger, Policy, RETENTION_DAYS, RelyingParty, Restore, Role,
+    RoleMapping, Tenant, VerifiedConfig, anchor_der, spki_of,
 };
 pub use manifest::{
     Environment, Genesis, GenesisType, MeasuredRole, Measurement, Officer, RootKind, Tier,

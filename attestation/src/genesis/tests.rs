@@ -55,6 +55,7 @@ fn config(genesis: Digest32) -> Config {
                 role: Role::ReadOnly,
             }],
             default_role: Some(Role::Bank),
+            retention_days: RETENTION_DAYS,
         }],
         appliance_ledger: LedgerId::from_bytes([2; 16]),
         policy: Policy {

@@ -13,7 +13,7 @@ use rcgen::{
 };
 use redoubt_attestation::encode::sha256;
 use redoubt_attestation::genesis::{
-    Anchors, Config, ConfigType, Policy, RelyingParty, Role, Tenant, Tier,
+    Anchors, Config, ConfigType, Policy, RETENTION_DAYS, RelyingParty, Role, Tenant, Tier,
 };
 use redoubt_shared::TenantId;
 use serde_json::json;
@@ -124,6 +124,7 @@ fn tenant(args: &DevArgs, id: &TenantId, anchor: String) -> anyhow::Result<Tenan
         },
         roles: vec![],
         default_role: Some(Role::Bank),
+        retention_days: RETENTION_DAYS,
     })
 }
 

@@ -291,18 +291,15 @@ impl Config {
             .iter()
             .try_for_each(|restore| self.check_restore(restore))?;
         self.check_distinct_anchors()?;
-        tenants
-            .iter()
-            .enumerate()
-            .try_for_each(|(at, tenant)| {
-                require(
-                    (1..=RETENTION_MOST).contains(&tenant.retention_days),
-                    FILE,
-                    format!("tenants[{at}].retention_days"),
-                    format!("use 1 to {RETENTION_MOST}, or leave it out for {RETENTION_DAYS}"),
-                )?;
-                check_rp(at, &tenant.rp)
-            })
+        tenants.iter().enumerate().try_for_each(|(at, tenant)| {
+            require(
+                (1..=RETENTION_MOST).contains(&tenant.retention_days),
+                FILE,
+                format!("tenants[{at}].retention_days"),
+                format!("use 1 to {RETENTION_MOST}, or leave it out for {RETENTION_DAYS}"),
+            )?;
+            check_rp(at, &tenant.rp)
+        })
     }
 
     fn check_distinct_names(&self) -> Result<(), GenesisError> {

@@ -205,7 +205,7 @@ fn a_configuration_is_valid_for_the_manifest_its_officers_signed_it_for() {
 fn each_wrong_member_of_a_configuration_is_named_with_the_remedy() {
     let good = config(Digest32([0; 32]));
     good.validate().unwrap();
-    let cases: [Case<Config>; 11] = [
+    let cases: [Case<Config>; 13] = [
         ("counter", |c| c.counter = 0),
         ("server_names", |c| c.server_names.clear()),
         ("tenants", |c| c.tenants.clear()),
@@ -226,6 +226,12 @@ fn each_wrong_member_of_a_configuration_is_named_with_the_remedy() {
         ("anchors.officer", |c| c.anchors.officer = "no PEM".into()),
         ("tenants[0].rp.approval_origins", |c| {
             c.tenants[0].rp.approval_origins = vec!["http://bank.example".into()]
+        }),
+        ("tenants[0].retention_days", |c| {
+            c.tenants[0].retention_days = 0
+        }),
+        ("tenants[0].retention_days", |c| {
+            c.tenants[0].retention_days = 40_000
         }),
     ];
     for (field, change) in cases {
@@ -494,4 +500,13 @@ proptest! {
         let _ = ClientPolicy::verify(&bytes);
         let _ = crate::artefact::Trust::from_policy(&bytes);
     }
+}
+
+#[test]
+fn a_tenant_that_says_nothing_keeps_its_entries_for_seven_years() {
+    let mut config = serde_json::to_value(config(Digest32([0; 32]))).unwrap();
+    let tenant = config["tenants"][0].as_object_mut().unwrap();
+    assert!(tenant.remove("retention_days").is_some());
+    let config: Config = serde_json::from_value(config).unwrap();
+    assert_eq!(config.tenants[0].retention_days, 2_557);
 }

@@ -98,6 +98,8 @@ pub struct EventsPage {
     /// For the next request; null at the end of the ledger or of the time asked for.
     #[schema(value_type = Option<String>)]
     pub next: Option<Cursor>,
+    /// First entry of the ledger that is kept; 0 unless the tenant's time for keeping entries is over.
+    pub kept_from: u64,
 }
 
 /// One claim.

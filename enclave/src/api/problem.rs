@@ -268,6 +268,7 @@ kinds! {
     IDEMPOTENCY_CONFLICT idempotency_conflict 409 "The idempotency key was used for another request" "Use a fresh key for a different request.";
     UNKNOWN_RECEIPT unknown_receipt 404 "There is no such receipt" "Use a receipt_id of this tenant.";
     RECEIPT_ERASED receipt_erased 410 "The receipt's subject was erased" "The copies handed out before go on verifying.";
+    RECEIPT_EXPIRED receipt_expired 410 "The receipt is older than its tenant keeps receipts" "The copies handed out before go on verifying.";
     CHECKPOINT_REFUSED checkpoint_refused 400 "The Redoubt-Checkpoint header is not usable" "Send base64url of a checkpoint note of this tenant's ledger, from one of your receipts, or leave the header out.";
     UNKNOWN_TENANT unknown_tenant 404 "There is no such tenant" "Use a tenant id of this appliance's configuration.";
 

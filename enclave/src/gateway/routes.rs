@@ -139,6 +139,7 @@ const APPROVE: Refusals = &[
 const READ_RECEIPT: Refusals = &[
     Problem::unknown_receipt,
     Problem::receipt_erased,
+    Problem::receipt_expired,
     Problem::store_unavailable,
 ];
 const READ_AUDIT: Refusals = &[

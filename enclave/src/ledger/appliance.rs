@@ -4,7 +4,7 @@
 //! Protects against rolling back one tenant alone: each batch records the heads
 //! it leads to, and recovery must meet them exactly.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use redoubt_attestation::encode::{Digest32, sha256};
@@ -101,10 +101,23 @@ pub enum ApplianceEvent {
     /// Digest of the custodians and their threshold: they stay, since those of
     /// before would keep what those of now are asked to delete.
     Custodians([u8; 32]),
+    /// How many entries ledgers had at this time: those below are not younger.
+    Marked {
+        /// When, Unix milliseconds.
+        at_ms: u64,
+        /// Ledgers and their entries.
+        sizes: Vec<(LedgerId, u64)>,
+    },
+    /// Entries below these indices are older than they are kept; the store may
+    /// delete their sealed bodies.
+    Dropped {
+        /// (ledger, first entry kept).
+        below: Vec<(LedgerId, u64)>,
+    },
 }
 
 /// The fold of the appliance's ledger.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct ApplianceState {
     /// Digest of the genesis the ledger opened under, and the CA.
     pub opened: Option<([u8; 32], CaSecret)>,
@@ -118,6 +131,11 @@ pub struct ApplianceState {
     pub restored: Option<ApplianceEvent>,
     /// Digest of the custodians and their threshold.
     pub custodians: Option<[u8; 32]>,
+    /// When each ledger had how many entries, oldest first, as far as entries
+    /// are kept.
+    pub marks: BTreeMap<LedgerId, Vec<(u64, u64)>>,
+    /// First entry of each ledger that is kept, if it is not the first one.
+    pub kept_from: BTreeMap<LedgerId, u64>,
 }
 
 impl ApplianceState {
@@ -138,6 +156,21 @@ impl ApplianceState {
             ApplianceEvent::EpochBegan { .. } | ApplianceEvent::SnapshotTaken { .. } => {}
             ApplianceEvent::Restored { .. } => self.restored = Some(event.clone()),
             ApplianceEvent::Custodians(digest) => self.custodians = Some(*digest),
+            ApplianceEvent::Marked { at_ms, sizes } => {
+                for (ledger, size) in sizes {
+                    self.marks.entry(*ledger).or_default().push((*at_ms, *size));
+                }
+            }
+            ApplianceEvent::Dropped { below } => {
+                for (ledger, first) in below {
+                    self.kept_from.insert(*ledger, *first);
+                    let mut marks = self.marks.remove(ledger).unwrap_or_default();
+                    marks.retain(|(_, size)| size > first);
+                    if !marks.is_empty() {
+                        self.marks.insert(*ledger, marks);
+                    }
+                }
+            }
         }
     }
 
@@ -160,6 +193,20 @@ impl ApplianceState {
         }
         events.extend(self.restored.clone());
         events.extend(self.custodians.map(ApplianceEvent::Custodians));
+        for (ledger, marks) in &self.marks {
+            events.extend(marks.iter().map(|(at_ms, size)| ApplianceEvent::Marked {
+                at_ms: *at_ms,
+                sizes: vec![(*ledger, *size)],
+            }));
+        }
+        if !self.kept_from.is_empty() {
+            let below = self
+                .kept_from
+                .iter()
+                .map(|(ledger, first)| (*ledger, *first));
+            let below = below.collect();
+            events.push(ApplianceEvent::Dropped { below });
+        }
         events
     }
 

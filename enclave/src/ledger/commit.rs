@@ -131,10 +131,11 @@ impl Core {
         &mut self,
         store: &mut StoreClient,
         now_ms: u64,
-        events: Vec<ApplianceEvent>,
+        mut events: Vec<ApplianceEvent>,
         first: Vec<(TenantId, Command)>,
     ) -> Result<(), HaltReason> {
         let mut batch = Batch::default();
+        events.extend(self.mark(now_ms));
         let term = self.term;
         let mut commands = first;
         commands.extend(

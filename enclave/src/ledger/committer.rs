@@ -11,9 +11,11 @@ use redoubt_attestation::ledger::entry::Hash;
 use redoubt_shared::TenantId;
 use tokio::sync::mpsc;
 
+use super::appliance::ApplianceEvent;
 use super::commit::Core;
 use super::errors::{CommitError, HaltReason};
 use super::jobs::{Answer, Batch, Job, Reading};
+use super::retention::{Keeper, Retention};
 use super::rotation::{Rotate, SnapshotFailed, Step, UnderWay};
 use super::stall::{On, Stall};
 use super::store::StoreClient;
@@ -37,6 +39,8 @@ pub struct Settings {
     pub witnessing: Witnessing,
     /// Bytes of entries after which a snapshot is written.
     pub snapshot_bytes: u64,
+    /// How long entries are kept.
+    pub retention: Retention,
 }
 
 impl Default for Settings {
@@ -44,6 +48,7 @@ impl Default for Settings {
         Self {
             witnessing: Witnessing::none(),
             snapshot_bytes: SNAPSHOT_BYTES,
+            retention: Retention::default(),
         }
     }
 }
@@ -55,6 +60,7 @@ pub(super) struct Committer {
     store: StoreClient,
     witnessing: Witnessing,
     snapshot_bytes: u64,
+    keeper: Keeper,
     /// Bytes of the last snapshot, about.
     last_snapshot: u64,
     way: Option<UnderWay>,
@@ -70,6 +76,7 @@ impl Committer {
             store,
             witnessing: settings.witnessing,
             snapshot_bytes: settings.snapshot_bytes,
+            keeper: Keeper::new(settings.retention),
             last_snapshot: 0,
             way: None,
             waiting: VecDeque::new(),
@@ -97,8 +104,10 @@ impl Committer {
                 self.begin(rotate, Some(done));
             }
             self.read_some().await?;
-            // What is recorded of a snapshot has a time; without one it waits.
+            // What is recorded of a snapshot has a time; without one it waits, and
+            // nothing is known to be old.
             if let Some(now_ms) = now() {
+                self.look_after_marks(now_ms).await?;
                 self.look_after_snapshot(now_ms).await?;
             }
         }
@@ -163,11 +172,61 @@ impl Committer {
         self.way = Some(self.core.begin_snapshot(rotate, done));
     }
 
+    /// Records once a day how far ledgers have come.
+    async fn look_after_marks(&mut self, now_ms: u64) -> Result<(), HaltReason> {
+        if !self.keeper.looks(now_ms) {
+            return Ok(());
+        }
+        if let Some(mark) = self.core.mark(now_ms) {
+            let batch = self.core.write_events(vec![mark])?;
+            self.commit(batch).await?;
+        }
+        let covered = self.core.sizes();
+        let expired = self.keeper.expired(&self.core, now_ms, &covered);
+        self.keeper.due = !expired.is_empty();
+        Ok(())
+    }
+
+    /// Lets go what a finished snapshot makes superfluous: in a rotation the ones
+    /// before it, and entries that are old enough and before the oldest snapshot kept.
+    async fn let_go(&mut self, now_ms: u64, way: UnderWay) -> Result<(), HaltReason> {
+        let mut covered = self.keeper.covered.replace(way.covers.clone());
+        if way.rotates {
+            match self.core.keep_only_last(&mut self.store).await {
+                Ok(()) => covered = Some(way.covers),
+                Err(error) => tracing::warn!(%error, "older snapshots were not let go"),
+            }
+        }
+        let Some(covered) = covered else {
+            return Ok(());
+        };
+        let below = self.keeper.expired(&self.core, now_ms, &covered);
+        if !below.is_empty() {
+            let event = ApplianceEvent::Dropped { below };
+            let batch = self.core.write_events(vec![event])?;
+            self.commit(batch).await?;
+        }
+        self.drop_bodies().await;
+        Ok(())
+    }
+
+    /// Again those let go before: a crash may have kept the store from hearing it.
+    async fn drop_bodies(&mut self) {
+        let kept = self.core.appliance.kept_from.iter();
+        let kept: Vec<_> = kept.map(|(ledger, first)| (*ledger, *first)).collect();
+        if !kept.is_empty()
+            && let Err(error) = self.store.drop_below(kept).await
+        {
+            tracing::warn!(%error, "old entries were not let go");
+        }
+    }
+
     /// One step of the snapshot under way, or all that are left near its end;
     /// begins one when enough was written since the last.
     async fn look_after_snapshot(&mut self, now_ms: u64) -> Result<(), HaltReason> {
         let due = self.snapshot_bytes.max(2 * self.last_snapshot);
-        if self.way.is_none() && self.core.unsnapshotted >= due {
+        if self.way.is_none() && (self.core.unsnapshotted >= due || self.keeper.due) {
+            self.keeper.due = false;
             self.begin(None, None);
         }
         while let Some(mut way) = self.way.take() {
@@ -182,11 +241,7 @@ impl Committer {
                 Step::Over(batch, done) => {
                     self.last_snapshot = way.bytes;
                     self.commit(batch).await?;
-                    if way.rotates
-                        && let Err(error) = self.core.keep_only_last(&mut self.store).await
-                    {
-                        tracing::warn!(%error, "older snapshots were not let go");
-                    }
+                    self.let_go(now_ms, way).await?;
                     if let Some(done) = done {
                         let _ = done.send(Ok(()));
                     }

@@ -32,6 +32,9 @@ pub enum CommitError {
     /// The entry is there, but its subject was erased.
     #[error("the subject of this receipt was erased")]
     Erased,
+    /// The receipt is older than its tenant keeps receipts.
+    #[error("the receipt is older than receipts are kept")]
+    Expired,
     /// The store has not answered for a while.
     #[error("the store does not answer")]
     NoStore,

@@ -15,8 +15,11 @@ use super::store::StoreClient;
 /// Consecutive entries of one ledger.
 #[derive(Debug, Clone)]
 pub struct Page {
-    /// First entry.
+    /// First entry: the one asked for, or the first that is kept.
     pub from: u64,
+    /// First entry of the ledger that is kept; those before are older than the
+    /// tenant keeps them.
+    pub kept_from: u64,
     /// Hashes of the complete subtrees that the entries before it fall into, largest first.
     pub peaks: Vec<Hash>,
     /// The entries.
@@ -48,7 +51,8 @@ pub struct PageEvent {
 }
 
 impl Core {
-    /// Reads entries `from .. from + limit` of a tenant's ledger, checked.
+    /// Reads entries `from .. from + limit` of a tenant's ledger, checked;
+    /// those that are not kept are skipped.
     pub(super) async fn page(
         &mut self,
         store: &mut StoreClient,
@@ -58,7 +62,8 @@ impl Core {
     ) -> Result<Page, CommitError> {
         let core = self.tenants.get(tenant).ok_or(CommitError::UnknownTenant)?;
         let (ledger, size) = (core.book.ledger(), core.book.size());
-        let from = from.min(size);
+        let kept_from = self.kept_from(ledger);
+        let from = from.max(kept_from).min(size);
         let to = from.saturating_add(limit).min(size);
         self.bring(store, Some(tenant), &[from, to]).await?;
         let mut records = Vec::new();
@@ -80,6 +85,7 @@ impl Core {
         let tree = core.book.tree();
         Ok(Page {
             from,
+            kept_from,
             peaks: tree.peaks(from).ok_or(CommitError::Damaged)?,
             entries,
             consistency: tree.consistency(to, size).ok_or(CommitError::Damaged)?,

@@ -53,6 +53,9 @@ impl Core {
             .get(&receipt)
             .ok_or(CommitError::UnknownReceipt)?;
         let ledger = core.book.ledger();
+        if at.entry < self.kept_from(ledger) {
+            return Err(CommitError::Expired);
+        }
         self.bring(store, Some(tenant), &[at.entry]).await?;
         let stored = store.try_read_one(ledger, at.entry).await;
         let stored = stored.map_err(|error| damaged(&error))?;

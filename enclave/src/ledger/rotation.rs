@@ -6,8 +6,10 @@
 //! snapshot. A rotation takes effect with that one step: before it the old
 //! secret opens everything, after it the new one does.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use redoubt_shared::LedgerId;
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
@@ -53,6 +55,8 @@ pub(super) struct UnderWay {
     size: u64,
     /// Bytes put so far.
     pub(super) bytes: u64,
+    /// Entries of each ledger that recovery from it does not need.
+    pub(super) covers: HashMap<LedgerId, u64>,
     done: Option<Answer<()>>,
     /// Nothing more may be decided until it ends: its last part is written.
     pub(super) ending: bool,
@@ -119,6 +123,7 @@ impl Core {
             rotation,
             size: self.appliance_book.size(),
             bytes: 0,
+            covers: self.sizes(),
             done,
             ending: false,
         }

@@ -55,6 +55,8 @@ pub struct StoreClient {
     stream: Option<Stream>,
     /// Requests so far.
     number: u64,
+    /// First wait before trying again.
+    first_wait: Duration,
 }
 
 impl StoreClient {
@@ -64,7 +66,14 @@ impl StoreClient {
             endpoint,
             stream: None,
             number: 0,
+            first_wait: RETRY_FIRST,
         }
+    }
+
+    /// The same, trying again sooner.
+    #[cfg(test)]
+    pub(super) fn trying_again_after(self, first_wait: Duration) -> Self {
+        Self { first_wait, ..self }
     }
 
     async fn ask(&mut self, request: &StoreRequest) -> Result<StoreResponse, StoreError> {
@@ -107,7 +116,7 @@ impl StoreClient {
 
     /// Asks until the store answers; waits longer each time it cannot be reached.
     async fn insist(&mut self, request: &StoreRequest) -> Result<StoreResponse, StoreError> {
-        let mut wait = RETRY_FIRST;
+        let mut wait = self.first_wait;
         loop {
             match self.ask(request).await {
                 Err(StoreError::Unreachable(why)) => {
@@ -241,11 +250,19 @@ impl StoreClient {
         }
     }
 
+    /// Lets the store delete whole segments of records below these indices.
+    pub async fn drop_below(&mut self, below: Vec<(LedgerId, u64)>) -> Result<(), StoreError> {
+        match self.insist(&StoreRequest::Drop { below }).await? {
+            StoreResponse::Stored => Ok(()),
+            other => Err(out_of_turn(other)),
+        }
+    }
+
     /// Makes a batch durable. Returns only when it is, or when the store shows
     /// that it keeps something else. A retry sends identical bytes.
     pub async fn append(&mut self, records: Vec<StoredRecord>) -> Result<(), StoreError> {
         let request = StoreRequest::Append { records };
-        let mut wait = RETRY_FIRST;
+        let mut wait = self.first_wait;
         loop {
             let why = match self.ask(&request).await {
                 Ok(StoreResponse::Appended) => return Ok(()),

@@ -133,6 +133,7 @@ struct Search<'a> {
     /// Whether there is nothing behind `at` to look for.
     ended: bool,
     found: Vec<AuditEvent>,
+    kept_from: u64,
 }
 
 impl<'a> Search<'a> {
@@ -145,10 +146,12 @@ impl<'a> Search<'a> {
             over: false,
             ended: false,
             found: Vec::new(),
+            kept_from: 0,
         }
     }
 
     fn take(&mut self, page: &Page) -> Result<(), Problem> {
+        self.kept_from = page.kept_from;
         for entry in &page.entries {
             self.take_entry(entry)?;
             if self.over {
@@ -236,6 +239,7 @@ impl<'a> Search<'a> {
         EventsPage {
             events: self.found,
             next: (!self.ended).then_some(self.at),
+            kept_from: self.kept_from,
         }
     }
 }

@@ -54,6 +54,7 @@ fn page(from: u64, to: u64, size: u64) -> Page {
     };
     Page {
         from,
+        kept_from: 0,
         peaks: tree.peaks(from).unwrap(),
         entries: (from..to).map(entry).collect(),
         consistency: tree.consistency(to, size).unwrap(),

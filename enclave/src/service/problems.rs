@@ -22,6 +22,7 @@ pub(super) fn commit(error: CommitError, now_ms: u64) -> Problem {
         CommitError::Busy => Problem::busy(),
         CommitError::UnknownTenant => internal("a caller of a tenant without a ledger"),
         CommitError::UnknownReceipt => Problem::unknown_receipt(),
+        CommitError::Expired => Problem::receipt_expired(),
         CommitError::Erased => Problem::receipt_erased(),
         CommitError::NoStore => Problem::store_unavailable().because("the store does not answer"),
         CommitError::NotFresh => Problem::not_fresh(),

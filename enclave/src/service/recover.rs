@@ -24,7 +24,8 @@ use crate::core::{Command, TenantKeySeeds, TermContext};
 use crate::keys::{CertificateAuthority, CertificateError, EpochKey, Keyring, Root, SealError};
 use crate::ledger::{
     ApplianceEvent, ApplianceState, Book, CaSecret, Core, HaltReason, Ledgers, Making, Recovered,
-    ReplayError, Settings, StoreClient, StoreError, TenantCore, TermRecord, Witnessing, recover,
+    ReplayError, Retention, Settings, StoreClient, StoreError, TenantCore, TermRecord, Witnessing,
+    recover,
 };
 use crate::worker_link::{WorkerLink, WorkerTrust};
 
@@ -304,6 +305,16 @@ impl Appliance {
         }
     }
 
+    /// How long each tenant's entries are kept.
+    fn retention(&self) -> Retention {
+        const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+        let tenants = self.config.config.tenants.iter();
+        let keep = |t: &Tenant| (t.id.clone(), u64::from(t.retention_days) * DAY_MS);
+        Retention {
+            keep_ms: tenants.map(keep).collect(),
+        }
+    }
+
     /// Certificates, committer, worker link: what answers banks.
     fn serve(
         self: &Arc<Self>,
@@ -327,6 +338,7 @@ impl Appliance {
             Settings {
                 witnessing,
                 snapshot_bytes: self.snapshot_bytes,
+                retention: self.retention(),
             },
             move || clock.now_ms(),
             move |reason| {

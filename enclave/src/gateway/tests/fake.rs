@@ -320,6 +320,7 @@ impl Services for Fake {
         Ok(EventsPage {
             events: vec![event],
             next: query.after,
+            kept_from: 0,
         })
     }
 

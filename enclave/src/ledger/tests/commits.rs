@@ -121,7 +121,7 @@ async fn length_tells_neither_kind_nor_verdict() {
         },
         refuse_login(),
     ];
-    let before = store.0.lock().unwrap().records[&TENANT].len();
+    let before = store.disk.lock().unwrap().records[&TENANT].len();
     for command in commands {
         boot.decide(command).await;
     }
@@ -215,9 +215,9 @@ async fn a_reservation_survives_a_crash_as_spent() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_acknowledgement_said_twice_acknowledges_one_batch() {
     let (_dir, store, boot) = started().await;
-    let kept = || store.0.lock().unwrap().records[&TENANT].len();
+    let kept = || store.disk.lock().unwrap().records[&TENANT].len();
     boot.decide(open_subject()).await;
-    store.0.lock().unwrap().says_everything_twice = true;
+    store.moods(&[Mood::AnswersTwice; 300]);
     let before = kept();
     for done in 1..=300 {
         boot.decide(refuse_login()).await;

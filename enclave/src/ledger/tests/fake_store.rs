@@ -1,13 +1,24 @@
-//! A store in memory that does as it is told, lies included.
+//! A ledger store in memory that can be told to misbehave, to stop at any
+//! step, and that remembers every nonce it was shown.
 
-use super::*;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use redoubt_shared::store::{Numbered, StoreRefusal, StoreRequest, StoreResponse, StoredRecord};
+use redoubt_shared::{Endpoint, LedgerId, read_frame, write_frame};
+use tokio::sync::Notify;
+
+use crate::ledger::{SealedRecord, StoreClient};
 
 /// What the fake store does with the next append.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Mood {
     Honest,
     /// Keeps it, then drops the connection without an answer.
     KeepsSilently,
+    /// Keeps it and answers twice.
+    AnswersTwice,
     /// Loses it and drops the connection.
     Loses,
     /// Says the disk is full.
@@ -18,6 +29,17 @@ pub(super) enum Mood {
     AnswersAnother,
     /// Keeps something else in its place and says so.
     KeepsAnother,
+    /// Says it is kept, and keeps nothing.
+    Forgets,
+}
+
+/// Where everything stops.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Crash {
+    /// Requests that write before it.
+    pub(super) after: u32,
+    /// Whether the one it stops at takes effect.
+    pub(super) keeps: bool,
 }
 
 #[derive(Default)]
@@ -27,131 +49,177 @@ pub(super) struct Disk {
     pub(super) blobs: HashMap<[u8; 32], Vec<u8>>,
     pub(super) latest: Vec<[u8; 32]>,
     pub(super) refuses_snapshots: bool,
-    pub(super) says_everything_twice: bool,
+    /// First record kept of each ledger.
+    pub(super) first: HashMap<LedgerId, u64>,
+    crash: Option<Crash>,
+    /// Boots up to this one get no answer any more.
+    dead: u64,
+    boots: u64,
 }
 
+/// Key and counter of every record anybody ever sealed, with its bytes.
+type Seals = HashMap<([u8; 32], u64), Vec<u8>>;
+
 #[derive(Clone, Default)]
-pub(super) struct FakeStore(pub(super) Arc<Mutex<Disk>>);
+pub(super) struct FakeStore {
+    pub(super) disk: Arc<Mutex<Disk>>,
+    pub(super) crashed: Arc<Notify>,
+    seals: Arc<Mutex<Seals>>,
+    reused: Arc<Mutex<bool>>,
+}
+
+enum Sent {
+    Once(StoreResponse),
+    Twice(StoreResponse),
+    /// The connection ends.
+    Nothing,
+    /// Nothing is ever heard again.
+    Never,
+}
 
 impl FakeStore {
-    /// Serves on a socket in `dir`.
+    /// Serves one boot on a socket in `dir`.
     pub(super) async fn serve(&self, dir: &std::path::Path) -> StoreClient {
         // A socket of its own per boot: the last one's may still be open.
         let nth = std::fs::read_dir(dir).unwrap().count();
         let endpoint = Endpoint::Unix(dir.join(format!("store-{nth}")));
         let mut listener = endpoint.listen().await.unwrap();
         let store = self.clone();
+        let boot = {
+            let mut disk = self.disk.lock().unwrap();
+            disk.boots += 1;
+            disk.boots
+        };
         tokio::spawn(async move {
             loop {
                 let mut stream = listener.accept().await.unwrap();
                 while let Ok(request) = read_frame(&mut stream).await {
                     let Numbered { number, body } = request;
-                    let Some(body) = store.answer(body) else {
-                        break;
+                    let (body, twice) = match store.answer_to(boot, body) {
+                        Sent::Once(response) => (response, false),
+                        Sent::Twice(response) => (response, true),
+                        Sent::Nothing => break,
+                        Sent::Never => std::future::pending().await,
                     };
                     let response = Numbered { number, body };
-                    if write_frame(&mut stream, &response).await.is_err() {
+                    if twice && write_frame(&mut stream, &response).await.is_err() {
                         break;
                     }
-                    let again = store.0.lock().unwrap().says_everything_twice;
-                    if again && write_frame(&mut stream, &response).await.is_err() {
+                    if write_frame(&mut stream, &response).await.is_err() {
                         break;
                     }
                 }
             }
         });
-        StoreClient::new(endpoint)
+        StoreClient::new(endpoint).trying_again_after(Duration::from_millis(2))
     }
 
-    pub(super) fn answer(&self, request: StoreRequest) -> Option<StoreResponse> {
-        let mut disk = self.0.lock().unwrap();
-        match request {
-            StoreRequest::Boot => None,
-            StoreRequest::PutBlob { name, bytes } => {
-                disk.blobs.insert(name, bytes);
-                Some(StoreResponse::Stored)
-            }
-            StoreRequest::GetBlob { name } => Some(match disk.blobs.get(&name) {
-                Some(bytes) => StoreResponse::Blob {
-                    bytes: bytes.clone(),
-                },
-                None => refusal(StoreRefusal::Missing),
-            }),
-            StoreRequest::SetSnapshot { .. } if disk.refuses_snapshots => {
-                Some(refusal(StoreRefusal::Storage))
-            }
-            StoreRequest::SetSnapshot { latest, keep } => {
-                disk.latest = latest;
-                disk.blobs.retain(|name, _| keep.contains(name));
-                Some(StoreResponse::Stored)
-            }
-            StoreRequest::Snapshot => Some(StoreResponse::Snapshot {
-                latest: disk.latest.clone(),
-            }),
-            StoreRequest::Drop { .. } => Some(StoreResponse::Stored),
-            StoreRequest::Heads => Some(StoreResponse::Heads(
-                disk.records
-                    .iter()
-                    .map(|(l, r)| (*l, r.len() as u64))
-                    .collect(),
-            )),
-            StoreRequest::Read {
-                ledger,
-                from,
-                limit,
-            } => {
-                let all = disk.records.get(&ledger).cloned().unwrap_or_default();
-                let some = all
-                    .into_iter()
-                    .skip(from as usize)
-                    .take(limit as usize)
-                    .collect();
-                Some(StoreResponse::Records(some))
-            }
-            StoreRequest::Append { records } => match disk.moods.pop().unwrap_or(Mood::Honest) {
-                Mood::Honest => disk.keep(records),
-                Mood::KeepsSilently => {
-                    disk.keep(records);
-                    None
+    fn answer_to(&self, boot: u64, request: StoreRequest) -> Sent {
+        let mut disk = self.disk.lock().unwrap();
+        if boot <= disk.dead {
+            return Sent::Never;
+        }
+        if let StoreRequest::Append { records } = &request {
+            self.note_seals(records);
+        }
+        let writes = matches!(
+            request,
+            StoreRequest::Append { .. }
+                | StoreRequest::PutBlob { .. }
+                | StoreRequest::SetSnapshot { .. }
+                | StoreRequest::Drop { .. }
+        );
+        match &mut disk.crash {
+            Some(crash) if writes && crash.after == 0 => {
+                if crash.keeps {
+                    let _ = disk.answer(request);
                 }
-                Mood::Loses => None,
-                Mood::Full => Some(refusal(StoreRefusal::Storage)),
-                Mood::ClaimsDifferent => Some(refusal(StoreRefusal::Different)),
-                Mood::AnswersAnother => Some(StoreResponse::Heads(Vec::new())),
-                Mood::KeepsAnother => {
-                    let other = records.into_iter().map(|r| StoredRecord {
-                        bytes: vec![1],
-                        ..r
-                    });
-                    disk.keep(other.collect());
-                    Some(refusal(StoreRefusal::Different))
-                }
-            },
-            // This disk keeps no snapshots.
+                disk.kill();
+                self.crashed.notify_one();
+                Sent::Never
+            }
+            Some(crash) if writes => {
+                crash.after -= 1;
+                disk.answer(request)
+            }
+            _ => disk.answer(request),
         }
     }
 
-    /// The same disk, copied.
+    fn note_seals(&self, records: &[StoredRecord]) {
+        let mut seals = self.seals.lock().unwrap();
+        for record in records {
+            let id = SealedRecord::decode(&record.bytes).unwrap().nonce_id();
+            let other = seals.insert(id, record.bytes.clone());
+            if other.is_some_and(|other| other != record.bytes) {
+                *self.reused.lock().unwrap() = true;
+            }
+        }
+    }
+
+    /// Whether a key and counter were ever used for two records.
+    pub(super) fn saw_a_nonce_twice(&self) -> bool {
+        *self.reused.lock().unwrap()
+    }
+
+    /// Stops everything at a step of whoever is served now.
+    pub(super) fn crash_at(&self, crash: Option<Crash>) {
+        self.disk.lock().unwrap().crash = crash;
+    }
+
+    /// Nobody served so far gets another answer.
+    pub(super) fn kill(&self) {
+        self.disk.lock().unwrap().kill();
+    }
+
+    /// The same disk, copied; what is sealed on either is remembered together.
     pub(super) fn copy(&self) -> Self {
-        let disk = self.0.lock().unwrap();
-        Self(Arc::new(Mutex::new(Disk {
+        let disk = self.disk.lock().unwrap();
+        let copy = Disk {
             records: disk.records.clone(),
             blobs: disk.blobs.clone(),
             latest: disk.latest.clone(),
+            first: disk.first.clone(),
             ..Disk::default()
-        })))
+        };
+        Self {
+            disk: Arc::new(Mutex::new(copy)),
+            crashed: Arc::default(),
+            seals: self.seals.clone(),
+            reused: self.reused.clone(),
+        }
+    }
+
+    /// Whether whoever was served last gets no answer any more.
+    pub(super) fn is_dead(&self) -> bool {
+        let disk = self.disk.lock().unwrap();
+        disk.dead == disk.boots
     }
 
     pub(super) fn edit(&self, edit: impl FnOnce(&mut HashMap<LedgerId, Vec<StoredRecord>>)) {
-        edit(&mut self.0.lock().unwrap().records);
+        edit(&mut self.disk.lock().unwrap().records);
     }
 
     pub(super) fn moods(&self, moods: &[Mood]) {
-        self.0.lock().unwrap().moods = moods.iter().rev().copied().collect();
+        self.disk.lock().unwrap().moods = moods.iter().rev().copied().collect();
+    }
+
+    /// Records of a ledger, dropped ones among them.
+    pub(super) fn count(&self, ledger: LedgerId) -> u64 {
+        let disk = self.disk.lock().unwrap();
+        disk.records
+            .get(&ledger)
+            .map_or(0, |kept| kept.len() as u64)
+    }
+
+    /// First record of a ledger that is kept.
+    pub(super) fn first(&self, ledger: LedgerId) -> u64 {
+        let disk = self.disk.lock().unwrap();
+        disk.first.get(&ledger).copied().unwrap_or(0)
     }
 }
 
-pub(super) fn refusal(reason: StoreRefusal) -> StoreResponse {
+fn refusal(reason: StoreRefusal) -> StoreResponse {
     StoreResponse::Refused {
         reason,
         detail: "as told".into(),
@@ -159,16 +227,109 @@ pub(super) fn refusal(reason: StoreRefusal) -> StoreResponse {
 }
 
 impl Disk {
-    pub(super) fn keep(&mut self, records: Vec<StoredRecord>) -> Option<StoreResponse> {
+    fn kill(&mut self) {
+        self.dead = self.boots;
+        self.crash = None;
+        self.moods.clear();
+    }
+
+    fn answer(&mut self, request: StoreRequest) -> Sent {
+        let response = match request {
+            StoreRequest::Boot => return Sent::Nothing,
+            StoreRequest::Append { records } => return self.append(records),
+            StoreRequest::PutBlob { name, bytes } => {
+                self.blobs.insert(name, bytes);
+                StoreResponse::Stored
+            }
+            StoreRequest::GetBlob { name } => match self.blobs.get(&name) {
+                Some(bytes) => StoreResponse::Blob {
+                    bytes: bytes.clone(),
+                },
+                None => refusal(StoreRefusal::Missing),
+            },
+            StoreRequest::SetSnapshot { .. } if self.refuses_snapshots => {
+                refusal(StoreRefusal::Storage)
+            }
+            StoreRequest::SetSnapshot { latest, keep } => {
+                self.latest = latest;
+                self.blobs.retain(|name, _| keep.contains(name));
+                StoreResponse::Stored
+            }
+            StoreRequest::Snapshot => StoreResponse::Snapshot {
+                latest: self.latest.clone(),
+            },
+            StoreRequest::Drop { below } => {
+                for (ledger, first) in below {
+                    self.drop_below(ledger, first);
+                }
+                StoreResponse::Stored
+            }
+            StoreRequest::Heads => {
+                let heads = self.records.iter();
+                StoreResponse::Heads(heads.map(|(l, r)| (*l, r.len() as u64)).collect())
+            }
+            StoreRequest::Read {
+                ledger,
+                from,
+                limit,
+            } => self.read(ledger, from, limit),
+        };
+        Sent::Once(response)
+    }
+
+    fn read(&self, ledger: LedgerId, from: u64, limit: u32) -> StoreResponse {
+        if from < self.first.get(&ledger).copied().unwrap_or(0) {
+            return refusal(StoreRefusal::Missing);
+        }
+        let all = self.records.get(&ledger).map_or(&[][..], Vec::as_slice);
+        let some = all.iter().skip(from as usize).take(limit as usize);
+        StoreResponse::Records(some.cloned().collect())
+    }
+
+    /// Bodies below `first` are gone; their places stay counted.
+    fn drop_below(&mut self, ledger: LedgerId, first: u64) {
+        let known = self.first.entry(ledger).or_default();
+        *known = first.max(*known);
+        let kept = self.records.entry(ledger).or_default();
+        for record in kept.iter_mut().take(first as usize) {
+            record.bytes.clear();
+        }
+    }
+
+    fn append(&mut self, records: Vec<StoredRecord>) -> Sent {
+        match self.moods.pop().unwrap_or(Mood::Honest) {
+            Mood::Honest => Sent::Once(self.keep(records)),
+            Mood::AnswersTwice => Sent::Twice(self.keep(records)),
+            Mood::KeepsSilently => {
+                self.keep(records);
+                Sent::Nothing
+            }
+            Mood::Loses => Sent::Nothing,
+            Mood::Full => Sent::Once(refusal(StoreRefusal::Storage)),
+            Mood::ClaimsDifferent => Sent::Once(refusal(StoreRefusal::Different)),
+            Mood::AnswersAnother => Sent::Once(StoreResponse::Heads(Vec::new())),
+            Mood::Forgets => Sent::Once(StoreResponse::Appended),
+            Mood::KeepsAnother => {
+                let other = records.into_iter().map(|r| StoredRecord {
+                    bytes: vec![1],
+                    ..r
+                });
+                self.keep(other.collect());
+                Sent::Once(refusal(StoreRefusal::Different))
+            }
+        }
+    }
+
+    fn keep(&mut self, records: Vec<StoredRecord>) -> StoreResponse {
         for record in records {
             let kept = self.records.entry(record.ledger).or_default();
             match kept.get(record.index as usize) {
                 Some(old) if *old == record => {}
-                Some(_) => return Some(refusal(StoreRefusal::Different)),
+                Some(_) => return refusal(StoreRefusal::Different),
                 None if kept.len() as u64 == record.index => kept.push(record),
-                None => return Some(refusal(StoreRefusal::OutOfOrder)),
+                None => return refusal(StoreRefusal::OutOfOrder),
             }
         }
-        Some(StoreResponse::Appended)
+        StoreResponse::Appended
     }
 }

@@ -92,12 +92,12 @@ async fn no_two_entries_share_a_key_and_nonce_even_after_a_rollback() {
     let dir = tempfile::tempdir().unwrap();
     let store = FakeStore::default();
     two_terms(&store, dir.path()).await;
-    let before: HashMap<LedgerId, Vec<StoredRecord>> = store.0.lock().unwrap().records.clone();
+    let before: HashMap<LedgerId, Vec<StoredRecord>> = store.disk.lock().unwrap().records.clone();
     two_terms(&store, dir.path()).await;
-    let fork_one = store.0.lock().unwrap().records.clone();
+    let fork_one = store.disk.lock().unwrap().records.clone();
     store.edit(|records| *records = before);
     two_terms(&store, dir.path()).await;
-    let fork_two = store.0.lock().unwrap().records.clone();
+    let fork_two = store.disk.lock().unwrap().records.clone();
     let mut seen: HashMap<([u8; 32], u64), Vec<u8>> = HashMap::new();
     for record in fork_one.values().chain(fork_two.values()).flatten() {
         let id = SealedRecord::decode(&record.bytes).unwrap().nonce_id();

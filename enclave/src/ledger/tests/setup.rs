@@ -7,11 +7,16 @@ pub(super) struct Boot {
     pub(super) ledgers: Ledgers,
     pub(super) signer: Arc<Ed25519Signer>,
     pub(super) halted: Arc<Mutex<Option<String>>>,
-    /// Whether there is no trusted time.
-    pub(super) timeless: Arc<AtomicBool>,
+    /// Trusted time; 0 if there is none.
+    pub(super) clock: Arc<AtomicU64>,
 }
 
 pub(super) fn pool() -> Arc<Pool> {
+    static POOL: std::sync::OnceLock<Arc<Pool>> = std::sync::OnceLock::new();
+    POOL.get_or_init(new_pool).clone()
+}
+
+fn new_pool() -> Arc<Pool> {
     let (certificate, key) = redoubt_attestation::attester::emulated_root("test").unwrap();
     let attester = redoubt_attestation::attester::EmulatedAttester::dangerous_new(
         &certificate,
@@ -25,6 +30,10 @@ pub(super) fn pool() -> Arc<Pool> {
 
 pub(super) fn epoch(secret: u8) -> EpochKey {
     Root::new(&[secret; 32], &[]).epoch(&[0; 32], 0).unwrap()
+}
+
+pub(super) fn epoch_of(secret: &[u8], epoch: u32) -> EpochKey {
+    Root::new(&[7; 32], secret).epoch(&[0; 32], epoch).unwrap()
 }
 
 pub(super) fn tenant() -> TenantId {
@@ -59,24 +68,72 @@ pub(super) async fn recovered(
     store: &mut StoreClient,
     secret: u8,
 ) -> Result<Recovered, ReplayError> {
-    recover(
-        store,
-        Keyring::new(epoch(secret), []),
-        &pool(),
-        APPLIANCE,
-        &[(tenant(), TENANT)],
-        None,
-        None,
-    )
-    .await
+    recovered_in(store, epoch(secret)).await
+}
+
+pub(super) async fn recovered_in(
+    store: &mut StoreClient,
+    key: EpochKey,
+) -> Result<Recovered, ReplayError> {
+    recovered_of(store, key, &[(tenant(), TENANT)]).await
+}
+
+async fn recovered_of(
+    store: &mut StoreClient,
+    key: EpochKey,
+    tenants: &[(TenantId, LedgerId)],
+) -> Result<Recovered, ReplayError> {
+    let keys = Keyring::new(key, []);
+    recover(store, keys, &pool(), APPLIANCE, tenants, None, None).await
 }
 
 pub(super) async fn boot(store: StoreClient) -> Boot {
     boot_with(store, Settings::default()).await
 }
 
-pub(super) async fn boot_with(mut store: StoreClient, settings: Settings) -> Boot {
-    let recovered = recovered(&mut store, 7).await.unwrap();
+pub(super) async fn boot_with(store: StoreClient, settings: Settings) -> Boot {
+    let opening = Opening {
+        settings,
+        ..Opening::default()
+    };
+    open(store, opening).await.unwrap()
+}
+
+/// How an enclave is opened over a store.
+pub(super) struct Opening {
+    pub(super) epoch: EpochKey,
+    pub(super) settings: Settings,
+    /// Trusted time; 0 if there is none.
+    pub(super) clock: Arc<AtomicU64>,
+    pub(super) tenants: Vec<(TenantId, LedgerId)>,
+    /// Makes the witnesses' side of a term, instead of that in `settings`.
+    pub(super) witnessing: Option<Box<dyn FnOnce(u64) -> Witnessing>>,
+}
+
+impl Default for Opening {
+    fn default() -> Self {
+        Self {
+            epoch: epoch(7),
+            settings: Settings::default(),
+            clock: Arc::new(AtomicU64::new(1000)),
+            tenants: vec![(tenant(), TENANT)],
+            witnessing: None,
+        }
+    }
+}
+
+/// Why an enclave did not open.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotOpened {
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    #[error(transparent)]
+    Halt(#[from] HaltReason),
+}
+
+/// Recovers, has a quorum vouch for it, begins a term, serves.
+pub(super) async fn open(mut store: StoreClient, opening: Opening) -> Result<Boot, NotOpened> {
+    let recovered = recovered_of(&mut store, opening.epoch, &opening.tenants).await?;
     let term = recovered.appliance.0.term() + 1;
     let mut new_tenants = Vec::new();
     let mut tenants = HashMap::new();
@@ -88,7 +145,12 @@ pub(super) async fn boot_with(mut store: StoreClient, settings: Settings) -> Boo
             };
             new_tenants.push((id.clone(), Command::OpenTenant { keys }));
         }
-        tenants.insert(id, TenantCore::new(state, book, context()));
+        let context = TermContext {
+            tenant: id.clone(),
+            epoch: recovered.keys.current().epoch(),
+            ..context()
+        };
+        tenants.insert(id, TenantCore::new(state, book, context));
     }
     let signer = Arc::new(Ed25519Signer::generate(&SystemEntropy).unwrap());
     let making = Making {
@@ -99,9 +161,10 @@ pub(super) async fn boot_with(mut store: StoreClient, settings: Settings) -> Boo
     };
     let (keys, stored) = (recovered.keys, recovered.stored);
     let mut core = Core::new(tenants, recovered.appliance, keys, stored, making);
+    let now_ms = opening.clock.load(Relaxed);
     let record = TermRecord {
         term,
-        at_ms: 1,
+        at_ms: now_ms,
         document: vec![1],
         preimage: vec![2],
         genesis: [0; 32],
@@ -109,33 +172,34 @@ pub(super) async fn boot_with(mut store: StoreClient, settings: Settings) -> Boo
         config: [0; 32],
         config_counter: 1,
     };
-    core.begin_term(
-        &mut store,
-        1000,
-        vec![ApplianceEvent::TermBegan(record)],
-        new_tenants,
-    )
-    .await
-    .unwrap();
-    let timeless = Arc::new(AtomicBool::new(false));
-    let unknown = timeless.clone();
+    let mut settings = opening.settings;
+    if let Some(witnessing) = opening.witnessing {
+        settings.witnessing = witnessing(term);
+    }
+    if core.appliance_book.size() > 0 {
+        core.witnessed(&mut store, &mut settings.witnessing).await?;
+    }
+    let events = vec![ApplianceEvent::TermBegan(record)];
+    core.begin_term(&mut store, now_ms, events, new_tenants)
+        .await?;
+    core.witnessed(&mut store, &mut settings.witnessing).await?;
     let halted = Arc::new(Mutex::new(None));
-    let told = halted.clone();
+    let (told, now) = (halted.clone(), opening.clock.clone());
     let ledgers = Ledgers::start(
         core,
         store,
         settings,
-        move || (!unknown.load(Ordering::Relaxed)).then_some(1000),
+        move || Some(now.load(Relaxed)).filter(|now_ms| *now_ms > 0),
         move |reason| {
             *told.lock().unwrap() = Some(reason.to_string());
         },
     );
-    Boot {
+    Ok(Boot {
         ledgers,
         signer,
         halted,
-        timeless,
-    }
+        clock: opening.clock,
+    })
 }
 
 /// A fresh store and a first boot over it.
@@ -175,6 +239,11 @@ pub(super) fn ed25519(public: &[u8], message: &[u8], signature: &[u8]) -> bool {
 }
 
 pub(super) fn check(claim: &Claim, signer: &Ed25519Signer) {
+    assert_eq!(verified(claim, signer)["user_id"], "customer-1");
+}
+
+/// The claims of a receipt that verifies under this boot's key.
+pub(super) fn verified(claim: &Claim, signer: &Ed25519Signer) -> serde_json::Value {
     let note_key = NoteKey {
         ed25519: *signer.jwk().as_bytes(),
         mldsa65: vec![],
@@ -187,8 +256,7 @@ pub(super) fn check(claim: &Claim, signer: &Ed25519Signer) {
         ed25519,
         mldsa65: |_, _, _| false,
     };
-    let verified = claim.receipt().verify(&boots, algorithms).unwrap();
-    assert_eq!(verified.claims["user_id"], "customer-1");
+    claim.receipt().verify(&boots, algorithms).unwrap().claims
 }
 
 pub(super) fn facial(user: &str, id: u8) -> Command {

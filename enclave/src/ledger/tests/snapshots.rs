@@ -38,19 +38,19 @@ async fn an_altered_snapshot_is_passed_over_for_the_entries_themselves() {
     first.decide(facial("customer-1", 1)).await;
     first.ledgers.snapshot().await.unwrap();
     drop(first);
-    let names: Vec<_> = store.0.lock().unwrap().blobs.keys().copied().collect();
+    let names: Vec<_> = store.disk.lock().unwrap().blobs.keys().copied().collect();
     assert!(names.len() >= 2);
     for name in names {
-        let kept = store.0.lock().unwrap().blobs[&name].clone();
+        let kept = store.disk.lock().unwrap().blobs[&name].clone();
         for at in [0, kept.len() / 2, kept.len() - 1] {
             let mut bent = kept.clone();
             bent[at] ^= 1;
-            store.0.lock().unwrap().blobs.insert(name, bent);
+            store.disk.lock().unwrap().blobs.insert(name, bent);
             let mut client = store.serve(dir.path()).await;
             let recovered = recovered(&mut client, 7).await.unwrap();
             assert_eq!(recovered.tenants[0].1.users.len(), 1);
         }
-        store.0.lock().unwrap().blobs.insert(name, kept);
+        store.disk.lock().unwrap().blobs.insert(name, kept);
     }
 }
 
@@ -65,8 +65,8 @@ async fn an_altered_snapshot_is_passed_over_for_an_older_one() {
     first.decide(facial("customer-2", 2)).await;
     first.ledgers.snapshot().await.unwrap();
     drop(first);
-    let newest = store.0.lock().unwrap().latest[0];
-    store.0.lock().unwrap().blobs.remove(&newest).unwrap();
+    let newest = store.disk.lock().unwrap().latest[0];
+    store.disk.lock().unwrap().blobs.remove(&newest).unwrap();
     let mut client = store.serve(dir.path()).await;
     let recovered = recovered(&mut client, 7).await.unwrap();
     assert_eq!(recovered.tenants[0].1.users.len(), 2);
@@ -76,7 +76,7 @@ async fn an_altered_snapshot_is_passed_over_for_an_older_one() {
 #[tokio::test]
 async fn without_trusted_time_no_epoch_begins() {
     let (_dir, _store, boot) = started().await;
-    boot.timeless.store(true, Ordering::Relaxed);
+    let now_ms = boot.clock.swap(0, Relaxed);
     let ledgers = boot.ledgers.clone();
     let rotate = Rotate {
         next: epoch_of(b"second", 1),
@@ -85,26 +85,8 @@ async fn without_trusted_time_no_epoch_begins() {
     let mut rotation = tokio::spawn(async move { ledgers.rotate(rotate).await });
     let waited = tokio::time::timeout(std::time::Duration::from_millis(300), &mut rotation).await;
     assert!(waited.is_err(), "it went on without time");
-    boot.timeless.store(false, Ordering::Relaxed);
+    boot.clock.store(now_ms, Relaxed);
     rotation.await.unwrap().unwrap();
-}
-
-fn epoch_of(secret: &[u8], epoch: u32) -> EpochKey {
-    Root::new(&[7; 32], secret).epoch(&[0; 32], epoch).unwrap()
-}
-
-async fn recovered_in(store: &mut StoreClient, key: EpochKey) -> Result<Recovered, ReplayError> {
-    let tenants = [(tenant(), TENANT)];
-    recover(
-        store,
-        Keyring::new(key, []),
-        &pool(),
-        APPLIANCE,
-        &tenants,
-        None,
-        None,
-    )
-    .await
 }
 
 #[tokio::test]
@@ -182,7 +164,7 @@ async fn after_a_rotation_only_the_new_secret_opens_anything() {
 async fn a_rotation_that_died_before_its_last_step_changes_nothing() {
     let (dir, store, first) = started().await;
     first.decide(facial("customer-1", 1)).await;
-    store.0.lock().unwrap().refuses_snapshots = true;
+    store.disk.lock().unwrap().refuses_snapshots = true;
     let rotate = Rotate {
         next: epoch_of(b"second", 1),
         genesis: [0; 32],

@@ -1,10 +1,9 @@
 //! Processor time of one entry as the history behind it grows.
 
-use std::time::{Duration, Instant};
-
 use anyhow::{Context, Result};
+use redoubt_enclave::core::{Command, Facts, Position, SubjectHandle, TenantState, apply, decide};
 use redoubt_enclave::ledger::Ledgers;
-use redoubt_shared::TenantId;
+use redoubt_shared::{ReceiptId, TenantId};
 
 use super::memory::Memory;
 use super::rig::Rig;
@@ -20,46 +19,88 @@ const CUSTOMERS: u64 = 64;
 const FLAT: f64 = 1.25;
 /// Customers whose commits share entries.
 const SHARED: u64 = 128;
-const SAY_EVERY: Duration = Duration::from_secs(20);
 
 /// One command to a batch, so every command is an entry of the tenant's and one
-/// of the appliance's. The store takes everything at once and keeps nothing; it
-/// has its own thread, whose time does not count.
+/// of the appliance's. The store takes everything at once and keeps nothing; its
+/// side of the socket counts as well.
 pub(super) fn run(rig: &Rig, most: u64) -> Result<Vec<Row>> {
-    // All of it runs on this thread; only a snapshot's writer has its own.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        let memory = Memory::start().await?;
-        let running = rig.start(memory.client()).await?;
-        let mut bench = Bench {
-            ledgers: &running.ledgers,
-            tenant: &rig.tenant,
-            entries: 0,
-            began: Instant::now(),
-            said: Instant::now(),
-        };
-        bench.open().await?;
-        let mut rows: Vec<Row> = Vec::new();
-        let mut first = None;
-        for size in SIZES.into_iter().filter(|size| *size <= most) {
-            bench.write_until(size - WINDOW).await?;
-            let before = cpu::of_thread()?;
-            bench.write_until(size).await?;
-            let spent = (cpu::of_thread()? - before) / WINDOW as f64;
-            let flat = *first.get_or_insert(spent);
-            let name = format!(
-                "ledger: CPU of an entry behind {size} entries, against behind {}",
-                SIZES[0]
-            );
-            let row = Row::new(name, spent, flat, "us", WINDOW as usize);
-            rows.push(row.at_most(FLAT));
-        }
-        for size in SIZES.into_iter().filter(|size| *size > most) {
+    let mut rows: Vec<Row> = Vec::new();
+    let mut first = None;
+    for size in SIZES {
+        if size > most {
             super::say(format_args!("entries: {size} left out by --entries-max"));
+            continue;
         }
-        Ok(rows)
+        // All of it runs on this thread; only a snapshot's writer has its own.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let spent = runtime.block_on(behind(rig, size))?;
+        let flat = *first.get_or_insert(spent);
+        let name = format!(
+            "ledger: CPU of an entry behind {size} entries, against behind {}",
+            SIZES[0]
+        );
+        rows.push(Row::new(name, spent, flat, "us", WINDOW as usize).at_most(FLAT));
+    }
+    Ok(rows)
+}
+
+/// Microseconds of an entry behind so many. They are decided, applied and in the
+/// trees, but not sealed or written: that would take a quarter of an hour.
+async fn behind(rig: &Rig, entries: u64) -> Result<f64> {
+    super::say(format_args!("entries: {entries}"));
+    let state = history(rig, entries)?;
+    let memory = Memory::behind(entries).await?;
+    let ledgers = rig.start_behind(memory.client(), state, entries).await?;
+    let before = cpu::of_thread()?;
+    for at in entries..entries + WINDOW {
+        work::decide(&ledgers, &rig.tenant, login(at)?).await?;
+    }
+    let spent = (cpu::of_thread()? - before) / WINDOW as f64;
+    let size = size(&ledgers, &rig.tenant).await?;
+    // The opening and its term share one.
+    anyhow::ensure!(size == entries + WINDOW + 1, "entries were shared");
+    Ok(spent)
+}
+
+/// Entries of the tenant's ledger.
+async fn size(ledgers: &Ledgers, tenant: &TenantId) -> Result<u64> {
+    let tenant = tenant.clone();
+    let size = ledgers
+        .look(move |core| core.tenants.get(&tenant).map(|core| core.book.size()))
+        .await?;
+    size.context("no such tenant")
+}
+
+/// The fold of so many entries: each a login of one of few customers.
+fn history(rig: &Rig, entries: u64) -> Result<TenantState> {
+    let (mut state, context) = (TenantState::default(), rig.context("none"));
+    for entry in 0..entries {
+        let command = match entry < CUSTOMERS {
+            true => work::register(entry)?,
+            false => login(entry)?,
+        };
+        let facts = facts(rig)?;
+        let decision = decide(&state, &context, command, &facts)?;
+        for (event, recorded) in (0..).zip(&decision.events) {
+            apply(&mut state, recorded, Position { entry, event });
+        }
+    }
+    Ok(state)
+}
+
+fn login(entry: u64) -> Result<Command> {
+    work::login(entry % CUSTOMERS, u32::try_from(entry)?)
+}
+
+fn facts(rig: &Rig) -> Result<Facts> {
+    Ok(Facts {
+        now_ms: 1_700_000_000_000,
+        receipt: ReceiptId::from_bytes(rig.pool.draw()?),
+        handle: SubjectHandle(rig.pool.draw()?),
+        user_handle: [0; 16],
+        subject_key: rig.pool.draw()?,
     })
 }
 
@@ -80,51 +121,12 @@ pub(super) fn batched(rig: &Rig) -> Result<Vec<Row>> {
         work::all(ledgers, tenant, 0..SHARED * 100, at_once, login).await?;
         let commits = SHARED * 100;
         let spent = (cpu::of_thread()? - before) / commits as f64;
-        let name = format!("ledger: CPU of a commit, {} at once", SHARED / 2);
+        let entries = size(ledgers, tenant).await?;
+        let shared = (commits + SHARED) as f64 / entries as f64;
+        let name = format!(
+            "ledger: CPU of a commit, {} at once, {shared:.1} to an entry",
+            SHARED / 2
+        );
         Ok(vec![Row::alone(name, spent, "us", commits as usize)])
     })
-}
-
-struct Bench<'a> {
-    ledgers: &'a Ledgers,
-    tenant: &'a TenantId,
-    entries: u64,
-    began: Instant,
-    said: Instant,
-}
-
-impl Bench<'_> {
-    async fn open(&mut self) -> Result<()> {
-        for number in 0..CUSTOMERS {
-            work::decide(self.ledgers, self.tenant, work::register(number)?).await?;
-        }
-        self.entries = self.count().await?;
-        Ok(())
-    }
-
-    async fn write_until(&mut self, size: u64) -> Result<()> {
-        while self.entries < size {
-            let counter = u32::try_from(self.entries)?;
-            let login = work::login(self.entries % CUSTOMERS, counter)?;
-            work::decide(self.ledgers, self.tenant, login).await?;
-            self.entries += 1;
-            if self.said.elapsed() > SAY_EVERY {
-                self.said = Instant::now();
-                let (entries, seconds) = (self.entries, self.began.elapsed().as_secs());
-                super::say(format_args!("entries: {entries} of {size} in {seconds} s"));
-            }
-        }
-        anyhow::ensure!(self.count().await? == self.entries, "entries were shared");
-        Ok(())
-    }
-
-    /// Entries of the tenant's ledger.
-    async fn count(&self) -> Result<u64> {
-        let tenant = self.tenant.clone();
-        let size = self
-            .ledgers
-            .look(move |core| core.tenants.get(&tenant).map(|core| core.book.size()))
-            .await?;
-        size.context("no such tenant")
-    }
 }

@@ -9,6 +9,8 @@ use redoubt_host::store::segment::{RecordRef, encode_batch};
 use redoubt_shared::store::{Numbered, StoreRefusal, StoreRequest, StoreResponse, StoredRecord};
 use redoubt_shared::{Endpoint, LedgerId, Listener, read_frame, write_frame};
 
+use super::rig::{APPLIANCE, TENANT};
+
 /// Bytes a store on disk would have written.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Bytes {
@@ -34,9 +36,18 @@ pub(crate) struct Memory {
 
 impl Memory {
     pub(crate) async fn start() -> Result<Self> {
+        Self::behind(0).await
+    }
+
+    /// A store that says it has this many entries of each ledger.
+    pub(crate) async fn behind(entries: u64) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let endpoint = Endpoint::Unix(dir.path().join("store"));
-        let kept = Arc::<Mutex<Kept>>::default();
+        let kept = Kept {
+            counts: [APPLIANCE, TENANT].map(|ledger| (ledger, entries)).into(),
+            ..Kept::default()
+        };
+        let kept = Arc::new(Mutex::new(kept));
         tokio::spawn(serve(endpoint.listen().await?, kept.clone()));
         Ok(Self {
             kept,

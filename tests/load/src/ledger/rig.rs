@@ -7,12 +7,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use redoubt_attestation::attester::{EmulatedAttester, emulated_root};
 use redoubt_attestation::entropy::SystemEntropy;
+use redoubt_attestation::ledger::merkle::{Tree, leaf_hash};
 use redoubt_attestation::sign::Ed25519Signer;
-use redoubt_enclave::core::{Command, TenantKeySeeds, TermContext};
+use redoubt_enclave::core::{Command, TenantKeySeeds, TenantState, TermContext};
 use redoubt_enclave::keys::{Keyring, Pool, Root};
 use redoubt_enclave::ledger::{
-    ApplianceEvent, Core, Ledgers, Making, Settings, StoreClient, TenantCore, TermRecord,
-    Witnessing, recover,
+    ApplianceEvent, ApplianceState, Book, Core, Ledgers, Making, Settings, StoreClient, Stored,
+    TenantCore, TermRecord, Witnessing, recover,
 };
 use redoubt_shared::{LedgerId, TenantId};
 
@@ -56,42 +57,82 @@ impl Rig {
         witnessing: Witnessing,
         freshness: &str,
     ) -> Result<Running> {
-        let epoch = Root::new(&[7; 32], &[]).epoch(&[0; 32], 0)?;
         let ids = [(self.tenant.clone(), TENANT)];
-        let keys = Keyring::new(epoch, []);
-        let recovered = recover(&mut store, keys, &self.pool, APPLIANCE, &ids, None, None).await?;
+        let pool = &self.pool;
+        let recovered = recover(&mut store, keyring()?, pool, APPLIANCE, &ids, None, None).await?;
         let replayed = recovered.replayed;
         let term = recovered.appliance.0.term() + 1;
-        let (mut tenants, mut first) = (HashMap::new(), Vec::new());
+        let mut tenants = HashMap::new();
         for (id, state, book) in recovered.tenants {
-            if state.keys.is_none() {
-                first.push((id.clone(), open_tenant()));
-            }
             tenants.insert(id, TenantCore::new(state, book, self.context(freshness)));
         }
-        let making = Making {
+        let core = Core::new(
+            tenants,
+            recovered.appliance,
+            recovered.keys,
+            recovered.stored,
+            self.making(term),
+        );
+        let ledgers = self.serve(core, store, term, witnessing).await?;
+        Ok(Running { ledgers, replayed })
+    }
+
+    /// Ledgers that stand behind this many entries of `state`, none of which the
+    /// store was given.
+    pub(crate) async fn start_behind(
+        &self,
+        store: StoreClient,
+        state: TenantState,
+        entries: u64,
+    ) -> Result<Ledgers> {
+        let keys = keyring()?;
+        let tree = || Tree::from_leaves((0..entries).map(|at| leaf_hash(&at.to_be_bytes())));
+        let book = |id| Book::new(id, tree(), keys.current().entries(), &self.pool);
+        let tenant = TenantCore::new(state, book(TENANT)?, self.context("none"));
+        let tenants = HashMap::from([(self.tenant.clone(), tenant)]);
+        let appliance = (ApplianceState::default(), book(APPLIANCE)?);
+        let stored = Stored {
+            snapshot: None,
+            leaves: HashMap::new(),
+        };
+        let core = Core::new(tenants, appliance, keys, stored, self.making(1));
+        self.serve(core, store, 1, Witnessing::none()).await
+    }
+
+    fn making(&self, term: u64) -> Making {
+        Making {
             term,
             signer: self.signer.clone(),
             pool: self.pool.clone(),
             genesis: [0; 32],
-        };
-        let (keys, stored) = (recovered.keys, recovered.stored);
-        let mut core = Core::new(tenants, recovered.appliance, keys, stored, making);
-        let events = vec![ApplianceEvent::TermBegan(term_record(term))];
+        }
+    }
+
+    /// Begins the term and takes commands.
+    async fn serve(
+        &self,
+        mut core: Core,
+        mut store: StoreClient,
+        term: u64,
+        witnessing: Witnessing,
+    ) -> Result<Ledgers> {
+        let new = |core: &TenantCore| core.state.keys.is_none();
+        let tenants = core.tenants.iter().filter(|(_, core)| new(core));
+        let first = tenants.map(|(id, _)| (id.clone(), open_tenant())).collect();
         let at_ms = now_ms().context("no time")?;
+        let events = vec![ApplianceEvent::TermBegan(term_record(term))];
         core.begin_term(&mut store, at_ms, events, first).await?;
         let settings = Settings {
             witnessing,
             ..Settings::default()
         };
-        let ledgers = Ledgers::start(core, store, settings, now_ms, |reason| {
+        Ok(Ledgers::start(core, store, settings, now_ms, |reason| {
             eprintln!("redoubt-bench: the ledgers stopped: {reason}");
-        });
-        Ok(Running { ledgers, replayed })
+        }))
     }
 
     /// What claims repeat, as long as in an appliance.
-    fn context(&self, freshness: &str) -> TermContext {
+    pub(crate) fn context(&self, freshness: &str) -> TermContext {
         TermContext {
             tenant: self.tenant.clone(),
             environment: "emulated".into(),
@@ -110,6 +151,11 @@ impl Rig {
             restore_count: 0,
         }
     }
+}
+
+fn keyring() -> Result<Keyring> {
+    let epoch = Root::new(&[7; 32], &[]).epoch(&[0; 32], 0)?;
+    Ok(Keyring::new(epoch, []))
 }
 
 fn open_tenant() -> Command {

@@ -18,6 +18,8 @@ const TAIL: u64 = 100;
 /// Fixed subjects, and logins of them.
 const FEW: u64 = 1_000;
 const HISTORY: [u64; 2] = [10_000, 100_000];
+/// Ten times the history: at most this many times as long.
+const NOT_HISTORY: f64 = 2.0;
 /// A restart from a snapshot: at most this share of a replay of everything.
 const FOLLOWS_STATE: f64 = 0.1;
 /// Subjects are made for at most this long.
@@ -110,7 +112,14 @@ pub(super) async fn history(rig: &Rig) -> Result<Vec<Row>> {
         done = logins;
         let restart = Restart::of(rig, &mut disk, running).await?;
         let name = format!("{FEW} subjects after {logins} logins");
-        let measured = restart.row(name, first, logins);
+        let mut measured = restart.row(name, first, logins);
+        if first.is_some() {
+            let bounded = |row: Row| match row.ratio {
+                Some(_) => row.at_most(NOT_HISTORY),
+                None => row,
+            };
+            measured = measured.into_iter().map(bounded).collect();
+        }
         last = restart.recovery;
         first.get_or_insert(restart.recovery);
         running = restart.running;

@@ -2,31 +2,17 @@
 
 use std::sync::Arc;
 
-use super::claims;
 use super::erasure;
 use super::event::{Content, Event, Recorded};
 use super::state::*;
 use crate::passkeys::CredentialRecord;
 
-/// Folds one event, which stands at `at`, into the state. Events come from our
+/// Folds one event into the state; claims change nothing. Events come from our
 /// own `decide` or from the verified ledger, so one that names something
 /// unknown cannot happen; it changes nothing.
-pub fn apply(state: &mut TenantState, recorded: &Recorded, at: Position) {
-    match &recorded.content {
-        Content::Claims { receipt, .. } => {
-            state.receipts.insert(*receipt, at);
-        }
-        Content::State(event) => apply_event(state, event),
-    }
-}
-
-impl Content {
-    /// A claim read back from the ledger.
-    pub fn claims_from_text(text: String) -> Option<Self> {
-        Some(Content::Claims {
-            receipt: claims::receipt_of(&text)?,
-            text,
-        })
+pub fn apply(state: &mut TenantState, recorded: &Recorded) {
+    if let Content::State(event) = &recorded.content {
+        apply_event(state, event);
     }
 }
 
@@ -175,7 +161,6 @@ fn restore(state: &mut TenantState, at_ms: u64, max_failures: u32, until_ms: u64
             approval.expires_ms = approval.expires_ms.min(at_ms);
         }
     }
-    state.receipts = Default::default();
 }
 
 fn open_subject(state: &mut TenantState, event: &Event) {

@@ -78,7 +78,7 @@ pub(super) fn text(
 }
 
 /// The receipt named by a claim's text.
-pub(super) fn receipt_of(text: &str) -> Option<ReceiptId> {
+pub fn receipt_of(text: &str) -> Option<ReceiptId> {
     #[derive(serde::Deserialize)]
     struct Named {
         receipt_id: String,

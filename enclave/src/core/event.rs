@@ -43,8 +43,6 @@ pub enum Content {
     State(Box<Event>),
     /// A claim to others: JSON text.
     Claims {
-        /// Its receipt.
-        receipt: ReceiptId,
         /// The JSON text, byte for byte what is committed to.
         text: String,
     },

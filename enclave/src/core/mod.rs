@@ -16,7 +16,7 @@ mod snapshot;
 mod state;
 
 pub use apply::apply;
-pub use claims::TermContext;
+pub use claims::{TermContext, receipt_of};
 pub use command::{Command, Comparison, CreateApproval, Facts, Reply, SampleUse};
 pub use decide::{Decision, decide};
 pub use erasure::{
@@ -26,8 +26,8 @@ pub use event::{Content, Event, Recorded, SubjectKey};
 pub use refusal::Refusal;
 pub use snapshot::{Piece, SubjectPiece};
 pub use state::{
-    Approval, ApprovalStatus, Attempts, Enrollment, EnrollmentStatus, Position, Subject,
-    SubjectHandle, Template, TenantKeySeeds, TenantState, Transaction,
+    Approval, ApprovalStatus, Attempts, Enrollment, EnrollmentStatus, Subject, SubjectHandle,
+    Template, TenantKeySeeds, TenantState, Transaction,
 };
 
 #[cfg(test)]

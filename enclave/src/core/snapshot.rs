@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use redoubt_shared::{ApprovalId, EnrollmentId, ErasureId, ReceiptId, TenantId, UserId};
+use redoubt_shared::{ApprovalId, EnrollmentId, ErasureId, TenantId, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::erasure::{Deletion, Erasure, KeptBudget};
@@ -36,8 +36,6 @@ pub enum Piece {
     Approvals(Vec<(ApprovalId, Approval)>),
     /// Idempotency keys: hashed key, digest of the request, what it made.
     Idempotency(Vec<([u8; 32], [u8; 32], ApprovalId)>),
-    /// Where claims stand.
-    Receipts(Vec<(ReceiptId, Position)>),
     /// Erasures.
     Erasures(Vec<(ErasureId, Erasure)>),
     /// Custodians' statements.
@@ -85,7 +83,6 @@ impl TenantState {
             .idempotency
             .iter()
             .map(|(key, (request, id))| (*key, *request, *id));
-        let receipts = self.receipts.iter().map(|(id, at)| (*id, *at));
         let erasures = self.erasures.iter();
         let erasures = erasures.map(|(id, erasure)| (*id, Erasure::clone(erasure)));
         let deletions = self.deletions.values().map(|d| Deletion::clone(d));
@@ -96,7 +93,6 @@ impl TenantState {
             .chain(grouped(enrollments).map(Piece::Enrollments))
             .chain(grouped(approvals).map(Piece::Approvals))
             .chain(grouped(idempotency).map(Piece::Idempotency))
-            .chain(grouped(receipts).map(Piece::Receipts))
             .chain(grouped(erasures).map(Piece::Erasures))
             .chain(grouped(deletions).map(Piece::Deletions))
             .chain(grouped(budgets).map(move |budgets| Piece::KeptBudgets { salt, budgets }))
@@ -120,7 +116,6 @@ impl TenantState {
                 self.idempotency
                     .extend(entries.map(|(key, request, id)| (key, (request, id))));
             }
-            Piece::Receipts(group) => self.receipts.extend(group),
             Piece::Erasures(group) => {
                 for (id, erasure) in group {
                     self.keep_erasure(id, erasure);

@@ -22,15 +22,6 @@ use crate::passkeys::CredentialRecord;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SubjectHandle(pub [u8; 16]);
 
-/// Where an event stands: entry of the tenant's ledger, event of that entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Position {
-    /// Entry index.
-    pub entry: u64,
-    /// Event index within the entry.
-    pub event: u32,
-}
-
 /// The fold of one tenant's ledger. A clone shares everything with its original.
 #[derive(Clone, Default, PartialEq)]
 pub struct TenantState {
@@ -52,8 +43,6 @@ pub struct TenantState {
     pub approvals_of: OrdSet<(SubjectHandle, ApprovalId)>,
     /// Idempotency keys (hashed) of approvals, with the digest of what was asked.
     pub idempotency: OrdMap<[u8; 32], ([u8; 32], ApprovalId)>,
-    /// Where each receipt's claim stands.
-    pub receipts: OrdMap<ReceiptId, Position>,
     /// Erasures asked for.
     pub erasures: OrdMap<ErasureId, Arc<Erasure>>,
     /// Those that are not dark, by the epoch they wait for.

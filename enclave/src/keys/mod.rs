@@ -7,10 +7,12 @@
 
 mod boot;
 mod entropy;
+mod receipt_ids;
 mod root;
 mod tls;
 
 pub use boot::BootKeySet;
 pub use entropy::Pool;
+pub use receipt_ids::{Place, RANDOM_BYTES, ReceiptIds};
 pub use root::{EntryKey, EpochKey, Keyring, ObjectKey, Root, SealError};
 pub use tls::{CertificateAuthority, CertificateError, TlsKey};

@@ -4,11 +4,12 @@
 use std::collections::HashMap;
 
 use redoubt_attestation::ledger::entry::{EventKind, Hash, commit};
+use redoubt_shared::ReceiptId;
 use redoubt_shared::frame::decode_canonical;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::core::{Content, Event as CoreEvent, Recorded, SubjectHandle, TenantState};
+use crate::core::{Content, Event as CoreEvent, Recorded, SubjectHandle, TenantState, receipt_of};
 use crate::keys::{EpochKey, ObjectKey, Pool, SealError};
 
 /// Smallest padded body of a tenant's entry, in bytes: every ordinary event,
@@ -139,7 +140,7 @@ pub(super) fn encode_event(
             0,
             postcard::to_stdvec(event).map_err(|_| BodyError::Encode)?,
         ),
-        Content::Claims { text, .. } => (1, text.clone().into_bytes()),
+        Content::Claims { text } => (1, text.clone().into_bytes()),
     };
     let opened = Opened {
         kind,
@@ -193,6 +194,14 @@ impl Opened {
     pub(super) fn text(&self) -> Result<String, BodyError> {
         let text = std::str::from_utf8(&self.bytes).map_err(|_| BodyError::Malformed)?;
         Ok(text.to_owned())
+    }
+
+    /// The receipt of a claim.
+    pub(super) fn receipt(&self) -> Option<ReceiptId> {
+        match (self.kind, self.text()) {
+            (1, Ok(text)) => receipt_of(&text),
+            _ => None,
+        }
     }
 
     /// kind ‖ salt ‖ bytes.

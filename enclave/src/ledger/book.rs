@@ -12,7 +12,7 @@ use redoubt_shared::store::StoredRecord;
 
 use super::body::{self, BodyError, Event};
 use super::record::{self, ENTRY_LABEL, RecordError, SealedRecord};
-use crate::keys::{EntryKey, Keyring, ObjectKey, Pool};
+use crate::keys::{EntryKey, Keyring, ObjectKey, Pool, SealError};
 
 /// An entry could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -29,8 +29,11 @@ pub enum BookError {
     /// Key of this boot.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
-    /// An event the state points at is not in its entry.
-    #[error("an entry lacks an event the state points at")]
+    /// No receipt id could be made or read.
+    #[error("receipt ids: {0}")]
+    Ids(#[from] SealError),
+    /// The entry has no such claim.
+    #[error("the entry has no claim with this receipt")]
     Missing,
     /// Hashes of a part of the tree that the store keeps are not those it was built over.
     #[error("the store returned other hashes than this ledger's tree was built over")]

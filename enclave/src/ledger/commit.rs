@@ -22,10 +22,9 @@ use super::jobs::{Batch, Heads, Job};
 use super::recover::Stored;
 use super::store::StoreClient;
 use crate::core::{
-    Command, Content, Facts, Position, Reply, SubjectHandle, TenantState, TermContext, apply,
-    decide,
+    Command, Content, Facts, Reply, SubjectHandle, TenantState, TermContext, apply, decide,
 };
-use crate::keys::{EpochKey, Keyring, Pool};
+use crate::keys::{EpochKey, Keyring, Place, Pool, RANDOM_BYTES, ReceiptIds, SealError};
 
 /// A batch takes no further command once its events have this many bytes.
 const BATCH_BYTES: usize = 1024 * 1024;
@@ -47,6 +46,8 @@ pub struct TenantCore {
     pub book: Book,
     /// What its claims repeat.
     pub context: TermContext,
+    /// Of its receipts, once it has keys.
+    ids: Option<ReceiptIds>,
     pending: Vec<(BodyEvent, Hash)>,
 }
 
@@ -57,8 +58,50 @@ impl TenantCore {
             state,
             book,
             context,
+            ids: None,
             pending: Vec::new(),
         }
+    }
+
+    /// The cipher of its receipt ids; none before it is open.
+    pub(super) fn ids(&mut self) -> Result<Option<&ReceiptIds>, SealError> {
+        if let (None, Some(seeds)) = (&self.ids, &self.state.keys) {
+            self.ids = Some(ReceiptIds::new(seeds, self.book.ledger())?);
+        }
+        Ok(self.ids.as_ref())
+    }
+
+    /// Where the next command's first event will stand.
+    fn next(&self) -> Place {
+        Place {
+            entry: self.book.size(),
+            event: self.pending.len() as u32,
+        }
+    }
+
+    /// What is drawn for one command, from 80 random bytes.
+    fn facts(&mut self, now_ms: u64, drawn: &[u8; 80]) -> Result<Facts, SealError> {
+        let part = |at: usize| {
+            let mut out = [0; 16];
+            out.copy_from_slice(&drawn[at..at + 16]);
+            out
+        };
+        let (mut subject_key, mut random) = ([0; 32], [0; RANDOM_BYTES]);
+        subject_key.copy_from_slice(&drawn[48..]);
+        random.copy_from_slice(&drawn[..RANDOM_BYTES]);
+        let next = self.next();
+        let receipt = match self.ids()? {
+            Some(ids) => ids.id(next, random)?,
+            // What opens a tenant claims nothing.
+            None => ReceiptId::from_bytes(part(0)),
+        };
+        Ok(Facts {
+            now_ms,
+            receipt,
+            handle: SubjectHandle(part(16)),
+            user_handle: part(32),
+            subject_key,
+        })
     }
 }
 
@@ -144,9 +187,8 @@ impl Core {
                 .map(|id| (id.clone(), Command::BeginTerm { term })),
         );
         for (tenant, command) in commands {
-            let facts = self.facts(now_ms)?;
             // These commands are never refused.
-            let _ = self.run(&tenant, command, &facts)?;
+            let _ = self.run(&tenant, command, now_ms)?;
         }
         self.write(&mut batch, events)?;
         store.append(std::mem::take(&mut batch.records)).await?;
@@ -165,54 +207,29 @@ impl Core {
         Ok(book.note(&self.signer).map_err(BookError::from)?)
     }
 
-    fn facts(&self, now_ms: u64) -> Result<Facts, HaltReason> {
-        let drawn: [u8; 80] = self.pool.draw().map_err(BookError::from)?;
-        let part = |at: usize| {
-            let mut out = [0; 16];
-            out.copy_from_slice(&drawn[at..at + 16]);
-            out
-        };
-        let mut subject_key = [0; 32];
-        subject_key.copy_from_slice(&drawn[48..]);
-        Ok(Facts {
-            now_ms,
-            receipt: ReceiptId::from_bytes(part(0)),
-            handle: SubjectHandle(part(16)),
-            user_handle: part(32),
-            subject_key,
-        })
-    }
-
     /// Decides and applies one command; its events wait for the batch to be written.
-    fn run(
-        &mut self,
-        tenant: &TenantId,
-        command: Command,
-        facts: &Facts,
-    ) -> Result<Ran, HaltReason> {
+    fn run(&mut self, tenant: &TenantId, command: Command, now_ms: u64) -> Result<Ran, HaltReason> {
         let Some(core) = self.tenants.get_mut(tenant) else {
             return Ok(Err(CommitError::UnknownTenant));
         };
-        let decision = match decide(&core.state, &core.context, command, facts) {
+        let drawn = self.pool.draw().map_err(BookError::from)?;
+        let facts = core.facts(now_ms, &drawn).map_err(BookError::from)?;
+        let decision = match decide(&core.state, &core.context, command, &facts) {
             Ok(decision) => decision,
             Err(refusal) => return Ok(Err(refusal.into())),
         };
         let mut claim = None;
         for recorded in &decision.events {
-            let at = Position {
-                entry: core.book.size(),
-                event: core.pending.len() as u32,
-            };
             // Before it is applied: what erases a key is still sealed under it.
             let epoch = self.keys.current();
             let encoded = body::encode_event(recorded, &core.state, epoch, &self.pool)
                 .map_err(BookError::from)?;
-            apply(&mut core.state, recorded, at);
+            apply(&mut core.state, recorded);
             if let (Some(carrying), Some(opened)) = (&mut self.carrying, &encoded.wrapped) {
                 carrying.push((encoded.commitment, opened.to_bytes().into()));
             }
-            if let Content::Claims { text, .. } = &recorded.content {
-                claim = Some((text.clone(), encoded.salt, at.event));
+            if let Content::Claims { text } = &recorded.content {
+                claim = Some((text.clone(), encoded.salt, core.pending.len() as u32));
             }
             self.pending_bytes += encoded.event.bytes();
             core.pending.push((encoded.event, encoded.commitment));
@@ -325,10 +342,7 @@ impl Core {
                     done,
                 } => {
                     let ran = match now_ms {
-                        Some(now_ms) => {
-                            let facts = self.facts(now_ms)?;
-                            self.run(&tenant, *command, &facts)?
-                        }
+                        Some(now_ms) => self.run(&tenant, *command, now_ms)?,
                         None => Err(CommitError::NoTime),
                     };
                     batch.releases.push(Box::new(move |heads| {

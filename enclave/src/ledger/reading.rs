@@ -16,7 +16,7 @@ use super::errors::{CommitError, damaged};
 use super::recover::bring;
 use super::store::StoreClient;
 use super::witnessing::Cosigned;
-use crate::core::Position;
+use crate::keys::Place;
 
 impl Core {
     /// Reads back the leaf hashes of a tenant's ledger that proofs need.
@@ -46,13 +46,16 @@ impl Core {
         tenant: &TenantId,
         receipt: ReceiptId,
     ) -> Result<Claim, CommitError> {
-        let core = self.tenants.get(tenant).ok_or(CommitError::UnknownTenant)?;
-        let at = *core
-            .state
-            .receipts
-            .get(&receipt)
-            .ok_or(CommitError::UnknownReceipt)?;
-        let ledger = core.book.ledger();
+        let core = self.tenants.get_mut(tenant);
+        let core = core.ok_or(CommitError::UnknownTenant)?;
+        let at = match core.ids().map_err(|error| damaged(&error))? {
+            Some(ids) => ids.place(receipt).map_err(|error| damaged(&error))?,
+            None => return Err(CommitError::UnknownReceipt),
+        };
+        let (ledger, size) = (core.book.ledger(), core.book.size());
+        if at.entry >= size {
+            return Err(CommitError::UnknownReceipt);
+        }
         if at.entry < self.kept_from(ledger) {
             return Err(CommitError::Expired);
         }
@@ -60,8 +63,10 @@ impl Core {
         let stored = store.try_read_one(ledger, at.entry).await;
         let stored = stored.map_err(|error| damaged(&error))?;
         let core = self.tenants.get(tenant).ok_or(CommitError::UnknownTenant)?;
-        self.prove(core, &stored, at).map_err(|error| match error {
+        let claim = self.prove(core, &stored, at, receipt);
+        claim.map_err(|error| match error {
             BookError::Body(body::BodyError::Dark) => CommitError::Erased,
+            BookError::Missing => CommitError::UnknownReceipt,
             error => damaged(&error),
         })
     }
@@ -70,22 +75,31 @@ impl Core {
         &self,
         core: &TenantCore,
         stored: &StoredRecord,
-        at: Position,
+        at: Place,
+        receipt: ReceiptId,
     ) -> Result<Claim, BookError> {
         let (header, events) = core.book.reopen(&self.keys, stored, at.entry)?;
         let anchor = self.anchors.get(&core.book.ledger()).cloned();
         let entry = core.book.prove(header, &events, &self.signer, anchor)?;
-        let event = events
-            .into_iter()
-            .nth(at.event as usize)
-            .ok_or(BookError::Missing)?;
-        let opened = self.open(event, core, header.epoch)?;
-        Ok(Claim {
-            text: opened.text()?,
-            salt: opened.salt,
-            event: at.event,
-            entry: Arc::new(entry),
-        })
+        let mut dark = None;
+        for (nth, event) in (0..).zip(events).skip(at.event as usize) {
+            let opened = match self.open(event, core, header.epoch) {
+                Err(body::BodyError::Dark) => {
+                    dark = Some(body::BodyError::Dark);
+                    continue;
+                }
+                opened => opened?,
+            };
+            if opened.receipt() == Some(receipt) {
+                return Ok(Claim {
+                    text: opened.text()?,
+                    salt: opened.salt,
+                    event: nth,
+                    entry: Arc::new(entry),
+                });
+            }
+        }
+        Err(dark.map_or(BookError::Missing, BookError::Body))
     }
 
     /// Opens one event of an entry that was read back.

@@ -16,7 +16,7 @@ use super::book::{Book, BookError};
 use super::recover::Stored;
 use super::snapshot::{Mark, SnapshotError};
 use super::store::{StoreClient, StoreError};
-use crate::core::{Content, Event as CoreEvent, Position, Recorded, TenantState, apply};
+use crate::core::{Content, Event as CoreEvent, Recorded, TenantState, apply};
 use crate::keys::{Keyring, Pool};
 
 /// The state cannot be proven from what the store holds.
@@ -125,7 +125,7 @@ impl Replay<'_> {
                     true => Unwrap::Epoch(keys.current()),
                     false => Unwrap::Carried(carried),
                 };
-                for (at, event) in events.into_iter().enumerate() {
+                for event in events {
                     let mut recorded = tenant_event(event, &state, unwrap)
                         .map_err(|source| ReplayError::Entry {
                             ledger,
@@ -136,11 +136,7 @@ impl Replay<'_> {
                     if epoch != keys.current().epoch() {
                         wait_for(&mut recorded, keys.current().epoch());
                     }
-                    let at = Position {
-                        entry: index,
-                        event: at as u32,
-                    };
-                    apply(&mut state, &recorded, at);
+                    apply(&mut state, &recorded);
                 }
                 Ok(())
             })
@@ -227,7 +223,9 @@ fn tenant_event(
         0 => decode_canonical::<CoreEvent>(&opened.bytes)
             .ok()
             .map(|event| Content::State(Box::new(event))),
-        1 => Content::claims_from_text(opened.text()?),
+        1 => Some(Content::Claims {
+            text: opened.text()?,
+        }),
         _ => None,
     };
     Ok(content.map(|content| Recorded { owner, content }))

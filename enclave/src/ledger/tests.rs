@@ -14,7 +14,7 @@ use redoubt_shared::{LedgerId, TenantId, UserId, VerificationId};
 
 use super::*;
 use crate::core::{Command, Refusal, TenantKeySeeds, TermContext};
-use crate::keys::{EpochKey, Keyring, Pool, Root};
+use crate::keys::{EpochKey, Keyring, Place, Pool, ReceiptIds, Root};
 
 mod commits;
 mod erasure;

@@ -210,10 +210,9 @@ impl Cx<'_> {
     }
 
     fn claimed(&self, owner: Option<SubjectHandle>, text: String) -> Recorded {
-        let receipt = self.facts.receipt;
         Recorded {
             owner,
-            content: Content::Claims { receipt, text },
+            content: Content::Claims { text },
         }
     }
 }

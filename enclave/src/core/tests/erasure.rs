@@ -155,14 +155,7 @@ fn a_name_enrolled_again_is_a_new_subject_with_a_new_key() {
     };
     let decision = decide(&world.state, &context(), begin, &facts).unwrap();
     for recorded in &decision.events {
-        apply(
-            &mut world.state,
-            recorded,
-            Position {
-                entry: 99,
-                event: 0,
-            },
-        );
+        apply(&mut world.state, recorded);
     }
     let (second, subject) = world.state.subject(&user()).unwrap();
     assert_ne!(first, second);
@@ -388,7 +381,7 @@ fn a_budget_kept_under_a_looser_policy_locks_instead_of_hanging() {
     };
     let decision = decide(&world.state, &stricter, begin, &facts).unwrap();
     for recorded in &decision.events {
-        apply(&mut world.state, recorded, Position { entry: 9, event: 0 });
+        apply(&mut world.state, recorded);
     }
     let (_, subject) = world.state.subject(&user()).unwrap();
     assert!(subject.attempts.locked_until_ms.is_some());
@@ -466,7 +459,7 @@ fn an_erasure_waits_for_the_epoch_it_was_asked_in() {
     let (epoch, depends_on) = (1, named.clone());
     assert_eq!(decision.reply, Reply::Erasure { epoch, depends_on });
     for recorded in decision.events {
-        apply(&mut world.state, &recorded, Position { entry: 9, event: 0 });
+        apply(&mut world.state, &recorded);
         world.log.push(recorded);
     }
     let claim = world.last_claim();

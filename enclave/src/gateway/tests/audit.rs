@@ -18,7 +18,7 @@ async fn a_search_is_typed_before_anybody_is_asked() {
         answer.json(),
         json!({"events": [{"receipt_id": "01".repeat(16), "type": "approval", "time_ms": 1000,
             "user_id": "alice", "entry": 7, "event": 1, "claims": {"to": 2500, "limit": 9}}],
-            "next": "12.3"})
+            "next": "12.3", "kept_from": 0})
     );
     let bare = client.get("/api/v1/audit/events").await.json();
     assert_eq!(bare["next"], json!(null));

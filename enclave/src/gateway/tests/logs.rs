@@ -1,7 +1,8 @@
 //! What the log says, and what it never says.
 
+use std::cell::RefCell;
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::Once;
 
 use base64::Engine;
 use serde_json::json;
@@ -10,12 +11,16 @@ use tracing_subscriber::prelude::*;
 
 use super::client::{Door, request};
 
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+thread_local! {
+    /// What this thread logged, and with it everything its runtime ran.
+    static LINES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+struct Lines;
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        LINES.with_borrow_mut(|lines| lines.extend_from_slice(bytes));
         Ok(bytes.len())
     }
     fn flush(&mut self) -> std::io::Result<()> {
@@ -23,17 +28,22 @@ impl Write for Lines {
     }
 }
 
+/// One subscriber for the whole process: with one per thread, what is logged first
+/// on another thread at that moment may be lost here.
+fn log_to_lines() {
+    static SET: Once = Once::new();
+    SET.call_once(|| {
+        let layer = tracing_subscriber::fmt::layer()
+            .with_ansi(false)
+            .with_writer(|| Lines)
+            .with_filter(LevelFilter::DEBUG);
+        tracing_subscriber::registry().with(layer).init();
+    });
+}
+
 #[tokio::test]
 async fn routes_and_statuses_are_logged_and_nothing_of_what_travelled() {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let layer = tracing_subscriber::fmt::layer()
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .with_filter(LevelFilter::DEBUG);
-    let subscriber = tracing_subscriber::registry().with(layer);
-    let _guard = tracing::subscriber::set_default(subscriber);
-
+    log_to_lines();
     let door = Door::open().await;
     let mut client = door.bank().await;
     let login = "/api/v1/passkeys/authenticate/options";
@@ -59,7 +69,7 @@ async fn routes_and_statuses_are_logged_and_nothing_of_what_travelled() {
         )
         .await;
 
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let text = String::from_utf8(LINES.take()).unwrap();
     for expected in [
         "route=\"/api/v1/passkeys/authenticate/options\" status=200",
         "route=\"/api/v1/receipts/{id}\" status=404",

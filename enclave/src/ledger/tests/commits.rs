@@ -225,3 +225,33 @@ async fn an_acknowledgement_said_twice_acknowledges_one_batch() {
     }
     assert_eq!(*boot.halted.lock().unwrap(), None);
 }
+
+#[tokio::test]
+async fn an_id_that_nobody_was_given_finds_nothing() {
+    let (_dir, _store, boot) = started().await;
+    boot.decide(open_subject()).await;
+    let waiting = (0..20).map(|_| boot.decide(refuse_login()));
+    let given = futures::future::join_all(waiting).await;
+    let given = given.into_iter().map(|outcome| outcome.claim.unwrap());
+    let given: Vec<_> = given.map(|claim| receipt_id(&claim)).collect();
+    let cipher = |core: &Core| {
+        let seeds = core.tenants[&tenant()].state.keys.clone();
+        ReceiptIds::new(&seeds.unwrap(), TENANT).unwrap()
+    };
+    let cipher = boot.ledgers.look(cipher).await.unwrap();
+    for id in &given {
+        boot.ledgers.fetch(&tenant(), *id).await.unwrap();
+        let at = cipher.place(*id).unwrap();
+        for entry in [at.entry, at.entry + 1000] {
+            let id = cipher.id(Place { entry, ..at }, [0; 7]).unwrap();
+            let found = boot.ledgers.fetch(&tenant(), id).await;
+            assert!(matches!(found, Err(CommitError::UnknownReceipt)));
+        }
+        let mut bytes = *id.as_bytes();
+        bytes[3] ^= 1;
+        let bent = redoubt_shared::ReceiptId::from_bytes(bytes);
+        let found = boot.ledgers.fetch(&tenant(), bent).await;
+        assert!(matches!(found, Err(CommitError::UnknownReceipt)));
+    }
+    assert_eq!(*boot.halted.lock().unwrap(), None);
+}

@@ -129,7 +129,8 @@ async fn after_a_rotation_only_the_new_secret_opens_anything() {
         .unwrap();
     assert_eq!(recovered.tenants[0].1.users.len(), 62);
     let (state, book) = (&recovered.tenants[0].1, &recovered.tenants[0].2);
-    let at = state.receipts[&receipt_id(&claim)];
+    let ids = ReceiptIds::new(state.keys.as_ref().unwrap(), TENANT).unwrap();
+    let at = ids.place(receipt_id(&claim)).unwrap();
     let stored = client.try_read_one(TENANT, at.entry).await.unwrap();
     let (_, events) = book.reopen(&recovered.keys, &stored, at.entry).unwrap();
     let carried = body::Carried::new();

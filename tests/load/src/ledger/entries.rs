@@ -1,7 +1,7 @@
 //! Processor time of one entry as the history behind it grows.
 
 use anyhow::{Context, Result};
-use redoubt_enclave::core::{Command, Facts, Position, SubjectHandle, TenantState, apply, decide};
+use redoubt_enclave::core::{Command, Facts, SubjectHandle, TenantState, apply, decide};
 use redoubt_enclave::ledger::Ledgers;
 use redoubt_shared::{ReceiptId, TenantId};
 
@@ -89,8 +89,8 @@ fn history(rig: &Rig, entries: u64) -> Result<TenantState> {
         };
         let facts = facts(rig)?;
         let decision = decide(&state, &context, command, &facts)?;
-        for (event, recorded) in (0..).zip(&decision.events) {
-            apply(&mut state, recorded, Position { entry, event });
+        for recorded in &decision.events {
+            apply(&mut state, recorded);
         }
     }
     Ok(state)

@@ -23,6 +23,9 @@ const QUORUM: usize = 2;
 /// Longer than anything here takes, on any machine.
 const LONG: Duration = Duration::from_secs(8);
 
+/// Between commands that arrive one after the other.
+const APART: Duration = Duration::from_millis(1);
+
 /// How a step ended.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum End {
@@ -34,8 +37,8 @@ enum End {
 /// What callers heard.
 #[derive(Default)]
 struct Heard {
-    /// State after a command, by the command's place.
-    states: Vec<Option<TenantState>>,
+    /// State after a command and the entry it is in, by the command's place.
+    states: Vec<Option<(u64, TenantState)>>,
     receipts: Vec<(ReceiptId, String)>,
     halted: bool,
 }
@@ -171,8 +174,12 @@ impl World {
                 let look = move |core: &Core| {
                     let state = core.tenants[&tenant()].state.clone();
                     *built.lock().unwrap() = Some(state.clone());
-                    state
+                    (core.tenants[&tenant()].book.size(), state)
                 };
+                // Beside a snapshot one after the other, else all in one batch.
+                if beside.is_some() {
+                    tokio::time::sleep(APART * nth as u32).await;
+                }
                 let (decided, looked) =
                     tokio::join!(ledgers.decide(&id, command), ledgers.look(look));
                 let mut heard = heard.lock().unwrap();
@@ -242,11 +249,11 @@ impl World {
         }
         let mut heard = heard.lock().unwrap();
         self.receipts.extend(heard.receipts.drain(..));
-        if let Some(state) = heard.states.iter_mut().rev().find_map(Option::take) {
+        let mut ends = BTreeMap::new();
+        ends.extend(heard.states.drain(..).flatten());
+        self.history.extend(ends.values().cloned());
+        if let Some((_, state)) = ends.pop_last() {
             self.acked = state;
-        }
-        if end == End::Done {
-            self.history.push(self.acked.clone());
         }
         end
     }
@@ -569,8 +576,7 @@ fn begun(mut state: TenantState, term: u64, now_ms: u64) -> TenantState {
     for command in opening.into_iter().chain([Command::BeginTerm { term }]) {
         let decision = decide(&state, &context(), command, &facts).unwrap();
         for recorded in &decision.events {
-            let nowhere = crate::core::Position { entry: 0, event: 0 };
-            apply(&mut state, recorded, nowhere);
+            apply(&mut state, recorded);
         }
     }
     state

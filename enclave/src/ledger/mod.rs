@@ -11,6 +11,7 @@ mod claim;
 mod commit;
 mod committer;
 mod errors;
+mod export;
 mod handle;
 mod jobs;
 mod page;

@@ -4,11 +4,6 @@
 //! exported comes out of the sealed entries, checked against the tree, and an
 //! export carries everything to check it again without us.
 
-use redoubt_attestation::encode::{Digest32, b64u};
-use redoubt_attestation::ledger::entry::Hash;
-use redoubt_attestation::ledger::export::{
-    EXPORT_END_TYPE, EXPORT_TYPE, ExportBegin, ExportEnd, ExportEntry, ExportEvent,
-};
 use redoubt_shared::{LedgerId, TenantId};
 use serde::Deserialize;
 use serde_json::Value;
@@ -19,7 +14,7 @@ use super::serving::Serving;
 use crate::api::{
     AuditEvent, Cursor, EventsPage, EventsQuery, ExportQuery, JsonLines, Problem, Reader,
 };
-use crate::ledger::{CommitError, Page, PageEntry, PageEvent};
+use crate::ledger::{CommitError, Page, PageEntry};
 
 /// Entries one page holds.
 const PAGE: u64 = 64;
@@ -64,7 +59,8 @@ impl Appliance {
             let count = page.entries.len() as u64;
             (from, left) = (page.from + count, left.saturating_sub(count));
             let (end, size) = (from, page.size);
-            write_page(&mut lines, page, ledger, &tenant)?;
+            let written = page.export(ledger, &tenant, &mut lines);
+            written.map_err(|_| internal("a page does not serialise"))?;
             if count == 0 || left == 0 || end >= size {
                 return Ok(JsonLines(lines));
             }
@@ -241,57 +237,6 @@ impl<'a> Search<'a> {
             next: (!self.ended).then_some(self.at),
             kept_from: self.kept_from,
         }
-    }
-}
-
-fn write_page(
-    lines: &mut Vec<u8>,
-    page: Page,
-    ledger: LedgerId,
-    tenant: &TenantId,
-) -> Result<(), Problem> {
-    let digests = |hashes: Vec<Hash>| hashes.into_iter().map(Digest32).collect();
-    let begin = ExportBegin {
-        kind: EXPORT_TYPE.to_owned(),
-        ledger,
-        tenant: tenant.clone(),
-        from: page.from,
-        to: page.from + page.entries.len() as u64,
-        size: page.size,
-        peaks: digests(page.peaks),
-    };
-    line(lines, &begin)?;
-    for entry in page.entries {
-        line(lines, &exported(entry))?;
-    }
-    let end = ExportEnd {
-        kind: EXPORT_END_TYPE.to_owned(),
-        consistency: digests(page.consistency),
-        checkpoint: page.note,
-    };
-    line(lines, &end)
-}
-
-fn line(lines: &mut Vec<u8>, value: &impl serde::Serialize) -> Result<(), Problem> {
-    let written = serde_json::to_writer(&mut *lines, value);
-    written.map_err(|_| internal("a reply does not serialise"))?;
-    lines.push(b'\n');
-    Ok(())
-}
-
-fn exported(entry: PageEntry) -> ExportEntry {
-    let event = |PageEvent { commitment, claim }: PageEvent| {
-        let (claims, salt) = claim.unzip();
-        ExportEvent {
-            commitment: Digest32(commitment),
-            claims,
-            salt: salt.map(|salt| b64u(&salt)),
-        }
-    };
-    ExportEntry {
-        index: entry.header.index,
-        header: hex::encode(entry.header.encode()),
-        events: entry.events.into_iter().map(event).collect(),
     }
 }
 

@@ -1,10 +1,12 @@
 //! Searches and exports over pages as the ledger hands them out.
 
-use redoubt_attestation::ledger::entry::{EventKind, events_tree};
+use redoubt_attestation::ledger::entry::{EventKind, Hash, events_tree};
+use redoubt_attestation::ledger::export::{ExportBegin, ExportEnd, ExportEntry};
 use redoubt_attestation::ledger::merkle::{Tree, verify_consistency};
 use redoubt_attestation::ledger::{Checkpoint, Frontier, Header, commit as commitment};
 
 use super::*;
+use crate::ledger::PageEvent;
 
 const LEDGER: LedgerId = LedgerId::from_bytes([7; 16]);
 
@@ -149,7 +151,7 @@ fn a_cursor_behind_the_end_finds_nothing_and_ends() {
 fn an_export_holds_what_checks_it() {
     let mut lines = Vec::new();
     let tenant: TenantId = "bank-a".parse().unwrap();
-    write_page(&mut lines, page(5, 9, 13), LEDGER, &tenant).unwrap();
+    page(5, 9, 13).export(LEDGER, &tenant, &mut lines).unwrap();
     let text = String::from_utf8(lines).unwrap();
     assert!(text.ends_with('\n'));
     let lines: Vec<&str> = text.lines().collect();

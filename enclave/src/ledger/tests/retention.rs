@@ -29,6 +29,18 @@ impl Bank {
         }
     }
 
+    /// One that let go what is eight days old.
+    async fn that_let_go() -> (Self, Boot) {
+        let bank = Self::new();
+        let boot = bank.open().await;
+        claims(&boot, 1).await;
+        bank.pass(&boot, 1).await;
+        bank.pass(&boot, 7).await;
+        snapshots(&boot).await;
+        assert!(bank.store.first(TENANT) > 0);
+        (bank, boot)
+    }
+
     async fn try_open(&self) -> Result<Boot, NotOpened> {
         let keep_ms = HashMap::from([(tenant(), 2 * DAY), (other(), 5 * DAY)]);
         let opening = Opening {
@@ -150,12 +162,7 @@ async fn old_entries_go_without_anybody_asking_for_a_snapshot() {
 
 #[tokio::test]
 async fn dropped_entries_cannot_be_needed_again_and_a_lost_snapshot_is_refused() {
-    let bank = Bank::new();
-    let boot = bank.open().await;
-    claims(&boot, 1).await;
-    bank.pass(&boot, 1).await;
-    bank.pass(&boot, 7).await;
-    snapshots(&boot).await;
+    let (bank, boot) = Bank::that_let_go().await;
     let [young, _] = claims(&boot, 2).await;
     drop(boot);
     for _ in 0..2 {
@@ -172,14 +179,8 @@ async fn dropped_entries_cannot_be_needed_again_and_a_lost_snapshot_is_refused()
 
 #[tokio::test]
 async fn what_went_is_not_needed_by_the_snapshot_to_fall_back_on() {
-    let bank = Bank::new();
-    let boot = bank.open().await;
-    claims(&boot, 1).await;
-    bank.pass(&boot, 1).await;
-    bank.pass(&boot, 7).await;
-    snapshots(&boot).await;
+    let (bank, boot) = Bank::that_let_go().await;
     let [young, _] = claims(&boot, 2).await;
-    assert!(bank.store.first(TENANT) > 0);
     drop(boot);
     {
         let mut disk = bank.store.disk.lock().unwrap();
@@ -192,14 +193,8 @@ async fn what_went_is_not_needed_by_the_snapshot_to_fall_back_on() {
 
 #[tokio::test]
 async fn a_store_that_did_not_hear_of_a_drop_is_told_again() {
-    let bank = Bank::new();
-    let boot = bank.open().await;
-    claims(&boot, 1).await;
-    bank.pass(&boot, 1).await;
-    bank.pass(&boot, 7).await;
-    snapshots(&boot).await;
+    let (bank, boot) = Bank::that_let_go().await;
     let told = bank.store.first(TENANT);
-    assert!(told > 0);
     bank.store.disk.lock().unwrap().first.clear();
     snapshot(&boot).await;
     assert_eq!(bank.store.first(TENANT), told);

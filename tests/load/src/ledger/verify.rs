@@ -6,14 +6,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use aws_lc_rs::digest::{self, SHA256};
-use redoubt_attestation::encode::{Digest32, b64u};
-use redoubt_attestation::ledger::export::{
-    EXPORT_END_TYPE, EXPORT_TYPE, ExportBegin, ExportEnd, ExportEntry, ExportEvent,
-};
 use redoubt_audit::ledger::{Export, Heads, Progress, verify_folder};
-use redoubt_enclave::ledger::{Ledgers, Page, PageEntry, PageEvent};
+use redoubt_enclave::ledger::Ledgers;
 use redoubt_host::store::segment::number_of;
 use redoubt_shared::TenantId;
 
@@ -107,55 +103,10 @@ async fn export(ledgers: &Ledgers, tenant: &TenantId) -> Result<Vec<u8>> {
             break;
         }
         from += page.entries.len() as u64;
-        write_page(&mut lines, tenant, page)?;
+        page.export(TENANT, tenant, &mut lines)?;
     }
     if lines.is_empty() {
         bail!("there is nothing to export");
     }
     Ok(lines)
-}
-
-fn write_page(lines: &mut Vec<u8>, tenant: &TenantId, page: Page) -> Result<()> {
-    let digests = |hashes: Vec<[u8; 32]>| hashes.into_iter().map(Digest32).collect();
-    let begin = ExportBegin {
-        kind: EXPORT_TYPE.into(),
-        ledger: TENANT,
-        tenant: tenant.clone(),
-        from: page.from,
-        to: page.from + page.entries.len() as u64,
-        size: page.size,
-        peaks: digests(page.peaks),
-    };
-    line(lines, &begin)?;
-    for entry in page.entries {
-        line(lines, &exported(entry))?;
-    }
-    let end = ExportEnd {
-        kind: EXPORT_END_TYPE.into(),
-        consistency: digests(page.consistency),
-        checkpoint: page.note,
-    };
-    line(lines, &end)
-}
-
-fn line(lines: &mut Vec<u8>, value: &impl serde::Serialize) -> Result<()> {
-    serde_json::to_writer(&mut *lines, value).context("a line of an export")?;
-    lines.push(b'\n');
-    Ok(())
-}
-
-fn exported(entry: PageEntry) -> ExportEntry {
-    let event = |PageEvent { commitment, claim }: PageEvent| {
-        let (claims, salt) = claim.unzip();
-        ExportEvent {
-            commitment: Digest32(commitment),
-            claims,
-            salt: salt.map(|salt| b64u(&salt)),
-        }
-    };
-    ExportEntry {
-        index: entry.header.index,
-        header: hex::encode(entry.header.encode()),
-        events: entry.events.into_iter().map(event).collect(),
-    }
 }

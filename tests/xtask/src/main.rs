@@ -2,6 +2,7 @@
 //! keeps a development appliance running and tests. It links none of the other
 //! crates, so that it compiles in seconds and can say what a machine lacks.
 
+mod boot;
 mod demo;
 mod dev;
 mod digest;
@@ -15,6 +16,7 @@ mod registry;
 mod repo;
 mod signals;
 mod suite;
+mod tools;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -80,6 +82,9 @@ enum Task {
         #[arg(num_args = 0.., trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Boot the real image in an emulated Nitro machine, found an appliance on it and
+    /// tell a customer's story, a kill and a recovery included
+    BootTest(boot::BootArgs),
     /// Measure against a peer or a limit in the same run
     Bench {
         /// [NAME] --json OUT
@@ -137,6 +142,7 @@ fn run(task: Task) -> Result<bool> {
             models(&repo, &ModelsAction::Fetch)?;
             return built(&repo, "redoubt-chaos", &arguments);
         }
+        Task::BootTest(arguments) => return boot::run(&repo, &arguments),
         Task::Bench { arguments } => return built(&repo, "redoubt-bench", &arguments),
     }
     Ok(true)

@@ -58,6 +58,11 @@ impl Repo {
         self.root.join("images/models.toml")
     }
 
+    /// The pins of the emulated machine.
+    pub(crate) fn tools_toml(&self) -> PathBuf {
+        self.root.join("images/tools.toml")
+    }
+
     /// The sample media manifest.
     pub(crate) fn media_toml(&self) -> PathBuf {
         self.root.join("tests/xtask/media.toml")

@@ -3,6 +3,7 @@
 mod item;
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -44,6 +45,14 @@ enum Action {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+    /// Take an image apart: kernel, command-line, metadata, ramdisk-1 and so on
+    Split {
+        /// The image
+        file: PathBuf,
+        /// Where the parts go
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
     /// Say as JSON what an image holds and measures
     Describe {
         /// The image
@@ -79,14 +88,16 @@ fn run(action: Action) -> Result<(), String> {
                 ramdisks: packed.collect::<Result<_, _>>()?,
             };
             let file = eif.write().map_err(|error| error.to_string())?;
-            fs::write(&out, file).map_err(|error| format!("{}: {error}", out.display()))
+            write(&out, &file)
         }
+        Action::Split { file, out } => split(&image(&file)?, &out),
         Action::Describe { file } => {
-            let at = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
-            let eif = Eif::read(&read(&file)?).map_err(|error| at(&error))?;
-            let description = Description::of(&eif).map_err(|error| at(&error))?;
-            println!("{}", pretty(&json!(description)));
-            Ok(())
+            let description = Description::of(&image(&file)?)
+                .map_err(|error| format!("{}: {error}", file.display()))?;
+            let text = format!("{:#}\n", json!(description));
+            std::io::stdout()
+                .write_all(text.as_bytes())
+                .map_err(|error| format!("standard output: {error}"))
         }
     }
 }
@@ -110,8 +121,23 @@ fn metadata(name: &str, kernel_version: &str) -> Vec<u8> {
     metadata.to_string().into_bytes()
 }
 
-fn pretty(value: &serde_json::Value) -> String {
-    format!("{value:#}")
+fn image(path: &Path) -> Result<Eif, String> {
+    Eif::read(&read(path)?).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn split(eif: &Eif, out: &Path) -> Result<(), String> {
+    fs::create_dir_all(out).map_err(|error| format!("{}: {error}", out.display()))?;
+    write(&out.join("kernel"), &eif.kernel)?;
+    write(&out.join("command-line"), eif.command_line.as_bytes())?;
+    write(&out.join("metadata"), &eif.metadata)?;
+    for (number, ramdisk) in (1..).zip(&eif.ramdisks) {
+        write(&out.join(format!("ramdisk-{number}")), ramdisk)?;
+    }
+    Ok(())
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    fs::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {

@@ -51,6 +51,26 @@ fn two_folders_give_one_image_and_it_says_what_it_holds() {
 }
 
 #[test]
+fn an_image_comes_apart_into_what_it_was_packed_from() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["enclave", "kernel", "init"] {
+        fs::write(dir.path().join(name), name).unwrap();
+    }
+    assert!(pack(dir.path(), "x.eif").status.success());
+    let at = |name: &str| dir.path().join(name);
+    let out = format!("--out={}", at("parts").display());
+    let split = program(&["split", &at("x.eif").display().to_string(), &out]);
+    assert!(split.status.success(), "{split:?}");
+    let eif = Eif::read(&fs::read(at("x.eif")).unwrap()).unwrap();
+    let part = |name: &str| fs::read(at("parts").join(name)).unwrap();
+    assert_eq!(part("kernel"), b"kernel");
+    assert_eq!(part("command-line"), b"quiet");
+    assert_eq!(part("metadata"), eif.metadata);
+    assert_eq!(part("ramdisk-1"), eif.ramdisks[0]);
+    assert_eq!(part("ramdisk-2"), eif.ramdisks[1]);
+}
+
+#[test]
 fn a_part_that_is_missing_and_a_file_that_is_no_image_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let out = pack(dir.path(), "x.eif");

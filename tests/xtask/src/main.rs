@@ -8,6 +8,7 @@ mod dev;
 mod digest;
 mod elf;
 mod fetch;
+mod image;
 mod manifest;
 mod preflight;
 mod process;
@@ -64,6 +65,11 @@ enum Task {
     },
     /// Format, lints, unit and end-to-end tests, the demo's story
     Test,
+    /// Build the enclave's image, say what it measures, compare with what is committed
+    Image {
+        #[command(flatten)]
+        options: image::Options,
+    },
     /// Judge documents or ceremonies that others recorded
     Conformance {
         /// nitro DIR [--root PEM] [--at T] --json OUT, or webauthn FILE --json OUT
@@ -132,6 +138,7 @@ fn run(task: Task) -> Result<bool> {
             no_build,
         } => dev::run(&repo, &absolute(&dir)?, port, !no_build)?,
         Task::Demo { no_build } => return demo::run(&repo, !no_build),
+        Task::Image { options } => return image::run(&repo, &options),
         Task::Test => return suite::run(&repo),
         Task::Conformance { arguments } => return built(&repo, "redoubt-conformance", &arguments),
         Task::Attack { arguments } => {

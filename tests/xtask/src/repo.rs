@@ -48,6 +48,11 @@ impl Repo {
         self.bin_dir().join(name)
     }
 
+    /// Cargo's target folder of image builds, which have flags of their own.
+    pub(crate) fn image_target(&self) -> PathBuf {
+        self.target.join("image")
+    }
+
     /// Where reports and logs of `what` go: always below `target/` of the checkout.
     pub(crate) fn report_dir(&self, what: &str) -> PathBuf {
         self.root.join("target").join(what)

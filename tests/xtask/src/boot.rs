@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 
 use crate::repo::Repo;
-use crate::{process, programs, say, tools};
+use crate::{image, process, programs, say, tools};
 
 /// Flags of `cargo xtask boot-test`.
 #[derive(Debug, Args)]
@@ -18,9 +18,9 @@ pub(crate) struct BootArgs {
     /// Where the report goes
     #[arg(long, value_name = "OUT")]
     json: PathBuf,
-    /// The enclave's image
+    /// The enclave's image [default: built as `cargo xtask image` does]
     #[arg(long, value_name = "FILE")]
-    eif: PathBuf,
+    eif: Option<PathBuf>,
     /// QEMU's source archive, where Debian does not serve it any more
     #[arg(long, value_name = "FILE")]
     source_archive: Option<PathBuf>,
@@ -42,16 +42,20 @@ pub(crate) fn run(repo: &Repo, args: &BootArgs) -> Result<bool> {
         ));
         return Ok(true);
     }
+    let eif = match &args.eif {
+        Some(eif) => eif.clone(),
+        None => build_image(repo)?,
+    };
     ensure!(
-        args.eif.exists(),
+        eif.exists(),
         "{}: no such image; make one with `cargo xtask image`",
-        args.eif.display()
+        eif.display()
     );
     if !args.no_build {
         programs::build(repo)?;
     }
     let mut boot = Command::new(repo.bin("redoubt-boot"));
-    boot.arg("--eif").arg(&args.eif);
+    boot.arg("--eif").arg(&eif);
     boot.arg("--json").arg(&args.json);
     boot.arg("--qemu").arg(tools.qemu());
     boot.arg("--vsock-backend").arg(tools.vsock());
@@ -59,4 +63,21 @@ pub(crate) fn run(repo: &Repo, args: &BootArgs) -> Result<bool> {
     boot.arg("--tools-record").arg(tools.record());
     boot.env("REDOUBT_BIN_DIR", repo.bin_dir());
     Ok(process::wait_in_foreground(&mut boot)?.success())
+}
+
+/// From these sources, whether or not it measures what is committed: that is
+/// `cargo xtask image --check`'s question.
+fn build_image(repo: &Repo) -> Result<PathBuf> {
+    let out = repo.report_dir("eif");
+    let options = image::Options {
+        out: Some(out.clone()),
+        json: None,
+        check: false,
+        cached: false,
+        eif_build: false,
+        update: false,
+        source_archive: None,
+    };
+    image::run(repo, &options)?;
+    Ok(out.join("enclave.eif"))
 }

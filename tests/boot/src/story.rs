@@ -1,5 +1,7 @@
 //! The story: boot, attest, unseal, a customer's day, a kill, recovery.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use anyhow::{Context, Result, ensure};
 use redoubt_attestation::binding::Purpose;
 use redoubt_attestation::document::{Time, VendorRoot, verify};
@@ -7,7 +9,7 @@ use redoubt_attestation::genesis::Environment as Kind;
 use redoubt_audit::fetch::{AttestedConnection, Pinned};
 use redoubt_bank::Bank;
 use redoubt_bank::api::{Approved, PendingApproval};
-use redoubt_bank::receipts::check_all;
+use redoubt_bank::receipts::{check_all, claims};
 use redoubt_e2e::appliance::{Founded, only_file};
 use redoubt_e2e::behaviour::runtime;
 use redoubt_e2e::customer::payment;
@@ -21,6 +23,12 @@ use crate::report::Report;
 
 /// The reason for which unsigned documents are refused where a signature is due.
 const UNSIGNED: &str = "unsigned";
+
+/// What Nitro's tools expect of an image that started.
+const SIGN_OF_LIFE: u8 = 0xb7;
+
+/// The story's own slowness; the guest's clock is set years back.
+const CLOCKS_MS: u64 = 120_000;
 
 /// What the customer did and what the bank kept.
 struct Day {
@@ -67,6 +75,11 @@ fn attested_boot(ours: &mut Appliance, hardware: &Appliance, report: &mut Report
         Ok(((boot, connection), detail))
     })?;
     report.boots.push(boot);
+    report.step("its init sent the sign of life", || {
+        let sign = ours.sign_of_life();
+        ensure!(sign == Some(SIGN_OF_LIFE), "{sign:?}");
+        Ok(((), Value::Null))
+    })?;
     let computed = report.pcrs.clone();
     report.step("the security module's PCRs are the computed ones", || {
         let attested = connection.appraised.document.pcrs.to_hex();
@@ -187,6 +200,19 @@ fn before(
         receipts.push(login.receipt);
         Ok(((), Value::Null))
     })?;
+    report.step(
+        "time is the security module's, not the guest's clock",
+        || {
+            let first = receipts.first().context("no receipt")?;
+            let time_ms = claims(first)?["time_ms"].as_u64().context("no time_ms")?;
+            let now_ms = now_ms()?;
+            ensure!(
+                now_ms.abs_diff(time_ms) < CLOCKS_MS,
+                "{time_ms}, here {now_ms}"
+            );
+            Ok(((), json!({ "apart_ms": now_ms.abs_diff(time_ms) })))
+        },
+    )?;
     let (approved, spent) = report.step("and approves a payment", || {
         let pending = runtime.block_on(bank.approve(&customer.id, &payment("250.00")))?;
         let signed = customer.sign_approval(&pending)?;
@@ -275,4 +301,9 @@ fn refused_by_the_guest(mut hardware: Appliance, report: &mut Report) -> Result<
             Ok(((), said.trim().into()))
         },
     )
+}
+
+fn now_ms() -> Result<u64> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    Ok(u64::try_from(since.as_millis())?)
 }

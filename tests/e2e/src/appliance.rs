@@ -19,6 +19,7 @@ use crate::process::{Part, run_ok, signal};
 
 mod config;
 mod machine;
+mod sign;
 mod start;
 mod wait;
 
@@ -176,6 +177,11 @@ impl Appliance {
     /// The socket that stands for a booted enclave's vsock.
     pub fn vsock(&self) -> PathBuf {
         machine::socket(&self.path)
+    }
+
+    /// The sign of life that a booted image's init sent.
+    pub fn sign_of_life(&self) -> Option<u8> {
+        self.enclave.as_ref().and_then(Enclave::sign)
     }
 
     /// The port banks connect to.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use super::sign::Sign;
 use super::wait::wait_for;
 use crate::process::Part;
 
@@ -24,6 +25,10 @@ const PORTS: [(&str, u32); 5] = [
     ("worker", 5003),
     ("peers", 5004),
 ];
+/// Where the image's init sends its sign of life.
+const HEARTBEAT: u32 = 9000;
+/// What the guest's own clock says at its start.
+const GUEST_CLOCK: &str = "2001-02-03T04:05:06";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whom the officers say the image runs under.
@@ -60,7 +65,11 @@ pub(super) enum Enclave {
     /// A process of this machine.
     Process(Part),
     /// A booted image; its vsock back end ends with it.
-    Guest { emulator: Part, _backend: Part },
+    Guest {
+        emulator: Part,
+        sign: Sign,
+        _backend: Part,
+    },
 }
 
 impl Enclave {
@@ -80,6 +89,14 @@ impl Enclave {
         self.part().ended()
     }
 
+    /// The sign of life of a booted image, once it came.
+    pub(super) fn sign(&self) -> Option<u8> {
+        match self {
+            Self::Process(_) => None,
+            Self::Guest { sign, .. } => sign.heard(),
+        }
+    }
+
     pub(super) fn terminate(&mut self, patience: Duration) -> Result<ExitStatus> {
         self.part().terminate(patience)
     }
@@ -88,6 +105,13 @@ impl Enclave {
 /// The Unix socket that stands for the guest's vsock.
 pub(super) fn socket(folder: &Path) -> PathBuf {
     folder.join("v")
+}
+
+/// Where the back end connects when the guest calls a port.
+fn forwarded(folder: &Path, port: u32) -> PathBuf {
+    let mut path = socket(folder).into_os_string();
+    path.push(format!("_{port}"));
+    path.into()
 }
 
 /// The host's address of one of the guest's streams.
@@ -102,9 +126,11 @@ impl Machine {
     /// Boots the image; its console goes to a log.
     pub(super) fn boot(&self, folder: &Path, logs: &Path) -> Result<Enclave> {
         let device = folder.join("vhost");
-        for stale in [&device, &socket(folder)] {
+        let heartbeat = forwarded(folder, HEARTBEAT);
+        for stale in [&device, &socket(folder), &heartbeat] {
             let _ = std::fs::remove_file(stale);
         }
+        let sign = Sign::listen(&heartbeat)?;
         let mut backend = Command::new(&self.vsock_backend);
         backend.arg("--vm").arg(format!(
             "guest-cid={GUEST_CID},socket={},uds-path={}",
@@ -118,6 +144,7 @@ impl Machine {
         let emulator = Part::start("emulator", self.qemu(&device), &logs.join("enclave.log"))?;
         Ok(Enclave::Guest {
             emulator,
+            sign,
             _backend: backend,
         })
     }
@@ -129,6 +156,8 @@ impl Machine {
         qemu.args(["-accel", "tcg", "-cpu", "max"]);
         qemu.arg("-m").arg(format!("{}M", self.memory_mib));
         qemu.args(["-nographic", "-monitor", "none", "-no-reboot"]);
+        // A clock that is far off: whoever reads it gets caught.
+        qemu.args(["-rtc", &format!("base={GUEST_CLOCK}")]);
         qemu.arg("-kernel").arg(&self.image);
         qemu.arg("-chardev");
         qemu.arg(format!("socket,id=c,path={}", device.display()));

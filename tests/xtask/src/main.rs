@@ -64,7 +64,11 @@ enum Task {
         no_build: bool,
     },
     /// Format, lints, unit and end-to-end tests, the demo's story
-    Test,
+    Test {
+        /// Also build the enclave's image, and compare it with what is committed
+        #[arg(long)]
+        images: bool,
+    },
     /// Build the enclave's image, say what it measures, compare with what is committed
     Image {
         #[command(flatten)]
@@ -139,7 +143,7 @@ fn run(task: Task) -> Result<bool> {
         } => dev::run(&repo, &absolute(&dir)?, port, !no_build)?,
         Task::Demo { no_build } => return demo::run(&repo, !no_build),
         Task::Image { options } => return image::run(&repo, &options),
-        Task::Test => return suite::run(&repo),
+        Task::Test { images } => return suite::run(&repo, images),
         Task::Conformance { arguments } => return built(&repo, "redoubt-conformance", &arguments),
         Task::Attack { arguments } => {
             models(&repo, &ModelsAction::Fetch)?;

@@ -86,6 +86,20 @@ const TOOLS: &[Tool] = &[
         vital: false,
     },
     Tool {
+        name: "bc",
+        probe: &["bc", "--version"],
+        least: (0, 0),
+        packages: &["bc"],
+        vital: false,
+    },
+    Tool {
+        name: "xz",
+        probe: &["xz", "--version"],
+        least: (0, 0),
+        packages: &["xz-utils"],
+        vital: false,
+    },
+    Tool {
         name: "git",
         probe: &["git", "--version"],
         least: (0, 0),

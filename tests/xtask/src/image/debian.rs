@@ -53,8 +53,11 @@ fn download(pin: &Pin, work: &Path) -> Result<PathBuf> {
     };
     let mut update = apt(&own);
     update.arg("update");
-    process::output_of(&mut update).map_err(gone)?;
-    apt_download(pin, work, &own).map_err(gone)
+    // A hook of the machine's may fail for an ordinary user after the lists came.
+    let updated = process::output_of(&mut update);
+    apt_download(pin, work, &own)
+        .map_err(|error| updated.err().unwrap_or(error))
+        .map_err(gone)
 }
 
 fn apt_download(pin: &Pin, work: &Path, options: &[String]) -> Result<PathBuf> {

@@ -30,7 +30,7 @@ use report::{Description, Inputs, Measured};
 use sources::{Image, Sources};
 
 /// Flags of `cargo xtask image`.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Options {
     /// Where `enclave.eif` goes [default: target/eif]
     #[arg(long, value_name = "DIR")]

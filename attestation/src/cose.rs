@@ -99,7 +99,13 @@ impl<'a> CoseSign1<'a> {
     /// Whether this bears the marks of QEMU's emulated security module, which
     /// signs nothing, or has an empty or all-zero signature.
     pub fn is_unsigned(&self) -> bool {
-        self.protected == QEMU_UNSIGNED || self.signature.iter().all(|b| *b == 0)
+        self.is_marked_unsigned() || self.signature.iter().all(|b| *b == 0)
+    }
+
+    /// Whether the protected header is the one that QEMU's emulated security
+    /// module writes.
+    pub fn is_marked_unsigned(&self) -> bool {
+        self.protected == QEMU_UNSIGNED
     }
 }
 

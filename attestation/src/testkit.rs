@@ -6,6 +6,8 @@ use redoubt_shared::LedgerId;
 
 use crate::attester::{AttestRequest, Attester, EmulatedAttester, emulated_root, measure};
 use crate::binding::{Binding, BindingType, BootKeys, BoundLedger, NonceInput, Purpose, user_data};
+use crate::cbor::Writer;
+use crate::document::Pcrs;
 use crate::encode::Digest32;
 use crate::entropy::SystemEntropy;
 use crate::genesis::{
@@ -166,10 +168,81 @@ impl Bench {
         };
         (self.attester.attest(&request).unwrap(), preimage)
     }
+
+    /// The same from an emulated machine whose security module signs nothing.
+    pub(crate) fn unsigned(&self, binding: &Binding, nonce: NonceInput<'_>) -> (Unsigned, Vec<u8>) {
+        let preimage = binding.to_preimage();
+        let said = AttestRequest {
+            public_key: Some(binding.public_key()),
+            user_data: Some(user_data(&preimage).to_vec()),
+            nonce: Some(nonce.hash().0.to_vec()),
+        };
+        (Unsigned::of(PROGRAM, said), preimage)
+    }
+}
+
+/// What QEMU's emulated security module writes, each marker open to change.
+#[derive(Clone)]
+pub(crate) struct Unsigned {
+    pub(crate) protected: Vec<u8>,
+    pub(crate) signature: Vec<u8>,
+    pub(crate) certificate: Vec<u8>,
+    pub(crate) cabundle: Vec<Vec<u8>>,
+    pub(crate) pcrs: Pcrs,
+    pub(crate) said: AttestRequest,
+}
+
+impl Unsigned {
+    /// Of an image that measures as `program` does, every marker in place.
+    pub(crate) fn of(program: &[u8], said: AttestRequest) -> Self {
+        Self {
+            protected: vec![0xa1, 0x01, 0x20],
+            signature: vec![0; 64],
+            certificate: vec![0; 64],
+            cabundle: vec![vec![0; 64]],
+            pcrs: measure(program),
+            said,
+        }
+    }
+
+    pub(crate) fn document(&self) -> Vec<u8> {
+        let mut map = Writer::default();
+        map.map(9);
+        map.text("module_id");
+        map.text("i-234-enc5678");
+        map.text("digest");
+        map.text("SHA384");
+        map.text("timestamp");
+        map.uint(1_700_000_000_000);
+        map.text("pcrs");
+        map.map(self.pcrs.0.len() as u64);
+        for (index, value) in &self.pcrs.0 {
+            map.uint((*index).into());
+            map.bytes(value);
+        }
+        map.text("certificate");
+        map.bytes(&self.certificate);
+        map.text("cabundle");
+        map.array(self.cabundle.len() as u64);
+        self.cabundle.iter().for_each(|issuer| map.bytes(issuer));
+        map.text("public_key");
+        map.bytes_or_null(self.said.public_key.as_deref());
+        map.text("user_data");
+        map.bytes_or_null(self.said.user_data.as_deref());
+        map.text("nonce");
+        map.bytes_or_null(self.said.nonce.as_deref());
+        let mut out = Writer::default();
+        out.array(4);
+        out.bytes(&self.protected);
+        out.map(0);
+        out.bytes(&map.0);
+        out.bytes(&self.signature);
+        out.0
+    }
 }
 
 /// Registers that claim debug mode.
-pub(crate) fn debug_pcrs() -> crate::document::Pcrs {
+pub(crate) fn debug_pcrs() -> Pcrs {
     let zero: BTreeMap<u8, Vec<u8>> = (0..16).map(|index| (index, vec![0; 48])).collect();
-    crate::document::Pcrs(zero)
+    Pcrs(zero)
 }

@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use redoubt_attestation::attester::measure;
 use redoubt_attestation::encode::sha256;
 use redoubt_attestation::entropy::SystemEntropy;
-use redoubt_attestation::genesis::{ClientPolicy, Config, Genesis};
+use redoubt_attestation::genesis::{ClientPolicy, Config, Environment, Genesis, RootKind};
 use redoubt_attestation::shares::{OfficersSecret, Share};
 use redoubt_attestation::sign::{Ed25519Signer, Es256Signer};
 use serde_json::Value;
@@ -200,6 +200,32 @@ fn a_failed_ceremony_leaves_nothing() {
     ]);
     assert!(error.contains("/nonexistent/enclave"), "{error}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn an_emulated_machine_is_founded_on_an_images_measurements_and_names_no_root() {
+    let folder = tempfile::tempdir().unwrap();
+    let pcrs = folder.path().join("pcrs.json");
+    let value = "ab".repeat(48);
+    std::fs::write(&pcrs, format!("{{\"PCR0\":\"{value}\"}}")).unwrap();
+    let out = folder.path().join("genesis");
+    let init = "genesis init --name x --emulated-machine --out";
+    let mut args: Vec<&str> = init.split(' ').collect();
+    args.push(text(&out));
+    assert!(no(&args).contains("--enclave-pcrs"));
+    args.extend(["--enclave-pcrs", text(&pcrs)]);
+    let both = [&args[..], &["--emulated"]].concat();
+    assert!(no(&both).contains("cannot be used with"));
+    yes(&args);
+    let genesis = Genesis::verify(&std::fs::read(out.join("genesis.json")).unwrap()).unwrap();
+    let manifest = &genesis.manifest;
+    assert_eq!(manifest.environment, Environment::Emulated);
+    assert_eq!(manifest.vendor_roots.len(), 1);
+    assert_eq!(manifest.vendor_roots[0].kind, RootKind::NitroUnsigned);
+    assert_eq!(manifest.measurements[0].pcrs[&0], value);
+    let record = std::fs::read_to_string(out.join("record.txt")).unwrap();
+    assert!(record.contains("signed by nobody"), "{record}");
+    assert!(!out.join("emulated").exists());
 }
 
 #[test]

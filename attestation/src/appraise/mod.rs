@@ -60,7 +60,7 @@ pub struct Appraised {
     pub document: Document,
     /// SHA-256 of its bytes: a name for these bytes, no identity.
     pub document_sha256: Digest32,
-    /// Hardware or emulated: whose root signed.
+    /// Hardware or emulated: whose root signed, if anybody did.
     pub environment: Environment,
     /// Debug mode, which the policy allowed.
     pub debug: bool,
@@ -108,7 +108,8 @@ pub fn appraise(
     } = *appraisal;
 
     // 1. Somebody the officers trust signed these bytes, and at that time its
-    //    certificate was valid. Nothing else in the document means anything before.
+    //    certificate was valid; or the officers, under an emulated manifest, named
+    //    the documents that nobody signs. Nothing else in it means anything before.
     let VerifiedDocument {
         document,
         root,
@@ -178,7 +179,7 @@ fn check_signature(bytes: &[u8], genesis: &VerifiedGenesis) -> Result<VerifiedDo
     let mut first = None;
     for root in genesis.roots() {
         match verify(bytes, root, Time::OfDocument) {
-            Err(refusal @ document::Refusal::RootNotPinned { .. }) => {
+            Err(refusal) if is_anothers(&refusal) => {
                 first.get_or_insert(refusal);
             }
             result => return Ok(result?),
@@ -188,10 +189,25 @@ fn check_signature(bytes: &[u8], genesis: &VerifiedGenesis) -> Result<VerifiedDo
     Err(first.map_or(Refusal::Environment, Refusal::Document))
 }
 
+/// Whether a document that this root refuses may still be another root's.
+const fn is_anothers(refusal: &document::Refusal) -> bool {
+    use document::{DocumentError, Refusal};
+    matches!(
+        refusal,
+        Refusal::RootNotPinned { .. }
+            | Refusal::NotUnsigned
+            | Refusal::Document(DocumentError::Unsigned)
+    )
+}
+
 fn check_environment(root: RootKind, genesis: &VerifiedGenesis) -> Result<Environment, Refusal> {
     match (root, genesis.manifest.environment) {
-        (RootKind::NitroEmulated, Environment::Hardware) => Err(Refusal::Environment),
-        (RootKind::NitroEmulated, Environment::Emulated) => Ok(Environment::Emulated),
+        (RootKind::NitroEmulated | RootKind::NitroUnsigned, Environment::Hardware) => {
+            Err(Refusal::Environment)
+        }
+        (RootKind::NitroEmulated | RootKind::NitroUnsigned, Environment::Emulated) => {
+            Ok(Environment::Emulated)
+        }
         // Real hardware under an emulated manifest is still only emulated: the
         // manifest would have accepted a forgery as well.
         (RootKind::Nitro, environment) => Ok(environment),

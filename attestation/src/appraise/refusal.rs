@@ -6,7 +6,7 @@ use crate::genesis::{MeasuredRole, Tier};
 
 /// The checks in their order, for people.
 pub const CHECKS: [&str; 10] = [
-    "signed under a vendor root of the pinned genesis",
+    "signed under a vendor root of the pinned genesis, or of a kind it names as unsigned",
     "environment is the pinned genesis's",
     "not in debug mode",
     "measurements are allowed by the pinned genesis",

@@ -4,6 +4,8 @@ use crate::binding::{Backend, Head};
 use crate::genesis::{Genesis, VendorRootEntry};
 use crate::testkit::{Bench, PROGRAM, WORKER, debug_pcrs, manifest, signed};
 
+mod unsigned;
+
 const CLIENT: &[u8] = b"client nonce";
 const EXPORTER: [u8; 32] = [4; 32];
 const SESSION: NonceInput<'static> = NonceInput::Session {

@@ -1,7 +1,8 @@
 //! The Nitro security module behind `/dev/nsm`.
 //!
-//! Runs only inside a Nitro enclave (or QEMU's emulation of one); nothing here
-//! was ever run on AWS hardware. Elsewhere `open` returns the error that says so.
+//! Runs only inside a Nitro enclave, or QEMU's emulation of one, which signs
+//! nothing and is told apart by that; nothing here was ever run on AWS hardware.
+//! Elsewhere `open` returns the error that says so.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use serde_bytes::ByteBuf;
 use zeroize::Zeroize;
 
 use super::{AttestRequest, Attester, AttesterError, check_lengths};
-use crate::document::Pcrs;
+use crate::document::{Pcrs, says_unsigned};
 use crate::entropy::{Entropy, EntropyError};
 use crate::genesis::Environment;
 
@@ -23,16 +24,26 @@ const PLATFORM_PCRS: u16 = 16;
 #[derive(Debug)]
 pub struct NsmAttester {
     fd: i32,
+    environment: Environment,
 }
 
 impl NsmAttester {
-    /// Opens the device.
+    /// Opens the device and asks it for one document, to see whether it signs.
+    /// A module that does not is an emulated one: an enclave over it refuses a
+    /// hardware manifest, as every verifier of its documents does.
     pub fn open() -> Result<Self, AttesterError> {
         let fd = nsm_init();
         if fd < 0 {
             return Err(AttesterError::NoDevice { path: DEVICE });
         }
-        Ok(Self { fd })
+        let mut attester = Self {
+            fd,
+            environment: Environment::Hardware,
+        };
+        if says_unsigned(&attester.attest(&AttestRequest::default())?)? {
+            attester.environment = Environment::Emulated;
+        }
+        Ok(attester)
     }
 
     fn ask(&self, name: &'static str, request: Request) -> Result<Response, AttesterError> {
@@ -83,7 +94,7 @@ impl Entropy for NsmAttester {
 
 impl Attester for NsmAttester {
     fn environment(&self) -> Environment {
-        Environment::Hardware
+        self.environment
     }
 
     fn attest(&self, request: &AttestRequest) -> Result<Vec<u8>, AttesterError> {

@@ -1,16 +1,19 @@
 //! Nitro attestation documents: what they say ([`Document`]) and whether AWS, or
-//! an emulated root, said it ([`verify`]).
+//! an emulated root, said it ([`verify`]). Documents that nobody signed are taken
+//! only where [`VendorRoot::unsigned`] names them.
 //!
 //! Protects against documents that are malformed, unsigned, expired, signed by
 //! somebody else, or changed in any byte. A document's bytes are no identity:
 //! every signature has a second valid form, so nothing may be keyed by them.
 
 mod parse;
+mod unsigned;
 mod verify;
 
 use std::collections::BTreeMap;
 
 pub use parse::{DocumentError, timestamp_of};
+pub use unsigned::says_unsigned;
 pub use verify::{
     AWS_NITRO_ROOT_G1, Refusal, RootError, Time, VendorRoot, VerifiedDocument, verify, verify_twice,
 };

@@ -150,12 +150,9 @@ impl Document {
     }
 }
 
-/// Reads wrapper and payload.
+/// Reads wrapper and payload of a document that somebody signed.
 pub(super) fn parse_parts(bytes: &[u8]) -> Result<(CoseSign1<'_>, Document), DocumentError> {
-    if bytes.len() > DOCUMENT_MAX {
-        return Err(DocumentError::TooLarge(bytes.len()));
-    }
-    let cose = CoseSign1::parse(bytes)?;
+    let cose = parse_wrapper(bytes)?;
     if cose.is_unsigned() {
         return Err(DocumentError::Unsigned);
     }
@@ -164,6 +161,21 @@ pub(super) fn parse_parts(bytes: &[u8]) -> Result<(CoseSign1<'_>, Document), Doc
     }
     let document = Fields::read(cose.payload)?.checked()?;
     Ok((cose, document))
+}
+
+/// Reads wrapper and payload, signed or not. Only for where an unsigned document
+/// is expected by name.
+pub(super) fn parse_any(bytes: &[u8]) -> Result<(CoseSign1<'_>, Document), DocumentError> {
+    let cose = parse_wrapper(bytes)?;
+    let document = Fields::read(cose.payload)?.checked()?;
+    Ok((cose, document))
+}
+
+fn parse_wrapper(bytes: &[u8]) -> Result<CoseSign1<'_>, DocumentError> {
+    if bytes.len() > DOCUMENT_MAX {
+        return Err(DocumentError::TooLarge(bytes.len()));
+    }
+    Ok(CoseSign1::parse(bytes)?)
 }
 
 /// The time in a document that this machine's own security module just made.

@@ -6,7 +6,7 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 
 use super::parse::parse_parts;
-use super::{Document, DocumentError};
+use super::{Document, DocumentError, unsigned};
 use crate::encode::{Digest32, exactly, sha256};
 use crate::genesis::{RootKind, anchor_der};
 use crate::sign::{independent, native};
@@ -24,11 +24,13 @@ const P384_SPKI_PREFIX: [u8; 23] = [
     0x81, 0x04, 0x00, 0x22, 0x03, 0x62, 0x00,
 ];
 
-/// A pinned root: accepted by the digest of its exact certificate.
+/// A pinned root: accepted by the digest of its exact certificate, or the one
+/// statement that there is no root and no signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VendorRoot {
     kind: RootKind,
-    digest: Digest32,
+    /// None where nobody signs.
+    digest: Option<Digest32>,
 }
 
 /// A root that cannot be pinned.
@@ -41,7 +43,15 @@ impl VendorRoot {
     pub const fn aws_nitro() -> Self {
         Self {
             kind: RootKind::Nitro,
-            digest: AWS_NITRO_ROOT_G1,
+            digest: Some(AWS_NITRO_ROOT_G1),
+        }
+    }
+
+    /// No root: exactly the documents that QEMU's emulated security module writes.
+    pub const fn unsigned() -> Self {
+        Self {
+            kind: RootKind::NitroUnsigned,
+            digest: None,
         }
     }
 
@@ -54,7 +64,7 @@ impl VendorRoot {
     pub fn from_der(kind: RootKind, der: &[u8]) -> Self {
         Self {
             kind,
-            digest: sha256(&[der]),
+            digest: Some(sha256(&[der])),
         }
     }
 
@@ -63,8 +73,8 @@ impl VendorRoot {
         self.kind
     }
 
-    /// SHA-256 of the certificate.
-    pub const fn digest(&self) -> Digest32 {
+    /// SHA-256 of the certificate; none where nobody signs.
+    pub const fn digest(&self) -> Option<Digest32> {
         self.digest
     }
 }
@@ -85,6 +95,16 @@ pub enum Refusal {
     /// Not readable as a document.
     #[error(transparent)]
     Document(#[from] DocumentError),
+    /// Signed, where documents that nobody signed are expected.
+    #[error(
+        "the document is not one that QEMU's emulated security module left unsigned, and no other kind is accepted here"
+    )]
+    NotUnsigned,
+    /// Marked as unsigned, but not as QEMU writes it.
+    #[error(
+        "the document says that nobody signed it, but its {0} is not what QEMU's emulated security module writes"
+    )]
+    UnsignedMarker(&'static str),
     /// Its root is not the pinned one.
     #[error("the document's root certificate has SHA-256 {found}; pinned is {pinned}")]
     RootNotPinned {
@@ -121,6 +141,8 @@ impl Refusal {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Document(error) => error.code(),
+            Self::NotUnsigned => "not_unsigned",
+            Self::UnsignedMarker(_) => "unsigned_marker",
             Self::RootNotPinned { .. } => "root_not_pinned",
             Self::CertificateMalformed(_) => "certificate_malformed",
             Self::CertificateExpired => "certificate_expired",
@@ -133,7 +155,8 @@ impl Refusal {
     }
 }
 
-/// A document that a pinned root vouches for.
+/// A document that a pinned root vouches for, or that bears every marker of those
+/// that nobody does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedDocument {
     /// What it says.
@@ -144,13 +167,16 @@ pub struct VerifiedDocument {
     pub debug: bool,
 }
 
-/// As [`verify`], and the signature must verify in the second implementation too.
+/// As [`verify`], and a signature must verify in the second implementation too.
 pub fn verify_twice(
     bytes: &[u8],
     root: &VendorRoot,
     at: Time,
 ) -> Result<VerifiedDocument, Refusal> {
     let verified = verify(bytes, root, at)?;
+    if verified.root == RootKind::NitroUnsigned {
+        return Ok(verified);
+    }
     let (cose, document) = parse_parts(bytes)?;
     let point = leaf_point_of(&document)?;
     independent::verify_es384(&point, &cose.signed_bytes(), cose.signature)
@@ -158,14 +184,19 @@ pub fn verify_twice(
     Ok(verified)
 }
 
-/// Verifies a document against one pinned root.
+/// Verifies a document against one pinned root. Where that root is
+/// [`VendorRoot::unsigned`] there is neither a certificate that could expire nor a
+/// signature: only the markers are compared.
 pub fn verify(bytes: &[u8], root: &VendorRoot, at: Time) -> Result<VerifiedDocument, Refusal> {
+    let Some(pinned) = root.digest else {
+        return unsigned::verify(bytes);
+    };
     let (cose, document) = parse_parts(bytes)?;
     let at = match at {
         Time::OfDocument => document.timestamp_ms,
         Time::At(ms) => ms,
     };
-    let point = verify_chain(&document, root, at)?;
+    let point = verify_chain(&document, pinned, at)?;
     let length = cose.signature.len();
     if length != 96 {
         return Err(Refusal::SignatureLength(length));
@@ -184,16 +215,13 @@ pub fn verify(bytes: &[u8], root: &VendorRoot, at: Time) -> Result<VerifiedDocum
 ///
 /// The root's own validity is not looked at: a trust anchor is a name and a key
 /// (RFC 5280 §6.1.1), and this one is pinned by its exact bytes.
-fn verify_chain(document: &Document, root: &VendorRoot, at_ms: u64) -> Result<[u8; 97], Refusal> {
+fn verify_chain(document: &Document, pinned: Digest32, at_ms: u64) -> Result<[u8; 97], Refusal> {
     let [first, intermediates @ ..] = document.cabundle.as_slice() else {
         return Err(DocumentError::CabundleEmpty.into());
     };
     let found = sha256(&[first]);
-    if found != root.digest {
-        return Err(Refusal::RootNotPinned {
-            found,
-            pinned: root.digest,
-        });
+    if found != pinned {
+        return Err(Refusal::RootNotPinned { found, pinned });
     }
     let first = CertificateDer::from(first.as_slice());
     let anchor = webpki::anchor_from_trusted_cert(&first).map_err(Refusal::CertificateMalformed)?;

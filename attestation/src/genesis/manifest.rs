@@ -75,6 +75,9 @@ pub enum RootKind {
     Nitro,
     /// A root made for development.
     NitroEmulated,
+    /// Nobody's: the unsigned documents of QEMU's emulated security module, for
+    /// booting real images where there is no such hardware.
+    NitroUnsigned,
 }
 
 /// A vendor root of the manifest.
@@ -84,7 +87,8 @@ pub struct VendorRootEntry {
     /// Whose.
     pub kind: RootKind,
     /// The root certificate. For `nitro` it may be empty: the fingerprint of AWS
-    /// root G1 is known here, and documents carry the certificate.
+    /// root G1 is known here, and documents carry the certificate. For
+    /// `nitro_unsigned` it must be empty: there is none.
     pub pem: String,
 }
 
@@ -288,18 +292,25 @@ impl Genesis {
         let field = format!("vendor_roots[{at}]");
         let root = match (entry.kind, entry.pem.is_empty()) {
             (RootKind::Nitro, true) => VendorRoot::aws_nitro(),
-            (kind, _) => VendorRoot::from_pem(kind, &entry.pem).map_err(|error| {
-                GenesisError::field(FILE, format!("{field}.pem"), error.to_string())
-            })?,
+            (RootKind::NitroUnsigned, true) => VendorRoot::unsigned(),
+            (RootKind::NitroUnsigned, false) => {
+                let problem = "kind \"nitro_unsigned\" has no certificate; leave pem empty";
+                return Err(GenesisError::field(FILE, format!("{field}.pem"), problem));
+            }
+            (kind, false) | (kind @ RootKind::NitroEmulated, true) => {
+                VendorRoot::from_pem(kind, &entry.pem).map_err(|error| {
+                    GenesisError::field(FILE, format!("{field}.pem"), error.to_string())
+                })?
+            }
         };
         match entry.kind {
             RootKind::Nitro => require(
-                root.digest() == AWS_NITRO_ROOT_G1,
+                root.digest() == Some(AWS_NITRO_ROOT_G1),
                 FILE,
                 format!("{field}.pem"),
                 "kind \"nitro\" is AWS Nitro Enclaves root G1 (641a0321...); leave pem empty to mean it",
             )?,
-            RootKind::NitroEmulated => require(
+            RootKind::NitroEmulated | RootKind::NitroUnsigned => require(
                 self.environment == Environment::Emulated,
                 FILE,
                 field,

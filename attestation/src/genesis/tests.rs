@@ -120,7 +120,7 @@ fn a_changed_payload_is_refused() {
 fn each_wrong_member_of_a_manifest_is_named_with_the_remedy() {
     let (root, _) = emulated_root("root").unwrap();
     let officers = officers(2);
-    let cases: [Case<Genesis>; 12] = [
+    let cases: [Case<Genesis>; 13] = [
         ("name", |g| g.name.clear()),
         ("counter", |g| g.counter = 0),
         ("threshold", |g| g.threshold = 3),
@@ -130,6 +130,9 @@ fn each_wrong_member_of_a_manifest_is_named_with_the_remedy() {
             g.officers[1].key = g.officers[0].key.clone()
         }),
         ("vendor_roots", |g| g.vendor_roots.clear()),
+        ("vendor_roots[0].pem", |g| {
+            g.vendor_roots[0].kind = RootKind::NitroUnsigned
+        }),
         ("vendor_roots[0].pem", |g| {
             g.vendor_roots[0].pem = "x".into()
         }),

@@ -51,6 +51,10 @@ pub(super) struct InitArgs {
     /// With --emulated: the worker's program, to be measured (tier `process`)
     #[arg(long, value_name = "FILE", requires = "emulated")]
     worker_bin: Option<PathBuf>,
+    /// Make an emulated appliance for an image that boots in QEMU's emulated Nitro
+    /// machine, whose security module signs nothing. Protects nobody
+    #[arg(long, requires = "enclave_pcrs", conflicts_with = "emulated")]
+    emulated_machine: bool,
     /// Without --emulated: the enclave image's measurements, JSON {"PCR0": hex, ...}
     #[arg(long, value_name = "FILE", required_unless_present = "emulated")]
     enclave_pcrs: Option<PathBuf>,
@@ -82,7 +86,7 @@ fn hold(args: &InitArgs, dir: &Path) -> anyhow::Result<VerifiedGenesis> {
     let mut manifest = Genesis {
         kind: GenesisType::V1,
         name: args.name.clone(),
-        environment: if args.emulated {
+        environment: if args.emulated || args.emulated_machine {
             Environment::Emulated
         } else {
             Environment::Hardware
@@ -109,10 +113,13 @@ fn hold(args: &InitArgs, dir: &Path) -> anyhow::Result<VerifiedGenesis> {
 
 fn vendor_root(args: &InitArgs, dir: &Path) -> anyhow::Result<VendorRootEntry> {
     if !args.emulated {
-        return Ok(VendorRootEntry {
-            kind: RootKind::Nitro,
-            pem: String::new(),
-        });
+        let kind = if args.emulated_machine {
+            RootKind::NitroUnsigned
+        } else {
+            RootKind::Nitro
+        };
+        let pem = String::new();
+        return Ok(VendorRootEntry { kind, pem });
     }
     let (certificate, key) = emulated_root(&args.name)?;
     let folder = dir.join("emulated");
@@ -237,13 +244,25 @@ pub(super) fn record(genesis: &VerifiedGenesis) -> String {
     }
     if manifest.environment == Environment::Emulated {
         lines.push(String::new());
-        lines.push("EMULATED: evidence is signed by a key in a file. Protects nobody.".into());
+        let kinds = manifest.vendor_roots.iter().map(|root| root.kind);
+        lines.extend(kinds.map(|kind| emulation(kind).to_owned()));
     }
     lines.push(String::new());
     lines.push("Each officer takes OFFICER.key.pem and OFFICER.share.json and removes them".into());
     lines.push("here. Clients pin policy.json. The host gets genesis.json.".into());
     lines.push(String::new());
     lines.join("\n")
+}
+
+/// What evidence is worth under a root of an emulated manifest.
+const fn emulation(kind: RootKind) -> &'static str {
+    match kind {
+        RootKind::Nitro => "EMULATED: evidence is the vendor's, but forgeries would pass too.",
+        RootKind::NitroEmulated => {
+            "EMULATED: evidence is signed by a key in a file. Protects nobody."
+        }
+        RootKind::NitroUnsigned => "EMULATED: evidence is signed by nobody. Protects nobody.",
+    }
 }
 
 /// Witnesses and custodians with their keys, where there are any.

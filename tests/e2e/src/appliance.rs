@@ -18,10 +18,15 @@ use crate::environment::Environment;
 use crate::process::{Part, run_ok, signal};
 
 mod config;
+mod machine;
+mod sign;
 mod start;
 mod wait;
 
+use machine::Enclave;
+
 pub use config::{Banks, Tenant};
+pub use machine::{Founded, Machine};
 pub use wait::{only_file, wait_for};
 
 /// How to start.
@@ -39,6 +44,8 @@ pub struct Options {
     pub without_worker: bool,
     /// Witnesses and custodians the host can reach, `NAME=HOST:PORT`.
     pub peers: Vec<String>,
+    /// The enclave is no process but an image booted here. Needs `without_worker`.
+    pub machine: Option<Machine>,
 }
 
 /// A started appliance. Its processes end with it.
@@ -48,7 +55,7 @@ pub struct Appliance {
     pub options: Options,
     dir: Option<TempDir>,
     path: PathBuf,
-    enclave: Option<Part>,
+    enclave: Option<Enclave>,
     host: Option<Part>,
     keep: AtomicBool,
     /// Tenants, roles and their certificates.
@@ -167,6 +174,16 @@ impl Appliance {
         format!("https://localhost:{}", self.port)
     }
 
+    /// The socket that stands for a booted enclave's vsock.
+    pub fn vsock(&self) -> PathBuf {
+        machine::socket(&self.path)
+    }
+
+    /// The sign of life that a booted image's init sent.
+    pub fn sign_of_life(&self) -> Option<u8> {
+        self.enclave.as_ref().and_then(Enclave::sign)
+    }
+
     /// The port banks connect to.
     pub fn port(&self) -> u16 {
         self.port
@@ -212,8 +229,10 @@ impl Appliance {
 
     /// Process ids: enclave, host, worker.
     pub fn pids(&self) -> Result<[u32; 3]> {
-        let id = |part: &Option<Part>| part.as_ref().map(Part::pid).context("not running");
-        Ok([id(&self.enclave)?, id(&self.host)?, self.worker_pid()?])
+        let enclave = self.enclave.as_ref().map(Enclave::pid);
+        let host = self.host.as_ref().map(Part::pid);
+        let running = |id: Option<u32>| id.context("not running");
+        Ok([running(enclave)?, running(host)?, self.worker_pid()?])
     }
 
     /// The current worker's process id.

@@ -20,7 +20,16 @@ impl Environment {
         })
     }
 
-    /// The same with sample photographs.
+    /// Programs alone, for an appliance without a worker.
+    pub fn of_programs(bin_dir: PathBuf) -> Self {
+        Self {
+            bin_dir,
+            models_dir: PathBuf::new(),
+            media_dir: None,
+        }
+    }
+
+    /// Programs, models and sample photographs.
     pub fn with_media(test: &str) -> Option<Self> {
         let found = Self::find(test)?;
         variable(test, "REDOUBT_MEDIA_DIR")?;

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use serde_json::Value;
 
 /// Room, and the rooms it may depend on in normal and build dependencies.
-const ARROWS: [(&str, &[&str]); 6] = [
+const ARROWS: [(&str, &[&str]); 8] = [
     ("redoubt-shared", &[]),
     ("redoubt-attestation", &["redoubt-shared"]),
     ("redoubt-audit", &["redoubt-shared", "redoubt-attestation"]),
@@ -20,12 +20,15 @@ const ARROWS: [(&str, &[&str]); 6] = [
         "redoubt-host",
         &["redoubt-shared", "redoubt-attestation", "redoubt-audit"],
     ),
+    ("redoubt-init", &[]),
+    ("redoubt-image", &[]),
 ];
 
 /// Rooms that only test and build; they may depend on anything but are depended on by tests only.
-const OUTSIDE: [&str; 6] = [
+const OUTSIDE: [&str; 7] = [
     "redoubt-attack",
     "redoubt-bank",
+    "redoubt-boot",
     "redoubt-chaos",
     "redoubt-e2e",
     "redoubt-load",

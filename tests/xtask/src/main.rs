@@ -2,11 +2,13 @@
 //! keeps a development appliance running and tests. It links none of the other
 //! crates, so that it compiles in seconds and can say what a machine lacks.
 
+mod boot;
 mod demo;
 mod dev;
 mod digest;
 mod elf;
 mod fetch;
+mod image;
 mod manifest;
 mod preflight;
 mod process;
@@ -15,6 +17,7 @@ mod registry;
 mod repo;
 mod signals;
 mod suite;
+mod tools;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -61,7 +64,16 @@ enum Task {
         no_build: bool,
     },
     /// Format, lints, unit and end-to-end tests, the demo's story
-    Test,
+    Test {
+        /// Also build the enclave's image, and compare it with what is committed
+        #[arg(long)]
+        images: bool,
+    },
+    /// Build the enclave's image, say what it measures, compare with what is committed
+    Image {
+        #[command(flatten)]
+        options: image::Options,
+    },
     /// Judge documents or ceremonies that others recorded
     Conformance {
         /// nitro DIR [--root PEM] [--at T] --json OUT, or webauthn FILE --json OUT
@@ -80,6 +92,9 @@ enum Task {
         #[arg(num_args = 0.., trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Boot the real image in an emulated Nitro machine, found an appliance on it and
+    /// tell a customer's story, a kill and a recovery included
+    BootTest(boot::BootArgs),
     /// Measure against a peer or a limit in the same run
     Bench {
         /// [NAME] --json OUT
@@ -127,7 +142,8 @@ fn run(task: Task) -> Result<bool> {
             no_build,
         } => dev::run(&repo, &absolute(&dir)?, port, !no_build)?,
         Task::Demo { no_build } => return demo::run(&repo, !no_build),
-        Task::Test => return suite::run(&repo),
+        Task::Image { options } => return image::run(&repo, &options),
+        Task::Test { images } => return suite::run(&repo, images),
         Task::Conformance { arguments } => return built(&repo, "redoubt-conformance", &arguments),
         Task::Attack { arguments } => {
             models(&repo, &ModelsAction::Fetch)?;
@@ -137,6 +153,7 @@ fn run(task: Task) -> Result<bool> {
             models(&repo, &ModelsAction::Fetch)?;
             return built(&repo, "redoubt-chaos", &arguments);
         }
+        Task::BootTest(arguments) => return boot::run(&repo, &arguments),
         Task::Bench { arguments } => return built(&repo, "redoubt-bench", &arguments),
     }
     Ok(true)

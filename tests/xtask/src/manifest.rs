@@ -125,7 +125,8 @@ impl Manifest {
 }
 
 impl Package {
-    fn check(&self) -> Result<()> {
+    /// Refuses what is not pinned, or would be an option of the registry's client.
+    pub(crate) fn check(&self) -> Result<()> {
         check_digest(&self.sha256)?;
         let fits = match self.registry {
             Registry::Pypi => self.kind != Kind::Tgz,
@@ -162,7 +163,8 @@ impl PinnedFile {
     }
 }
 
-fn check_digest(hex: &str) -> Result<()> {
+/// Refuses what is no SHA-256.
+pub(crate) fn check_digest(hex: &str) -> Result<()> {
     let lower = hex
         .bytes()
         .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));

@@ -79,6 +79,27 @@ const TOOLS: &[Tool] = &[
         vital: false,
     },
     Tool {
+        name: "pkg-config",
+        probe: &["pkg-config", "--version"],
+        least: (0, 0),
+        packages: &["pkg-config"],
+        vital: false,
+    },
+    Tool {
+        name: "bc",
+        probe: &["bc", "--version"],
+        least: (0, 0),
+        packages: &["bc"],
+        vital: false,
+    },
+    Tool {
+        name: "xz",
+        probe: &["xz", "--version"],
+        least: (0, 0),
+        packages: &["xz-utils"],
+        vital: false,
+    },
+    Tool {
         name: "git",
         probe: &["git", "--version"],
         least: (0, 0),
@@ -110,6 +131,16 @@ pub(crate) fn check_all() -> Result<()> {
 /// Checks what fetching and building need; the error names all that lack.
 pub(crate) fn check() -> Result<()> {
     match complaint(run_probe, running_as_root(), |tool| tool.vital) {
+        None => Ok(()),
+        Some(message) => bail!(message),
+    }
+}
+
+/// Checks the tools of these names; the error names all that lack.
+pub(crate) fn check_for(names: &[&str]) -> Result<()> {
+    match complaint(run_probe, running_as_root(), |tool| {
+        names.contains(&tool.name)
+    }) {
         None => Ok(()),
         Some(message) => bail!(message),
     }

@@ -29,6 +29,8 @@ const PROGRAMS: &[(&str, Linkage)] = &[
     ("redoubt-bench", Linkage::Dynamic),
     ("redoubt-attack", Linkage::Dynamic),
     ("redoubt-chaos", Linkage::Dynamic),
+    ("redoubt-boot", Linkage::Dynamic),
+    ("redoubt-image", Linkage::Dynamic),
 ];
 
 /// A line of cargo's JSON output, as far as it matters here.

@@ -48,6 +48,11 @@ impl Repo {
         self.bin_dir().join(name)
     }
 
+    /// Cargo's target folder of image builds, which have flags of their own.
+    pub(crate) fn image_target(&self) -> PathBuf {
+        self.target.join("image")
+    }
+
     /// Where reports and logs of `what` go: always below `target/` of the checkout.
     pub(crate) fn report_dir(&self, what: &str) -> PathBuf {
         self.root.join("target").join(what)
@@ -56,6 +61,11 @@ impl Repo {
     /// The model manifest.
     pub(crate) fn models_toml(&self) -> PathBuf {
         self.root.join("images/models.toml")
+    }
+
+    /// The pins of the emulated machine.
+    pub(crate) fn tools_toml(&self) -> PathBuf {
+        self.root.join("images/tools.toml")
     }
 
     /// The sample media manifest.

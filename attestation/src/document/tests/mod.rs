@@ -3,6 +3,7 @@
 mod authenticity;
 mod parsing;
 mod recorded;
+mod unsigned;
 
 use std::collections::BTreeMap;
 

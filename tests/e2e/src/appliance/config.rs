@@ -124,21 +124,32 @@ impl Appliance {
     pub(super) fn make_genesis(&self, ceremony: &[OsString]) -> Result<()> {
         run_ok(
             Command::new(self.program("redoubt"))
-                .args(["genesis", "init", "--name", "e2e", "--emulated"])
+                .args(["genesis", "init", "--name", "e2e"])
                 .args(["--officers", "1", "--threshold", "1"])
                 .args(ceremony)
                 .arg("--out")
                 .arg(self.genesis_dir())
-                .arg("--enclave-bin")
-                .arg(self.program("redoubt-enclave"))
-                .arg("--worker-bin")
-                .arg(self.program("redoubt-worker")),
+                .args(self.measured()),
         )?;
         std::fs::copy(
             self.genesis_dir().join("genesis.json"),
             self.boot_dir().join("genesis.json"),
         )?;
         Ok(())
+    }
+
+    /// What the officers measure: an image, or the programs.
+    fn measured(&self) -> Vec<OsString> {
+        if let Some(machine) = &self.options.machine {
+            return machine.ceremony();
+        }
+        vec![
+            "--emulated".into(),
+            "--enclave-bin".into(),
+            self.program("redoubt-enclave").into(),
+            "--worker-bin".into(),
+            self.program("redoubt-worker").into(),
+        ]
     }
 
     pub(super) fn sign_config(&self) -> Result<()> {

@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::Appliance;
+use super::machine::{self, Enclave};
 use crate::process::Part;
 
 impl Appliance {
@@ -19,10 +20,16 @@ impl Appliance {
     }
 
     fn endpoint(&self, side: char, name: &str) -> String {
+        if self.options.machine.is_some() {
+            return machine::endpoint(&self.path, name);
+        }
         format!("unix:{}", self.stream(side, name).display())
     }
 
-    pub(super) fn start_enclave(&self) -> Result<Part> {
+    pub(super) fn start_enclave(&self) -> Result<Enclave> {
+        if let Some(machine) = &self.options.machine {
+            return machine.boot(&self.path, &self.log_dir());
+        }
         let mut command = self.command("redoubt-enclave");
         for stream in ["ingress", "store", "worker", "supervise"] {
             command.arg(format!("--{stream}"));
@@ -37,7 +44,8 @@ impl Appliance {
             let offset = self.options.time_offset_ms.to_string();
             command.args(["--dangerous-time-offset-ms", &offset]);
         }
-        Part::start("enclave", command, &self.log_dir().join("enclave.log"))
+        let part = Part::start("enclave", command, &self.log_dir().join("enclave.log"))?;
+        Ok(Enclave::Process(part))
     }
 
     pub(super) fn start_host(&self) -> Result<Part> {

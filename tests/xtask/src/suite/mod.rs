@@ -14,7 +14,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::repo::Repo;
-use crate::{demo, fetch_one, preflight, process, programs, say};
+use crate::{demo, fetch_one, image, preflight, process, programs, say};
 use outcome::Outcome;
 
 /// Crates whose tests start whole appliances.
@@ -23,8 +23,9 @@ const END_TO_END: &[&str] = &["tests/e2e", "tests/attack"];
 /// Kills that every run of the tests makes.
 const CHAOS_ROUNDS: &str = "200";
 
-/// Runs every stage, whatever failed before; whether all was well.
-pub(crate) fn run(repo: &Repo) -> Result<bool> {
+/// Runs every stage, whatever failed before; whether all was well. The image takes
+/// a kernel's build, so it is a stage for whoever asks.
+pub(crate) fn run(repo: &Repo, images: bool) -> Result<bool> {
     preflight::check()?;
     let start = Instant::now();
     let mut suite = Suite {
@@ -37,6 +38,9 @@ pub(crate) fn run(repo: &Repo) -> Result<bool> {
     };
     fs::create_dir_all(&suite.logs)?;
     suite.stages()?;
+    if images {
+        suite.stage("images", 720, Suite::images)?;
+    }
     let minutes = start.elapsed().as_secs_f64() / 60.0;
     say("");
     for reason in &suite.total.skipped {
@@ -148,6 +152,19 @@ impl Suite<'_> {
         chaos.arg(self.logs.join("chaos.json"));
         self.point_to_files(&mut chaos);
         self.passes("kills under load", &mut chaos)
+    }
+
+    /// The enclave's image, by our packer and by another, beside what is committed.
+    fn images(&mut self) -> Result<Outcome> {
+        let options = image::Options {
+            json: Some(self.logs.join("image.json")),
+            check: true,
+            cached: true,
+            eif_build: true,
+            ..image::Options::default()
+        };
+        let well = image::run(self.repo, &options)?;
+        Ok(Outcome::single("images", well))
     }
 
     /// Programs, models and photographs that were made ready before.

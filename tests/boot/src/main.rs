@@ -1,0 +1,98 @@
+//! `redoubt-boot --eif FILE --json OUT …`: the enclave's real image in an emulated
+//! Nitro machine, with the real host in front of it.
+//!
+//! Protects against an image that measures as it should and does not work, and
+//! against tools that take an emulated machine's word for a real one's. Everything
+//! it starts ends with it, by process id.
+
+mod eif;
+mod guest;
+mod report;
+mod story;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use redoubt_e2e::Environment;
+use serde_json::Value;
+
+use guest::Tools;
+use report::Report;
+
+/// Boot the enclave's image, found an appliance on it and tell a customer's story.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The enclave's image
+    #[arg(long, value_name = "FILE")]
+    eif: PathBuf,
+    /// The emulator with its nitro-enclave machine
+    #[arg(long, value_name = "FILE")]
+    qemu: PathBuf,
+    /// The back end of the emulator's vsock device
+    #[arg(long, value_name = "FILE")]
+    vsock_backend: PathBuf,
+    /// What the emulator loads at start
+    #[arg(long, value_name = "DIR")]
+    firmware: PathBuf,
+    /// How the emulated machine was made, copied into the report
+    #[arg(long, value_name = "FILE")]
+    tools_record: Option<PathBuf>,
+    /// Memory of the guest
+    #[arg(long, value_name = "MIB", default_value_t = 256)]
+    memory: u32,
+    /// Where the report goes
+    #[arg(long, value_name = "OUT")]
+    json: PathBuf,
+    /// The built programs
+    #[arg(long, env = "REDOUBT_BIN_DIR", value_name = "DIR")]
+    bin_dir: PathBuf,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("redoubt-boot: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether the whole story was told.
+fn run(arguments: &Arguments) -> Result<bool> {
+    let mut report = Report::new(
+        arguments.eif.display().to_string(),
+        record(arguments.tools_record.as_deref())?,
+    );
+    let tools = Tools {
+        environment: Environment::of_programs(arguments.bin_dir.clone()),
+        image: arguments.eif.clone(),
+        qemu: arguments.qemu.clone(),
+        vsock_backend: arguments.vsock_backend.clone(),
+        firmware: arguments.firmware.clone(),
+        memory_mib: arguments.memory,
+    };
+    let told = story::tell(&tools, &mut report);
+    report.finish(told.is_ok());
+    let out = &arguments.json;
+    std::fs::write(out, serde_json::to_vec_pretty(&report)?)
+        .with_context(|| out.display().to_string())?;
+    println!(
+        "{:.1} s in all; report in {}",
+        report.wall_seconds,
+        out.display()
+    );
+    told?;
+    Ok(report.passed)
+}
+
+fn record(path: Option<&std::path::Path>) -> Result<Value> {
+    let Some(path) = path else {
+        return Ok(Value::Null);
+    };
+    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+    serde_json::from_slice(&bytes).with_context(|| path.display().to_string())
+}

@@ -1,0 +1,309 @@
+//! The story: boot, attest, unseal, a customer's day, a kill, recovery.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, ensure};
+use redoubt_attestation::binding::Purpose;
+use redoubt_attestation::document::{Time, VendorRoot, verify};
+use redoubt_attestation::genesis::Environment as Kind;
+use redoubt_audit::fetch::{AttestedConnection, Pinned};
+use redoubt_bank::Bank;
+use redoubt_bank::api::{Approved, PendingApproval};
+use redoubt_bank::receipts::{check_all, claims};
+use redoubt_e2e::appliance::{Founded, only_file};
+use redoubt_e2e::behaviour::runtime;
+use redoubt_e2e::customer::payment;
+use redoubt_e2e::process::run;
+use redoubt_e2e::{Appliance, Customer};
+use serde_json::{Value, json};
+
+use crate::eif::Image;
+use crate::guest::{self, Tools, write_measurements};
+use crate::report::Report;
+
+/// The reason for which unsigned documents are refused where a signature is due.
+const UNSIGNED: &str = "unsigned";
+
+/// What Nitro's tools expect of an image that started.
+const SIGN_OF_LIFE: u8 = 0xb7;
+
+/// The story's own slowness; the guest's clock is set years back.
+const CLOCKS_MS: u64 = 120_000;
+
+/// What the customer did and what the bank kept.
+struct Day {
+    customer: Customer,
+    approved: Approved,
+    /// Answered by the customer only after the kill.
+    pending: PendingApproval,
+    /// The answer that was accepted before the kill, and for what.
+    spent: (String, Value),
+    receipts: Vec<Value>,
+}
+
+/// Tells it; the first step that fails ends it.
+pub(crate) fn tell(tools: &Tools, report: &mut Report) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let measurements = folder.path().join("measurements.json");
+    report.image_bytes = std::fs::metadata(&tools.image).map_or(0, |data| data.len());
+    report.pcrs = report.step("the image's PCRs are computed from its bytes", || {
+        let pcrs = Image::read(&tools.image)?.pcrs();
+        write_measurements(&pcrs, &measurements)?;
+        Ok((pcrs, Value::Null))
+    })?;
+    let mut ours = report.step("officers found an emulated appliance on them", || {
+        Ok((tools.found(&measurements, Founded::Emulated)?, Value::Null))
+    })?;
+    let hardware = report.step("and one that says it is hardware", || {
+        Ok((tools.found(&measurements, Founded::Hardware)?, Value::Null))
+    })?;
+    let told = attested_boot(&mut ours, &hardware, report)
+        .and_then(|()| unsealed(&ours, report))
+        .and_then(|()| days(&mut ours, report))
+        .and_then(|()| refused_by_the_guest(hardware, report));
+    if told.is_err() {
+        ours.keep_files();
+    }
+    told
+}
+
+/// Boots, compares, and shows the evidence to those who must refuse it.
+fn attested_boot(ours: &mut Appliance, hardware: &Appliance, report: &mut Report) -> Result<()> {
+    let (boot, connection) = report.step("the image boots and attests itself", || {
+        let (boot, connection) = guest::boot(ours)?;
+        let detail = serde_json::to_value(boot)?;
+        Ok(((boot, connection), detail))
+    })?;
+    report.boots.push(boot);
+    report.step("its init sent the sign of life", || {
+        let sign = ours.sign_of_life();
+        ensure!(sign == Some(SIGN_OF_LIFE), "{sign:?}");
+        Ok(((), Value::Null))
+    })?;
+    let computed = report.pcrs.clone();
+    report.step("the security module's PCRs are the computed ones", || {
+        let attested = connection.appraised.document.pcrs.to_hex();
+        for (index, value) in &computed {
+            let found = attested.get(index);
+            ensure!(
+                found == Some(value),
+                "PCR{index}: {found:?}, computed {value}"
+            );
+        }
+        Ok(((), json!({ "compared": computed.len() })))
+    })?;
+    report.step(
+        "unsigned evidence counts as emulated under this genesis",
+        || {
+            let kind = connection.appraised.environment;
+            ensure!(kind == Kind::Emulated, "it counts as {}", kind.name());
+            Ok(((), Value::Null))
+        },
+    )?;
+    refused_by_clients(ours, hardware, &connection, report)
+}
+
+/// Every client that pins a hardware genesis refuses the same guest.
+fn refused_by_clients(
+    ours: &Appliance,
+    hardware: &Appliance,
+    connection: &AttestedConnection,
+    report: &mut Report,
+) -> Result<()> {
+    report.step("the library refuses it under the vendor's root", || {
+        let document = &connection.reply.document;
+        let refusal = verify(document, &VendorRoot::aws_nitro(), Time::OfDocument);
+        let code = refusal.map(drop).map_err(|refusal| refusal.code());
+        ensure!(code == Err(UNSIGNED), "{code:?}");
+        Ok(((), code.err().into()))
+    })?;
+    report.step("a client that pins hardware refuses it", || {
+        let pinned: Pinned = guest::pinned(hardware)?;
+        let opened = AttestedConnection::open(&ours.url(), &pinned, Purpose::Unseal, None);
+        let code = opened.map(drop).map_err(|error| error.code());
+        ensure!(code == Err(UNSIGNED), "{code:?}");
+        Ok(((), code.err().into()))
+    })?;
+    report.step("an auditor who pins hardware refuses it", || {
+        let out = hardware.trust_dir();
+        let output = run(&mut ours.trust_command(&ours.url(), &hardware.policy(), &out))?;
+        ensure!(output.status.code() == Some(1), "{output:?}");
+        let said: Value = serde_json::from_slice(&output.stdout)?;
+        ensure!(said.to_string().contains(UNSIGNED), "{said}");
+        ensure!(!out.join("ca.pem").exists(), "it wrote a CA to pin");
+        Ok(((), said))
+    })?;
+    report.step("an officer who pins hardware keeps the share", || {
+        let share = only_file(&hardware.genesis_dir(), "share")?;
+        let mut unseal = std::process::Command::new(ours.program("redoubt"));
+        unseal.arg("unseal").arg(ours.url());
+        unseal.arg("--policy").arg(hardware.policy());
+        unseal.arg("--share").arg(share);
+        let output = run(&mut unseal)?;
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        ensure!(
+            output.status.code() == Some(1) && said.contains("unsigned"),
+            "{output:?}"
+        );
+        Ok(((), said.into()))
+    })
+}
+
+fn unsealed(ours: &Appliance, report: &mut Report) -> Result<()> {
+    report.step("an officer unseals it", || {
+        Ok((ours.unseal()?, Value::Null))
+    })?;
+    report.step("it serves", || {
+        Ok((ours.wait_for_phase("serving")?, Value::Null))
+    })?;
+    report.step("the auditor verifies it and pins its CA", || {
+        Ok((ours.trust()?, Value::Null))
+    })
+}
+
+/// A customer's day, the kill in it, and what is left of it afterwards.
+fn days(ours: &mut Appliance, report: &mut Report) -> Result<()> {
+    let runtime = runtime();
+    let bank = ours.bank(&ours.banks.a)?;
+    let mut day = before(ours, &bank, &runtime, report)?;
+    judged(ours, &day, report)?;
+    report.step("the machine is killed", || {
+        ours.kill_enclave();
+        Ok(((), Value::Null))
+    })?;
+    let boot = report.step("it boots again and attests itself", || {
+        let (boot, _) = guest::boot(ours)?;
+        Ok((boot, serde_json::to_value(boot)?))
+    })?;
+    report.boots.push(boot);
+    unsealed(ours, report)?;
+    after(ours, &bank, &runtime, &mut day, report)?;
+    judged(ours, &day, report)
+}
+
+fn before(
+    ours: &Appliance,
+    bank: &Bank,
+    runtime: &tokio::runtime::Runtime,
+    report: &mut Report,
+) -> Result<Day> {
+    let mut customer = Customer::new(&ours.banks.a)?;
+    let mut receipts = Vec::new();
+    report.step("a customer registers a passkey", || {
+        let registered = runtime.block_on(customer.register(bank))?;
+        ensure!(registered.verified, "{registered:?}");
+        receipts.push(registered.receipt);
+        Ok(((), Value::Null))
+    })?;
+    report.step("and logs in with it", || {
+        let login = runtime.block_on(customer.login(bank))?;
+        receipts.push(login.receipt);
+        Ok(((), Value::Null))
+    })?;
+    report.step(
+        "time is the security module's, not the guest's clock",
+        || {
+            let first = receipts.first().context("no receipt")?;
+            let time_ms = claims(first)?["time_ms"].as_u64().context("no time_ms")?;
+            let now_ms = now_ms()?;
+            ensure!(
+                now_ms.abs_diff(time_ms) < CLOCKS_MS,
+                "{time_ms}, here {now_ms}"
+            );
+            Ok(((), json!({ "apart_ms": now_ms.abs_diff(time_ms) })))
+        },
+    )?;
+    let (approved, spent) = report.step("and approves a payment", || {
+        let pending = runtime.block_on(bank.approve(&customer.id, &payment("250.00")))?;
+        let signed = customer.sign_approval(&pending)?;
+        let id = pending.approval_id;
+        let approved = runtime.block_on(bank.approve_verify(&id, &customer.id, &signed))?;
+        ensure!(approved.status == "approved", "{}", approved.status);
+        receipts.push(approved.receipt.clone());
+        Ok(((approved, (id, signed)), Value::Null))
+    })?;
+    let pending = report.step("and leaves another one open", || {
+        let asked = runtime.block_on(bank.approve(&customer.id, &payment("17.20")))?;
+        Ok((asked, Value::Null))
+    })?;
+    Ok(Day {
+        customer,
+        approved,
+        pending,
+        spent,
+        receipts,
+    })
+}
+
+fn after(
+    ours: &Appliance,
+    bank: &Bank,
+    runtime: &tokio::runtime::Runtime,
+    day: &mut Day,
+    report: &mut Report,
+) -> Result<()> {
+    report.step(
+        "every receipt of before is found and verifies offline",
+        || {
+            let checked = runtime.block_on(check_all(bank, &ours.auditor(), &day.receipts))?;
+            ensure!(checked.bad.is_empty(), "{:?}", checked.bad);
+            ensure!(checked.good == day.receipts.len(), "{} found", checked.good);
+            Ok(((), json!({ "receipts": checked.good })))
+        },
+    )?;
+    report.step("what was spent stays spent", || {
+        let (id, signed) = &day.spent;
+        let again = runtime.block_on(bank.approve_verify(id, &day.customer.id, signed));
+        ensure!(again.is_err(), "an approval was given twice");
+        let kept = runtime.block_on(bank.approval(id))?;
+        ensure!(kept["status"] == "approved", "{kept}");
+        Ok(((), Value::Null))
+    })?;
+    report.step("the passkey still opens the account", || {
+        let login = runtime.block_on(day.customer.login(bank))?;
+        day.receipts.push(login.receipt);
+        Ok(((), Value::Null))
+    })?;
+    report.step("the payment that was left open is approved", || {
+        let signed = day.customer.sign_approval(&day.pending)?;
+        let id = &day.pending.approval_id;
+        day.approved = runtime.block_on(bank.approve_verify(id, &day.customer.id, &signed))?;
+        day.receipts.push(day.approved.receipt.clone());
+        Ok(((), Value::Null))
+    })
+}
+
+/// The artefact that the bank keeps, judged by a program without sockets.
+fn judged(ours: &Appliance, day: &Day, report: &mut Report) -> Result<()> {
+    report.step("the approval verifies offline", || {
+        let audit = ours.auditor().verify_value(&day.approved.artefact)?;
+        ensure!(audit.accepted(), "{} {}", audit.json, audit.stderr);
+        let environment = &audit.json["environment"];
+        ensure!(environment == "emulated", "it counts as {environment}");
+        Ok(((), Value::Null))
+    })
+}
+
+/// The image itself refuses to start under a genesis that says it is hardware.
+fn refused_by_the_guest(mut hardware: Appliance, report: &mut Report) -> Result<()> {
+    report.step(
+        "the image refuses to start under a hardware genesis",
+        || {
+            hardware.start()?;
+            let console = guest::ends(&mut hardware)?;
+            let said = console.lines().find(|line| line.contains("environment;"));
+            let said = said.with_context(|| format!("for another reason:\n{console}"))?;
+            ensure!(
+                said.contains("emulated") && said.contains("hardware"),
+                "{said}"
+            );
+            ensure!(hardware.phase().is_err(), "something still answers");
+            Ok(((), said.trim().into()))
+        },
+    )
+}
+
+fn now_ms() -> Result<u64> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    Ok(u64::try_from(since.as_millis())?)
+}

@@ -10,6 +10,7 @@ mod verify;
 
 use std::collections::BTreeMap;
 
+pub use crate::chain::ChainError;
 pub use parse::{DocumentError, timestamp_of};
 pub use verify::{
     AWS_NITRO_ROOT_G1, Refusal, RootError, Time, VendorRoot, VerifiedDocument, verify, verify_twice,
@@ -70,4 +71,4 @@ pub struct Document {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

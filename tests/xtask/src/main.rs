@@ -11,6 +11,7 @@ mod manifest;
 mod preflight;
 mod process;
 mod programs;
+mod python;
 mod registry;
 mod repo;
 mod signals;

@@ -14,7 +14,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::repo::Repo;
-use crate::{demo, fetch_one, preflight, process, programs, say};
+use crate::{demo, fetch_one, preflight, process, programs, python, say};
 use outcome::Outcome;
 
 /// Crates whose tests start whole appliances.
@@ -32,6 +32,7 @@ pub(crate) fn run(repo: &Repo) -> Result<bool> {
         logs: repo.report_dir("test"),
         models: PathBuf::new(),
         media: PathBuf::new(),
+        python: PathBuf::new(),
         built: false,
         total: Outcome::default(),
     };
@@ -59,6 +60,7 @@ struct Suite<'a> {
     logs: PathBuf,
     models: PathBuf,
     media: PathBuf,
+    python: PathBuf,
     built: bool,
     total: Outcome,
 }
@@ -71,10 +73,11 @@ impl Suite<'_> {
             fmt.args(["--all", "--check"]);
             suite.passes("format", &mut fmt)
         })?;
-        self.stage("models and media", 60, |suite| {
+        self.stage("models, media and Python", 60, |suite| {
             suite.models = fetch_one(&repo.models_toml())?;
             suite.media = fetch_one(&repo.media_toml())?;
-            Ok(Outcome::single("models and media", true))
+            suite.python = python::fetch(repo)?;
+            Ok(Outcome::single("models, media and Python", true))
         })?;
         self.stage("build", 300, |suite| {
             programs::build(repo)?;
@@ -150,11 +153,12 @@ impl Suite<'_> {
         self.passes("kills under load", &mut chaos)
     }
 
-    /// Programs, models and photographs that were made ready before.
+    /// Programs, models, photographs and the Python that were made ready before.
     fn point_to_files(&self, command: &mut Command) {
         command.env("REDOUBT_BIN_DIR", self.repo.bin_dir());
         command.env("REDOUBT_MODELS_DIR", &self.models);
         command.env("REDOUBT_MEDIA_DIR", &self.media);
+        command.env("REDOUBT_PYTHON", &self.python);
     }
 
     fn cargo_test(&self, name: &str, arguments: &[String]) -> Result<Outcome> {

@@ -25,6 +25,7 @@ pub mod genesis;
 pub mod jcs;
 pub mod jwk;
 pub mod ledger;
+pub mod nvidia;
 pub mod peers;
 #[cfg(test)]
 mod second_verifier;

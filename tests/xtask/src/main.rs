@@ -65,7 +65,8 @@ enum Task {
     Test,
     /// Judge documents or ceremonies that others recorded
     Conformance {
-        /// nitro DIR [--root PEM] [--at T] --json OUT, or webauthn FILE --json OUT
+        /// nitro DIR [--root PEM] [--at T] --json OUT, nvidia DIR [--root PEM] [--at T]
+        /// [--revoked FILE] --json OUT, or webauthn FILE --json OUT
         #[arg(required = true, num_args = 1.., trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },

@@ -23,11 +23,12 @@ const ARROWS: [(&str, &[&str]); 6] = [
 ];
 
 /// Rooms that only test and build; they may depend on anything but are depended on by tests only.
-const OUTSIDE: [&str; 6] = [
+const OUTSIDE: [&str; 7] = [
     "redoubt-attack",
     "redoubt-bank",
     "redoubt-chaos",
     "redoubt-e2e",
+    "redoubt-fuzz",
     "redoubt-load",
     "xtask",
 ];

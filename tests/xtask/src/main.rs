@@ -7,6 +7,7 @@ mod dev;
 mod digest;
 mod elf;
 mod fetch;
+mod fuzz;
 mod manifest;
 mod preflight;
 mod process;
@@ -82,6 +83,12 @@ enum Task {
         #[arg(num_args = 0.., trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Bend the inputs of every parser that meets outside bytes; what panicked or hung
+    Fuzz {
+        /// TARGET or all, --seconds N, --seed S, --json OUT, --input FILE; alone, lists targets
+        #[arg(num_args = 0.., trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Measure against a peer or a limit in the same run
     Bench {
         /// [NAME] --json OUT
@@ -139,6 +146,7 @@ fn run(task: Task) -> Result<bool> {
             models(&repo, &ModelsAction::Fetch)?;
             return built(&repo, "redoubt-chaos", &arguments);
         }
+        Task::Fuzz { arguments } => return fuzz::run(&repo, &arguments),
         Task::Bench { arguments } => return built(&repo, "redoubt-bench", &arguments),
     }
     Ok(true)

@@ -23,6 +23,9 @@ const END_TO_END: &[&str] = &["tests/e2e", "tests/attack"];
 /// Kills that every run of the tests makes.
 const CHAOS_ROUNDS: &str = "200";
 
+/// Seconds that every run of the tests bends the inputs of each parser.
+const FUZZ_SECONDS: &str = "2";
+
 /// Runs every stage, whatever failed before; whether all was well.
 pub(crate) fn run(repo: &Repo) -> Result<bool> {
     preflight::check()?;
@@ -107,6 +110,7 @@ impl Suite<'_> {
         self.stage("end-to-end tests and attacks", 340, |suite| {
             suite.cargo_test("end-to-end", &named(&end_to_end))
         })?;
+        self.stage("bent inputs", 60, Suite::fuzz)?;
         self.stage("kills under load", 120, Suite::chaos)?;
         self.stage("demo story", 60, |_| {
             let well = demo::run(repo, false)?;
@@ -151,6 +155,15 @@ impl Suite<'_> {
         chaos.arg(self.logs.join("chaos.json"));
         self.point_to_files(&mut chaos);
         self.passes("kills under load", &mut chaos)
+    }
+
+    /// Every parser for a moment, blindly; `cargo xtask fuzz` searches with counters.
+    fn fuzz(&mut self) -> Result<Outcome> {
+        let mut fuzz = Command::new(self.repo.bin("redoubt-fuzz"));
+        fuzz.args(["all", "--seconds", FUZZ_SECONDS, "--json"]);
+        fuzz.arg(self.logs.join("fuzz.json"));
+        fuzz.env("REDOUBT_FUZZ_DIR", self.logs.join("fuzz"));
+        self.passes("bent inputs", &mut fuzz)
     }
 
     /// Programs, models, photographs and the Python that were made ready before.

@@ -13,9 +13,11 @@ pub mod artefact;
 pub mod attester;
 pub mod binding;
 mod cbor;
+mod chain;
 pub mod conformance;
 pub mod contradiction;
 pub mod cose;
+mod der;
 pub mod document;
 pub mod encode;
 pub mod entropy;
@@ -23,7 +25,10 @@ pub mod genesis;
 pub mod jcs;
 pub mod jwk;
 pub mod ledger;
+pub mod nvidia;
 pub mod peers;
+#[cfg(test)]
+mod second_verifier;
 pub mod shares;
 pub mod sign;
 #[cfg(test)]

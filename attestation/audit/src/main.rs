@@ -58,6 +58,9 @@ struct TrustArgs {
     /// Policy file that pins the genesis.
     #[arg(long)]
     policy: PathBuf,
+    /// Appraisal policy that the officers signed [default: the one the folder remembers].
+    #[arg(long)]
+    appraisal: Option<PathBuf>,
     /// Folder to write ca.pem, genesis.json, policy.json and evidence.json to.
     #[arg(long)]
     out: PathBuf,
@@ -166,8 +169,18 @@ fn serve_witness(args: &WitnessArgs) -> Result<()> {
 }
 
 fn establish(args: &TrustArgs) -> Result<Report> {
-    let pinned = Pinned::from_policy(&read(&args.policy)?)
+    let mut pinned = Pinned::from_policy(&read(&args.policy)?)
         .with_context(|| args.policy.display().to_string())?;
+    let given = args.appraisal.as_deref().map(read).transpose()?;
+    match trust::appraisal(&args.out, given.as_deref(), &pinned.genesis) {
+        Ok(None) => {}
+        Ok(Some((bytes, policy))) => {
+            // Before anything is asked: a policy seen is a policy remembered.
+            trust::remember(&args.out, &bytes)?;
+            pinned.appraisal = Some(policy);
+        }
+        Err(error) => return Ok(Report::no(&[], None, error.code(), error)),
+    }
     let identity = match (&args.cert, &args.key) {
         (Some(certificates), Some(key)) => Some(ClientIdentity {
             certificates: read_text(certificates)?,

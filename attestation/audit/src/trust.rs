@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use redoubt_attestation::appraise::{AppraisalPolicy, PolicyError, VerifiedAppraisalPolicy};
 use redoubt_attestation::artefact::Trust;
 use redoubt_attestation::encode::b64u;
+use redoubt_attestation::genesis::VerifiedGenesis;
 use serde_json::json;
 
 use crate::fetch::{AttestedConnection, Pinned};
@@ -17,6 +19,34 @@ pub const GENESIS: &str = "genesis.json";
 pub const POLICY: &str = "policy.json";
 /// The document, preimage and session that were appraised.
 pub const EVIDENCE: &str = "evidence.json";
+/// The last appraisal policy that was used, as its officers signed it.
+pub const APPRAISAL: &str = "appraisal.json";
+
+/// The appraisal policy to use, with its bytes: the one given, unless it is older
+/// than the one the folder remembers; the remembered one if none is given.
+pub fn appraisal(
+    folder: &Path,
+    given: Option<&[u8]>,
+    genesis: &VerifiedGenesis,
+) -> Result<Option<(Vec<u8>, VerifiedAppraisalPolicy)>, PolicyError> {
+    // What cannot be read any more is no reason to forget it: the caller is told.
+    let kept = std::fs::read(folder.join(APPRAISAL)).ok();
+    let kept = kept
+        .map(|bytes| AppraisalPolicy::verify(&bytes, genesis).map(|policy| (bytes, policy)))
+        .transpose()?;
+    let Some(bytes) = given else {
+        return Ok(kept);
+    };
+    let last = kept.map(|(_, policy)| policy.mark());
+    let policy = AppraisalPolicy::verify(bytes, genesis)?.after(last)?;
+    Ok(Some((bytes.to_vec(), policy)))
+}
+
+/// Remembers the policy that is used now.
+pub fn remember(folder: &Path, policy: &[u8]) -> Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    replace(&folder.join(APPRAISAL), policy)
+}
 
 /// Writes the folder. The CA is absent until the enclave is unsealed, and
 /// without it nothing is written: there would be nothing to pin.

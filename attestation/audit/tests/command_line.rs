@@ -7,7 +7,7 @@ use redoubt_attestation::attester::{
     AttestRequest, Attester, EmulatedAttester, emulated_root, measure,
 };
 use redoubt_attestation::entropy::SystemEntropy;
-use redoubt_attestation::genesis::{ClientPolicy, Genesis, SignedFile};
+use redoubt_attestation::genesis::{ClientPolicy, Genesis, SignedFile, VerifiedGenesis};
 use redoubt_attestation::sign::Es256Signer;
 use serde_json::{Value, json};
 
@@ -34,8 +34,8 @@ fn put(folder: &Path, name: &str, bytes: &[u8]) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// A trust folder for an appliance that exists on paper only.
-fn trust_folder(folder: &Path) -> String {
+/// An appliance that exists on paper only.
+fn appliance() -> (Es256Signer, VerifiedGenesis) {
     let officer = Es256Signer::generate(&SystemEntropy).unwrap();
     let (root, _) = emulated_root("root").unwrap();
     let manifest = json!({
@@ -49,6 +49,12 @@ fn trust_folder(folder: &Path) -> String {
     let mut file = SignedFile::unsigned(manifest.to_string().as_bytes());
     file.sign("officer", &officer).unwrap();
     let genesis = Genesis::verify(&file.to_json()).unwrap();
+    (officer, genesis)
+}
+
+/// A trust folder for such an appliance.
+fn trust_folder(folder: &Path) -> String {
+    let (_, genesis) = appliance();
     put(
         folder,
         "policy.json",
@@ -160,6 +166,45 @@ fn an_appliance_that_cannot_be_reached_is_a_no() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(json_of(&output)["code"], "connect");
     assert!(!Path::new(out).exists(), "nothing is written without proof");
+}
+
+#[test]
+fn an_older_appraisal_policy_than_one_seen_before_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (officer, genesis) = appliance();
+    let policy = ClientPolicy::pin(&genesis).to_json();
+    let policy = put(folder.path(), "policy.json", &policy);
+    let out = folder.path().join("out");
+    let signed = |counter: u64| {
+        let payload = json!({
+            "type": "redoubt/appraisal-policy/v1", "genesis": genesis.digest, "counter": counter,
+            "not_after_ms": u64::MAX, "max_age_ms": 60_000, "withdrawn": [],
+        });
+        let mut file = SignedFile::unsigned(payload.to_string().as_bytes());
+        file.sign("officer", &officer).unwrap();
+        put(folder.path(), &format!("{counter}.json"), &file.to_json())
+    };
+    let trust = |appraisal: &str| {
+        let out = out.to_str().unwrap();
+        let url = "https://127.0.0.1:1";
+        let args = [
+            "trust",
+            url,
+            "--policy",
+            &policy,
+            "--appraisal",
+            appraisal,
+            "--out",
+            out,
+            "--json",
+        ];
+        json_of(&audit(&args))["code"].as_str().unwrap().to_owned()
+    };
+    // Nobody listens there; a policy that may be used gets as far as asking.
+    assert_eq!(trust(&signed(4)), "connect");
+    assert_eq!(trust(&signed(6)), "connect");
+    assert_eq!(trust(&signed(5)), "policy_rolled_back");
+    assert_eq!(trust(&policy), "policy_not_signed");
 }
 
 /// The artefact is a pipe that stays empty: while the program waits for its

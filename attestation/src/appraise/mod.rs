@@ -7,8 +7,13 @@
 //! Not covered: whether the measured program is a good one (the officers said so
 //! by listing it), and whether its state was rolled back (see the ledger).
 
+mod policy;
 mod refusal;
 
+pub use policy::{
+    AGE_MAX_MS, AppraisalPolicy, AppraisalPolicyType, PolicyError, PolicyMark,
+    VerifiedAppraisalPolicy,
+};
 pub use refusal::{CHECKS, Refusal};
 
 use crate::binding::{Binding, NonceInput, Purpose, WorkerBinding, user_data};

@@ -38,6 +38,12 @@ pub enum Refusal {
         /// Hexadecimal.
         pcr0: String,
     },
+    /// Check 4.
+    #[error("the officers have withdrawn the image with PCR0 {pcr0}")]
+    Withdrawn {
+        /// Hexadecimal.
+        pcr0: String,
+    },
     /// Check 5.
     #[error(
         "the document's nonce is not made from ours and this session: it was relayed or replayed"
@@ -102,6 +108,12 @@ pub enum Refusal {
         max_age_ms: u64,
     },
     /// Check 10.
+    #[error("the officers' appraisal policy ended {over_ms} ms ago; fetch the present one")]
+    PolicyExpired {
+        /// How long ago.
+        over_ms: u64,
+    },
+    /// Check 10.
     #[error("the document is {ahead_ms} ms ahead of our clock")]
     FromTheFuture {
         /// How far.
@@ -117,6 +129,7 @@ impl Refusal {
             Self::Environment => "emulated_under_hardware_genesis",
             Self::Debug => "debug",
             Self::Measurement { .. } => "measurement_not_allowed",
+            Self::Withdrawn { .. } => "image_withdrawn",
             Self::Nonce => "wrong_nonce",
             Self::UserData => "wrong_user_data",
             Self::Preimage(_) => "preimage_malformed",
@@ -127,6 +140,7 @@ impl Refusal {
             Self::Models { .. } => "other_models",
             Self::PublicKey => "wrong_public_key",
             Self::SessionKey => "other_session_key",
+            Self::PolicyExpired { .. } => "policy_expired",
             Self::TooOld { .. } => "too_old",
             Self::FromTheFuture { .. } => "from_the_future",
         }
@@ -138,7 +152,7 @@ impl Refusal {
             Self::Document(_) => 0,
             Self::Environment => 1,
             Self::Debug => 2,
-            Self::Measurement { .. } => 3,
+            Self::Measurement { .. } | Self::Withdrawn { .. } => 3,
             Self::Nonce => 4,
             Self::UserData | Self::Preimage(_) => 5,
             Self::Purpose { .. } => 6,
@@ -147,7 +161,7 @@ impl Refusal {
             | Self::Tier { .. }
             | Self::Models { .. } => 7,
             Self::PublicKey | Self::SessionKey => 8,
-            Self::TooOld { .. } | Self::FromTheFuture { .. } => 9,
+            Self::TooOld { .. } | Self::FromTheFuture { .. } | Self::PolicyExpired { .. } => 9,
         }
     }
 }

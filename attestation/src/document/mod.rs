@@ -12,6 +12,7 @@ mod verify;
 
 use std::collections::BTreeMap;
 
+pub use crate::chain::ChainError;
 pub use parse::{DocumentError, timestamp_of};
 pub use unsigned::says_unsigned;
 pub use verify::{
@@ -73,4 +74,4 @@ pub struct Document {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,13 +1,9 @@
 //! Whether a vendor's root vouches for a document.
 
-use std::time::Duration;
-
-use rustls_pki_types::{CertificateDer, UnixTime};
-use webpki::{EndEntityCert, KeyUsage};
-
 use super::parse::parse_parts;
 use super::{Document, DocumentError, unsigned};
-use crate::encode::{Digest32, exactly, sha256};
+use crate::chain::{self, ChainError};
+use crate::encode::{Digest32, sha256};
 use crate::genesis::{RootKind, anchor_der};
 use crate::sign::{independent, native};
 
@@ -17,12 +13,6 @@ pub const AWS_NITRO_ROOT_G1: Digest32 = Digest32([
     0x64, 0x1a, 0x03, 0x21, 0xa3, 0xe2, 0x44, 0xef, 0xe4, 0x56, 0x46, 0x31, 0x95, 0xd6, 0x06, 0x31,
     0x7e, 0xd7, 0xcd, 0xcc, 0x3c, 0x17, 0x56, 0xe0, 0x98, 0x93, 0xf3, 0xc6, 0x8f, 0x79, 0xbb, 0x5b,
 ]);
-
-/// DER in front of the uncompressed point of every P-384 SubjectPublicKeyInfo.
-const P384_SPKI_PREFIX: [u8; 23] = [
-    0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b,
-    0x81, 0x04, 0x00, 0x22, 0x03, 0x62, 0x00,
-];
 
 /// A pinned root: accepted by the digest of its exact certificate, or the one
 /// statement that there is no root and no signature.
@@ -113,21 +103,9 @@ pub enum Refusal {
         /// What is trusted.
         pinned: Digest32,
     },
-    /// A certificate cannot be read.
-    #[error("a certificate of the document is malformed: {0}")]
-    CertificateMalformed(webpki::Error),
-    /// A certificate has run out at the time asked for.
-    #[error("a certificate of the document had expired at that time")]
-    CertificateExpired,
-    /// A certificate does not hold yet at the time asked for.
-    #[error("a certificate of the document was not yet valid at that time")]
-    CertificateNotYetValid,
-    /// The certificates do not lead to the root.
-    #[error("the document's certificates do not lead to its root: {0}")]
-    ChainBroken(webpki::Error),
-    /// The signing key is not on P-384.
-    #[error("the document's certificate holds no P-384 key")]
-    LeafKey,
+    /// Its certificates do not lead to the root.
+    #[error("the document's certificates: {0}")]
+    Chain(#[from] ChainError),
     /// Not 96 bytes.
     #[error("the document's signature has {0} bytes; ES384 has 96")]
     SignatureLength(usize),
@@ -144,11 +122,7 @@ impl Refusal {
             Self::NotUnsigned => "not_unsigned",
             Self::UnsignedMarker(_) => "unsigned_marker",
             Self::RootNotPinned { .. } => "root_not_pinned",
-            Self::CertificateMalformed(_) => "certificate_malformed",
-            Self::CertificateExpired => "certificate_expired",
-            Self::CertificateNotYetValid => "certificate_not_yet_valid",
-            Self::ChainBroken(_) => "chain_broken",
-            Self::LeafKey => "leaf_key_not_p384",
+            Self::Chain(error) => error.code(),
             Self::SignatureLength(_) => "signature_length",
             Self::BadSignature => "bad_signature",
         }
@@ -178,7 +152,7 @@ pub fn verify_twice(
         return Ok(verified);
     }
     let (cose, document) = parse_parts(bytes)?;
-    let point = leaf_point_of(&document)?;
+    let point = chain::leaf_point(&document.certificate)?;
     independent::verify_es384(&point, &cose.signed_bytes(), cose.signature)
         .map_err(|_| Refusal::BadSignature)?;
     Ok(verified)
@@ -212,9 +186,6 @@ pub fn verify(bytes: &[u8], root: &VendorRoot, at: Time) -> Result<VerifiedDocum
 }
 
 /// Walks leaf, cabundle, root; returns the leaf's public key.
-///
-/// The root's own validity is not looked at: a trust anchor is a name and a key
-/// (RFC 5280 §6.1.1), and this one is pinned by its exact bytes.
 fn verify_chain(document: &Document, pinned: Digest32, at_ms: u64) -> Result<[u8; 97], Refusal> {
     let [first, intermediates @ ..] = document.cabundle.as_slice() else {
         return Err(DocumentError::CabundleEmpty.into());
@@ -223,46 +194,11 @@ fn verify_chain(document: &Document, pinned: Digest32, at_ms: u64) -> Result<[u8
     if found != pinned {
         return Err(Refusal::RootNotPinned { found, pinned });
     }
-    let first = CertificateDer::from(first.as_slice());
-    let anchor = webpki::anchor_from_trusted_cert(&first).map_err(Refusal::CertificateMalformed)?;
-    let leaf = CertificateDer::from(document.certificate.as_slice());
-    let leaf = EndEntityCert::try_from(&leaf).map_err(Refusal::CertificateMalformed)?;
-    let intermediates: Vec<_> = intermediates
-        .iter()
-        .map(|der| CertificateDer::from(der.as_slice()))
-        .collect();
-    leaf.verify_for_usage(
-        &[webpki::aws_lc_rs::ECDSA_P384_SHA384],
-        &[anchor],
-        &intermediates,
-        UnixTime::since_unix_epoch(Duration::from_millis(at_ms)),
-        KeyUsage::client_auth(),
-        None,
-        None,
-    )
-    .map_err(chain_refusal)?;
-    leaf_point(&leaf)
-}
-
-fn chain_refusal(error: webpki::Error) -> Refusal {
-    match error {
-        webpki::Error::CertExpired { .. } => Refusal::CertificateExpired,
-        webpki::Error::CertNotValidYet { .. } => Refusal::CertificateNotYetValid,
-        webpki::Error::BadDer | webpki::Error::BadDerTime => Refusal::CertificateMalformed(error),
-        other => Refusal::ChainBroken(other),
-    }
-}
-
-fn leaf_point(leaf: &EndEntityCert<'_>) -> Result<[u8; 97], Refusal> {
-    let spki = leaf.subject_public_key_info();
-    spki.strip_prefix(&P384_SPKI_PREFIX)
-        .and_then(|point| exactly(point).ok())
-        .ok_or(Refusal::LeafKey)
-}
-
-/// The key in a document's certificate, whoever issued it: for a second opinion
-/// on the signature.
-fn leaf_point_of(document: &Document) -> Result<[u8; 97], Refusal> {
-    let leaf = CertificateDer::from(document.certificate.as_slice());
-    leaf_point(&EndEntityCert::try_from(&leaf).map_err(Refusal::CertificateMalformed)?)
+    let intermediates = intermediates.iter().map(Vec::as_slice);
+    Ok(chain::verify(
+        first,
+        intermediates,
+        &document.certificate,
+        at_ms,
+    )?)
 }

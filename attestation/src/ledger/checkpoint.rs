@@ -40,6 +40,18 @@ pub enum NoteError {
     WrongSignature(&'static str),
 }
 
+impl NoteError {
+    /// The stable name of this reason.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "note_malformed",
+            Self::Unsigned => "note_unsigned",
+            Self::NotPostQuantum => "note_not_post_quantum",
+            Self::WrongSignature(_) => "note_wrong_signature",
+        }
+    }
+}
+
 /// The head of one ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checkpoint {

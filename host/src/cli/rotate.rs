@@ -143,6 +143,7 @@ impl Rotation<'_> {
             pinned: Pinned {
                 policy: ClientPolicy::pin(&next),
                 genesis: next,
+                appraisal: None,
             },
         })
     }

@@ -25,12 +25,13 @@ const ARROWS: [(&str, &[&str]); 8] = [
 ];
 
 /// Rooms that only test and build; they may depend on anything but are depended on by tests only.
-const OUTSIDE: [&str; 7] = [
+const OUTSIDE: [&str; 8] = [
     "redoubt-attack",
     "redoubt-bank",
     "redoubt-boot",
     "redoubt-chaos",
     "redoubt-e2e",
+    "redoubt-fuzz",
     "redoubt-load",
     "xtask",
 ];

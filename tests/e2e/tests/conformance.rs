@@ -75,6 +75,47 @@ fn a_document_judged_at_another_time_has_expired() -> Result<()> {
 }
 
 #[test]
+fn recorded_gpu_evidence_gets_the_verdicts_it_deserves() -> Result<()> {
+    let Some(vectors) = vectors("recorded_gpu_evidence_gets_the_verdicts_it_deserves") else {
+        return Ok(());
+    };
+    let folder = vectors.join("nvidia");
+    let good = rows(&["nvidia"], &folder)?;
+    ensure!(good.len() >= 2, "{} rows", good.len());
+    for row in &good {
+        ensure!(
+            row["verdict"] == "accept" && row["reason"].is_null(),
+            "{row}"
+        );
+        // Nobody asked whether a certificate is on hold, and the row says so.
+        ensure!(row["status_checked"] == false, "{row}");
+        ensure!(row["driver_version"].is_string() && row["vbios_version"].is_string());
+        ensure!(
+            row["measurements"]
+                .as_object()
+                .is_some_and(|m| m.len() == 64)
+        );
+    }
+    let path = |path: &Path| path.to_string_lossy().into_owned();
+    let rim = path(&folder.join("verifier_RIM_root.pem"));
+    let foreign = rows(&["nvidia", "--root", &rim], &folder)?;
+    ensure!(foreign.iter().all(|row| row["reason"] == "root_not_pinned"));
+    // Once somebody brings the serial number of a device's certificate.
+    let held = tempfile::NamedTempFile::new()?;
+    std::fs::write(held.path(), "41:AD:48:FF:92:CD:C9:3D:9A\n")?;
+    let asked = rows(&["nvidia", "--revoked", &path(held.path())], &folder)?;
+    ensure!(row(&asked, "cert_hold")?["reason"] == "certificate_revoked");
+    ensure!(row(&asked, "hopper_evidence.json")?["status_checked"] == true);
+    let early = rows(&["nvidia", "--at", "2019-01-01T00:00:00Z"], &folder)?;
+    ensure!(
+        early
+            .iter()
+            .all(|row| row["reason"] == "certificate_not_yet_valid")
+    );
+    Ok(())
+}
+
+#[test]
 fn recorded_ceremonies_agree() -> Result<()> {
     let Some(vectors) = vectors("recorded_ceremonies_agree") else {
         return Ok(());

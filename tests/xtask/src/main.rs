@@ -8,11 +8,13 @@ mod dev;
 mod digest;
 mod elf;
 mod fetch;
+mod fuzz;
 mod image;
 mod manifest;
 mod preflight;
 mod process;
 mod programs;
+mod python;
 mod registry;
 mod repo;
 mod signals;
@@ -76,7 +78,8 @@ enum Task {
     },
     /// Judge documents or ceremonies that others recorded
     Conformance {
-        /// nitro DIR [--root PEM] [--at T] --json OUT, or webauthn FILE --json OUT
+        /// nitro DIR [--root PEM] [--at T] --json OUT, nvidia DIR [--root PEM] [--at T]
+        /// [--revoked FILE] --json OUT, or webauthn FILE --json OUT
         #[arg(required = true, num_args = 1.., trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
@@ -95,6 +98,12 @@ enum Task {
     /// Boot the real image in an emulated Nitro machine, found an appliance on it and
     /// tell a customer's story, a kill and a recovery included
     BootTest(boot::BootArgs),
+    /// Bend the inputs of every parser that meets outside bytes; what panicked or hung
+    Fuzz {
+        /// TARGET or all, --seconds N, --seed S, --json OUT, --input FILE; alone, lists targets
+        #[arg(num_args = 0.., trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Measure against a peer or a limit in the same run
     Bench {
         /// [NAME] --json OUT
@@ -154,6 +163,7 @@ fn run(task: Task) -> Result<bool> {
             return built(&repo, "redoubt-chaos", &arguments);
         }
         Task::BootTest(arguments) => return boot::run(&repo, &arguments),
+        Task::Fuzz { arguments } => return fuzz::run(&repo, &arguments),
         Task::Bench { arguments } => return built(&repo, "redoubt-bench", &arguments),
     }
     Ok(true)

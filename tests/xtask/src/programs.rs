@@ -31,6 +31,7 @@ const PROGRAMS: &[(&str, Linkage)] = &[
     ("redoubt-chaos", Linkage::Dynamic),
     ("redoubt-boot", Linkage::Dynamic),
     ("redoubt-image", Linkage::Dynamic),
+    ("redoubt-fuzz", Linkage::Dynamic),
 ];
 
 /// A line of cargo's JSON output, as far as it matters here.
@@ -97,6 +98,11 @@ fn cargo_build(repo: &Repo) -> Result<BTreeMap<String, PathBuf>> {
     // Naming one test brings the tests' feature selection, so that `test` after
     // `demo` compiles no dependency a second time.
     cargo.args(["--bins", "--test", "selection"]);
+    executables(&mut cargo)
+}
+
+/// Runs a build; every program it made, by name.
+pub(crate) fn executables(cargo: &mut Command) -> Result<BTreeMap<String, PathBuf>> {
     cargo.arg("--message-format=json-render-diagnostics");
     let out = cargo.stderr(Stdio::inherit()).output().context("cargo")?;
     ensure!(
@@ -118,7 +124,7 @@ fn cargo_build(repo: &Repo) -> Result<BTreeMap<String, PathBuf>> {
 }
 
 /// Copies so that a program that is running keeps its own file.
-fn install(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn install(from: &Path, to: &Path) -> Result<()> {
     let temporary = to.with_extension(format!("{}.tmp", std::process::id()));
     fs::copy(from, &temporary).with_context(|| from.display().to_string())?;
     fs::rename(&temporary, to).with_context(|| to.display().to_string())

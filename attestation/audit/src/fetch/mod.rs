@@ -14,7 +14,9 @@ mod url;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use redoubt_attestation::appraise::{Appraisal, Appraised, Refusal, appraise};
+use redoubt_attestation::appraise::{
+    Appraisal, Appraised, Refusal, VerifiedAppraisalPolicy, appraise,
+};
 use redoubt_attestation::binding::{Binding, NonceInput, Purpose};
 use redoubt_attestation::encode::b64u;
 use redoubt_attestation::entropy::{EntropyError, SystemEntropy, draw};
@@ -124,13 +126,19 @@ pub struct Pinned {
     pub policy: ClientPolicy,
     /// The manifest inside it.
     pub genesis: VerifiedGenesis,
+    /// What the officers ask of evidence beyond the manifest, if they do.
+    pub appraisal: Option<VerifiedAppraisalPolicy>,
 }
 
 impl Pinned {
     /// From the bytes of a policy file.
     pub fn from_policy(bytes: &[u8]) -> Result<Self, GenesisError> {
         let (policy, genesis) = ClientPolicy::verify(bytes)?;
-        Ok(Self { policy, genesis })
+        Ok(Self {
+            policy,
+            genesis,
+            appraisal: None,
+        })
     }
 }
 
@@ -176,7 +184,10 @@ impl AttestedConnection {
             exporter: &session.exporter,
         };
         let appraisal = appraisal(pinned, purpose, nonce, &session.peer_spki);
-        let appraised = appraise(&reply.document, &reply.preimage, &appraisal)?;
+        let appraised = match &pinned.appraisal {
+            Some(policy) => policy.appraise(&reply.document, &reply.preimage, &appraisal)?,
+            None => appraise(&reply.document, &reply.preimage, &appraisal)?,
+        };
         let binding = appraised
             .enclave()
             .cloned()

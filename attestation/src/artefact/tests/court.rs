@@ -13,23 +13,23 @@ use crate::testkit::{Bench, TENANT};
 use p256::ecdsa::signature::Signer as _;
 use serde_json::{Value, json};
 
-pub(super) const RP: &str = "bank.example";
-pub(super) const ORIGIN: &str = "https://approve.bank.example";
+pub(crate) const RP: &str = "bank.example";
+pub(crate) const ORIGIN: &str = "https://approve.bank.example";
 
 /// An appliance, a tenant's keys, a customer's authenticator, a term's document.
-pub(super) struct Court {
-    pub(super) bench: Bench,
-    pub(super) tenant: HybridSigner,
-    pub(super) customer: p256::ecdsa::SigningKey,
-    pub(super) evidence: (Vec<u8>, Vec<u8>),
+pub(crate) struct Court {
+    pub(crate) bench: Bench,
+    pub(crate) tenant: HybridSigner,
+    pub(crate) customer: p256::ecdsa::SigningKey,
+    pub(crate) evidence: (Vec<u8>, Vec<u8>),
 }
 
 impl Court {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::of(Bench::new())
     }
 
-    pub(super) fn of(bench: Bench) -> Self {
+    pub(crate) fn of(bench: Bench) -> Self {
         let evidence = bench.attest(&bench.binding(Purpose::Serve), NonceInput::NoSession);
         Self {
             tenant: HybridSigner::generate(&SystemEntropy).unwrap(),
@@ -39,7 +39,7 @@ impl Court {
         }
     }
 
-    pub(super) fn trust(&self) -> Trust {
+    pub(crate) fn trust(&self) -> Trust {
         Trust {
             genesis: self.bench.genesis.clone(),
             minimum_counter: 1,
@@ -47,7 +47,7 @@ impl Court {
         }
     }
 
-    pub(super) fn common(&self) -> Value {
+    pub(crate) fn common(&self) -> Value {
         let hex = |byte| Digest32([byte; 32]).to_string();
         json!({
             "type": "verification", "receipt_id": "00", "tenant": TENANT, "user_id": "customer-1",
@@ -57,7 +57,7 @@ impl Court {
     }
 
     /// Puts a claim into a ledger of one entry and makes its receipt.
-    pub(super) fn receipt(&self, claims: &str) -> Receipt {
+    pub(crate) fn receipt(&self, claims: &str) -> Receipt {
         let commitment = entry::commit(EventKind::Claims, &[6; 32], claims.as_bytes());
         let events = entry::events_tree([commitment]);
         let header = Header {
@@ -100,7 +100,7 @@ impl Court {
         }
     }
 
-    pub(super) fn challenge_input(&self) -> ChallengeInput {
+    pub(crate) fn challenge_input(&self) -> ChallengeInput {
         ChallengeInput {
             domain: ChallengeInput::DOMAIN.into(),
             tenant: TENANT.parse().unwrap(),
@@ -113,7 +113,7 @@ impl Court {
         }
     }
 
-    pub(super) fn assertion(&self, challenge: &Digest32, flags: u8) -> Assertion {
+    pub(crate) fn assertion(&self, challenge: &Digest32, flags: u8) -> Assertion {
         let client_data = json!({
             "type": "webauthn.get", "challenge": b64u(&challenge.0), "origin": ORIGIN, "crossOrigin": false,
         })
@@ -147,7 +147,7 @@ impl Court {
         }
     }
 
-    pub(super) fn claims(&self) -> Value {
+    pub(crate) fn claims(&self) -> Value {
         let input = self.challenge_input();
         let mut claims = self.common();
         claims["type"] = "approval".into();
@@ -162,7 +162,7 @@ impl Court {
     }
 
     /// Signs and receipts whatever claims are given, as a lying enclave could.
-    pub(super) fn artefact(&self, claims: &Value) -> Artefact {
+    pub(crate) fn artefact(&self, claims: &Value) -> Artefact {
         let text = claims.to_string();
         let [a, b] = self.tenant.sign_jws(text.as_bytes(), APPROVAL_TYP).unwrap();
         let [c, d] = self
@@ -179,12 +179,12 @@ impl Court {
         }
     }
 
-    pub(super) fn judge(&self, artefact: &Artefact) -> Result<VerifiedArtefact, &'static str> {
+    pub(crate) fn judge(&self, artefact: &Artefact) -> Result<VerifiedArtefact, &'static str> {
         let bytes = serde_json::to_vec(artefact).unwrap();
         verify_artefact(&bytes, &self.trust()).map_err(|refusal| refusal.code())
     }
 
-    pub(super) fn refused(&self, change: impl FnOnce(&mut Value)) -> &'static str {
+    pub(crate) fn refused(&self, change: impl FnOnce(&mut Value)) -> &'static str {
         let mut claims = self.claims();
         change(&mut claims);
         self.judge(&self.artefact(&claims))
@@ -192,7 +192,7 @@ impl Court {
     }
 }
 
-pub(super) fn transaction() -> Value {
+pub(crate) fn transaction() -> Value {
     json!({
         "amount": "250.00", "currency": "EUR", "reference": "invoice 7",
         "payee": {"name": "Example GmbH", "account": "DE00"},

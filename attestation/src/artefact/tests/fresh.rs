@@ -13,8 +13,8 @@ use crate::sign::Ed25519Signer;
 use crate::testkit::Bench;
 
 /// Three witnesses, of which two are needed.
-struct Watched {
-    court: Court,
+pub(crate) struct Watched {
+    pub(crate) court: Court,
     keys: Vec<Ed25519Signer>,
 }
 
@@ -28,7 +28,7 @@ fn named(keys: &[Ed25519Signer]) -> Vec<PeerEntry> {
 }
 
 impl Watched {
-    fn new(mode: WitnessMode) -> Self {
+    pub(crate) fn new(mode: WitnessMode) -> Self {
         let key = || Ed25519Signer::generate(&SystemEntropy).unwrap();
         let keys = vec![key(), key(), key()];
         let bench = Bench::with(|manifest: &mut Genesis| {
@@ -45,7 +45,12 @@ impl Watched {
     }
 
     /// A receipt anchored in the appliance's ledger, cosigned by these.
-    fn receipt(&self, freshness: &str, unwitnessed_ms: Option<u64>, by: &[usize]) -> Receipt {
+    pub(crate) fn receipt(
+        &self,
+        freshness: &str,
+        unwitnessed_ms: Option<u64>,
+        by: &[usize],
+    ) -> Receipt {
         let mut claims = self.court.common();
         claims["freshness"] = freshness.into();
         if let Some(ms) = unwitnessed_ms {
@@ -68,7 +73,7 @@ impl Watched {
 
 /// Puts the receipt's head into the appliance's ledger, second of three events
 /// of the third of five entries.
-fn anchor(
+pub(crate) fn anchor(
     court: &Court,
     receipt: &Receipt,
     lines: impl FnOnce(&Checkpoint) -> Vec<String>,

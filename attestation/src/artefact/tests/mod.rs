@@ -1,7 +1,7 @@
 //! Artefacts and receipts, honest and not.
 
-mod court;
-mod fresh;
+pub(crate) mod court;
+pub(crate) mod fresh;
 
 use court::{Court, ORIGIN, RP, transaction};
 use proptest::prelude::*;

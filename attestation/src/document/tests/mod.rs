@@ -1,7 +1,8 @@
 //! Documents in every good and bad shape.
 
 mod authenticity;
-mod parsing;
+pub(crate) mod chains;
+pub(crate) mod parsing;
 mod recorded;
 mod unsigned;
 
@@ -91,6 +92,12 @@ impl Payload {
     fn without(mut self, name: &str) -> Self {
         self.0.retain(|(n, _)| *n != name);
         self
+    }
+
+    /// With this field a second time.
+    fn again(self, name: &'static str) -> Self {
+        let value = self.0.iter().find(|(n, _)| *n == name).unwrap().1.clone();
+        self.and(name, value)
     }
 
     fn and(mut self, name: &'static str, value: Vec<u8>) -> Self {

@@ -81,8 +81,8 @@ fn definite_and_indefinite_maps_say_the_same() {
     assert_eq!(Document::parse(&unclosed).unwrap_err().code(), "truncated");
 }
 
-#[test]
-fn each_malformed_payload_is_refused_for_its_own_reason() {
+/// Payloads that are no document's, each with the name of its refusal.
+fn malformed_payloads() -> Vec<(&'static str, Payload)> {
     let text = |value: &'static str| item(|w| w.text(value));
     let pcr = |index: u64, length: usize| {
         item(|w| {
@@ -105,7 +105,7 @@ fn each_malformed_payload_is_refused_for_its_own_reason() {
         })
     };
     let good = good_payload;
-    let cases = [
+    let mut cases = vec![
         ("module_id_empty", good().with("module_id", text(""))),
         ("wrong_digest", good().with("digest", text("SHA256"))),
         (
@@ -146,8 +146,16 @@ fn each_malformed_payload_is_refused_for_its_own_reason() {
         ("duplicate_field", good().and("nonce", vec![0xf6])),
         ("duplicate_field", good().and("pcrs", pcr(0, 48))),
     ];
-    for (reason, payload) in cases {
-        assert_eq!(payload.parsed().unwrap_err(), reason);
+    for name in ["public_key", "user_data", "nonce"] {
+        let long = good().with(name, item(|w| w.bytes(&[0; 1025])));
+        cases.push((
+            match name {
+                "public_key" => "public_key_length",
+                "user_data" => "user_data_length",
+                _ => "nonce_length",
+            },
+            long,
+        ));
     }
     for name in [
         "module_id",
@@ -157,16 +165,29 @@ fn each_malformed_payload_is_refused_for_its_own_reason() {
         "certificate",
         "cabundle",
     ] {
-        assert_eq!(
-            good().without(name).parsed().unwrap_err(),
-            "missing_field",
-            "{name}"
-        );
+        cases.push(("missing_field", good().without(name)));
+        cases.push(("duplicate_field", good().again(name)));
     }
+    let registers = item(|w| {
+        w.map(33);
+        (0..33).for_each(|index| {
+            w.uint(index);
+            w.bytes(&[0; 48]);
+        });
+    });
+    cases.push(("pcr_index", good().with("pcrs", registers)));
+    cases
 }
 
 #[test]
-fn each_malformed_wrapper_is_refused_for_its_own_reason() {
+fn each_malformed_payload_is_refused_for_its_own_reason() {
+    for (at, (reason, payload)) in malformed_payloads().into_iter().enumerate() {
+        assert_eq!(payload.parsed().unwrap_err(), reason, "case {at}");
+    }
+}
+
+/// Wrappers that are no COSE_Sign1 of a document, each with the name of its refusal.
+fn malformed_wrappers() -> Vec<(&'static str, Vec<u8>)> {
     let good = good_payload();
     let map = good.map(false);
     let wrapped = |protected: &[u8], unprotected: &[u8], rest: &[u8]| {
@@ -198,7 +219,7 @@ fn each_malformed_wrapper_is_refused_for_its_own_reason() {
         w.map(0);
         w.bytes(&map);
     });
-    let cases = [
+    vec![
         ("wrong_tag", [&[0xd1], &plain[..]].concat()),
         ("trailing_bytes", wrapped(&es384, &[0xa0], &[0])),
         (
@@ -226,12 +247,49 @@ fn each_malformed_wrapper_is_refused_for_its_own_reason() {
         ("wrong_type", vec![0xa0]),
         ("not_cose_sign1", five),
         ("not_cose_sign1", three),
+        ("unsigned", wrapped_unsigned(&map)),
+        (
+            "not_utf8",
+            cose::encode_es384(&[0xa1, 0x61, 0xff, 0], &[1; 96]),
+        ),
+        ("reserved_encoding", vec![0x9c]),
+        ("reserved_encoding", vec![0x84, 0x5d]),
+        ("truncated", plain[..plain.len() - 1].to_vec()),
         ("truncated", vec![]),
         ("too_large", vec![0; DOCUMENT_MAX + 1]),
-    ];
-    for (reason, bytes) in cases {
-        assert_eq!(Document::parse(&bytes).unwrap_err().code(), reason);
+    ]
+}
+
+/// A document as QEMU's emulated security module writes it.
+fn wrapped_unsigned(map: &[u8]) -> Vec<u8> {
+    item(|w| {
+        w.array(4);
+        w.bytes(&[0xa1, 0x01, 0x20]);
+        w.map(0);
+        w.bytes(map);
+        w.bytes(&[0; 64]);
+    })
+}
+
+#[test]
+fn each_malformed_wrapper_is_refused_for_its_own_reason() {
+    for (at, (reason, bytes)) in malformed_wrappers().into_iter().enumerate() {
+        assert_eq!(
+            Document::parse(&bytes).unwrap_err().code(),
+            reason,
+            "case {at}"
+        );
     }
+}
+
+/// All of these as documents, for other verifiers.
+pub(crate) fn recorded() -> Vec<(Vec<u8>, &'static str)> {
+    let payloads = malformed_payloads().into_iter();
+    let wrappers = malformed_wrappers().into_iter();
+    payloads
+        .map(|(reason, payload)| (payload.document(), reason))
+        .chain(wrappers.map(|(reason, bytes)| (bytes, reason)))
+        .collect()
 }
 
 #[test]

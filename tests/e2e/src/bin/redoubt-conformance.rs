@@ -1,14 +1,17 @@
 //! `redoubt-conformance`: judges whole folders of evidence that others recorded,
 //! and tells the blindness search which embeddings to look for.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use redoubt_attestation::conformance as documents;
 use redoubt_attestation::document::VendorRoot;
 use redoubt_attestation::genesis::RootKind;
+use redoubt_attestation::nvidia::{self, NVIDIA_DEVICE_ROOT};
 use redoubt_bank::blindness::Markers;
 use redoubt_e2e::embeddings;
 use redoubt_enclave::passkeys::conformance as ceremonies;
@@ -28,6 +31,24 @@ enum Command {
         /// Judge at this time, RFC 3339 or Unix seconds [default: each document's own]
         #[arg(long, value_name = "TIME", value_parser = time_ms)]
         at: Option<u64>,
+        /// The rows
+        #[arg(long, value_name = "FILE")]
+        json: PathBuf,
+    },
+    /// Every file of NVIDIA GPU evidence (`.json`) below a folder
+    Nvidia {
+        /// The folder
+        dir: PathBuf,
+        /// PEM of the device root [default: NVIDIA Device Identity CA]
+        #[arg(long, value_name = "PEM")]
+        root: Option<PathBuf>,
+        /// Judge at this time, RFC 3339 or Unix seconds [default: now]
+        #[arg(long, value_name = "TIME", value_parser = time_ms)]
+        at: Option<u64>,
+        /// Serial numbers of certificates revoked or on hold, hexadecimal, one a line
+        /// [default: nobody asks for their status]
+        #[arg(long, value_name = "FILE")]
+        revoked: Option<PathBuf>,
         /// The rows
         #[arg(long, value_name = "FILE")]
         json: PathBuf,
@@ -62,6 +83,13 @@ struct DocumentRow {
     row: documents::Row,
 }
 
+#[derive(Serialize)]
+struct GpuRow {
+    file: String,
+    #[serde(flatten)]
+    row: documents::GpuRow,
+}
+
 fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::Nitro {
@@ -70,6 +98,13 @@ fn main() -> ExitCode {
             at,
             json,
         } => nitro(&dir, root.as_deref(), at, &json),
+        Command::Nvidia {
+            dir,
+            root,
+            at,
+            revoked,
+            json,
+        } => gpus(&dir, root.as_deref(), at, revoked.as_deref(), &json),
         Command::Webauthn { file, json } => webauthn(&file, &json),
         Command::Embeddings {
             models,
@@ -88,12 +123,7 @@ fn main() -> ExitCode {
 
 fn nitro(dir: &Path, root: Option<&Path>, at: Option<u64>, json: &Path) -> Result<()> {
     let root = vendor_root(root)?;
-    let files = documents_below(dir)?;
-    ensure!(
-        !files.is_empty(),
-        "{}: no .cose file below it",
-        dir.display()
-    );
+    let files = files_below(dir, "cose")?;
     let mut rows = Vec::with_capacity(files.len());
     for path in files {
         let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
@@ -118,22 +148,84 @@ fn vendor_root(path: Option<&Path>) -> Result<VendorRoot> {
     VendorRoot::from_pem(RootKind::Nitro, &pem).with_context(|| path.display().to_string())
 }
 
-fn documents_below(dir: &Path) -> Result<Vec<PathBuf>> {
+fn gpus(
+    dir: &Path,
+    root: Option<&Path>,
+    at: Option<u64>,
+    revoked: Option<&Path>,
+    json: &Path,
+) -> Result<()> {
+    let text =
+        |path: &Path| std::fs::read_to_string(path).with_context(|| path.display().to_string());
+    let root = match root {
+        Some(path) => nvidia::root_of_pem(&text(path)?).map_err(anyhow::Error::msg)?,
+        None => NVIDIA_DEVICE_ROOT,
+    };
+    let at = match at {
+        Some(at) => at,
+        None => SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64,
+    };
+    let revoked = revoked.map(|path| serials(&text(path)?)).transpose()?;
+    let mut rows = Vec::new();
+    for path in files_below(dir, "json")? {
+        let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
+        let file = path
+            .strip_prefix(dir)
+            .unwrap_or(&path)
+            .display()
+            .to_string();
+        let judged = documents::gpu_rows(&bytes, root, at, revoked.as_ref()).into_iter();
+        rows.extend(judged.map(|row| GpuRow {
+            file: file.clone(),
+            row,
+        }));
+    }
+    let accepted = rows
+        .iter()
+        .filter(|row| row.row.verdict == documents::Verdict::Accept);
+    println!("{} of {} devices accepted", accepted.count(), rows.len());
+    write(json, &rows)
+}
+
+/// Serial numbers as certificates carry them: a positive number whose first bit is
+/// set has a zero byte in front.
+fn serials(text: &str) -> Result<BTreeSet<Vec<u8>>> {
+    let mut found = BTreeSet::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let digits = line.replace(':', "");
+        let bytes = hex::decode(digits).with_context(|| format!("{line}: no serial number"))?;
+        if bytes.first().is_some_and(|first| first & 0x80 != 0) {
+            found.insert([&[0], &bytes[..]].concat());
+        }
+        found.insert(bytes);
+    }
+    Ok(found)
+}
+
+/// Files with this ending below a folder; none is an error.
+fn files_below(dir: &Path, ending: &str) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
+    collect(dir, ending, &mut found)?;
+    ensure!(
+        !found.is_empty(),
+        "{}: no .{ending} file below it",
+        dir.display()
+    );
+    found.sort();
+    Ok(found)
+}
+
+fn collect(dir: &Path, ending: &str, found: &mut Vec<PathBuf>) -> Result<()> {
     let entries = std::fs::read_dir(dir).with_context(|| dir.display().to_string())?;
     for entry in entries {
         let path = entry?.path();
         if path.is_dir() {
-            found.extend(documents_below(&path)?);
-        } else if path
-            .extension()
-            .is_some_and(|extension| extension == "cose")
-        {
+            collect(&path, ending, found)?;
+        } else if path.extension().is_some_and(|found| found == ending) {
             found.push(path);
         }
     }
-    found.sort();
-    Ok(found)
+    Ok(())
 }
 
 fn webauthn(file: &Path, json: &Path) -> Result<()> {

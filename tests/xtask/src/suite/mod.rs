@@ -14,7 +14,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::repo::Repo;
-use crate::{demo, fetch_one, image, preflight, process, programs, say};
+use crate::{demo, fetch_one, image, preflight, process, programs, python, say};
 use outcome::Outcome;
 
 /// Crates whose tests start whole appliances.
@@ -22,6 +22,9 @@ const END_TO_END: &[&str] = &["tests/e2e", "tests/attack"];
 
 /// Kills that every run of the tests makes.
 const CHAOS_ROUNDS: &str = "200";
+
+/// Seconds that every run of the tests bends the inputs of each parser.
+const FUZZ_SECONDS: &str = "2";
 
 /// Runs every stage, whatever failed before; whether all was well. The image takes
 /// a kernel's build, so it is a stage for whoever asks.
@@ -33,6 +36,7 @@ pub(crate) fn run(repo: &Repo, images: bool) -> Result<bool> {
         logs: repo.report_dir("test"),
         models: PathBuf::new(),
         media: PathBuf::new(),
+        python: PathBuf::new(),
         built: false,
         total: Outcome::default(),
     };
@@ -63,6 +67,7 @@ struct Suite<'a> {
     logs: PathBuf,
     models: PathBuf,
     media: PathBuf,
+    python: PathBuf,
     built: bool,
     total: Outcome,
 }
@@ -75,10 +80,11 @@ impl Suite<'_> {
             fmt.args(["--all", "--check"]);
             suite.passes("format", &mut fmt)
         })?;
-        self.stage("models and media", 60, |suite| {
+        self.stage("models, media and Python", 60, |suite| {
             suite.models = fetch_one(&repo.models_toml())?;
             suite.media = fetch_one(&repo.media_toml())?;
-            Ok(Outcome::single("models and media", true))
+            suite.python = python::fetch(repo)?;
+            Ok(Outcome::single("models, media and Python", true))
         })?;
         self.stage("build", 300, |suite| {
             programs::build(repo)?;
@@ -108,6 +114,7 @@ impl Suite<'_> {
         self.stage("end-to-end tests and attacks", 340, |suite| {
             suite.cargo_test("end-to-end", &named(&end_to_end))
         })?;
+        self.stage("bent inputs", 60, Suite::fuzz)?;
         self.stage("kills under load", 120, Suite::chaos)?;
         self.stage("demo story", 60, |_| {
             let well = demo::run(repo, false)?;
@@ -167,11 +174,21 @@ impl Suite<'_> {
         Ok(Outcome::single("images", well))
     }
 
-    /// Programs, models and photographs that were made ready before.
+    /// Every parser for a moment, blindly; `cargo xtask fuzz` searches with counters.
+    fn fuzz(&mut self) -> Result<Outcome> {
+        let mut fuzz = Command::new(self.repo.bin("redoubt-fuzz"));
+        fuzz.args(["all", "--seconds", FUZZ_SECONDS, "--json"]);
+        fuzz.arg(self.logs.join("fuzz.json"));
+        fuzz.env("REDOUBT_FUZZ_DIR", self.logs.join("fuzz"));
+        self.passes("bent inputs", &mut fuzz)
+    }
+
+    /// Programs, models, photographs and the Python that were made ready before.
     fn point_to_files(&self, command: &mut Command) {
         command.env("REDOUBT_BIN_DIR", self.repo.bin_dir());
         command.env("REDOUBT_MODELS_DIR", &self.models);
         command.env("REDOUBT_MEDIA_DIR", &self.media);
+        command.env("REDOUBT_PYTHON", &self.python);
     }
 
     fn cargo_test(&self, name: &str, arguments: &[String]) -> Result<Outcome> {

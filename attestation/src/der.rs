@@ -1,0 +1,126 @@
+//! The little of DER (ITU-T X.690) that certificates need beyond what webpki reads.
+//!
+//! Protects against lengths that lie: every value is a slice of what is there,
+//! nothing is allocated, and whatever is no DER is `None`.
+
+/// OCTET STRING.
+pub(crate) const OCTET_STRING: u8 = 0x04;
+/// OBJECT IDENTIFIER.
+pub(crate) const OID: u8 = 0x06;
+/// SEQUENCE.
+pub(crate) const SEQUENCE: u8 = 0x30;
+const BOOLEAN: u8 = 0x01;
+const BIT_STRING: u8 = 0x03;
+/// `extensions` of a TBSCertificate: context tag 3, constructed.
+const EXTENSIONS: u8 = 0xa3;
+/// id-ce-keyUsage, 2.5.29.15.
+const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
+
+/// Reads values one after the other.
+pub(crate) struct Values<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Values<'a> {
+    /// Tag and content of the next value; `None` at the end, or where no value is.
+    pub(crate) fn next(&mut self) -> Option<(u8, &'a [u8])> {
+        let (&[tag, first], rest) = self.0.split_first_chunk::<2>()?;
+        // Tags above 30 take further bytes; certificates have none.
+        if tag & 0x1f == 0x1f {
+            return None;
+        }
+        let (length, rest) = match first {
+            0..=0x7f => (usize::from(first), rest),
+            0x81..=0x83 => {
+                let (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
+                let length = bytes.iter().fold(0, |n, b| n << 8 | usize::from(*b));
+                (length, rest)
+            }
+            _ => return None,
+        };
+        let (content, rest) = rest.split_at_checked(length)?;
+        self.0 = rest;
+        Some((tag, content))
+    }
+
+    /// The content of the next value, if it has this tag.
+    pub(crate) fn expect(&mut self, tag: u8) -> Option<&'a [u8]> {
+        self.next()
+            .filter(|(found, _)| *found == tag)
+            .map(|(_, content)| content)
+    }
+}
+
+/// The content of an extension of a certificate in DER (RFC 5280 §4.2), by the
+/// content of its object identifier; `None` if there is none.
+pub(crate) fn extension<'a>(certificate: &'a [u8], oid: &[u8]) -> Option<&'a [u8]> {
+    let mut outer = Values(Values(certificate).expect(SEQUENCE)?);
+    let mut fields = Values(outer.expect(SEQUENCE)?);
+    let list = loop {
+        let (tag, content) = fields.next()?;
+        if tag == EXTENSIONS {
+            break Values(content).expect(SEQUENCE)?;
+        }
+    };
+    let mut list = Values(list);
+    loop {
+        let mut one = Values(list.expect(SEQUENCE)?);
+        let found = one.expect(OID)? == oid;
+        let (tag, content) = one.next()?;
+        let value = match tag {
+            BOOLEAN => one.expect(OCTET_STRING)?,
+            OCTET_STRING => content,
+            _ => return None,
+        };
+        if found {
+            return Some(value);
+        }
+    }
+}
+
+/// What a certificate's key may do, as far as it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// `digitalSignature`: sign messages.
+    Sign,
+    /// `keyCertSign`: issue certificates.
+    Issue,
+}
+
+/// Whether a certificate's key usage (RFC 5280 §4.2.1.3) allows this; one that
+/// says nothing allows everything, one that cannot be read nothing.
+pub(crate) fn allows(certificate: &[u8], wanted: Use) -> bool {
+    let Some(value) = extension(certificate, KEY_USAGE) else {
+        return true;
+    };
+    let bit = match wanted {
+        Use::Sign => 0x80,
+        Use::Issue => 0x04,
+    };
+    let bits = Values(value).expect(BIT_STRING);
+    bits.and_then(|bits| bits.get(1))
+        .is_some_and(|first| first & bit != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn values_end_where_their_bytes_end() {
+        assert_eq!(Values(&[4, 1, 9, 5, 0]).next(), Some((4, &[9][..])));
+        assert_eq!(Values(&[4, 2, 9]).next(), None);
+        assert_eq!(Values(&[4, 0x84, 0xff, 0xff, 0xff, 0xff]).next(), None);
+        assert_eq!(Values(&[0x1f, 0]).next(), None);
+        assert_eq!(Values(&[4, 0x80]).next(), None);
+        let long = [&[4, 0x81, 0x80][..], &[7; 128]].concat();
+        assert_eq!(Values(&long).expect(OCTET_STRING), Some(&[7; 128][..]));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = extension(&bytes, KEY_USAGE);
+            let _ = allows(&bytes, Use::Sign);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+"""The signed genesis manifest that a client policy pins (enclave/SPEC.md section 11).
+
+JWS JSON general serialization (RFC 7515 section 7.2.1), ES256 by k distinct officers over
+the payload as received.
+"""
+
+from dataclasses import dataclass, field
+
+from . import jwk
+from .document import AWS_ROOT_G1
+from .refusal import Refusal, from_b64u, from_hex, listed, members, parse_json, sha256, text, uint
+from .signatures import verify_es256
+
+REQUIRED = (
+    "type name environment counter threshold officers secret_commitment vendor_roots "
+    "measurements witnesses custodians created_ms"
+).split()
+OPTIONAL = ("witness_policy", "custodian_threshold", "previous")
+
+
+def _refuse(why):
+    return Refusal("trust", why)
+
+
+@dataclass
+class Trust:
+    """What was pinned. `roots` are hex SHA-256; `manifest` is None where only a root is
+    pinned, and then `digest` too."""
+
+    roots: list
+    manifest: dict = None
+    digest: str = None
+    minimum_counter: int = 0
+    allow_debug: bool = False
+    witnesses: dict = field(default_factory=dict)
+
+    @property
+    def environment(self):
+        """`hardware`, `emulated`, or None where no manifest says it."""
+        return self.manifest and self.manifest["environment"]
+
+
+def from_policy(data, root_der):
+    """The Trust of a client policy file (bytes). `root_der(pem)` gives the DER of one
+    certificate. Raises Refusal `trust`."""
+    policy = parse_json(data, "trust")
+    names = ("type", "genesis", "genesis_jws", "minimum_counter", "allow_debug")
+    members(policy, names, code="trust")
+    if policy["type"] != "redoubt/client-policy/v1":
+        raise _refuse("no client policy")
+    trust = from_genesis(policy["genesis_jws"], root_der)
+    if trust.digest != policy["genesis"]:
+        raise _refuse("the manifest inside is not the one that is pinned")
+    trust.minimum_counter = uint(policy["minimum_counter"], code="trust")
+    if trust.manifest["counter"] < trust.minimum_counter:
+        raise _refuse("the pinned manifest was superseded")
+    trust.allow_debug = policy["allow_debug"] is True
+    return trust
+
+
+def from_genesis(envelope, root_der):
+    """The Trust of a signed manifest (its envelope as parsed JSON). Raises Refusal."""
+    members(envelope, ("payload", "signatures"), code="trust")
+    payload = from_b64u(envelope["payload"], "trust")
+    manifest = members(parse_json(payload, "trust"), REQUIRED, OPTIONAL, code="trust")
+    if manifest["type"] != "redoubt/genesis/v1":
+        raise _refuse("no genesis manifest")
+    if manifest["environment"] not in ("hardware", "emulated"):
+        raise _refuse("environment is neither hardware nor emulated")
+    if uint(manifest["counter"], code="trust") == 0:
+        raise _refuse("the counter starts at 1")
+    _check_signatures(envelope, payload, manifest)
+    _check_measurements(manifest)
+    witnesses = {w["name"]: jwk.ed25519(w["key"], "trust") for w in manifest["witnesses"]}
+    _check_witnesses(manifest, witnesses)
+    roots = [_root(entry, manifest, root_der) for entry in manifest["vendor_roots"]]
+    if not roots:
+        raise _refuse("no vendor root")
+    return Trust(roots, manifest, sha256(payload).hex(), witnesses=witnesses)
+
+
+def _check_signatures(envelope, payload, manifest):
+    officers = {o["id"]: jwk.p256(o["key"], "trust")[0] for o in listed(manifest["officers"])}
+    count, threshold = len(manifest["officers"]), uint(manifest["threshold"], 8, "trust")
+    if len(officers) != count or len(set(officers.values())) != count:
+        raise _refuse("officers share an id or a key: one key, one voice")
+    if not 1 <= threshold <= count:
+        raise _refuse("the threshold is not 1 to the number of officers")
+    signed = set()
+    for signature in listed(envelope["signatures"], "trust"):
+        members(signature, ("protected", "signature"), code="trust")
+        header = parse_json(from_b64u(signature["protected"], "trust"), "trust")
+        members(header, ("alg", "kid"), ("typ",), code="trust")
+        kid = header["kid"]
+        if header["alg"] != "ES256":
+            raise _refuse("officers sign with ES256")
+        if kid not in officers:
+            # A successor is signed by the officers before it as well.
+            if manifest.get("previous") is None:
+                raise _refuse(f"no officer {kid!r} in the manifest")
+            continue
+        message = f"{signature['protected']}.{envelope['payload']}".encode()
+        good = verify_es256(officers[kid], message, from_b64u(signature["signature"], "trust"))
+        if kid in signed or not good:
+            raise _refuse(f"officer {kid!r}: repeated, or a signature that does not verify")
+        signed.add(kid)
+    if len(signed) < threshold:
+        raise _refuse(f"{len(signed)} officers signed; {threshold} are needed")
+
+
+def _check_measurements(manifest):
+    measurements = listed(manifest["measurements"], "trust")
+    if not any(m["role"] == "enclave" for m in measurements):
+        raise _refuse("no image of role enclave")
+    for measurement in measurements:
+        members(measurement, ("role", "tier", "pcrs"), code="trust")
+        if "0" not in measurement["pcrs"]:
+            raise _refuse("a measurement without PCR 0")
+        for index, value in measurement["pcrs"].items():
+            zero = not any(from_hex(value, 48, "trust")) and int(index) < 3
+            if int(index) > 31 or (zero and manifest["environment"] == "hardware"):
+                raise _refuse("a register beyond 31, or debug mode allowed for hardware")
+
+
+def _check_witnesses(manifest, witnesses):
+    n, policy = len(manifest["witnesses"]), manifest.get("witness_policy")
+    if len(witnesses) != n or len(set(witnesses.values())) != n:
+        raise _refuse("witnesses share a name or a key")
+    if (policy is None) != (n == 0):
+        raise _refuse("witness_policy is there iff witnesses are")
+    if policy is not None:
+        members(policy, ("k", "f", "mode"), ("lease_ms",), code="trust")
+        k, f = uint(policy["k"], 8, "trust"), uint(policy["f"], 8, "trust")
+        if k > n or 2 * k <= n + f:
+            raise _refuse("two quorums of witnesses need not overlap")
+
+
+def _root(entry, manifest, root_der):
+    members(entry, ("kind", "pem"), code="trust")
+    pem = text(entry["pem"], "trust")
+    if entry["kind"] == "nitro":
+        if pem and sha256(root_der(pem)).hex() != AWS_ROOT_G1:
+            raise _refuse("kind nitro is AWS Nitro Enclaves root G1 and no other")
+        return AWS_ROOT_G1
+    if entry["kind"] != "nitro_emulated" or manifest["environment"] != "emulated":
+        raise _refuse("an emulated root stands only where the environment is emulated")
+    return sha256(root_der(pem)).hex()

@@ -1,0 +1,56 @@
+"""The signature algorithms of receipts, and what this tool cannot judge itself.
+
+A signature that the library cannot verify is never counted as verified: it is named in
+`unverified` of whoever asked.
+"""
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+try:
+    from cryptography.hazmat.primitives.asymmetric import mldsa
+except ImportError:
+    mldsa = None
+
+ML_DSA_65_PUBLIC = 1952
+
+
+def verify_ed25519(public, message, signature):
+    """Whether an Ed25519 signature (RFC 8032; 32 and 64 bytes) verifies."""
+    return _holds(lambda: ed25519.Ed25519PublicKey.from_public_bytes(public), message, signature)
+
+
+def verify_es256(point, message, signature):
+    """Whether r || s (64 bytes, RFC 7518 section 3.4) verifies under an uncompressed
+    P-256 point (65 bytes)."""
+    if len(signature) != 64:
+        return False
+    r, s = (int.from_bytes(half, "big") for half in (signature[:32], signature[32:]))
+    return verify_es256_der(point, message, encode_dss_signature(r, s))
+
+
+def verify_es256_der(point, message, signature):
+    """As verify_es256, the signature in DER (RFC 3279 section 2.2.3)."""
+    key = lambda: ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
+    return _holds(key, message, signature, ec.ECDSA(hashes.SHA256()))
+
+
+def verify_ml_dsa_65(public, message, signature):
+    """Whether an ML-DSA-65 signature (FIPS 204, empty context) verifies; None if this
+    installation of `cryptography` cannot say."""
+    if mldsa is None:
+        return None
+    try:
+        return _holds(lambda: mldsa.MLDSA65PublicKey.from_public_bytes(public), message, signature)
+    except UnsupportedAlgorithm:
+        return None
+
+
+def _holds(key, message, signature, *algorithm):
+    try:
+        key().verify(signature, message, *algorithm)
+        return True
+    except (InvalidSignature, ValueError):
+        return False

@@ -39,6 +39,9 @@ struct Arguments {
     /// How the emulated machine was made, copied into the report
     #[arg(long, value_name = "FILE")]
     tools_record: Option<PathBuf>,
+    /// What the repository says the image measures; told in the report, not required
+    #[arg(long, value_name = "FILE")]
+    committed: Option<PathBuf>,
     /// Memory of the guest
     #[arg(long, value_name = "MIB", default_value_t = 256)]
     memory: u32,
@@ -75,11 +78,14 @@ fn run(arguments: &Arguments) -> Result<bool> {
         firmware: arguments.firmware.clone(),
         memory_mib: arguments.memory,
     };
+    let committed = record(arguments.committed.as_deref())?;
     let told = story::tell(&tools, &mut report);
+    report.compare_with(&committed);
     report.finish(told.is_ok());
     let out = &arguments.json;
     std::fs::write(out, serde_json::to_vec_pretty(&report)?)
         .with_context(|| out.display().to_string())?;
+    println!("equal to the committed measurements: {}", report.equal());
     println!(
         "{:.1} s in all; report in {}",
         report.wall_seconds,

@@ -29,6 +29,8 @@ pub(crate) struct Tools {
     pub(crate) vsock_backend: PathBuf,
     pub(crate) firmware: PathBuf,
     pub(crate) memory_mib: u32,
+    /// How long it serves before the kill, beside what the story takes.
+    pub(crate) soak: Duration,
 }
 
 impl Tools {
@@ -138,6 +140,14 @@ pub(crate) fn ends(appliance: &mut Appliance) -> Result<String> {
         (!appliance.enclave_is_alive()).then_some(())
     })?;
     Ok(console(appliance))
+}
+
+/// What the guest's operating system takes the time to be: its log's first stamp.
+pub(crate) fn own_clock(appliance: &Appliance) -> Option<String> {
+    let is_stamp = |word: &&str| word.len() > 20 && word.contains('T') && word.ends_with('Z');
+    let console = console(appliance);
+    let stamp = console.split_whitespace().find(is_stamp);
+    stamp.map(str::to_owned)
 }
 
 /// The guest's serial console.

@@ -5,6 +5,7 @@
 //! against tools that take an emulated machine's word for a real one's. Everything
 //! it starts ends with it, by process id.
 
+mod day;
 mod eif;
 mod guest;
 mod report;
@@ -12,6 +13,7 @@ mod story;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -39,6 +41,12 @@ struct Arguments {
     /// How the emulated machine was made, copied into the report
     #[arg(long, value_name = "FILE")]
     tools_record: Option<PathBuf>,
+    /// What the repository says the image measures; told in the report, not required
+    #[arg(long, value_name = "FILE")]
+    committed: Option<PathBuf>,
+    /// Serve for so long before the kill, across readings of the module's clock
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    soak: u64,
     /// Memory of the guest
     #[arg(long, value_name = "MIB", default_value_t = 256)]
     memory: u32,
@@ -74,12 +82,16 @@ fn run(arguments: &Arguments) -> Result<bool> {
         vsock_backend: arguments.vsock_backend.clone(),
         firmware: arguments.firmware.clone(),
         memory_mib: arguments.memory,
+        soak: Duration::from_secs(arguments.soak),
     };
+    let committed = record(arguments.committed.as_deref())?;
     let told = story::tell(&tools, &mut report);
+    report.compare_with(&committed);
     report.finish(told.is_ok());
     let out = &arguments.json;
     std::fs::write(out, serde_json::to_vec_pretty(&report)?)
         .with_context(|| out.display().to_string())?;
+    println!("equal to the committed measurements: {}", report.equal());
     println!(
         "{:.1} s in all; report in {}",
         report.wall_seconds,

@@ -44,6 +44,8 @@ pub(crate) struct Report {
     pub(crate) image_bytes: u64,
     /// Computed from the file.
     pub(crate) pcrs: BTreeMap<u8, String>,
+    /// Whether the committed measurements are these; null where nothing is committed.
+    pub(crate) equal_to_committed: Option<bool>,
     /// How the emulated machine was made.
     pub(crate) tools: Value,
     pub(crate) boots: Vec<Boot>,
@@ -62,6 +64,7 @@ impl Report {
             image,
             image_bytes: 0,
             pcrs: BTreeMap::new(),
+            equal_to_committed: None,
             tools,
             boots: Vec::new(),
             steps: Vec::new(),
@@ -102,6 +105,26 @@ impl Report {
         value.context(name)
     }
 
+    /// Compares with `images/measurements.json`, or with null where there is none.
+    /// Another toolchain measures otherwise, so this is told and decides nothing.
+    pub(crate) fn compare_with(&mut self, committed: &Value) {
+        let measurements = &committed["image"]["measurements"];
+        let said = |index: &u8| measurements[format!("pcr{index}")].as_str();
+        let same = |(index, value): (&u8, &String)| said(index) == Some(value);
+        self.equal_to_committed = measurements
+            .is_object()
+            .then(|| !self.pcrs.is_empty() && self.pcrs.iter().all(same));
+    }
+
+    /// The same in words.
+    pub(crate) fn equal(&self) -> &'static str {
+        match self.equal_to_committed {
+            Some(true) => "yes",
+            Some(false) => "no; `cargo xtask image --check` says where",
+            None => "none are committed",
+        }
+    }
+
     /// Closes the report.
     pub(crate) fn finish(&mut self, told: bool) {
         let all = self
@@ -131,6 +154,22 @@ mod tests {
         assert_eq!(json["steps"][1]["outcome"], "failed");
         assert_eq!(json["steps"][1]["detail"], "why");
         assert_eq!(json["steps"][0]["detail"]["seen"], 1);
+    }
+
+    #[test]
+    fn committed_measurements_are_compared_one_by_one() {
+        let mut report = Report::new("x".into(), Value::Null);
+        report.compare_with(&Value::Null);
+        assert_eq!(report.equal_to_committed, None);
+        report.pcrs = [(0, "aa".into()), (1, "bb".into())].into();
+        for (pcr1, equal) in [("bb", true), ("cc", false)] {
+            let measurements = json!({"pcr0": "aa", "pcr1": pcr1});
+            report.compare_with(&json!({"image": {"measurements": measurements}}));
+            assert_eq!(report.equal_to_committed, Some(equal));
+        }
+        report.pcrs.clear();
+        report.compare_with(&json!({"image": {"measurements": {}}}));
+        assert_eq!(report.equal_to_committed, Some(false));
     }
 
     #[test]

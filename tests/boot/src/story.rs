@@ -1,22 +1,16 @@
-//! The story: boot, attest, unseal, a customer's day, a kill, recovery.
-
-use std::time::{SystemTime, UNIX_EPOCH};
+//! The story: boot, attest, be refused where that is due, unseal, a customer's day.
 
 use anyhow::{Context, Result, ensure};
 use redoubt_attestation::binding::Purpose;
 use redoubt_attestation::document::{Time, VendorRoot, verify};
 use redoubt_attestation::genesis::Environment as Kind;
 use redoubt_audit::fetch::{AttestedConnection, Pinned};
-use redoubt_bank::Bank;
-use redoubt_bank::api::{Approved, PendingApproval};
-use redoubt_bank::receipts::{check_all, claims};
+use redoubt_e2e::Appliance;
 use redoubt_e2e::appliance::{Founded, only_file};
-use redoubt_e2e::behaviour::runtime;
-use redoubt_e2e::customer::payment;
 use redoubt_e2e::process::run;
-use redoubt_e2e::{Appliance, Customer};
 use serde_json::{Value, json};
 
+use crate::day;
 use crate::eif::Image;
 use crate::guest::{self, Tools, write_measurements};
 use crate::report::Report;
@@ -26,20 +20,6 @@ const UNSIGNED: &str = "unsigned";
 
 /// What Nitro's tools expect of an image that started.
 const SIGN_OF_LIFE: u8 = 0xb7;
-
-/// The story's own slowness; the guest's clock is set years back.
-const CLOCKS_MS: u64 = 120_000;
-
-/// What the customer did and what the bank kept.
-struct Day {
-    customer: Customer,
-    approved: Approved,
-    /// Answered by the customer only after the kill.
-    pending: PendingApproval,
-    /// The answer that was accepted before the kill, and for what.
-    spent: (String, Value),
-    receipts: Vec<Value>,
-}
 
 /// Tells it; the first step that fails ends it.
 pub(crate) fn tell(tools: &Tools, report: &mut Report) -> Result<()> {
@@ -59,7 +39,7 @@ pub(crate) fn tell(tools: &Tools, report: &mut Report) -> Result<()> {
     })?;
     let told = attested_boot(&mut ours, &hardware, report)
         .and_then(|()| unsealed(&ours, report))
-        .and_then(|()| days(&mut ours, report))
+        .and_then(|()| day::tell(tools, &mut ours, report))
         .and_then(|()| refused_by_the_guest(hardware, report));
     if told.is_err() {
         ours.keep_files();
@@ -149,7 +129,7 @@ fn refused_by_clients(
     })
 }
 
-fn unsealed(ours: &Appliance, report: &mut Report) -> Result<()> {
+pub(crate) fn unsealed(ours: &Appliance, report: &mut Report) -> Result<()> {
     report.step("an officer unseals it", || {
         Ok((ours.unseal()?, Value::Null))
     })?;
@@ -158,129 +138,6 @@ fn unsealed(ours: &Appliance, report: &mut Report) -> Result<()> {
     })?;
     report.step("the auditor verifies it and pins its CA", || {
         Ok((ours.trust()?, Value::Null))
-    })
-}
-
-/// A customer's day, the kill in it, and what is left of it afterwards.
-fn days(ours: &mut Appliance, report: &mut Report) -> Result<()> {
-    let runtime = runtime();
-    let bank = ours.bank(&ours.banks.a)?;
-    let mut day = before(ours, &bank, &runtime, report)?;
-    judged(ours, &day, report)?;
-    report.step("the machine is killed", || {
-        ours.kill_enclave();
-        Ok(((), Value::Null))
-    })?;
-    let boot = report.step("it boots again and attests itself", || {
-        let (boot, _) = guest::boot(ours)?;
-        Ok((boot, serde_json::to_value(boot)?))
-    })?;
-    report.boots.push(boot);
-    unsealed(ours, report)?;
-    after(ours, &bank, &runtime, &mut day, report)?;
-    judged(ours, &day, report)
-}
-
-fn before(
-    ours: &Appliance,
-    bank: &Bank,
-    runtime: &tokio::runtime::Runtime,
-    report: &mut Report,
-) -> Result<Day> {
-    let mut customer = Customer::new(&ours.banks.a)?;
-    let mut receipts = Vec::new();
-    report.step("a customer registers a passkey", || {
-        let registered = runtime.block_on(customer.register(bank))?;
-        ensure!(registered.verified, "{registered:?}");
-        receipts.push(registered.receipt);
-        Ok(((), Value::Null))
-    })?;
-    report.step("and logs in with it", || {
-        let login = runtime.block_on(customer.login(bank))?;
-        receipts.push(login.receipt);
-        Ok(((), Value::Null))
-    })?;
-    report.step(
-        "time is the security module's, not the guest's clock",
-        || {
-            let first = receipts.first().context("no receipt")?;
-            let time_ms = claims(first)?["time_ms"].as_u64().context("no time_ms")?;
-            let now_ms = now_ms()?;
-            ensure!(
-                now_ms.abs_diff(time_ms) < CLOCKS_MS,
-                "{time_ms}, here {now_ms}"
-            );
-            Ok(((), json!({ "apart_ms": now_ms.abs_diff(time_ms) })))
-        },
-    )?;
-    let (approved, spent) = report.step("and approves a payment", || {
-        let pending = runtime.block_on(bank.approve(&customer.id, &payment("250.00")))?;
-        let signed = customer.sign_approval(&pending)?;
-        let id = pending.approval_id;
-        let approved = runtime.block_on(bank.approve_verify(&id, &customer.id, &signed))?;
-        ensure!(approved.status == "approved", "{}", approved.status);
-        receipts.push(approved.receipt.clone());
-        Ok(((approved, (id, signed)), Value::Null))
-    })?;
-    let pending = report.step("and leaves another one open", || {
-        let asked = runtime.block_on(bank.approve(&customer.id, &payment("17.20")))?;
-        Ok((asked, Value::Null))
-    })?;
-    Ok(Day {
-        customer,
-        approved,
-        pending,
-        spent,
-        receipts,
-    })
-}
-
-fn after(
-    ours: &Appliance,
-    bank: &Bank,
-    runtime: &tokio::runtime::Runtime,
-    day: &mut Day,
-    report: &mut Report,
-) -> Result<()> {
-    report.step(
-        "every receipt of before is found and verifies offline",
-        || {
-            let checked = runtime.block_on(check_all(bank, &ours.auditor(), &day.receipts))?;
-            ensure!(checked.bad.is_empty(), "{:?}", checked.bad);
-            ensure!(checked.good == day.receipts.len(), "{} found", checked.good);
-            Ok(((), json!({ "receipts": checked.good })))
-        },
-    )?;
-    report.step("what was spent stays spent", || {
-        let (id, signed) = &day.spent;
-        let again = runtime.block_on(bank.approve_verify(id, &day.customer.id, signed));
-        ensure!(again.is_err(), "an approval was given twice");
-        let kept = runtime.block_on(bank.approval(id))?;
-        ensure!(kept["status"] == "approved", "{kept}");
-        Ok(((), Value::Null))
-    })?;
-    report.step("the passkey still opens the account", || {
-        let login = runtime.block_on(day.customer.login(bank))?;
-        day.receipts.push(login.receipt);
-        Ok(((), Value::Null))
-    })?;
-    report.step("the payment that was left open is approved", || {
-        let signed = day.customer.sign_approval(&day.pending)?;
-        let id = &day.pending.approval_id;
-        day.approved = runtime.block_on(bank.approve_verify(id, &day.customer.id, &signed))?;
-        day.receipts.push(day.approved.receipt.clone());
-        Ok(((), Value::Null))
-    })
-}
-
-/// The artefact that the bank keeps, judged by a program without sockets.
-fn judged(ours: &Appliance, day: &Day, report: &mut Report) -> Result<()> {
-    report.step("the approval verifies offline", || {
-        let audit = ours.auditor().verify_value(&day.approved.artefact)?;
-        ensure!(audit.accepted(), "{} {}", audit.json, audit.stderr);
-        let environment = &audit.json["environment"];
-        ensure!(environment == "emulated", "it counts as {environment}");
-        Ok(((), Value::Null))
     })
 }
 
@@ -301,9 +158,4 @@ fn refused_by_the_guest(mut hardware: Appliance, report: &mut Report) -> Result<
             Ok(((), said.trim().into()))
         },
     )
-}
-
-fn now_ms() -> Result<u64> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    Ok(u64::try_from(since.as_millis())?)
 }

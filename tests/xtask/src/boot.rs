@@ -17,19 +17,19 @@ use crate::{image, process, programs, say, tools};
 pub(crate) struct BootArgs {
     /// Where the report goes
     #[arg(long, value_name = "OUT")]
-    json: PathBuf,
+    pub(crate) json: PathBuf,
     /// The enclave's image [default: built as `cargo xtask image` does]
     #[arg(long, value_name = "FILE")]
-    eif: Option<PathBuf>,
+    pub(crate) eif: Option<PathBuf>,
     /// QEMU's source archive, where Debian does not serve it any more
     #[arg(long, value_name = "FILE")]
-    source_archive: Option<PathBuf>,
+    pub(crate) source_archive: Option<PathBuf>,
     /// Make the emulated machine and stop
     #[arg(long)]
-    tools_only: bool,
+    pub(crate) tools_only: bool,
     /// Use the programs that were built last
     #[arg(long)]
-    no_build: bool,
+    pub(crate) no_build: bool,
 }
 
 /// Whether the image booted and did everything it must.
@@ -61,6 +61,10 @@ pub(crate) fn run(repo: &Repo, args: &BootArgs) -> Result<bool> {
     boot.arg("--vsock-backend").arg(tools.vsock());
     boot.arg("--firmware").arg(tools.firmware());
     boot.arg("--tools-record").arg(tools.record());
+    let committed = repo.root.join("images/measurements.json");
+    if committed.exists() {
+        boot.arg("--committed").arg(committed);
+    }
     boot.env("REDOUBT_BIN_DIR", repo.bin_dir());
     Ok(process::wait_in_foreground(&mut boot)?.success())
 }
@@ -71,12 +75,7 @@ fn build_image(repo: &Repo) -> Result<PathBuf> {
     let out = repo.report_dir("eif");
     let options = image::Options {
         out: Some(out.clone()),
-        json: None,
-        check: false,
-        cached: false,
-        eif_build: false,
-        update: false,
-        source_archive: None,
+        ..image::Options::default()
     };
     image::run(repo, &options)?;
     Ok(out.join("enclave.eif"))

@@ -67,7 +67,7 @@ enum Task {
     },
     /// Format, lints, unit and end-to-end tests, the demo's story
     Test {
-        /// Also build the enclave's image, and compare it with what is committed
+        /// Also build the enclave's image, compare it with what is committed, and boot it
         #[arg(long)]
         images: bool,
     },

@@ -14,7 +14,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::repo::Repo;
-use crate::{demo, fetch_one, image, preflight, process, programs, python, say};
+use crate::{boot, demo, fetch_one, image, preflight, process, programs, python, say};
 use outcome::Outcome;
 
 /// Crates whose tests start whole appliances.
@@ -44,6 +44,7 @@ pub(crate) fn run(repo: &Repo, images: bool) -> Result<bool> {
     suite.stages()?;
     if images {
         suite.stage("images", 720, Suite::images)?;
+        suite.stage("the image boots", 540, Suite::boots)?;
     }
     let minutes = start.elapsed().as_secs_f64() / 60.0;
     say("");
@@ -172,6 +173,22 @@ impl Suite<'_> {
         };
         let well = image::run(self.repo, &options)?;
         Ok(Outcome::single("images", well))
+    }
+
+    /// The image that was just built, in the emulated machine. Most of the budget is
+    /// for making that machine, once.
+    fn boots(&mut self) -> Result<Outcome> {
+        let well = boot::run(
+            self.repo,
+            &boot::BootArgs {
+                json: self.logs.join("boot.json"),
+                eif: Some(self.repo.report_dir("eif").join("enclave.eif")),
+                source_archive: None,
+                tools_only: false,
+                no_build: self.built,
+            },
+        )?;
+        Ok(Outcome::single("the image boots", well))
     }
 
     /// Every parser for a moment, blindly; `cargo xtask fuzz` searches with counters.

@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn the_pins_of_this_repository_are_sound() {
         let pins = Pins::parse(TEXT).unwrap();
-        assert!(pins.debs.iter().any(|deb| deb.name == "seabios"));
+        assert!(pins.debs.iter().any(|deb| deb.name == "qemu-system-data"));
     }
 
     #[test]

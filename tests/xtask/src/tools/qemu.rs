@@ -18,11 +18,8 @@ use crate::{digest, registry};
 const MULTIARCH: &str = "usr/lib/x86_64-linux-gnu";
 const PROGRAM: &str = "qemu-system-x86_64";
 const DEVICES: &str = "CONFIG_NITRO_ENCLAVE=y\nCONFIG_MICROVM=y\n";
-/// What the machine loads at start, with the package folder it is in.
-const FIRMWARE: &[(&str, &str)] = &[
-    ("usr/share/seabios", "bios-microvm.bin"),
-    ("usr/share/qemu", "linuxboot_dma.bin"),
-];
+/// What the machine loads at start, below the folder it is in.
+const FIRMWARE: &[(&str, &str)] = &[("usr/share/qemu", "qboot.rom")];
 const OPTIONS: &[&str] = &[
     "--target-list=x86_64-softmmu",
     "--without-default-features",

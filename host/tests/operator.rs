@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use redoubt_attestation::appraise::AppraisalPolicy;
 use redoubt_attestation::attester::measure;
 use redoubt_attestation::encode::sha256;
 use redoubt_attestation::entropy::SystemEntropy;
@@ -310,6 +311,50 @@ fn a_configuration_passes_from_officer_to_officer_until_it_is_complete() {
         text(&half),
     ]);
     assert!(again.contains("signed more than once"), "{again}");
+}
+
+#[test]
+fn an_appraisal_policy_passes_from_officer_to_officer_until_it_is_complete() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = ceremony(folder.path(), "2", "3");
+    let genesis = out.join("genesis.json");
+    let verified = Genesis::verify(&std::fs::read(&genesis).unwrap()).unwrap();
+    let image = &verified.manifest.measurements[0].pcrs[&0];
+    let write = |name: &str, withdrawn: &str| {
+        let policy = serde_json::json!({
+            "type": "redoubt/appraisal-policy/v1", "genesis": verified.digest, "counter": 1,
+            "not_after_ms": u64::MAX, "max_age_ms": 60_000, "withdrawn": [withdrawn],
+        });
+        let path = folder.path().join(name);
+        std::fs::write(&path, policy.to_string()).unwrap();
+        path
+    };
+    let signed = folder.path().join("signed.json");
+    let sign = |policy: &Path, officer: u8| {
+        let key = out.join(format!("officer-{officer}.key.pem"));
+        [
+            "policy",
+            "sign",
+            "--genesis",
+            text(&genesis),
+            "--policy",
+            text(policy),
+        ]
+        .into_iter()
+        .chain(["--officer-key", text(&key), "--out", text(&signed)])
+        .map(str::to_owned)
+        .collect::<Vec<_>>()
+    };
+    let run = |args: Vec<String>| yes(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    let first = run(sign(&write("plain.json", image), 1));
+    assert_eq!(first["signatures_missing"], 1);
+    assert_eq!(run(sign(&signed, 3))["signatures_missing"], 0);
+    let bytes = std::fs::read(&signed).unwrap();
+    AppraisalPolicy::verify(&bytes, &verified).unwrap();
+    // An image that the manifest never allowed is a slip of the pen.
+    let args = sign(&write("slip.json", &"00".repeat(48)), 1);
+    let error = no(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(error.contains("lists no image"), "{error}");
 }
 
 #[test]

@@ -112,14 +112,15 @@ impl AppraisalPolicy {
         let manifest = &genesis.manifest;
         let payload = envelope.verify(&manifest.officers, manifest.threshold.into())?;
         let policy: Self = serde_json::from_slice(&payload).map_err(PolicyError::Json)?;
-        policy.check(genesis)?;
+        policy.validate(genesis)?;
         Ok(VerifiedAppraisalPolicy {
             digest: envelope.digest()?,
             policy,
         })
     }
 
-    fn check(&self, genesis: &VerifiedGenesis) -> Result<(), PolicyError> {
+    /// Checks every member, signed or not yet.
+    pub fn validate(&self, genesis: &VerifiedGenesis) -> Result<(), PolicyError> {
         if self.genesis != genesis.digest {
             return Err(PolicyError::OtherGenesis(self.genesis));
         }

@@ -11,6 +11,7 @@ mod genesis;
 mod measure;
 mod memory;
 mod peers;
+mod policy;
 mod restore;
 mod rotate;
 mod status;
@@ -47,6 +48,9 @@ enum Command {
     /// The signed configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// What officers ask of evidence: its age, images withdrawn
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Give one officer's share to the attested enclave
     Unseal(unseal::UnsealArgs),
     /// A new epoch secret or new officers, while the appliance serves
@@ -76,6 +80,12 @@ enum ConfigCommand {
     Restore(restore::RestoreArgs),
 }
 
+#[derive(Debug, Subcommand)]
+enum PolicyCommand {
+    /// Check an appraisal policy and sign it; also adds signatures to a signed one
+    Sign(policy::SignArgs),
+}
+
 /// What a command found.
 pub(crate) struct Report {
     /// 0 or 1.
@@ -103,6 +113,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Genesis(GenesisCommand::Successor(args)) => successor::successor(&args),
         Command::Config(ConfigCommand::Sign(args)) => config::sign(&args),
         Command::Config(ConfigCommand::Restore(args)) => restore::restore(&args),
+        Command::Policy(PolicyCommand::Sign(args)) => policy::sign(&args),
         Command::Unseal(args) => unseal::unseal(&args),
         Command::Rotate(args) => rotate::rotate(&args),
         Command::Measure(args) => measure::measure_file(&args),

@@ -143,6 +143,7 @@ impl Rotation<'_> {
             pinned: Pinned {
                 policy: ClientPolicy::pin(&next),
                 genesis: next,
+                // Officers who change the manifest judge by the manifest.
                 appraisal: None,
             },
         })

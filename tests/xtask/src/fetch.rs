@@ -103,11 +103,11 @@ fn is_right(folder: &Path, file: &PinnedFile) -> bool {
     digest::sha256_file(&folder.join(&file.install)).is_ok_and(|found| found == file.sha256)
 }
 
-/// Waits until nobody else works on what the file stands for.
+/// Waits until no other run works on what `path` stands for.
 pub(crate) fn lock(path: &Path) -> Result<File> {
     let file = File::create(path).with_context(|| path.display().to_string())?;
     if file.try_lock().is_err() {
-        say("  another fetch is under way: waiting for it");
+        say("  another run is at work on it: waiting");
         file.lock()?;
     }
     Ok(file)

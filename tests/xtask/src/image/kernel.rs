@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::debian::{self, Scratch};
 use super::sources::Sources;
 use crate::process::{self, Process};
 use crate::repo::{self, Repo};
-use crate::{digest, say, signals};
+use crate::{digest, fetch, say, signals};
 
 /// What the build is told about itself. A change makes a new cache entry.
 const FIXED: &[(&str, &str)] = &[
@@ -69,6 +69,8 @@ pub(crate) fn build(
     let configuration = fs::read(configuration(repo))?;
     let key = cache_key(&sources.kernel.pin.sha256, &configuration, toolchain)?;
     let folder = repo::cache_dir()?.join(&key);
+    fs::create_dir_all(repo::cache_dir()?)?;
+    let _alone = fetch::lock(&folder.with_extension("lock"))?;
     if folder.join("bzImage").exists() && !anew {
         say(&format!("kernel: from the cache, {}", folder.display()));
         return Ok(Kernel {
@@ -78,7 +80,10 @@ pub(crate) fn build(
     }
     say("kernel: building (about 6 minutes of processor time)");
     let start = Instant::now();
-    let scratch = folder.with_extension(std::process::id().to_string());
+    let scratch = folder.with_extension("partial");
+    if scratch.exists() {
+        fs::remove_dir_all(&scratch)?;
+    }
     let scratch = Scratch::new(scratch)?;
     let made = compile(&scratch.0, sources, &configuration, given)?;
     if folder.exists() {
@@ -194,7 +199,11 @@ fn follow(make: &mut Command, log: &Path) -> Result<()> {
             ensure!(status.success(), "make\n{}", process::log_end(log));
             return Ok(());
         }
-        ensure!(!signals::asked_to_stop(), "stopped");
+        if signals::asked_to_stop() {
+            // Asked to end, make ends what it started.
+            process.end(Duration::from_secs(5));
+            bail!("stopped");
+        }
         if said.elapsed() >= SAY_EVERY {
             said = Instant::now();
             let objects = fs::read_to_string(log)?.lines().count();

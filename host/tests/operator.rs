@@ -213,10 +213,15 @@ fn an_emulated_machine_is_founded_on_an_images_measurements_and_names_no_root() 
     let init = "genesis init --name x --emulated-machine --out";
     let mut args: Vec<&str> = init.split(' ').collect();
     args.push(text(&out));
-    assert!(no(&args).contains("--enclave-pcrs"));
+    let usage = |args: &[&str]| redoubt(args).status.code();
+    assert_eq!(usage(&args), Some(2), "an image must be measured");
     args.extend(["--enclave-pcrs", text(&pcrs)]);
-    let both = [&args[..], &["--emulated"]].concat();
-    assert!(no(&both).contains("cannot be used with"));
+    let both = [&args[..], &["--emulated", "--enclave-bin", "x"]].concat();
+    assert_eq!(
+        usage(&both),
+        Some(2),
+        "it is one kind of emulation or the other"
+    );
     yes(&args);
     let genesis = Genesis::verify(&std::fs::read(out.join("genesis.json")).unwrap()).unwrap();
     let manifest = &genesis.manifest;

@@ -1,5 +1,7 @@
 //! The story: boot, attest, be refused where that is due, unseal, a customer's day.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Context, Result, ensure};
 use redoubt_attestation::binding::Purpose;
 use redoubt_attestation::document::{Time, VendorRoot, verify};
@@ -37,14 +39,30 @@ pub(crate) fn tell(tools: &Tools, report: &mut Report) -> Result<()> {
     let hardware = report.step("and one that says it is hardware", || {
         Ok((tools.found(&measurements, Founded::Hardware)?, Value::Null))
     })?;
+    let another = report.step("and one for another image", || {
+        let other = measurements_of_another(&measurements)?;
+        Ok((tools.found(&other, Founded::Emulated)?, Value::Null))
+    })?;
     let told = attested_boot(&mut ours, &hardware, report)
         .and_then(|()| unsealed(&ours, report))
         .and_then(|()| day::tell(tools, &mut ours, report))
-        .and_then(|()| refused_by_the_guest(hardware, report));
+        .and_then(|()| refused_by_the_guest(hardware, another, report));
     if told.is_err() {
         ours.keep_files();
     }
     told
+}
+
+/// Measurements that differ from an image's in one digit of PCR 0.
+fn measurements_of_another(measurements: &Path) -> Result<PathBuf> {
+    let mut said: Value = serde_json::from_slice(&std::fs::read(measurements)?)?;
+    let pcr0 = said["PCR0"].as_str().context("no PCR0")?;
+    let (first, rest) = pcr0.split_at(1);
+    let other = if first == "0" { "1" } else { "0" };
+    said["PCR0"] = format!("{other}{rest}").into();
+    let path = measurements.with_file_name("another.json");
+    std::fs::write(&path, said.to_string())?;
+    Ok(path)
 }
 
 /// Boots, compares, and shows the evidence to those who must refuse it.
@@ -141,21 +159,27 @@ pub(crate) fn unsealed(ours: &Appliance, report: &mut Report) -> Result<()> {
     })
 }
 
-/// The image itself refuses to start under a genesis that says it is hardware.
-fn refused_by_the_guest(mut hardware: Appliance, report: &mut Report) -> Result<()> {
+/// The image itself refuses to start under a genesis that says it is hardware, and
+/// under one that allows another image.
+fn refused_by_the_guest(
+    hardware: Appliance,
+    another: Appliance,
+    report: &mut Report,
+) -> Result<()> {
     report.step(
         "the image refuses to start under a hardware genesis",
-        || {
-            hardware.start()?;
-            let console = guest::ends(&mut hardware)?;
-            let said = console.lines().find(|line| line.contains("environment;"));
-            let said = said.with_context(|| format!("for another reason:\n{console}"))?;
-            ensure!(
-                said.contains("emulated") && said.contains("hardware"),
-                "{said}"
-            );
-            ensure!(hardware.phase().is_err(), "something still answers");
-            Ok(((), said.trim().into()))
-        },
-    )
+        || ends_saying(hardware, "the genesis manifest is for hardware"),
+    )?;
+    report.step("and under one that allows another image only", || {
+        ends_saying(another, "which the genesis manifest does not allow")
+    })
+}
+
+fn ends_saying(mut appliance: Appliance, reason: &str) -> Result<((), Value)> {
+    appliance.start()?;
+    let console = guest::ends(&mut appliance)?;
+    let said = console.lines().find(|line| line.contains(reason));
+    let said = said.with_context(|| format!("for another reason:\n{console}"))?;
+    ensure!(appliance.phase().is_err(), "something still answers");
+    Ok(((), said.trim().into()))
 }

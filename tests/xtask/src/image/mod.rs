@@ -92,11 +92,11 @@ pub(crate) fn run(repo: &Repo, options: &Options) -> Result<bool> {
         Some(committed) => here.image.differences(&committed.image),
         None => vec!["nothing is committed".into()],
     };
+    tell(&here, &eif, &differences, start)?;
     if options.update {
         here.write(&path)?;
         say(&format!("wrote {}", path.display()));
     }
-    tell(&here, &eif, &differences, start)?;
     if let Some(json) = &options.json {
         let report = json!({
             "eif": {

@@ -116,9 +116,8 @@ fn forwarded(folder: &Path, port: u32) -> PathBuf {
 
 /// The host's address of one of the guest's streams.
 pub(super) fn endpoint(folder: &Path, stream: &str) -> String {
-    let ports = PORTS.iter();
-    let port = ports.filter(|(name, _)| *name == stream).map(|pair| pair.1);
-    let port = port.max().unwrap_or_default();
+    let named = PORTS.iter().find(|(name, _)| *name == stream);
+    let port = named.map_or(0, |(_, port)| *port);
     format!("unix:{}:{port}", socket(folder).display())
 }
 

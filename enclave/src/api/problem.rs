@@ -276,7 +276,7 @@ kinds! {
     UNKNOWN_SUBJECT unknown_subject 404 "There is no such customer" "Use a user_id that this tenant registered or enrolled and did not erase.";
     UNKNOWN_ERASURE unknown_erasure 404 "There is no such erasure" "Use an erasure_id of this tenant.";
     ROTATION_IN_PROGRESS rotation_in_progress 409 retry 5 "A rotation is under way" "Read GET /api/v1/epochs until it is done.";
-    CUSTODIAN_UNAVAILABLE custodian_unavailable 503 retry 5 "Too few custodians take part" "A new epoch needs the threshold of custodians that genesis names; bring them up, then try again.";
+    CUSTODIAN_UNAVAILABLE custodian_unavailable 503 retry 5 "A custodian does not take part" "A new epoch needs every custodian that genesis names; bring them up, then try again.";
 }
 
 #[cfg(test)]

@@ -49,13 +49,15 @@ pub struct VerifyLedger {
 /// Who may have signed what.
 struct Signers {
     boots: Option<Vec<Boot>>,
+    /// Whether there is a signature to check: segments hold none, checkpoints do.
+    signed: bool,
 }
 
 impl Signers {
     fn word(&self) -> &'static str {
         match self.boots {
-            Some(_) => "verified",
-            None => "not checked",
+            Some(_) if self.signed => "verified",
+            _ => "not checked",
         }
     }
 }
@@ -90,7 +92,8 @@ pub fn verify(args: &VerifyLedger) -> Result<Report> {
     for path in own.chain(args.evidence.iter().cloned()) {
         shown.add(&path.display().to_string(), &read(&path)?)?;
     }
-    let signers = match signers(&shown, trust.as_ref()) {
+    let signed = !args.path.is_dir() || kept.every_note().next().is_some();
+    let signers = match signers(&shown, trust.as_ref(), signed) {
         Ok(signers) => signers,
         Err(report) => return Ok(*report),
     };
@@ -107,15 +110,17 @@ pub fn verify(args: &VerifyLedger) -> Result<Report> {
     }
 }
 
-fn signers(shown: &Inputs, trust: Option<&Trust>) -> Result<Signers, Box<Report>> {
+fn signers(shown: &Inputs, trust: Option<&Trust>, signed: bool) -> Result<Signers, Box<Report>> {
     let Some(trust) = trust else {
-        return Ok(Signers { boots: None });
+        let boots = None;
+        return Ok(Signers { boots, signed });
     };
     let boots = shown.boots(trust);
     let boots = boots.map_err(|(name, refusal)| {
         Box::new(no(refusal.code(), format!("{name}: document: {refusal}")))
     })?;
-    Ok(Signers { boots: Some(boots) })
+    let boots = Some(boots);
+    Ok(Signers { boots, signed })
 }
 
 fn no(code: &'static str, text: String) -> Report {

@@ -169,7 +169,8 @@ def pinned(arguments):
         trust = genesis.from_policy(Path(arguments.policy).read_bytes(), root_der)
         if arguments.root:
             wanted = sha256(root_der(Path(arguments.root).read_text())).hex()
-            trust.roots = [root for root in trust.roots if root == wanted] or [wanted]
+            # One of the manifest's, never another.
+            trust.roots = [root for root in trust.roots if root == wanted]
         return trust
     if arguments.root:
         return genesis.Trust([sha256(root_der(Path(arguments.root).read_text())).hex()])

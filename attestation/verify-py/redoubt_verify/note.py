@@ -36,6 +36,7 @@ class Note:
     root: bytes
     signer: int = -1
     post_quantum: bool = False
+    post_quantum_verified: bool = False
 
 
 def malformed(why):
@@ -104,6 +105,7 @@ def open_note(text, keys, unverified):
             if verdict is None:
                 unverified.append("ML-DSA-65 line of a checkpoint: not verified by this tool")
             note.post_quantum = True
+            note.post_quantum_verified = verdict is True
         return note
     raise Refusal("note_unsigned", "checkpoint carries no valid signature by a trusted boot key")
 

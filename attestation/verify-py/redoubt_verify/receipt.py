@@ -28,7 +28,7 @@ def verify(receipt, trust, at_ms, report):
     report.facts.update(
         type=claims.get("type"), receipt_id=claims.get("receipt_id"), tenant=claims["tenant"],
         ledger=header.ledger.hex(), index=header.index, tree_size=note.size, root=note.root.hex(),
-        post_quantum_head=note.post_quantum, **binding.describe(boot),
+        post_quantum_head=note.post_quantum_verified, **binding.describe(boot),
     )
     return claims, boots[note.signer]
 

@@ -172,7 +172,8 @@ fn establish(args: &TrustArgs) -> Result<Report> {
     let mut pinned = Pinned::from_policy(&read(&args.policy)?)
         .with_context(|| args.policy.display().to_string())?;
     let given = args.appraisal.as_deref().map(read).transpose()?;
-    match trust::appraisal(&args.out, given.as_deref(), &pinned.genesis) {
+    let remembered = trust::Remembered::read(&args.out)?;
+    match remembered.appraisal(given.as_deref(), &pinned.genesis) {
         Ok(None) => {}
         Ok(Some((bytes, policy))) => {
             // Before anything is asked: a policy seen is a policy remembered.

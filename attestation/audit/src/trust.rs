@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use redoubt_attestation::appraise::{AppraisalPolicy, PolicyError, VerifiedAppraisalPolicy};
 use redoubt_attestation::artefact::Trust;
 use redoubt_attestation::encode::b64u;
-use redoubt_attestation::genesis::VerifiedGenesis;
+use redoubt_attestation::genesis::{Genesis, VerifiedGenesis};
 use serde_json::json;
 
 use crate::fetch::{AttestedConnection, Pinned};
@@ -22,24 +22,62 @@ pub const EVIDENCE: &str = "evidence.json";
 /// The last appraisal policy that was used, as its officers signed it.
 pub const APPRAISAL: &str = "appraisal.json";
 
-/// The appraisal policy to use, with its bytes: the one given, unless it is older
-/// than the one the folder remembers; the remembered one if none is given.
-pub fn appraisal(
-    folder: &Path,
-    given: Option<&[u8]>,
-    genesis: &VerifiedGenesis,
-) -> Result<Option<(Vec<u8>, VerifiedAppraisalPolicy)>, PolicyError> {
-    // What cannot be read any more is no reason to forget it: the caller is told.
-    let kept = std::fs::read(folder.join(APPRAISAL)).ok();
-    let kept = kept
-        .map(|bytes| AppraisalPolicy::verify(&bytes, genesis).map(|policy| (bytes, policy)))
-        .transpose()?;
-    let Some(bytes) = given else {
-        return Ok(kept);
-    };
-    let last = kept.map(|(_, policy)| policy.mark());
-    let policy = AppraisalPolicy::verify(bytes, genesis)?.after(last)?;
-    Ok(Some((bytes.to_vec(), policy)))
+/// What a trust folder remembers of the last run.
+#[derive(Default)]
+pub struct Remembered {
+    /// The appraisal policy that was used.
+    policy: Option<Vec<u8>>,
+    /// The manifest of then, whose officers signed it.
+    genesis: Option<VerifiedGenesis>,
+}
+
+impl Remembered {
+    /// Reads it. What is there but cannot be read is no reason to forget it.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let genesis = read_if_there(&folder.join(GENESIS))?;
+        let genesis = genesis.map(|bytes| Genesis::verify(&bytes)).transpose();
+        Ok(Self {
+            policy: read_if_there(&folder.join(APPRAISAL))?,
+            genesis: genesis.with_context(|| folder.join(GENESIS).display().to_string())?,
+        })
+    }
+
+    /// The appraisal policy to use, with its bytes: the one given, unless it is older
+    /// than the remembered one; the remembered one if none is given. Where officers
+    /// changed the manifest, the one given must be of the new manifest.
+    pub fn appraisal(
+        self,
+        given: Option<&[u8]>,
+        genesis: &VerifiedGenesis,
+    ) -> Result<Option<(Vec<u8>, VerifiedAppraisalPolicy)>, PolicyError> {
+        let Some(given) = given else {
+            let kept = self.policy.map(|bytes| {
+                let policy = AppraisalPolicy::verify(&bytes, genesis)?;
+                Ok((bytes, policy))
+            });
+            return kept.transpose();
+        };
+        let last = self.policy.map(|bytes| {
+            let now = AppraisalPolicy::verify(&bytes, genesis);
+            match (now, &self.genesis) {
+                (Err(_), Some(then)) if then.digest != genesis.digest => {
+                    AppraisalPolicy::verify(&bytes, then)
+                }
+                (now, _) => now,
+            }
+        });
+        let last = last.transpose()?.map(|policy| policy.mark());
+        let policy = AppraisalPolicy::verify(given, genesis)?.after(last)?;
+        Ok(Some((given.to_vec(), policy)))
+    }
+}
+
+fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| path.display().to_string()),
+    }
 }
 
 /// Remembers the policy that is used now.

@@ -168,6 +168,34 @@ fn an_appliance_that_cannot_be_reached_is_a_no() {
     assert!(!Path::new(out).exists(), "nothing is written without proof");
 }
 
+/// A policy that an officer signed, in a file.
+fn appraisal_policy(
+    folder: &Path,
+    officer: &Es256Signer,
+    genesis: &VerifiedGenesis,
+    counter: u64,
+) -> String {
+    let payload = json!({
+        "type": "redoubt/appraisal-policy/v1", "genesis": genesis.digest, "counter": counter,
+        "not_after_ms": u64::MAX, "max_age_ms": 60_000, "withdrawn": [],
+    });
+    let mut file = SignedFile::unsigned(payload.to_string().as_bytes());
+    file.sign("officer", officer).unwrap();
+    put(folder, &format!("{counter}.json"), &file.to_json())
+}
+
+/// The reason why there is no trust in an appliance that nobody runs.
+fn trusted(policy: &str, out: &Path, appraisal: Option<&str>) -> String {
+    let (out, url) = (out.to_str().unwrap(), "https://127.0.0.1:1");
+    let mut args = vec!["trust", url, "--policy", policy, "--out", out, "--json"];
+    args.extend(appraisal.iter().flat_map(|file| ["--appraisal", file]));
+    let output = audit(&args);
+    if output.status.code() == Some(2) {
+        return String::from_utf8(output.stderr).unwrap();
+    }
+    json_of(&output)["code"].as_str().unwrap().to_owned()
+}
+
 #[test]
 fn an_older_appraisal_policy_than_one_seen_before_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -175,36 +203,46 @@ fn an_older_appraisal_policy_than_one_seen_before_is_refused() {
     let policy = ClientPolicy::pin(&genesis).to_json();
     let policy = put(folder.path(), "policy.json", &policy);
     let out = folder.path().join("out");
-    let signed = |counter: u64| {
-        let payload = json!({
-            "type": "redoubt/appraisal-policy/v1", "genesis": genesis.digest, "counter": counter,
-            "not_after_ms": u64::MAX, "max_age_ms": 60_000, "withdrawn": [],
-        });
-        let mut file = SignedFile::unsigned(payload.to_string().as_bytes());
-        file.sign("officer", &officer).unwrap();
-        put(folder.path(), &format!("{counter}.json"), &file.to_json())
-    };
-    let trust = |appraisal: &str| {
-        let out = out.to_str().unwrap();
-        let url = "https://127.0.0.1:1";
-        let args = [
-            "trust",
-            url,
-            "--policy",
-            &policy,
-            "--appraisal",
-            appraisal,
-            "--out",
-            out,
-            "--json",
-        ];
-        json_of(&audit(&args))["code"].as_str().unwrap().to_owned()
-    };
+    let signed = |counter| appraisal_policy(folder.path(), &officer, &genesis, counter);
+    let trust = |appraisal: &str| trusted(&policy, &out, Some(appraisal));
     // Nobody listens there; a policy that may be used gets as far as asking.
     assert_eq!(trust(&signed(4)), "connect");
     assert_eq!(trust(&signed(6)), "connect");
     assert_eq!(trust(&signed(5)), "policy_rolled_back");
     assert_eq!(trust(&policy), "policy_not_signed");
+    // What is remembered but cannot be read is not forgotten.
+    std::fs::remove_file(out.join("appraisal.json")).unwrap();
+    std::fs::create_dir(out.join("appraisal.json")).unwrap();
+    let told = trusted(&policy, &out, None);
+    assert!(told.contains("appraisal.json"), "{told}");
+}
+
+#[test]
+fn after_a_change_of_the_manifest_only_a_newer_appraisal_policy_of_the_new_one_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let (officer, then) = appliance();
+    let out = folder.path().join("out");
+    std::fs::create_dir(&out).unwrap();
+    put(&out, "genesis.json", &then.envelope.to_json());
+    let old = appraisal_policy(folder.path(), &officer, &then, 4);
+    std::fs::copy(old, out.join("appraisal.json")).unwrap();
+    let (officer, now) = appliance();
+    let policy = put(
+        folder.path(),
+        "policy.json",
+        &ClientPolicy::pin(&now).to_json(),
+    );
+    let signed = |counter| appraisal_policy(folder.path(), &officer, &now, counter);
+    assert_ne!(trusted(&policy, &out, None), "connect");
+    assert_eq!(
+        trusted(&policy, &out, Some(&signed(3))),
+        "policy_rolled_back"
+    );
+    assert_eq!(trusted(&policy, &out, Some(&signed(5))), "connect");
+    assert_eq!(
+        trusted(&policy, &out, Some(&signed(4))),
+        "policy_rolled_back"
+    );
 }
 
 /// The artefact is a pipe that stays empty: while the program waits for its

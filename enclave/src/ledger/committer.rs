@@ -192,7 +192,8 @@ impl Committer {
     async fn let_go(&mut self, now_ms: u64, way: UnderWay) -> Result<(), HaltReason> {
         let mut covered = self.keeper.covered.replace(way.covers.clone());
         if way.rotates {
-            match self.core.keep_only_last(&mut self.store).await {
+            let kept = self.core.keep_only_last(&mut self.store);
+            match self.stall.patiently(On::Store, kept).await {
                 Ok(()) => covered = Some(way.covers),
                 Err(error) => tracing::warn!(%error, "older snapshots were not let go"),
             }
@@ -214,10 +215,12 @@ impl Committer {
     async fn drop_bodies(&mut self) {
         let kept = self.core.appliance.kept_from.iter();
         let kept: Vec<_> = kept.map(|(ledger, first)| (*ledger, *first)).collect();
-        if !kept.is_empty()
-            && let Err(error) = self.store.drop_below(kept).await
-        {
-            tracing::warn!(%error, "old entries were not let go");
+        if kept.is_empty() {
+            return;
+        }
+        let dropped = self.store.drop_below(kept);
+        if let Err(error) = self.stall.patiently(On::Store, dropped).await {
+            tracing::warn!(%error, "old entries were not let go; the next snapshot asks again");
         }
     }
 

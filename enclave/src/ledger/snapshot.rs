@@ -26,7 +26,7 @@ pub(super) use read::{Loaded, read};
 pub(super) use write::{Finished, Frozen, FrozenBook, Out, write};
 
 const SEAL_DOMAIN: &[u8] = b"redoubt/snapshot-seal/v1";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// A snapshot cannot be used.
 #[derive(Debug, thiserror::Error)]

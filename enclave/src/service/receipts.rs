@@ -25,6 +25,7 @@ impl Appliance {
             Reader::Tenant(caller) => vec![caller.tenant],
             Reader::Auditor { .. } => serving.tenants.keys().cloned().collect(),
         };
+        let mut refused = Problem::unknown_receipt();
         for tenant in tenants {
             match serving.ledgers.fetch(&tenant, id).await {
                 Ok(claim) => {
@@ -32,10 +33,14 @@ impl Appliance {
                     return to_json(&receipt);
                 }
                 Err(CommitError::UnknownReceipt) => {}
+                // Another tenant's id may lead there by chance.
+                Err(gone @ (CommitError::Expired | CommitError::Erased)) => {
+                    refused = commit(gone, 0);
+                }
                 Err(other) => return Err(commit(other, 0)),
             }
         }
-        Err(Problem::unknown_receipt())
+        Err(refused)
     }
 
     /// The receipt with evidence, its head under ML-DSA-65 as well.

@@ -58,7 +58,7 @@ impl SnapshotRoot {
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let (root, rest) = postcard::take_from_bytes::<Self>(bytes).ok()?;
         let canonical = postcard::to_stdvec(&root).is_ok_and(|again| again == bytes);
-        (rest.is_empty() && canonical && root.version == 1).then_some(root)
+        (rest.is_empty() && canonical && root.version == 2).then_some(root)
     }
 
     /// Puts it together again.

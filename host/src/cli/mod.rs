@@ -14,6 +14,7 @@ mod peers;
 mod policy;
 mod restore;
 mod rotate;
+mod signing;
 mod status;
 mod successor;
 mod unseal;

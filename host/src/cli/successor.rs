@@ -20,9 +20,9 @@ use super::ceremony::{
     PUBLIC, Signers, check_threshold, into_new_folder, new_signers, officers, signed_by,
     write_results,
 };
-use super::config::officer;
 use super::genesis::{record, thumbprints};
 use super::peers::PeerArgs;
+use super::signing::officer;
 use super::{Report, now_ms, read_config, read_genesis};
 use crate::files::write_new;
 

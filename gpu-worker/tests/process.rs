@@ -1,6 +1,7 @@
 //! The real process: sealed, attested, fed good and hostile pictures.
 //!
-//! Needs REDOUBT_MODELS_DIR and REDOUBT_MEDIA_DIR.
+//! Needs REDOUBT_MODELS_DIR and REDOUBT_MEDIA_DIR. With REDOUBT_GPU, the folder of
+//! the CUDA compiler, the worker runs its embedder on the NVIDIA GPU.
 
 mod common;
 
@@ -39,7 +40,12 @@ fn start(models: &Path) -> Worker {
     std::fs::write(attester.path().join("root.pem"), &certificate).unwrap();
     std::fs::write(attester.path().join("root.key"), key).unwrap();
     let (ours, theirs) = StdUnixStream::pair().unwrap();
+    let gpu = std::env::var_os("REDOUBT_GPU");
     let child = Command::new(PROGRAM)
+        .args(
+            gpu.iter()
+                .flat_map(|folder| ["--cuda".as_ref(), folder.as_os_str()]),
+        )
         .args(["--stream-fd", "0", "--threads", "2", "--models"])
         .arg(models)
         .arg("--manifest")

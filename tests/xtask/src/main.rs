@@ -3,6 +3,7 @@
 //! crates, so that it compiles in seconds and can say what a machine lacks.
 
 mod boot;
+mod cuda;
 mod demo;
 mod dev;
 mod digest;
@@ -64,6 +65,12 @@ enum Task {
         /// Use the programs that were built last
         #[arg(long)]
         no_build: bool,
+    },
+    /// Compare the NVIDIA GPU of this machine with its CPU, and measure both
+    CudaCheck {
+        /// Also fetch, test and measure the sealed worker's process on it
+        #[arg(long)]
+        tests: bool,
     },
     /// Format, lints, unit and end-to-end tests, the demo's story
     Test {
@@ -162,6 +169,7 @@ fn run(task: Task) -> Result<bool> {
             models(&repo, &ModelsAction::Fetch)?;
             return built(&repo, "redoubt-chaos", &arguments);
         }
+        Task::CudaCheck { tests } => return cuda::run(&repo, tests),
         Task::BootTest(arguments) => return boot::run(&repo, &arguments),
         Task::Fuzz { arguments } => return fuzz::run(&repo, &arguments),
         Task::Bench { arguments } => return built(&repo, "redoubt-bench", &arguments),

@@ -138,10 +138,10 @@ def _check_genesis(preimage, trust):
 
 def note_unsigned(boots, report):
     """What `boots`' documents are, in a word; says in `report` if nobody signed one."""
-    if all(boot.document.signed for boot in boots):
+    report.facts["signed"] = all(boot.document.signed for boot in boots)
+    if report.facts["signed"]:
         return "genuine"
     report.unverified.append(documents.NOBODY_SIGNED)
-    report.facts["signed"] = False
     return "unsigned, as an emulated genesis allows,"
 
 

@@ -194,7 +194,7 @@ fn serial_of(certificate: &[u8]) -> Option<&[u8]> {
 
 /// The firmware identity in a leaf: SEQUENCE { version, key, SEQUENCE { SHA-384, digest } }.
 fn firmware_of(leaf: &[u8]) -> Option<[u8; 48]> {
-    let value = der::extension(leaf, DICE_TCB_INFO)?;
+    let value = der::extension(leaf, DICE_TCB_INFO)??;
     let mut members = Values(Values(value).expect(der::SEQUENCE)?);
     members.next()?;
     members.next()?;

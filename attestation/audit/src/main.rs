@@ -15,6 +15,7 @@ use redoubt_attestation::ledger::Receipt;
 use redoubt_audit::compare::{self, Compare};
 use redoubt_audit::document::{self, DocumentArgs};
 use redoubt_audit::fetch::{AttestedConnection, ClientIdentity, FetchError, Pinned};
+use redoubt_audit::gpu::{self, GpuArgs};
 use redoubt_audit::inputs::{read, read_text};
 use redoubt_audit::ledger::command::{self, LedgerCommand};
 use redoubt_audit::report::{NOBODY_SIGNED, Report};
@@ -40,6 +41,8 @@ enum Command {
     Verify(VerifyArgs),
     /// Judge one Nitro attestation document; sockets are denied first.
     Document(DocumentArgs),
+    /// Judge evidence of NVIDIA GPUs; sockets are denied first.
+    Gpu(GpuArgs),
     /// Check a whole ledger without keys; sockets are denied first.
     #[command(subcommand)]
     Ledger(LedgerCommand),
@@ -115,6 +118,7 @@ fn main() -> ExitCode {
         Command::Trust(args) => (establish(args), args.json),
         Command::Verify(args) => (judge(args), args.json),
         Command::Document(args) => (document::run(args), args.json),
+        Command::Gpu(args) => (gpu::run(args), args.json),
         Command::Ledger(LedgerCommand::Verify(args)) => (command::verify(args), args.json),
         Command::Compare(args) => (compare::run(args), args.json),
         Command::Witness(args) => {

@@ -2,13 +2,18 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
+use aws_lc_rs::digest;
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair};
+use aws_lc_rs::signature::{
+    ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_ECDSA_P384_SHA384,
+    BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair,
+    PKCS_ECDSA_P384_SHA384,
 };
 use redoubt_attestation::attester::{emulated_root, measure};
 use redoubt_attestation::encode::{Digest32, sha256};
@@ -16,6 +21,13 @@ use redoubt_attestation::entropy::SystemEntropy;
 use redoubt_attestation::genesis::{ClientPolicy, Genesis, SignedFile};
 use redoubt_attestation::sign::Es256Signer;
 use serde_json::{Value, json};
+use x509_cert::der::asn1::{BitString, ObjectIdentifier, OctetString};
+use x509_cert::der::{DateTime, Decode as _, Encode as _};
+use x509_cert::spki::AlgorithmIdentifierOwned;
+use x509_ocsp::{
+    BasicOcspResponse, CertId, CertStatus, OcspGeneralizedTime, OcspResponse, ResponderId,
+    ResponseData, RevokedInfo, SingleResponse, Version,
+};
 
 /// When the officers' policy ends, Unix seconds.
 const NOT_AFTER_S: u64 = 2_000_000_000;
@@ -57,8 +69,15 @@ fn report(nonce: &[u8; 32]) -> Vec<u8> {
     .concat()
 }
 
-/// Evidence of a device, and the certificate of its root, PEM.
-fn device(nonce: &[u8; 32]) -> (Value, String) {
+/// Evidence of a device; its certificate and its root, with the root's key.
+struct Device {
+    evidence: Value,
+    leaf: Certificate,
+    root: Certificate,
+    root_key: EcdsaKeyPair,
+}
+
+fn device(nonce: &[u8; 32]) -> Device {
     let key = || KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
     let named = |name: &str| {
         let mut params = CertificateParams::default();
@@ -69,6 +88,7 @@ fn device(nonce: &[u8; 32]) -> (Value, String) {
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let root_key = key();
     let root = authority.self_signed(&root_key).unwrap();
+    let root_pkcs8 = root_key.serialize_der();
     let leaf_key = key();
     let issuer = Issuer::new(authority, root_key);
     let leaf = named("device").signed_by(&leaf_key, &issuer).unwrap();
@@ -84,7 +104,13 @@ fn device(nonce: &[u8; 32]) -> (Value, String) {
         "arch": "HOPPER", "nonce": hex::encode(nonce),
         "evidence": base64(&bytes), "certificate": base64(chain.as_bytes()),
     });
-    (evidence, root.pem())
+    let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_ASN1_SIGNING, &root_pkcs8);
+    Device {
+        evidence,
+        root_key: key.unwrap(),
+        leaf,
+        root,
+    }
 }
 
 /// A file of reference values for these measurements (SPDM's index).
@@ -113,6 +139,7 @@ struct Desk {
     folder: tempfile::TempDir,
     evidence: String,
     root: String,
+    device: Device,
     officer: Es256Signer,
     genesis: Digest32,
 }
@@ -120,7 +147,7 @@ struct Desk {
 impl Desk {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (evidence, root) = device(&NONCE);
+        let device = device(&NONCE);
         let officer = Es256Signer::generate(&SystemEntropy).unwrap();
         let (pem, _) = emulated_root("root").unwrap();
         let manifest = json!({
@@ -138,9 +165,10 @@ impl Desk {
             evidence: put(
                 folder.path(),
                 "e.json",
-                json!([evidence]).to_string().as_bytes(),
+                json!([device.evidence]).to_string().as_bytes(),
             ),
-            root: put(folder.path(), "root.pem", root.as_bytes()),
+            root: put(folder.path(), "root.pem", device.root.pem().as_bytes()),
+            device,
             genesis: genesis.digest,
             folder,
             officer,
@@ -272,6 +300,7 @@ fn what_was_not_asked_is_not_called_verified() {
         "wrong_nonce"
     );
     for usage in [
+        &["--ocsp", "/nonexistent"],
         &["--nonce", "00"][..],
         &["--at", "x"],
         &["--rim", "x"],
@@ -279,7 +308,88 @@ fn what_was_not_asked_is_not_called_verified() {
     ] {
         assert_eq!(desk.judge(&[], usage).0, Some(2), "{usage:?}");
     }
-    let (_, root) = device(&NONCE);
-    put(desk.folder.path(), "root.pem", root.as_bytes());
+    let stranger = device(&NONCE).root.pem();
+    put(desk.folder.path(), "root.pem", stranger.as_bytes());
     assert_eq!(desk.code(&[], &[]), "root_not_pinned");
+}
+
+/// The root's answer about the device's certificate, from five minutes before [`NOW`].
+fn answer(device: &Device, status: CertStatus) -> Vec<u8> {
+    let read = |certificate: &Certificate| {
+        x509_cert::Certificate::from_der(certificate.der())
+            .unwrap()
+            .tbs_certificate
+    };
+    let (leaf, root) = (read(&device.leaf), read(&device.root));
+    let sha1 = |value: &[u8]| {
+        let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, value);
+        OctetString::new(hash.as_ref()).unwrap()
+    };
+    let algorithm = |oid| AlgorithmIdentifierOwned {
+        oid: ObjectIdentifier::new_unwrap(oid),
+        parameters: None,
+    };
+    let before = Duration::from_secs(NOW.parse::<u64>().unwrap() - 300);
+    let before: OcspGeneralizedTime = DateTime::from_unix_duration(before).unwrap().into();
+    let key = root
+        .subject_public_key_info
+        .subject_public_key
+        .as_bytes()
+        .unwrap();
+    let data = ResponseData {
+        version: Version::V1,
+        produced_at: before,
+        responses: vec![SingleResponse {
+            cert_id: CertId {
+                hash_algorithm: algorithm("1.3.14.3.2.26"),
+                issuer_name_hash: sha1(&root.subject.to_der().unwrap()),
+                issuer_key_hash: sha1(key),
+                serial_number: leaf.serial_number,
+            },
+            cert_status: status,
+            this_update: before,
+            next_update: None,
+            single_extensions: None,
+        }],
+        responder_id: ResponderId::ByName(root.subject.clone()),
+        response_extensions: None,
+    };
+    let signed = data.to_der().unwrap();
+    let signature = device.root_key.sign(&SystemRandom::new(), &signed).unwrap();
+    let basic = BasicOcspResponse {
+        tbs_response_data: data,
+        signature_algorithm: algorithm("1.2.840.10045.4.3.3"),
+        signature: BitString::from_bytes(signature.as_ref()).unwrap(),
+        certs: None,
+    };
+    OcspResponse::successful(basic).unwrap().to_der().unwrap()
+}
+
+#[test]
+fn a_recorded_answer_says_whether_a_certificate_is_good() {
+    let desk = Desk::new();
+    let file = |name, status| put(desk.folder.path(), name, &answer(&desk.device, status));
+    let good = file("good", CertStatus::good());
+    let (_, report) = desk.judge(&[], &["--ocsp", &good]);
+    assert_eq!(report["ok"], true, "{report}");
+    assert_eq!(report["devices"][0]["status_checked"], true);
+    assert!(!report["unverified"].to_string().contains("revocation"));
+    let revoked = CertStatus::revoked(RevokedInfo {
+        revocation_time: DateTime::new(2025, 1, 1, 0, 0, 0).unwrap().into(),
+        revocation_reason: None,
+    });
+    let revoked = file("revoked", revoked);
+    assert_eq!(desk.code(&[], &["--ocsp", &revoked]), "certificate_revoked");
+    let both = ["--ocsp", &good, "--ocsp", &revoked];
+    assert_eq!(desk.code(&[], &both), "certificate_revoked");
+    // Two hours later nobody knows.
+    let later = ["--ocsp", &good, "--at", "1900007200"];
+    assert_eq!(desk.code(&[], &later), "ocsp_time");
+    let stranger = device(&NONCE);
+    let other = answer(&stranger, CertStatus::good());
+    let other = put(desk.folder.path(), "other", &other);
+    assert_eq!(desk.code(&[], &["--ocsp", &other]), "ocsp_missing");
+    let none = put(desk.folder.path(), "none", b"none");
+    assert_eq!(desk.code(&[], &["--ocsp", &none]), "ocsp_malformed");
+    assert_eq!(desk.judge(&[], &["--ocsp", "/nonexistent"]).0, Some(2));
 }

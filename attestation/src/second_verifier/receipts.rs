@@ -210,6 +210,39 @@ fn anchors_and_cosignatures_get_the_same_verdicts() {
     receipts(&second, &alone, &[bare, anchored]);
 }
 
+/// Claims whose text two readers could understand differently.
+#[test]
+fn claims_of_two_meanings_are_refused_by_both() {
+    let Some(second) = Second::find("claims_of_two_meanings_are_refused_by_both") else {
+        return;
+    };
+    let court = Court::new();
+    let common = court.common().to_string();
+    let with = |member: &str| court.receipt(&common.replacen('{', &format!("{{{member},"), 1));
+    let nested = |depth: usize| format!("\"x\":{}{}", "[".repeat(depth), "]".repeat(depth));
+    let refused = [
+        with(r#""type":"approval""#),
+        with(r#""\u0074ype":"verification""#),
+        with(r#""x":{"amount":"1","amount":"2"}"#),
+        with(r#""x":"\ud800""#),
+        with(r#""x":1e999"#),
+        with(r#""x":NaN"#),
+        with(&nested(127)),
+        with(&nested(5000)),
+    ];
+    for (at, receipt) in refused.iter().enumerate() {
+        let error = verify_receipt(receipt, &court.trust()).unwrap_err();
+        assert_eq!(error.code(), "receipt", "case {at}");
+    }
+    receipts(&second, &court, &refused);
+    let read = [with(r#""x":"\ud83d\ude00""#), with(&nested(126))];
+    assert!(
+        read.iter()
+            .all(|r| verify_receipt(r, &court.trust()).is_ok())
+    );
+    receipts(&second, &court, &read);
+}
+
 /// Numbers that only a lax reader takes for those of the manifest.
 #[test]
 fn a_claimed_window_of_the_wrong_type_is_refused_by_both() {

@@ -79,7 +79,8 @@ pub struct GpuRow {
     /// Whether revocation was looked at: without a list nothing says whether a
     /// certificate is on hold.
     pub status_checked: bool,
-    /// Whether measurements were compared with reference values (RIM): never yet.
+    /// Whether measurements were compared with reference values (RIM): never here,
+    /// `redoubt-audit gpu` does.
     pub reference_values_compared: bool,
 }
 

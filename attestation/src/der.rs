@@ -50,18 +50,22 @@ impl<'a> Values<'a> {
 }
 
 /// The content of an extension of a certificate in DER (RFC 5280 §4.2), by the
-/// content of its object identifier; `None` if there is none.
-pub(crate) fn extension<'a>(certificate: &'a [u8], oid: &[u8]) -> Option<&'a [u8]> {
+/// content of its object identifier: `Some(None)` if the certificate has none,
+/// `None` if it cannot be read as far as that.
+pub(crate) fn extension<'a>(certificate: &'a [u8], oid: &[u8]) -> Option<Option<&'a [u8]>> {
     let mut outer = Values(Values(certificate).expect(SEQUENCE)?);
     let mut fields = Values(outer.expect(SEQUENCE)?);
     let list = loop {
+        if fields.0.is_empty() {
+            return Some(None);
+        }
         let (tag, content) = fields.next()?;
         if tag == EXTENSIONS {
             break Values(content).expect(SEQUENCE)?;
         }
     };
     let mut list = Values(list);
-    loop {
+    while !list.0.is_empty() {
         let mut one = Values(list.expect(SEQUENCE)?);
         let found = one.expect(OID)? == oid;
         let (tag, content) = one.next()?;
@@ -71,9 +75,10 @@ pub(crate) fn extension<'a>(certificate: &'a [u8], oid: &[u8]) -> Option<&'a [u8
             _ => return None,
         };
         if found {
-            return Some(value);
+            return Some(Some(value));
         }
     }
+    Some(None)
 }
 
 /// What a certificate's key may do, as far as it says.
@@ -85,11 +90,14 @@ pub(crate) enum Use {
     Issue,
 }
 
-/// Whether a certificate's key usage (RFC 5280 §4.2.1.3) allows this; one that
-/// says nothing allows everything, one that cannot be read nothing.
+/// Whether a certificate's key usage (RFC 5280 §4.2.1.3) allows this. A certificate
+/// without that extension allows everything; one that cannot be read, or whose
+/// extension cannot, allows nothing.
 pub(crate) fn allows(certificate: &[u8], wanted: Use) -> bool {
-    let Some(value) = extension(certificate, KEY_USAGE) else {
-        return true;
+    let value = match extension(certificate, KEY_USAGE) {
+        Some(Some(value)) => value,
+        Some(None) => return true,
+        None => return false,
     };
     let bit = match wanted {
         Use::Sign => 0x80,
@@ -114,6 +122,52 @@ mod tests {
         assert_eq!(Values(&[4, 0x80]).next(), None);
         let long = [&[4, 0x81, 0x80][..], &[7; 128]].concat();
         assert_eq!(Values(&long).expect(OCTET_STRING), Some(&[7; 128][..]));
+    }
+
+    fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
+        [&[tag, content.len() as u8], content].concat()
+    }
+
+    /// What of a certificate is looked at: a serial number, then this.
+    fn certificate(rest: &[u8]) -> Vec<u8> {
+        let fields = [&tlv(2, &[1]), rest].concat();
+        tlv(SEQUENCE, &tlv(SEQUENCE, &fields))
+    }
+
+    #[test]
+    fn only_a_certificate_that_says_nothing_allows_everything() {
+        let extension = |oid: &[u8], value: &[u8]| {
+            let members = [tlv(OID, oid), tlv(OCTET_STRING, value)].concat();
+            tlv(SEQUENCE, &members)
+        };
+        let holding = |list: &[u8]| certificate(&tlv(EXTENSIONS, &tlv(SEQUENCE, list)));
+        let usage = |bits: u8| extension(KEY_USAGE, &tlv(BIT_STRING, &[0, bits]));
+        let other = extension(&[0x55, 0x1d, 0x13], &[]);
+        let both = |bytes: &[u8]| (allows(bytes, Use::Sign), allows(bytes, Use::Issue));
+        // Silent.
+        for silent in [certificate(&[]), holding(&[]), holding(&other)] {
+            assert_eq!(both(&silent), (true, true));
+        }
+        // Said.
+        assert_eq!(both(&holding(&usage(0x80))), (true, false));
+        assert_eq!(
+            both(&holding(&[other, usage(0x04)].concat())),
+            (false, true)
+        );
+        // Unreadable: itself, what is in front of it, or the whole.
+        for unreadable in [
+            holding(&extension(KEY_USAGE, &[])),
+            holding(&extension(KEY_USAGE, &tlv(BIT_STRING, &[0]))),
+            holding(&[tlv(OID, &[1]), usage(0x84)].concat()),
+            holding(&tlv(
+                SEQUENCE,
+                &[tlv(OID, KEY_USAGE), tlv(2, &[1])].concat(),
+            )),
+            certificate(&[0x30, 9]),
+            vec![],
+        ] {
+            assert_eq!(both(&unreadable), (false, false), "{unreadable:x?}");
+        }
     }
 
     proptest! {

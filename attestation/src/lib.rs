@@ -23,6 +23,7 @@ pub mod encode;
 pub mod entropy;
 pub mod genesis;
 pub mod jcs;
+mod json;
 pub mod jwk;
 pub mod ledger;
 pub mod nvidia;

@@ -94,6 +94,18 @@ impl Bench {
         Self::with(|_| {})
     }
 
+    /// An appliance whose manifest takes documents that nobody signed: those alone, or
+    /// those of its own root too.
+    pub(crate) fn naming_unsigned(signs_too: bool) -> Self {
+        Self::with(|manifest| {
+            manifest.vendor_roots.truncate(signs_too.into());
+            manifest.vendor_roots.push(VendorRootEntry {
+                kind: RootKind::NitroUnsigned,
+                pem: String::new(),
+            });
+        })
+    }
+
     /// An appliance whose manifest was changed before it was signed.
     pub(crate) fn with(change: impl FnOnce(&mut Genesis)) -> Self {
         let root = emulated_root("test root").unwrap();

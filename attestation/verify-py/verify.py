@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 sys.dont_write_bytecode = True
 from redoubt_verify import artefact, binding, document, genesis, note, receipt  # noqa: E402
-from redoubt_verify.refusal import Refusal, parse_json, sha256  # noqa: E402
+from redoubt_verify.refusal import Refusal, members, parse_json, sha256  # noqa: E402
 
 KINDS = ("document", "receipt", "artefact", "checkpoint")
 FILE_MAX = 4 * 1024 * 1024
@@ -41,10 +41,7 @@ class Report:
         no = self.refusal and {"code": self.refusal.code, "reason": str(self.refusal)}
         checks = [{"name": name, "ok": True} for name in self.checks]
         head = {"file": self.file, "kind": self.kind, "ok": not no, **(no or {})}
-        return json.dumps(
-            {**head, "checks": checks, "unverified": self.unverified, **self.facts},
-            ensure_ascii=False,
-        )
+        return json.dumps({**head, "checks": checks, "unverified": self.unverified, **self.facts})
 
     def to_text(self):
         """Lines for people."""
@@ -89,19 +86,15 @@ def judge(report, data, trust, arguments):
 
 def judge_document(report, data, trust, at_ms):
     """A document against the pinned roots; what it binds is not looked at."""
-    refusal = None
-    for root in trust.roots:
-        try:
-            said = document.verify(data, root, at_ms)
-            break
-        except Refusal as error:
-            refusal = error
+    said = binding.under_any_root(data, trust, at_ms)
+    if said.signed:
+        report.passed("signed under the pinned root")
     else:
-        raise refusal
-    report.passed("signed under the pinned root")
+        report.passed("bears every marker of documents that nobody signs")
+        report.unverified.append(document.NOBODY_SIGNED)
     length = lambda field: None if field is None else len(field)
     report.facts.update(
-        module_id=said.module_id, timestamp_ms=said.timestamp_ms, debug=said.debug,
+        signed=said.signed, module_id=said.module_id, timestamp_ms=said.timestamp_ms, debug=said.debug,
         pcrs={str(index): value.hex() for index, value in sorted(said.pcrs.items())},
         user_data_len=length(said.user_data), nonce_len=length(said.nonce),
         public_key_len=length(said.public_key), sha256=said.sha256.hex(),
@@ -150,6 +143,8 @@ def moment(text):
     time = datetime.fromisoformat(text)
     if time.tzinfo is None:
         raise ValueError("say the time zone")
+    if time < datetime(1970, 1, 1, tzinfo=timezone.utc):
+        raise ValueError("before 1970")
     return int((time - datetime(1970, 1, 1, tzinfo=timezone.utc)).total_seconds() * 1000)
 
 
@@ -160,7 +155,17 @@ def kept_documents(path):
     found = [value] if "document" in value else value.get("evidence", [])
     if not found:
         raise ValueError("no evidence in it")
-    return found
+    return [members(one, ("document", "preimage"), one) for one in found]
+
+
+def usable(read):
+    """`read` for argparse: whatever goes wrong in it is wrong usage, said with the value."""
+    def checked(text):
+        try:
+            return read(text)
+        except Exception as error:  # a file of any shape may be given
+            raise argparse.ArgumentTypeError(f"{text}: {error}") from error
+    return checked
 
 
 def pinned(arguments):
@@ -170,7 +175,9 @@ def pinned(arguments):
         if arguments.root:
             wanted = sha256(root_der(Path(arguments.root).read_text())).hex()
             # One of the manifest's, never another.
-            trust.roots = [root for root in trust.roots if root == wanted]
+            if wanted not in trust.roots:
+                raise Refusal("trust", "--root is none of the manifest's roots")
+            trust.roots = [wanted]
         return trust
     if arguments.root:
         return genesis.Trust([sha256(root_der(Path(arguments.root).read_text())).hex()])
@@ -187,14 +194,20 @@ def arguments_of(argv):
     add("files", nargs="+", metavar="FILE", help="COSE document, JSON, or signed note")
     add("--root", metavar="PEM", help="vendor root [default: AWS Nitro Enclaves root G1]")
     add("--policy", metavar="FILE", help="client policy that pins the genesis")
-    add("--at", metavar="T", type=moment, help="RFC 3339 or Unix seconds [default: document's]")
-    add("--evidence", metavar="FILE", type=kept_documents, default=[],
+    add("--at", metavar="T", type=usable(moment), help="RFC 3339 or Unix seconds [default: document's]")
+    add("--evidence", metavar="FILE", type=usable(kept_documents), default=[],
         help="receipt or evidence.json with the documents of a checkpoint's boot")
-    add("--key", metavar="VKEY", type=note.verifier_key, action="append", default=[],
+    add("--key", metavar="VKEY", type=usable(note.verifier_key), action="append", default=[],
         help="C2SP verifier key of a checkpoint")
     add("--kind", choices=KINDS, help="what the files are [default: seen by their bytes]")
     add("--json", action="store_true", help="one line of JSON for each file")
     return parser.parse_args(argv)
+
+
+def unusable(why):
+    """Says what is wrong with the command line or a file; the exit status for it."""
+    print(f"verify.py: {why}", file=sys.stderr)
+    return 2
 
 
 def main(argv):
@@ -204,14 +217,14 @@ def main(argv):
         trust = pinned(arguments)
         files = [(file, Path(file).read_bytes()) for file in arguments.files]
     except (OSError, UnicodeDecodeError, Refusal) as error:
-        print(f"verify.py: {error}", file=sys.stderr)
-        return 2
+        return unusable(error)
+    except Exception as error:  # a policy of any shape may be given
+        return unusable(f"the policy is none: {type(error).__name__}: {error}")
     status = 0
     for file, data in files:
         report = Report(file, arguments.kind or kind_of(data))
         if report.kind == "checkpoint" and not (arguments.evidence or arguments.key):
-            print("verify.py: a checkpoint needs --evidence or --key", file=sys.stderr)
-            return 2
+            return unusable("a checkpoint needs --evidence or --key")
         judge(report, data, trust, arguments)
         print(report.to_json() if arguments.json else report.to_text())
         status |= report.refusal is not None
@@ -219,4 +232,6 @@ def main(argv):
 
 
 if __name__ == "__main__":
+    # Names and claims may hold what a terminal cannot show.
+    sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(main(sys.argv[1:]))

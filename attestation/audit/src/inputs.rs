@@ -81,6 +81,24 @@ impl Inputs {
     }
 }
 
+/// Unix milliseconds of RFC 3339 or Unix seconds.
+pub fn parse_time(text: &str) -> Result<u64, String> {
+    use time::OffsetDateTime;
+    use time::format_description::well_known::Rfc3339;
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Ok(seconds.saturating_mul(1000));
+    }
+    OffsetDateTime::parse(text, &Rfc3339)
+        .ok()
+        .and_then(|time| u64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok())
+        .ok_or_else(|| "use RFC 3339 (2026-01-31T12:00:00Z) or Unix seconds".to_owned())
+}
+
+/// Reads a text file of at most 8 MiB.
+pub fn read_text(path: &Path) -> Result<String> {
+    String::from_utf8(read(path)?).with_context(|| path.display().to_string())
+}
+
 /// Reads a file of at most 8 MiB.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     let name = || path.display().to_string();

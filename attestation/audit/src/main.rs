@@ -3,7 +3,7 @@
 //! Exit status: 0 yes, 1 no, 2 wrong usage or unreadable input.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -11,15 +11,14 @@ use clap::{Args, Parser, Subcommand};
 use redoubt_attestation::appraise::CHECKS as APPRAISAL_CHECKS;
 use redoubt_attestation::artefact::{self, JudgedReceipt, RECEIPT_CHECKS, Trust};
 use redoubt_attestation::binding::Purpose;
-use redoubt_attestation::document::{Document, Refusal, Time, VendorRoot, verify_twice};
-use redoubt_attestation::encode::sha256;
-use redoubt_attestation::genesis::RootKind;
 use redoubt_attestation::ledger::Receipt;
 use redoubt_audit::compare::{self, Compare};
+use redoubt_audit::document::{self, DocumentArgs};
 use redoubt_audit::fetch::{AttestedConnection, ClientIdentity, FetchError, Pinned};
-use redoubt_audit::inputs::read;
+use redoubt_audit::gpu::{self, GpuArgs};
+use redoubt_audit::inputs::{read, read_text};
 use redoubt_audit::ledger::command::{self, LedgerCommand};
-use redoubt_audit::report::Report;
+use redoubt_audit::report::{NOBODY_SIGNED, Report};
 use redoubt_audit::{sandbox, trust, witness};
 use serde_json::{Value, json};
 
@@ -42,6 +41,8 @@ enum Command {
     Verify(VerifyArgs),
     /// Judge one Nitro attestation document; sockets are denied first.
     Document(DocumentArgs),
+    /// Judge evidence of NVIDIA GPUs; sockets are denied first.
+    Gpu(GpuArgs),
     /// Check a whole ledger without keys; sockets are denied first.
     #[command(subcommand)]
     Ledger(LedgerCommand),
@@ -89,21 +90,6 @@ struct VerifyArgs {
 }
 
 #[derive(Args)]
-struct DocumentArgs {
-    /// COSE document.
-    file: PathBuf,
-    /// Root certificate, PEM; AWS Nitro Enclaves root G1 without it.
-    #[arg(long)]
-    root: Option<PathBuf>,
-    /// Judge at this time (RFC 3339, or Unix seconds); the document's own without it.
-    #[arg(long, value_parser = parse_time)]
-    at: Option<u64>,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Args)]
 struct WitnessArgs {
     /// Folder of keys and state. One process, one folder; never restore it from
     /// a backup.
@@ -131,7 +117,8 @@ fn main() -> ExitCode {
     let (result, as_json) = match &command {
         Command::Trust(args) => (establish(args), args.json),
         Command::Verify(args) => (judge(args), args.json),
-        Command::Document(args) => (judge_document(args), args.json),
+        Command::Document(args) => (document::run(args), args.json),
+        Command::Gpu(args) => (gpu::run(args), args.json),
         Command::Ledger(LedgerCommand::Verify(args)) => (command::verify(args), args.json),
         Command::Compare(args) => (compare::run(args), args.json),
         Command::Witness(args) => {
@@ -142,7 +129,10 @@ fn main() -> ExitCode {
         }
     };
     match result {
-        Ok(report) => ExitCode::from(report.print(as_json)),
+        Ok(report) => match report.print(as_json) {
+            Ok(status) => ExitCode::from(status),
+            Err(error) => failed(&anyhow::Error::new(error).context("standard output")),
+        },
         Err(error) => failed(&error),
     }
 }
@@ -195,19 +185,17 @@ fn establish(args: &TrustArgs) -> Result<Report> {
             Err(FetchError::Refused(refusal)) => return Ok(Report::not_appraised(&refusal)),
             Err(error) => return Ok(Report::no(&[], None, error.code(), error)),
         };
-    if let Err(error) = trust::write(&args.out, &pinned, &proven) {
-        return Ok(Report::no(
-            &[],
-            None,
-            "nothing_to_pin",
-            format!("{error:#}"),
-        ));
-    }
+    let Some(ca) = &proven.reply.ca_certificate else {
+        let reason = "the enclave is genuine but has no CA yet: unseal it first (redoubt unseal)";
+        return Ok(Report::no(&[], None, "nothing_to_pin", reason));
+    };
+    trust::write(&args.out, &pinned, &proven, ca)?;
     let manifest = &pinned.genesis.manifest;
     let facts = json!({
         "url": args.url,
         "name": manifest.name,
         "environment": proven.appraised.environment,
+        "signed": proven.appraised.signed,
         "debug": proven.appraised.debug,
         "genesis": pinned.genesis.digest,
         "genesis_counter": manifest.counter,
@@ -221,7 +209,11 @@ fn establish(args: &TrustArgs) -> Result<Report> {
         "pcrs": proven.appraised.document.pcrs.to_hex(),
         "ca": args.out.join(trust::CA),
     });
-    Ok(Report::yes(&APPRAISAL_CHECKS, facts))
+    let report = Report::yes(&APPRAISAL_CHECKS, facts);
+    Ok(match proven.appraised.signed {
+        true => report,
+        false => report.unverified(NOBODY_SIGNED),
+    })
 }
 
 fn judge(args: &VerifyArgs) -> Result<Report> {
@@ -254,7 +246,8 @@ fn judge_artefact(bytes: &[u8], trust: &Trust) -> Result<Report, artefact::Refus
     facts["transaction"] = verified.transaction;
     facts["origin"] = verified.origin.into();
     facts["challenge"] = verified.challenge.to_string().into();
-    Ok(Report::yes(&artefact::CHECKS, facts))
+    let report = Report::yes(&artefact::CHECKS, facts);
+    Ok(told(report, &verified.receipt))
 }
 
 fn judge_receipt(bytes: &[u8], trust: &Trust) -> Result<Report, artefact::Refusal> {
@@ -265,7 +258,16 @@ fn judge_receipt(bytes: &[u8], trust: &Trust) -> Result<Report, artefact::Refusa
         })?;
     let judged = artefact::verify_receipt(&receipt, trust)?;
     let facts = receipt_facts(&judged);
-    Ok(Report::yes(&artefact::CHECKS[..RECEIPT_CHECKS], facts))
+    let report = Report::yes(&artefact::CHECKS[..RECEIPT_CHECKS], facts);
+    Ok(told(report, &judged))
+}
+
+/// Says so where nobody signed a document behind it.
+fn told(report: Report, judged: &JudgedReceipt) -> Report {
+    match judged.signed {
+        true => report,
+        false => report.unverified(NOBODY_SIGNED),
+    }
 }
 
 fn receipt_facts(judged: &JudgedReceipt) -> Value {
@@ -276,6 +278,7 @@ fn receipt_facts(judged: &JudgedReceipt) -> Value {
         fresh,
         document,
         environment,
+        signed,
         debug,
     } = judged;
     let claim = |name: &str| receipt.claims.get(name).cloned();
@@ -295,6 +298,7 @@ fn receipt_facts(judged: &JudgedReceipt) -> Value {
         })),
         "worker_tier": claim("worker_tier"),
         "environment": environment,
+        "signed": signed,
         "debug": debug,
         "genesis": binding.genesis,
         "document": document,
@@ -324,52 +328,4 @@ fn cosigned(lines: &[(String, u64)]) -> Value {
 
 fn sha256_text(hash: &[u8; 32]) -> String {
     redoubt_attestation::encode::Digest32(*hash).to_string()
-}
-
-const DOCUMENT_CHECKS: [&str; 1] = ["signed under the pinned root, by two implementations"];
-
-fn judge_document(args: &DocumentArgs) -> Result<Report> {
-    sandbox::deny_sockets()?;
-    let root = match &args.root {
-        Some(path) => VendorRoot::from_pem(RootKind::NitroEmulated, &read_text(path)?)
-            .with_context(|| path.display().to_string())?,
-        None => VendorRoot::aws_nitro(),
-    };
-    let bytes = read(&args.file)?;
-    let verdict = verify_twice(&bytes, &root, args.at.map_or(Time::OfDocument, Time::At));
-    Ok(match verdict {
-        Ok(verified) => Report::yes(&DOCUMENT_CHECKS, document_facts(&bytes, &verified.document)),
-        Err(Refusal::Document(error)) => Report::no(&[], None, error.code(), error),
-        Err(refusal) => Report::no(&DOCUMENT_CHECKS, Some(0), refusal.code(), refusal),
-    })
-}
-
-fn document_facts(bytes: &[u8], document: &Document) -> Value {
-    let length = |field: &Option<Vec<u8>>| field.as_ref().map(Vec::len);
-    json!({
-        "module_id": document.module_id,
-        "timestamp_ms": document.timestamp_ms,
-        "debug": document.pcrs.is_debug(),
-        "pcrs": document.pcrs.to_hex(),
-        "user_data_len": length(&document.user_data),
-        "nonce_len": length(&document.nonce),
-        "public_key_len": length(&document.public_key),
-        "sha256": sha256(&[bytes]),
-    })
-}
-
-fn read_text(path: &Path) -> Result<String> {
-    String::from_utf8(read(path)?).with_context(|| path.display().to_string())
-}
-
-fn parse_time(text: &str) -> Result<u64, String> {
-    use time::OffsetDateTime;
-    use time::format_description::well_known::Rfc3339;
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Ok(seconds.saturating_mul(1000));
-    }
-    OffsetDateTime::parse(text, &Rfc3339)
-        .ok()
-        .and_then(|time| u64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok())
-        .ok_or_else(|| "use RFC 3339 (2026-01-31T12:00:00Z) or Unix seconds".to_owned())
 }

@@ -1,8 +1,14 @@
 //! What was checked, for people (✓ ✗) and for programs (JSON).
 
+use std::io::Write as _;
+
 use redoubt_attestation::{appraise, artefact};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+
+/// What a yes under an emulated genesis does not say where nobody signs.
+pub const NOBODY_SIGNED: &str = "NOBODY SIGNED a document: anybody can have written it; it proves \
+    nothing about a machine, an image, or who holds these keys";
 
 /// One check and its outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -26,6 +32,9 @@ pub struct Report {
     pub reason: Option<String>,
     /// Checks in their order; those after the first that failed were not made.
     pub checks: Vec<Check>,
+    /// What a yes does not say, where somebody could think it does.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unverified: Vec<&'static str>,
     /// What is known now.
     #[serde(flatten)]
     pub facts: Map<String, Value>,
@@ -39,6 +48,7 @@ impl Report {
             code: None,
             reason: None,
             checks: names.iter().map(|name| Check { name, ok: true }).collect(),
+            unverified: Vec::new(),
             facts: match facts {
                 Value::Object(facts) => facts,
                 _ => Map::new(),
@@ -65,8 +75,15 @@ impl Report {
                     ok: Some(at) != failed,
                 })
                 .collect(),
+            unverified: Vec::new(),
             facts: Map::new(),
         }
+    }
+
+    /// The same, with something that it does not say.
+    pub fn unverified(mut self, what: &'static str) -> Self {
+        self.unverified.push(what);
+        self
     }
 
     /// An appraisal that failed.
@@ -85,19 +102,22 @@ impl Report {
     }
 
     /// Prints the report; returns the exit status.
-    pub fn print(&self, as_json: bool) -> u8 {
-        if as_json {
-            println!("{}", json!(self));
-        } else {
-            print!("{}", self.to_text());
-        }
-        if self.ok { 0 } else { 1 }
+    pub fn print(&self, as_json: bool) -> std::io::Result<u8> {
+        let text = match as_json {
+            true => format!("{}\n", json!(self)),
+            false => self.to_text(),
+        };
+        std::io::stdout().write_all(text.as_bytes())?;
+        Ok(if self.ok { 0 } else { 1 })
     }
 
     fn to_text(&self) -> String {
         let mut text = String::new();
         for Check { name, ok } in &self.checks {
             text += &format!("{} {name}\n", if *ok { '✓' } else { '✗' });
+        }
+        for what in &self.unverified {
+            text += &format!("? {what}\n");
         }
         for (name, value) in &self.facts {
             describe(name, value, &mut text);

@@ -86,13 +86,8 @@ pub fn remember(folder: &Path, policy: &[u8]) -> Result<()> {
     replace(&folder.join(APPRAISAL), policy)
 }
 
-/// Writes the folder. The CA is absent until the enclave is unsealed, and
-/// without it nothing is written: there would be nothing to pin.
-pub fn write(folder: &Path, pinned: &Pinned, proven: &AttestedConnection) -> Result<()> {
-    let ca =
-        proven.reply.ca_certificate.as_ref().context(
-            "the enclave is genuine but has no CA yet: unseal it first (redoubt unseal)",
-        )?;
+/// Writes the folder; `ca` is the certificate to pin, PEM.
+pub fn write(folder: &Path, pinned: &Pinned, proven: &AttestedConnection, ca: &str) -> Result<()> {
     std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     let evidence = json!({
         "type": "redoubt/evidence/v1",

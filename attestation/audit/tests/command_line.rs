@@ -36,13 +36,17 @@ fn put(folder: &Path, name: &str, bytes: &[u8]) -> String {
 
 /// An appliance that exists on paper only.
 fn appliance() -> (Es256Signer, VerifiedGenesis) {
-    let officer = Es256Signer::generate(&SystemEntropy).unwrap();
     let (root, _) = emulated_root("root").unwrap();
+    appliance_under("emulated", &json!({"kind": "nitro_emulated", "pem": root}))
+}
+
+fn appliance_under(environment: &str, root: &Value) -> (Es256Signer, VerifiedGenesis) {
+    let officer = Es256Signer::generate(&SystemEntropy).unwrap();
     let manifest = json!({
-        "type": "redoubt/genesis/v1", "name": "test", "environment": "emulated", "counter": 1,
+        "type": "redoubt/genesis/v1", "name": "test", "environment": environment, "counter": 1,
         "threshold": 1, "officers": [{"id": "officer", "key": officer.jwk()}],
         "secret_commitment": "00".repeat(32),
-        "vendor_roots": [{"kind": "nitro_emulated", "pem": root}],
+        "vendor_roots": [root],
         "measurements": [{"role": "enclave", "tier": "process", "pcrs": {"0": measure(b"x").to_hex()[&0]}}],
         "witnesses": [], "custodians": [], "created_ms": 1,
     });
@@ -102,12 +106,121 @@ fn a_good_document_is_a_yes_and_a_bent_one_a_no() {
     assert_eq!(json_of(&aws)["code"], "root_not_pinned");
 }
 
+/// What QEMU's emulated security module writes, with this as its signature.
+fn unsigned_document(signature: &[u8]) -> Vec<u8> {
+    use ciborium::Value;
+    let bytes = |length| Value::Bytes(vec![0; length]);
+    let pcrs = measure(b"x").0.into_iter();
+    let pcrs = pcrs.map(|(index, pcr)| (index.into(), Value::Bytes(pcr)));
+    let fields = [
+        ("module_id", "i-1".into()),
+        ("digest", "SHA384".into()),
+        ("timestamp", 1_700_000_000_000_u64.into()),
+        ("pcrs", Value::Map(pcrs.collect())),
+        ("certificate", bytes(64)),
+        ("cabundle", Value::Array(vec![bytes(64)])),
+    ];
+    let fields = fields.map(|(name, value)| (name.into(), value));
+    let encoded = |value: &Value| {
+        let mut out = Vec::new();
+        ciborium::into_writer(value, &mut out).unwrap();
+        out
+    };
+    encoded(&Value::Array(vec![
+        Value::Bytes(vec![0xa1, 0x01, 0x20]),
+        Value::Map(vec![]),
+        Value::Bytes(encoded(&Value::Map(fields.into()))),
+        Value::Bytes(signature.to_vec()),
+    ]))
+}
+
+#[test]
+fn a_document_nobody_signed_is_judged_only_where_an_emulated_genesis_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = put(folder.path(), "good.cose", &unsigned_document(&[0; 64]));
+    let bent = put(folder.path(), "bent.cose", &unsigned_document(&[0; 96]));
+    let policy = |name, environment, root: Value| {
+        let (_, genesis) = appliance_under(environment, &root);
+        put(folder.path(), name, &ClientPolicy::pin(&genesis).to_json())
+    };
+    let (pem, key) = emulated_root("root").unwrap();
+    let names_it = policy(
+        "a",
+        "emulated",
+        json!({"kind": "nitro_unsigned", "pem": ""}),
+    );
+    let signs = policy(
+        "b",
+        "emulated",
+        json!({"kind": "nitro_emulated", "pem": pem}),
+    );
+    let hardware = policy("c", "hardware", json!({"kind": "nitro", "pem": ""}));
+
+    let yes = audit(&["document", &good, "--unsigned", &names_it, "--json"]);
+    assert_eq!(yes.status.code(), Some(0));
+    let said = json_of(&yes);
+    assert_eq!(
+        (&said["ok"], &said["signed"]),
+        (&json!(true), &json!(false))
+    );
+    assert_eq!(said["pcrs"]["0"], measure(b"x").to_hex()[&0]);
+    let text = audit(&["document", &good, "--unsigned", &names_it]).stdout;
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.contains("? NOBODY SIGNED"), "{text}");
+
+    let attester = EmulatedAttester::dangerous_new(&pem, &key, b"x", 0).unwrap();
+    let signed = attester.attest(&AttestRequest::default()).unwrap();
+    let signed = put(folder.path(), "signed.cose", &signed);
+    for (file, policy, code) in [
+        (&good, &hardware, "emulated_under_hardware_genesis"),
+        (&good, &signs, "unsigned"),
+        (&bent, &names_it, "unsigned_marker"),
+        (&signed, &names_it, "not_unsigned"),
+    ] {
+        let no = audit(&["document", file, "--unsigned", policy, "--json"]);
+        assert_eq!(no.status.code(), Some(1), "{code}");
+        assert_eq!(json_of(&no)["code"], code);
+    }
+    // Nobody asked for it.
+    let root = put(folder.path(), "root.pem", pem.as_bytes());
+    for options in [&[][..], &["--root", &root]] {
+        let no = audit(&[&["document", &good, "--json"], options].concat());
+        assert_eq!(no.status.code(), Some(1));
+        assert_eq!(json_of(&no)["code"], "unsigned");
+    }
+    for (option, value) in [("--root", root.as_str()), ("--at", "1")] {
+        let both = audit(&["document", &good, "--unsigned", &names_it, option, value]);
+        assert_eq!(both.status.code(), Some(2), "{option}");
+    }
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_status_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = put(folder.path(), "none.cose", b"none");
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+    let status = Command::new(env!("CARGO_BIN_EXE_redoubt-audit"))
+        .args(["document", &file])
+        .stdout(full.unwrap())
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(2));
+}
+
 #[test]
 fn wrong_usage_and_missing_files_are_status_2() {
     let folder = tempfile::tempdir().unwrap();
     let trust = trust_folder(folder.path());
+    let document = put(folder.path(), "document", &unsigned_document(&[0; 64]));
     for args in [
         &["verify"][..],
+        &["document", &document, "--root", &document],
+        &["document", &document, "--unsigned", &document],
+        &["document", &document, "--unsigned", "/nonexistent"],
+        &["ledger", "verify", "/nonexistent"],
+        &["ledger", "verify", &trust, "--policy", &document],
+        &["compare", &document, &document, "--policy", &document],
+        &["verify", "--artefact", &document, "--trust", &document],
         &["document", "/nonexistent"],
         &["document", "x", "--at", "yesterday"],
         &["verify", "--artefact", "/nonexistent", "--trust", &trust],

@@ -67,6 +67,8 @@ pub struct Appraised {
     pub document_sha256: Digest32,
     /// Hardware or emulated: whose root signed, if anybody did.
     pub environment: Environment,
+    /// Whether anybody signed it: no where an emulated genesis takes such documents.
+    pub signed: bool,
     /// Debug mode, which the policy allowed.
     pub debug: bool,
     /// Tier of the measurement it matched.
@@ -163,6 +165,7 @@ pub fn appraise(
         document,
         document_sha256: sha256(&[bytes]),
         environment,
+        signed: root != RootKind::NitroUnsigned,
         debug,
         tier,
         bound,

@@ -42,6 +42,10 @@ pub struct AppraisalPolicy {
     pub max_age_ms: u64,
     /// PCR0 of images of the manifest that are accepted no longer, hexadecimal.
     pub withdrawn: BTreeSet<String>,
+    /// SHA-256 of the files of reference values (NVIDIA's RIM) that a GPU's
+    /// measurements may be compared with.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub nvidia_rims: BTreeSet<Digest32>,
 }
 
 /// The last policy a client accepted.
@@ -169,6 +173,14 @@ impl VerifiedAppraisalPolicy {
         }
     }
 
+    /// Refuses it once it has ended, by our time in Unix milliseconds.
+    pub fn check_expiry(&self, now_ms: u64) -> Result<(), Refusal> {
+        match now_ms.saturating_sub(self.policy.not_after_ms) {
+            0 => Ok(()),
+            over_ms => Err(Refusal::PolicyExpired { over_ms }),
+        }
+    }
+
     /// Appraises a document as [`appraise`] does, and under this policy.
     ///
     /// `appraisal.now_ms` must be trusted time: a security module's signed time, a
@@ -184,14 +196,12 @@ impl VerifiedAppraisalPolicy {
             kind: AppraisalPolicyType::V1,
             genesis: _,
             counter: _,
-            not_after_ms,
+            not_after_ms: _,
             max_age_ms,
             withdrawn,
+            nvidia_rims: _,
         } = &self.policy;
-        let over_ms = appraisal.now_ms.saturating_sub(*not_after_ms);
-        if over_ms > 0 {
-            return Err(Refusal::PolicyExpired { over_ms });
-        }
+        self.check_expiry(appraisal.now_ms)?;
         let shorter = appraisal.max_age_ms.unwrap_or(u64::MAX).min(*max_age_ms);
         let narrowed = Appraisal {
             max_age_ms: Some(shorter),

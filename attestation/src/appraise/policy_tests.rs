@@ -108,6 +108,8 @@ fn a_policy_of_other_members_or_another_genesis_is_refused() {
     );
     assert_eq!(refused("withdrawn", json!(["00"])), "policy_malformed");
     assert_eq!(refused("allow_debug", true.into()), "policy_malformed");
+    assert_eq!(refused("nvidia_rims", json!(["00"])), "policy_malformed");
+    assert_eq!(refused("nvidia_rims", Value::Null), "policy_malformed");
     assert_eq!(refused("type", "x".into()), "policy_malformed");
     let other = "00".repeat(32);
     assert_eq!(refused("genesis", other.into()), "policy_other_genesis");

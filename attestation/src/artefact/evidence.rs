@@ -90,6 +90,8 @@ pub struct JudgedReceipt {
     pub document: Digest32,
     /// Whose root signed it.
     pub environment: Environment,
+    /// Whether somebody signed every document behind it.
+    pub signed: bool,
     /// Debug mode, which the policy allowed.
     pub debug: bool,
 }
@@ -131,6 +133,7 @@ pub fn verify_receipt(receipt: &Receipt, trust: &Trust) -> Result<JudgedReceipt,
         .map(|(_, binding)| binding.clone())
         .ok_or(crate::ledger::ReceiptError::UnknownDocument)?;
     let bindings: Vec<Binding> = boots.iter().map(|(_, binding)| binding.clone()).collect();
+    let signed = boots.iter().all(|(appraised, _)| appraised.signed);
     let (appraised, binding) = boots
         .into_iter()
         .find(|(appraised, _)| appraised.document_sha256 == claims.document)
@@ -156,6 +159,7 @@ pub fn verify_receipt(receipt: &Receipt, trust: &Trust) -> Result<JudgedReceipt,
         head_binding,
         document: appraised.document_sha256,
         environment: appraised.environment,
+        signed,
         debug: appraised.debug,
     })
 }

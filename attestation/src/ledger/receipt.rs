@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use crate::encode::from_hex;
+use crate::json;
 
 use super::anchor::Anchor;
 use super::checkpoint::{self, Checkpoint, NoteAlgorithms, NoteError, NoteKey};
@@ -134,8 +135,7 @@ impl Receipt {
         if !merkle::verify_inclusion(&header.leaf(), header.index, self.tree_size, &path, &root) {
             return Err(ReceiptError::NotInTree);
         }
-        let claims: serde_json::Value =
-            serde_json::from_str(&self.claims).map_err(|_| ReceiptError::Malformed("claims"))?;
+        let claims = json::parse(&self.claims).map_err(|_| ReceiptError::Malformed("claims"))?;
         let named = claims["document"].as_str().unwrap_or_default();
         if !boots.iter().any(|boot| hex::encode(boot.document) == named) {
             return Err(ReceiptError::UnknownDocument);

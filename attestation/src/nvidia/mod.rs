@@ -7,8 +7,9 @@
 //! firmware identity in the leaf.
 //!
 //! Not covered: reference values (RIM) for the measurements, so that genuine old
-//! firmware passes; revocation, unless the caller brings serial numbers. Never run
-//! against a device: judged are reports that others recorded.
+//! firmware passes (`redoubt-audit gpu --rim` compares them, in the auditor's program
+//! and not here, where the enclave links); revocation, unless the caller brings serial
+//! numbers. Never run against a device: judged are reports that others recorded.
 
 mod evidence;
 mod opaque;
@@ -62,6 +63,9 @@ pub struct VerifiedGpu {
     pub vbios_version: Option<String>,
     /// SHA-384 identity of the firmware that holds the attestation key.
     pub firmware: Option<[u8; 48]>,
+    /// Whether its first video decoder is switched off; what measures it then has no
+    /// reference value.
+    pub nvdec0_disabled: bool,
     /// Whether the certificates' status was looked at.
     pub status_checked: bool,
 }
@@ -143,6 +147,7 @@ pub fn verify(evidence: &GpuEvidence, expected: &Expected<'_>) -> Result<Verifie
         driver_version: report.opaque.driver_version.map(str::to_owned),
         vbios_version: report.opaque.vbios_version(),
         firmware: certified,
+        nvdec0_disabled: report.opaque.nvdec0_disabled(),
         status_checked: expected.revoked.is_some(),
     })
 }
@@ -194,7 +199,7 @@ fn serial_of(certificate: &[u8]) -> Option<&[u8]> {
 
 /// The firmware identity in a leaf: SEQUENCE { version, key, SEQUENCE { SHA-384, digest } }.
 fn firmware_of(leaf: &[u8]) -> Option<[u8; 48]> {
-    let value = der::extension(leaf, DICE_TCB_INFO)?;
+    let value = der::extension(leaf, DICE_TCB_INFO)??;
     let mut members = Values(Values(value).expect(der::SEQUENCE)?);
     members.next()?;
     members.next()?;

@@ -8,7 +8,10 @@ use crate::encode::exactly;
 
 const DRIVER_VERSION: usize = 3;
 const VBIOS_VERSION: usize = 6;
+const NVDEC0_STATUS: usize = 11;
 const FIRMWARE: usize = 20;
+/// Its decoder is switched off.
+const NVDEC0_DISABLED: u8 = 0x55;
 
 /// Why opaque data is none of NVIDIA's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +43,7 @@ impl OpaqueError {
 pub(super) struct Opaque<'a> {
     pub(super) driver_version: Option<&'a str>,
     vbios: Option<[u8; 8]>,
+    nvdec0: Option<u8>,
     /// SHA-384 of the firmware, 48 bytes.
     pub(super) firmware: Option<&'a [u8]>,
 }
@@ -69,6 +73,10 @@ impl<'a> Opaque<'a> {
                 let number = exactly(value).map_err(|_| form)?;
                 self.vbios.replace(number).is_some()
             }
+            NVDEC0_STATUS => {
+                let [status] = exactly(value).map_err(|_| form)?;
+                self.nvdec0.replace(status).is_some()
+            }
             // Older firmware sends the field empty.
             FIRMWARE if value.is_empty() => false,
             FIRMWARE if value.len() != 48 => return Err(form),
@@ -79,6 +87,11 @@ impl<'a> Opaque<'a> {
             true => Err(OpaqueError::Duplicate(kind)),
             false => Ok(()),
         }
+    }
+
+    /// Whether the device says that its first decoder is switched off.
+    pub(super) fn nvdec0_disabled(&self) -> bool {
+        self.nvdec0 == Some(NVDEC0_DISABLED)
     }
 
     /// The VBIOS version as NVIDIA writes it: the first four bytes from the last to

@@ -146,6 +146,7 @@ fn good() -> Parts {
         field(6, &[0, 0xa5, 0, 0x96, 1, 0, 0, 0]),
         field(3, b"590.12\0"),
         field(20, &FIRMWARE),
+        field(11, &[0xaa]),
         field(999, &[1, 2, 3]),
     ];
     Parts {
@@ -190,7 +191,14 @@ fn a_genuine_report_is_accepted_and_says_what_it_measured() {
     assert_eq!(gpu.driver_version.as_deref(), Some("590.12"));
     assert_eq!(gpu.vbios_version.as_deref(), Some("96.00.A5.00.01"));
     assert_eq!(gpu.firmware, Some(FIRMWARE));
-    assert!(!gpu.status_checked);
+    assert!(!gpu.status_checked && !gpu.nvdec0_disabled);
+    let off = good().with(|p| p.opaque = field(11, &[0x55]));
+    assert!(
+        device
+            .judge(&device.evidence(&off))
+            .unwrap()
+            .nvdec0_disabled
+    );
     // Raw attributes, another slot, and firmware that does not say which it is.
     let plain = good().with(|p| {
         p.request[2] = 3;
@@ -236,6 +244,11 @@ fn each_malformed_report_is_refused_under_its_own_name() {
         ),
         ("opaque_field_form", bent(|p| p.opaque = field(3, b"\x07"))),
         ("opaque_field_form", bent(|p| p.opaque = field(6, &[0; 7]))),
+        ("opaque_field_form", bent(|p| p.opaque = field(11, &[]))),
+        (
+            "opaque_field_form",
+            bent(|p| p.opaque = field(11, &[0x55; 2])),
+        ),
         ("wrong_nonce", bent(|p| p.request[4] ^= 1)),
         (
             "firmware_identity",

@@ -4,9 +4,11 @@ use std::path::Path;
 
 use super::Second;
 use crate::artefact::tests::court::Court;
+use crate::binding::{NonceInput, Purpose};
 use crate::document::tests::{chains, parsing};
 use crate::document::{Time, VendorRoot, verify};
 use crate::genesis::RootKind;
+use crate::testkit::{Bench, Unsigned};
 
 fn first(bytes: &[u8], root: &VendorRoot, at: Time) -> &'static str {
     verify(bytes, root, at).map_or_else(|refusal| refusal.code(), |_| "accepted")
@@ -72,6 +74,54 @@ fn a_flipped_bit_anywhere_is_refused_by_both() {
         let options = [("--root", root.as_path()), ("--at", Path::new(&at))];
         assert_eq!(second.verdicts(&documents[..1], &options), [expected]);
     }
+}
+
+#[test]
+fn documents_that_nobody_signed_get_the_same_verdicts() {
+    let Some(second) = Second::find("documents_that_nobody_signed_get_the_same_verdicts") else {
+        return;
+    };
+    let bench = Bench::naming_unsigned(false);
+    let court = Court::of(bench);
+    let binding = court.bench.binding(Purpose::Serve);
+    let (good, _) = court.bench.unsigned(&binding, NonceInput::NoSession);
+    let bent = |change: &dyn Fn(&mut Unsigned)| {
+        let mut document = good.clone();
+        change(&mut document);
+        document.document()
+    };
+    let documents = [
+        bent(&|_| ()),
+        bent(&|d| d.signature = vec![]),
+        bent(&|d| d.signature[63] = 1),
+        bent(&|d| d.certificate = vec![0; 65]),
+        bent(&|d| d.certificate.clear()),
+        bent(&|d| d.cabundle = vec![vec![0; 64]; 2]),
+        bent(&|d| d.cabundle.clear()),
+        bent(&|d| drop(d.pcrs.0.insert(3, vec![0; 32]))),
+        bent(&|d| d.pcrs.0.clear()),
+        bent(&|d| d.protected = vec![0xa1, 0x01, 0x38, 0x22]),
+        bent(&|d| d.protected = vec![0xa1, 0x01, 0x21]),
+        bent(&|d| d.protected = vec![0xa0]),
+        bent(&|d| d.said.nonce = Some(vec![0; 1025])),
+        [&good.document()[..], &[0]].concat(),
+        court.evidence.0.clone(),
+    ];
+    let policy = second.policy(&court);
+    let theirs = second.verdicts(&documents, &[("--policy", &policy)]);
+    for (at, (bytes, theirs)) in documents.iter().zip(&theirs).enumerate() {
+        let ours = first(bytes, &VendorRoot::unsigned(), Time::OfDocument);
+        assert_eq!(ours, theirs, "case {at}");
+    }
+    assert_eq!(theirs.iter().filter(|code| *code == "accepted").count(), 1);
+    let file = second.put("good", &documents[0]);
+    let report = &second.reports(&[file], &[("--policy", &policy)])[0];
+    assert_eq!(report["signed"], false);
+    let said = report["unverified"][0].as_str().unwrap();
+    assert!(said.starts_with("NOBODY SIGNED"), "{said}");
+    // Where a signature is due it is refused for what it is.
+    let theirs = second.verdicts(&documents[..1], &[]);
+    assert_eq!(theirs, ["unsigned"]);
 }
 
 #[test]

@@ -9,10 +9,11 @@ mod receipts;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::artefact::tests::court::Court;
 use crate::genesis::ClientPolicy;
+use crate::testkit::signed;
 
 /// The other verifier, and a folder for what it reads.
 struct Second {
@@ -79,6 +80,93 @@ impl Second {
             .map(name)
             .collect()
     }
+}
+
+/// Neither a traceback nor the status of a no: nothing was judged.
+#[test]
+fn wrong_usage_and_unreadable_files_are_status_2() {
+    let Some(second) = Second::find("wrong_usage_and_unreadable_files_are_status_2") else {
+        return;
+    };
+    let court = Court::new();
+    let put = |name: &str, bytes: &[u8]| second.put(name, bytes).display().to_string();
+    let document = put("document", &court.evidence.0);
+    let note = put("note", court.receipt("{}").checkpoint.as_bytes());
+    let policy = second.policy(&court);
+    let text = std::fs::read_to_string(&policy).unwrap();
+    let policy = policy.display().to_string();
+    let mut shapes: Vec<String> = ["", "[1]", "{}", "null", "\u{ff}", "{\"payload\":1}"]
+        .iter()
+        .enumerate()
+        .map(|(at, text)| put(&format!("shape{at}"), text.as_bytes()))
+        .collect();
+    shapes.push(put("bytes", b"\xff\xfe"));
+    shapes.push(put("deep", &[b'['; 100_000]));
+    shapes.push(put("half", &text.as_bytes()[..text.len() / 2]));
+    shapes.push(second.folder.path().display().to_string());
+    shapes.push("/nonexistent".into());
+    let mut cases: Vec<Vec<&str>> = vec![
+        vec![],
+        vec!["/nonexistent"],
+        vec![second.folder.path().to_str().unwrap()],
+        vec![&note],
+        vec![&document, "--at", "yesterday"],
+        vec![&document, "--at", "1969-12-31T00:00:00Z"],
+        vec![&document, "--at", "2026-01-31T12:00:00"],
+        vec![&document, "--kind", "poem"],
+        vec![&note, "--key", "x"],
+        vec![&note, "--key", "a+b+c"],
+        vec![&document, "--policy", &policy, "--root", &policy],
+    ];
+    for shape in &shapes {
+        cases.push(vec![&document, "--policy", shape]);
+        cases.push(vec![&document, "--root", shape]);
+        cases.push(vec![&note, "--evidence", shape]);
+    }
+    let manifest = bent_policies(&court);
+    let files: Vec<String> = manifest
+        .iter()
+        .enumerate()
+        .map(|(at, policy)| put(&format!("policy{at}"), policy))
+        .collect();
+    cases.extend(
+        files
+            .iter()
+            .map(|file| vec![&document[..], "--policy", file]),
+    );
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/verify-py/verify.py");
+    for case in cases {
+        let out = Command::new(&second.python)
+            .arg(script)
+            .args(&case)
+            .output();
+        let out = out.unwrap();
+        let error = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(2), "{case:?}: {error}");
+        assert!(!error.contains("Traceback"), "{case:?}: {error}");
+        assert!(out.stdout.is_empty(), "{case:?}");
+    }
+}
+
+/// Policies whose manifests have a member of the wrong type, whoever signed them.
+fn bent_policies(court: &Court) -> Vec<Vec<u8>> {
+    let officer = &court.bench.officers[0];
+    let manifest = serde_json::to_value(&court.bench.genesis.manifest).unwrap();
+    let wrong = [json!(null), json!(7.5), json!([1]), json!({"0": {}})];
+    let bent = |member: &String, value: &Value| {
+        let mut manifest = manifest.clone();
+        manifest[member] = value.clone();
+        let envelope: Value = serde_json::from_slice(&signed(&manifest, &[officer])).unwrap();
+        let policy = json!({
+            "type": "redoubt/client-policy/v1", "genesis": "00".repeat(32),
+            "genesis_jws": envelope, "minimum_counter": 1, "allow_debug": false,
+        });
+        policy.to_string().into_bytes()
+    };
+    let members = manifest.as_object().unwrap().keys();
+    members
+        .flat_map(|member| wrong.iter().map(|value| bent(member, value)))
+        .collect()
 }
 
 #[test]

@@ -8,8 +8,10 @@ use super::Second;
 use crate::artefact::tests::court::Court;
 use crate::artefact::tests::fresh::{Watched, anchor};
 use crate::artefact::{Trust, verify_artefact, verify_receipt};
+use crate::binding::{NonceInput, Purpose};
 use crate::genesis::WitnessMode;
 use crate::ledger::{Checkpoint, Receipt};
+use crate::testkit::{Bench, Unsigned};
 
 /// Claims changed by a lying enclave, and artefacts changed by anybody.
 fn bent_artefacts(court: &Court) -> Vec<Value> {
@@ -38,6 +40,30 @@ fn bent_artefacts(court: &Court) -> Vec<Value> {
         ("/assertion/origin", text("https://evil.example")),
         ("/assertion/sign_count", 8.into()),
         ("/assertion/user_verified", false.into()),
+        ("/assertion/user_verified", 1.into()),
+        ("/assertion/user_verified", text("true")),
+        ("/assertion/user_verified", Value::Null),
+        ("/assertion/sign_count", 7.0.into()),
+        ("/assertion/sign_count", true.into()),
+        ("/assertion/credential_id", 1.into()),
+        ("/assertion/origin", Value::Null),
+        ("/assertion", Value::Array(vec![])),
+        ("/time_ms", 1000.0.into()),
+        ("/time_ms", true.into()),
+        ("/user_id", text("customer 1")),
+        ("/tenant", text("Bank-A")),
+        ("/tenant", Value::Null),
+        ("/decision", Value::Null),
+        ("/type", 1.into()),
+        ("/tenant_key_es256", Value::Null),
+        ("/challenge", text("AAAA")),
+        ("/challenge_input/expires_ms", 2000.0.into()),
+        ("/challenge_input/rp_id", 1.into()),
+        ("/challenge_input/nonce", text("AAAA")),
+        ("/challenge_input", Value::Null),
+        ("/config", text("00")),
+        ("/models", Value::Null),
+        ("/freshness", Value::Null),
         ("/assertion/signature", text("AAAA")),
         ("/assertion/public_key_cose", text("oA")),
         ("/assertion/authenticator_data", text("AAAA")),
@@ -135,6 +161,13 @@ fn anchors_and_cosignatures_get_the_same_verdicts() {
         change(bent.anchor.as_mut().unwrap());
         bent
     };
+    let claiming = |name: &str, value: Value| {
+        let mut claims = watched.court.common();
+        claims["freshness"] = "lease".into();
+        claims["unwitnessed_ms"] = 2000.into();
+        claims[name] = value;
+        watched.claiming(&claims, &[0, 2])
+    };
     let stranger = Watched::new(WitnessMode::Lease).receipt("lease", Some(2000), &[0, 2]);
     let cases = [
         good.clone(),
@@ -152,6 +185,13 @@ fn anchors_and_cosignatures_get_the_same_verdicts() {
             ..good.clone()
         },
         stranger,
+        claiming("unwitnessed_ms", 2000.0.into()),
+        claiming("unwitnessed_ms", "2000".into()),
+        claiming("unwitnessed_ms", true.into()),
+        claiming("unwitnessed_ms", (-2000).into()),
+        claiming("unwitnessed_ms", Value::Null),
+        claiming("freshness", true.into()),
+        claiming("policy", "0".into()),
         bend(&|a| a.event = "AgE".into()),
         bend(&|a| a.salt = crate::encode::b64u(&[7; 32])),
         bend(&|a| a.event_index = 0),
@@ -168,6 +208,113 @@ fn anchors_and_cosignatures_get_the_same_verdicts() {
     let bare = anchored.clone();
     anchored.anchor = Some(anchor(&alone, &anchored, |_| vec![]));
     receipts(&second, &alone, &[bare, anchored]);
+}
+
+/// Claims whose text two readers could understand differently.
+#[test]
+fn claims_of_two_meanings_are_refused_by_both() {
+    let Some(second) = Second::find("claims_of_two_meanings_are_refused_by_both") else {
+        return;
+    };
+    let court = Court::new();
+    let common = court.common().to_string();
+    let with = |member: &str| court.receipt(&common.replacen('{', &format!("{{{member},"), 1));
+    let nested = |depth: usize| format!("\"x\":{}{}", "[".repeat(depth), "]".repeat(depth));
+    let refused = [
+        with(r#""type":"approval""#),
+        with(r#""\u0074ype":"verification""#),
+        with(r#""x":{"amount":"1","amount":"2"}"#),
+        with(r#""x":"\ud800""#),
+        with(r#""x":1e999"#),
+        with(r#""x":NaN"#),
+        with(&nested(127)),
+        with(&nested(5000)),
+    ];
+    for (at, receipt) in refused.iter().enumerate() {
+        let error = verify_receipt(receipt, &court.trust()).unwrap_err();
+        assert_eq!(error.code(), "receipt", "case {at}");
+    }
+    receipts(&second, &court, &refused);
+    let read = [with(r#""x":"\ud83d\ude00""#), with(&nested(126))];
+    assert!(
+        read.iter()
+            .all(|r| verify_receipt(r, &court.trust()).is_ok())
+    );
+    receipts(&second, &court, &read);
+}
+
+/// Numbers that only a lax reader takes for those of the manifest.
+#[test]
+fn a_claimed_window_of_the_wrong_type_is_refused_by_both() {
+    let test = "a_claimed_window_of_the_wrong_type_is_refused_by_both";
+    let Some(second) = Second::find(test) else {
+        return;
+    };
+    let watched = Watched::new(WitnessMode::Strict);
+    let claiming = |value: Value| {
+        let mut claims = watched.court.common();
+        claims["freshness"] = "strict".into();
+        claims["unwitnessed_ms"] = value;
+        watched.claiming(&claims, &[0, 2])
+    };
+    let lax = [false.into(), 0.0.into(), (-0.0).into(), "".into()].map(claiming);
+    let trust = watched.court.trust();
+    for receipt in &lax {
+        let refused = verify_receipt(receipt, &trust).unwrap_err();
+        assert_eq!(refused.code(), "malformed");
+    }
+    receipts(&second, &watched.court, &lax);
+    receipts(&second, &watched.court, &[claiming(0.into())]);
+}
+
+#[test]
+fn receipts_of_an_emulated_machine_get_the_same_verdicts_and_loud_words() {
+    let test = "receipts_of_an_emulated_machine_get_the_same_verdicts_and_loud_words";
+    let Some(second) = Second::find(test) else {
+        return;
+    };
+    for signs_too in [false, true] {
+        let mut court = Court::of(Bench::naming_unsigned(signs_too));
+        let signed = court.receipt(&court.common().to_string());
+        let binding = court.bench.binding(Purpose::Serve);
+        let (unsigned, preimage) = court.bench.unsigned(&binding, NonceInput::NoSession);
+        let bent = |change: &dyn Fn(&mut Unsigned)| {
+            let mut unsigned = unsigned.clone();
+            change(&mut unsigned);
+            (unsigned.document(), preimage.clone())
+        };
+        let documents = [
+            bent(&|_| ()),
+            bent(&|d| d.signature = vec![0; 96]),
+            bent(&|d| d.certificate = vec![1; 64]),
+            bent(&|d| d.protected = vec![0xa1, 0x01, 0x38, 0x22]),
+            bent(&|d| d.pcrs = crate::testkit::debug_pcrs()),
+            bent(&|d| d.said.nonce = None),
+        ];
+        let of = |evidence| {
+            court.evidence = evidence;
+            court.receipt(&court.common().to_string())
+        };
+        let mut cases: Vec<Receipt> = documents.into_iter().map(of).collect();
+        cases.push(signed);
+        receipts(&second, &court, &cases);
+        let good = second.put("good", &serde_json::to_vec(&cases[0]).unwrap());
+        let policy = second.policy(&court);
+        let report = &second.reports(&[good], &[("--policy", &policy)])[0];
+        assert_eq!(
+            (&report["ok"], &report["signed"]),
+            (&true.into(), &false.into())
+        );
+        assert!(
+            report["unverified"][0]
+                .as_str()
+                .unwrap()
+                .starts_with("NOBODY SIGNED")
+        );
+        // The same under a manifest that does not name such documents.
+        let hardly = Court::new();
+        receipts(&second, &hardly, &cases[..1]);
+    }
 }
 
 #[test]

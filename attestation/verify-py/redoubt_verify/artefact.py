@@ -5,11 +5,14 @@ import json
 
 from . import jwk, receipt
 from .cbor import Reader
-from .refusal import Refusal, b64u, from_b64u, listed, members, parse_json, sha256, text, uint
+from .refusal import (
+    TENANT, USER, Refusal, b64u, flag, from_b64u, listed, members, name, parse_json, sha256, text, uint,
+)
 from .signatures import verify_es256, verify_es256_der, verify_ml_dsa_65
 
 TYP = "redoubt-approval+jws"
 INPUT = ("domain", "tenant", "rp_id", "user_id", "purpose", "expires_ms", "nonce")
+SIGNED = ("public_key_cose", "authenticator_data", "client_data_json", "signature")
 SAFE_INTEGER = (1 << 53) - 1
 
 
@@ -20,7 +23,8 @@ def verify(artefact, trust, at_ms, report):
     payload = from_b64u(artefact["payload"])
     if payload != artefact["receipt"]["claims"].encode():
         raise Refusal("other_claim", "the payload is not the claim its receipt proves")
-    if (claims.get("type"), claims.get("decision")) != ("approval", "approved"):
+    _typed(claims)
+    if (claims["type"], claims["decision"]) != ("approval", "approved"):
         raise Refusal("not_an_approval", "the claim is no approval that was given")
     report.passed("payload is the receipted claim")
     both = _check_signatures(artefact, claims, boot, report)
@@ -34,6 +38,40 @@ def verify(artefact, trust, at_ms, report):
         origin=claims["assertion"]["origin"],
         challenge=challenge.hex(),
     )
+
+
+def _typed(claims):
+    """Checks the type of every member that an approval's claims need; Refusal `malformed`."""
+    for member in ("type", "decision", "tenant_key_es256", "tenant_key_mldsa65"):
+        text(claims.get(member))
+    name(claims.get("user_id"), USER)
+    uint(claims.get("time_ms"))
+    _bytes_of(claims.get("challenge"), 32)
+    if "transaction" not in claims:
+        raise Refusal("malformed", "no member transaction")
+    given = members(claims.get("challenge_input"), (*INPUT, "transaction_jcs"))
+    for member in ("domain", "rp_id", "purpose", "transaction_jcs"):
+        text(given[member])
+    name(given["tenant"], TENANT)
+    name(given["user_id"], USER)
+    uint(given["expires_ms"])
+    _bytes_of(given["nonce"], 32)
+    assertion = claims.get("assertion")
+    members(assertion, (*SIGNED, "credential_id", "sign_count", "user_verified", "origin"),
+            assertion or ())
+    for member in SIGNED:
+        from_b64u(assertion[member])
+    text(assertion["credential_id"])
+    uint(assertion["sign_count"], 32)
+    flag(assertion["user_verified"])
+    text(assertion["origin"])
+
+
+def _bytes_of(value, length):
+    data = from_b64u(value)
+    if len(data) != length:
+        raise Refusal("malformed", f"not {length} bytes")
+    return data
 
 
 def _check_signatures(artefact, claims, boot, report):
@@ -77,27 +115,24 @@ def _header(signature):
 
 
 def _check_challenge(claims):
-    given = members(claims.get("challenge_input"), (*INPUT, "transaction_jcs"))
+    given = claims["challenge_input"]
     same = {
         "domain": given["domain"] == "redoubt/approval/v1",
         "purpose": given["purpose"] == "approval",
         "tenant": given["tenant"] == claims["tenant"],
-        "user_id": given["user_id"] == claims.get("user_id"),
-        "transaction": given["transaction_jcs"] == jcs(claims.get("transaction")),
+        "user_id": given["user_id"] == claims["user_id"],
+        "transaction": given["transaction_jcs"] == jcs(claims["transaction"]),
     }
-    for name, equal in same.items():
+    for member, equal in same.items():
         if not equal:
-            raise Refusal("challenge", f"{name} differs from what the challenge is made from")
-    expires = uint(given["expires_ms"])
-    if uint(claims.get("time_ms")) > expires:
+            raise Refusal("challenge", f"{member} differs from what the challenge is made from")
+    expires = given["expires_ms"]
+    if claims["time_ms"] > expires:
         raise Refusal("expired", "recorded after its challenge had expired")
-    nonce = from_b64u(given["nonce"])
-    if len(nonce) != 32:
-        raise Refusal("malformed", "a nonce has 32 bytes")
-    frames = [text(given[name]).encode() for name in INPUT[:5]]
-    frames += [expires.to_bytes(8, "big"), nonce, given["transaction_jcs"].encode()]
+    frames = [given[member].encode() for member in INPUT[:5]]
+    frames += [expires.to_bytes(8, "big"), from_b64u(given["nonce"]), given["transaction_jcs"].encode()]
     challenge = sha256(*(len(one).to_bytes(4, "big") + one for one in frames))
-    if from_b64u(claims.get("challenge")) != challenge:
+    if from_b64u(claims["challenge"]) != challenge:
         raise Refusal("challenge", "it is not the digest of its input")
     return challenge
 
@@ -117,13 +152,10 @@ def jcs(value):
 
 
 def _check_assertion(claims, challenge):
-    assertion = claims.get("assertion")
-    names = ("public_key_cose", "authenticator_data", "client_data_json", "signature")
-    members(assertion, (*names, "sign_count", "user_verified", "origin"), assertion or ())
-    key, data, client, signature = (from_b64u(assertion[name]) for name in names)
+    assertion = claims["assertion"]
+    key, data, client, signature = (from_b64u(assertion[member]) for member in SIGNED)
     point = _cose_key(key)
     flags = data[32] if len(data) >= 37 else 0
-    client_data = None
     rp = sha256(claims["challenge_input"]["rp_id"].encode())
     verified = assertion["user_verified"]
     for code, wrong in (
@@ -132,7 +164,7 @@ def _check_assertion(claims, challenge):
         ("user_not_present", not flags & 1),
         ("contradiction", bool(flags & 4) != verified),
         ("user_not_verified", not verified),
-        ("contradiction", data[33:37] != uint(assertion["sign_count"], 32).to_bytes(4, "big")),
+        ("contradiction", data[33:37] != assertion["sign_count"].to_bytes(4, "big")),
     ):
         if wrong:
             raise Refusal(f"assertion_{code}", "the authenticator signed something else")

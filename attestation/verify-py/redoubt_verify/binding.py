@@ -42,7 +42,7 @@ def judge(kept, trust, at_ms=None):
     """Judges one `{"document","preimage"[,"client_nonce","exporter"]}` (base64url) of
     purpose `serve` under a Trust. Returns a Boot; raises Refusal."""
     data, preimage = from_b64u(kept["document"]), from_b64u(kept["preimage"])
-    document = _signed(data, trust, at_ms)
+    document = under_any_root(data, trust, at_ms)
     if document.debug and not trust.allow_debug:
         raise Refusal("debug", "debug mode: the enclave's memory is readable from the host")
     if trust.manifest:
@@ -60,13 +60,16 @@ def judge(kept, trust, at_ms=None):
     return _bound(document, preimage, trust)
 
 
-def _signed(data, trust, at_ms):
+def under_any_root(data, trust, at_ms):
+    """The Document in `data` under one of the pinned roots; raises the first Refusal if it
+    is no root's, else that of the root it names."""
     refusal = None
     for root in trust.roots:
         try:
             return documents.verify(data, root, at_ms)
         except Refusal as error:
-            if error.code != "root_not_pinned":
+            # It may still be another root's.
+            if error.code not in ("root_not_pinned", "unsigned", "not_unsigned"):
                 raise
             refusal = refusal or error
     raise refusal
@@ -131,6 +134,15 @@ def _check_genesis(preimage, trust):
     minimum = max(trust.minimum_counter, trust.manifest["counter"])
     if min(preimage["genesis_counter"], trust.manifest["counter"]) < minimum:
         raise Refusal("counter_too_low", f"the genesis counter is below {minimum}")
+
+
+def note_unsigned(boots, report):
+    """What `boots`' documents are, in a word; says in `report` if nobody signed one."""
+    report.facts["signed"] = all(boot.document.signed for boot in boots)
+    if report.facts["signed"]:
+        return "genuine"
+    report.unverified.append(documents.NOBODY_SIGNED)
+    return "unsigned, as an emulated genesis allows,"
 
 
 def describe(boot):

@@ -23,6 +23,12 @@ DOCUMENT_MAX = 64 * 1024
 CABUNDLE_MAX = 16
 ES384 = -35
 QEMU_UNSIGNED = b"\xa1\x01\x20"
+# Stands among pinned roots where documents that nobody signed are named.
+UNSIGNED = "nitro_unsigned"
+NOBODY_SIGNED = (
+    "NOBODY SIGNED a document: anybody can have written it; it proves nothing about a machine, "
+    "an image, or who holds these keys"
+)
 
 
 @dataclass
@@ -38,6 +44,7 @@ class Document:
     user_data: bytes
     nonce: bytes
     sha256: bytes = b""
+    signed: bool = True
 
     @property
     def debug(self):
@@ -47,8 +54,11 @@ class Document:
 
 def verify(data, root_sha256, at_ms=None):
     """Verifies a document (bytes) against the root whose certificate has this SHA-256
-    (hex), its certificates at `at_ms` (Unix milliseconds) or at its own time.
-    Returns a Document; raises Refusal."""
+    (hex), its certificates at `at_ms` (Unix milliseconds) or at its own time. UNSIGNED in
+    place of a root takes exactly what QEMU's emulated security module writes, by its
+    markers alone. Returns a Document; raises Refusal."""
+    if root_sha256 == UNSIGNED:
+        return _unsigned(data)
     protected, payload, signature, document = _parse(data)
     at_ms = document.timestamp_ms if at_ms is None else at_ms
     key = leaf_key(document.certificate, document.cabundle, root_sha256, at_ms)
@@ -66,11 +76,33 @@ def verify(data, root_sha256, at_ms=None):
     return document
 
 
-def _parse(data):
+def _unsigned(data):
+    """enclave/SPEC.md section 7, `nitro_unsigned`: every marker, nothing that looks signed."""
+    protected, payload, signature, _ = _wrapper(data)
+    document, zeros = _checked(_fields(payload)), bytes(64)
+    if protected != QEMU_UNSIGNED:
+        raise Refusal("not_unsigned", "signed, or not as QEMU's emulated security module writes")
+    for field, there in (
+        ("signature", signature == zeros),
+        ("certificate", document.certificate == zeros),
+        ("cabundle", document.cabundle == [zeros]),
+        ("pcrs", all(len(pcr) == 48 for pcr in document.pcrs.values())),
+    ):
+        if not there:
+            raise Refusal("unsigned_marker", f"unsigned, but its {field} is not what QEMU writes")
+    document.sha256, document.signed = sha256(data), False
+    return document
+
+
+def _wrapper(data):
     if len(data) > DOCUMENT_MAX:
         raise Refusal("too_large", f"{len(data)} bytes; none has more than {DOCUMENT_MAX}")
     protected, payload, signature = _cose_sign1(data)
-    algorithm = _algorithm(protected)
+    return protected, payload, signature, _algorithm(protected)
+
+
+def _parse(data):
+    protected, payload, signature, algorithm = _wrapper(data)
     if protected == QEMU_UNSIGNED or not any(signature):
         raise Refusal("unsigned", "unsigned, as QEMU's emulated security module makes them")
     if algorithm != ES384:

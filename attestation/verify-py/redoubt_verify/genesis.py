@@ -7,7 +7,7 @@ the payload as received.
 from dataclasses import dataclass, field
 
 from . import jwk
-from .document import AWS_ROOT_G1
+from .document import AWS_ROOT_G1, UNSIGNED
 from .refusal import Refusal, from_b64u, from_hex, listed, members, parse_json, sha256, text, uint
 from .signatures import verify_es256
 
@@ -24,7 +24,7 @@ def _refuse(why):
 
 @dataclass
 class Trust:
-    """What was pinned. `roots` are hex SHA-256; `manifest` is None where only a root is
+    """What was pinned. `roots` are hex SHA-256, or UNSIGNED; `manifest` is None where only a root is
     pinned, and then `digest` too."""
 
     roots: list
@@ -142,6 +142,12 @@ def _root(entry, manifest, root_der):
         if pem and sha256(root_der(pem)).hex() != AWS_ROOT_G1:
             raise _refuse("kind nitro is AWS Nitro Enclaves root G1 and no other")
         return AWS_ROOT_G1
-    if entry["kind"] != "nitro_emulated" or manifest["environment"] != "emulated":
+    if entry["kind"] not in ("nitro_emulated", UNSIGNED):
+        raise _refuse(f"no kind of root is named {entry['kind']!r}")
+    if manifest["environment"] != "emulated":
         raise _refuse("an emulated root stands only where the environment is emulated")
+    if entry["kind"] == UNSIGNED:
+        if pem:
+            raise _refuse("nobody signs under nitro_unsigned; its pem is empty")
+        return UNSIGNED
     return sha256(root_der(pem)).hex()

@@ -3,7 +3,9 @@
 from . import binding
 from .merkle import commitment, leaf_hash, parse_header, root_from
 from .note import cosigned_by, open_note
-from .refusal import Refusal, from_b64u, from_hex, listed, members, parse_json, text, uint
+from .refusal import (
+    TENANT, Refusal, from_b64u, from_hex, listed, members, name, parse_json, text, uint,
+)
 
 EVIDENCE_MAX = 16
 PATH = ("salt", "event_index", "event_count", "event_path", "header", "tree_size", "leaf_path")
@@ -15,12 +17,14 @@ def verify(receipt, trust, at_ms, report):
     boot that signed the head). Raises Refusal."""
     members(receipt, ("type", "claims", *PATH, "checkpoint"), ("anchor", "evidence"))
     boots = _boots(receipt, trust, at_ms)
-    report.passed("documents are genuine and of the pinned genesis")
+    signed = binding.note_unsigned(boots, report)
+    report.passed(f"documents are {signed} and of the pinned genesis")
     note, claims, header = _in_ledger(receipt, boots, report)
     report.passed("claim is in the ledger under a head that an attested key signed")
+    _typed(claims)
     boot = _claimed_boot(claims, boots)
     _check_claims(claims, boot, trust, report)
-    if boot.ledgers.get(header.ledger, "") != text(claims.get("tenant")):
+    if boot.ledgers.get(header.ledger, "") != claims["tenant"]:
         raise Refusal("other_ledger", "its document does not bind this ledger to the tenant")
     report.passed("claim agrees with its attestation document")
     _check_freshness(receipt, claims, note, boots, trust, report)
@@ -91,6 +95,17 @@ def _hashes(path, code):
     return [from_hex(one, 32, code) for one in listed(path)]
 
 
+def _typed(claims):
+    """Checks the type of what every claim says of its term; Refusal `malformed`."""
+    name(claims.get("tenant"), TENANT)
+    for member in ("document", "policy", "config", "models"):
+        from_hex(claims.get(member), 32)
+    text(claims.get("environment"))
+    text(claims.get("freshness"))
+    if claims.get("unwitnessed_ms") is not None:
+        uint(claims["unwitnessed_ms"])
+
+
 def _claimed_boot(claims, boots):
     for boot in boots:
         if boot.document.sha256.hex() == claims.get("document"):
@@ -99,14 +114,14 @@ def _claimed_boot(claims, boots):
 
 
 def _check_claims(claims, boot, trust, report):
-    pairs = [(name, boot.preimage[name]) for name in ("policy", "config", "models")]
+    pairs = [(member, boot.preimage[member]) for member in ("policy", "config", "models")]
     if trust.manifest:
         pairs.insert(0, ("environment", trust.environment))
     else:
         report.unverified.append("environment, measurement, genesis: no --policy pins them")
-    for name, bound in pairs:
-        if text(claims.get(name)) != bound:
-            raise Refusal("contradiction", f"the claim says another {name} than its document")
+    for member, bound in pairs:
+        if claims[member] != bound:
+            raise Refusal("contradiction", f"the claim says another {member} than its document")
 
 
 def _check_freshness(receipt, claims, note, boots, trust, report):
@@ -115,7 +130,7 @@ def _check_freshness(receipt, claims, note, boots, trust, report):
     if policy is not None:
         lease = policy.get("lease_ms", 2000) if policy["mode"] == "lease" else 0
         asked = (policy["mode"], lease)
-    said = (text(claims.get("freshness")), claims.get("unwitnessed_ms"))
+    said = (claims["freshness"], claims.get("unwitnessed_ms"))
     if trust.manifest is None:
         report.unverified.append("freshness and witnesses: no --policy names them")
     elif said != asked:

@@ -7,6 +7,13 @@ import base64
 import binascii
 import hashlib
 import json
+import re
+
+# A tenant's and a customer's name, as enclave/SPEC.md's identifiers are spelled.
+TENANT = re.compile("[a-z0-9-]{1,64}")
+USER = re.compile("[!-~]{1,128}")
+# Arrays and objects inside each other, at most.
+DEPTH_MAX = 127
 
 
 class Refusal(Exception):
@@ -74,12 +81,22 @@ def _constant(name):
     raise ValueError(f"{name} is no JSON")
 
 
+def _depth(value):
+    inner = value.values() if isinstance(value, dict) else value
+    return 1 + max(map(_depth, inner), default=0) if isinstance(value, (dict, list)) else 0
+
+
 def parse_json(data, code="malformed"):
     """The value of JSON text (RFC 8259, bytes or str); repeated members are refused."""
     try:
         if isinstance(data, bytes):
             data = data.decode("utf-8")
-        return json.loads(data, object_pairs_hook=_members, parse_constant=_constant)
+        value = json.loads(data, object_pairs_hook=_members, parse_constant=_constant)
+        # Half a surrogate pair is no character, 1e999 no number.
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
+        if _depth(value) > DEPTH_MAX:
+            raise ValueError("nested too deeply")
+        return value
     except (ValueError, RecursionError) as error:
         raise Refusal(code, f"no JSON: {error}") from error
 
@@ -100,6 +117,20 @@ def text(value, code="malformed"):
     """`value` if it is a text."""
     if not isinstance(value, str):
         raise Refusal(code, "no text where one belongs")
+    return value
+
+
+def name(value, pattern):
+    """`value` if it is a text of this pattern, TENANT or USER."""
+    if not pattern.fullmatch(text(value)):
+        raise Refusal("malformed", "a name outside its alphabet")
+    return value
+
+
+def flag(value):
+    """`value` if it is true or false; 1 and 0 are neither."""
+    if not isinstance(value, bool):
+        raise Refusal("malformed", "neither true nor false")
     return value
 
 

@@ -4,24 +4,9 @@ use super::*;
 use crate::genesis::RootKind;
 use crate::testkit::Unsigned;
 
-/// An appliance whose manifest takes documents that nobody signed.
-fn unsigned_bench(also: &[RootKind]) -> Bench {
-    Bench::with(|manifest| {
-        let signed = manifest.vendor_roots.clone();
-        manifest.vendor_roots = also
-            .iter()
-            .flat_map(|_| signed.clone())
-            .chain([VendorRootEntry {
-                kind: RootKind::NitroUnsigned,
-                pem: String::new(),
-            }])
-            .collect();
-    })
-}
-
 #[test]
 fn an_unsigned_document_is_accepted_only_where_the_manifest_names_its_kind() {
-    let bench = unsigned_bench(&[]);
+    let bench = Bench::naming_unsigned(false);
     let (unsigned, preimage) = bench.unsigned(&bench.binding(Purpose::Serve), SESSION);
     let evidence = (unsigned.document(), preimage);
     let good = appraise(&evidence.0, &evidence.1, &expectation(&bench.genesis)).unwrap();
@@ -36,7 +21,7 @@ fn an_unsigned_document_is_accepted_only_where_the_manifest_names_its_kind() {
 
 #[test]
 fn a_manifest_may_name_a_signing_root_and_unsigned_documents() {
-    let bench = unsigned_bench(&[RootKind::NitroEmulated]);
+    let bench = Bench::naming_unsigned(true);
     let appraisal = expectation(&bench.genesis);
     let binding = bench.binding(Purpose::Serve);
     assert_eq!(
@@ -58,7 +43,7 @@ fn a_manifest_may_name_a_signing_root_and_unsigned_documents() {
 
 #[test]
 fn an_unsigned_document_passes_no_check_that_a_signed_one_must_pass() {
-    let bench = unsigned_bench(&[]);
+    let bench = Bench::naming_unsigned(false);
     let appraisal = expectation(&bench.genesis);
     let binding = bench.binding(Purpose::Serve);
     let refused = |change: &dyn Fn(&mut Unsigned)| {
@@ -81,7 +66,7 @@ fn an_unsigned_document_passes_no_check_that_a_signed_one_must_pass() {
 
 #[test]
 fn a_hardware_genesis_takes_no_unsigned_document_whatever_it_names() {
-    let bench = unsigned_bench(&[]);
+    let bench = Bench::naming_unsigned(false);
     let (unsigned, preimage) = bench.unsigned(&bench.binding(Purpose::Serve), SESSION);
     let evidence = (unsigned.document(), preimage);
     let hardware = |kind, pem: &str| {

@@ -56,6 +56,11 @@ impl Watched {
         if let Some(ms) = unwitnessed_ms {
             claims["unwitnessed_ms"] = ms.into();
         }
+        self.claiming(&claims, by)
+    }
+
+    /// The same with any claims.
+    pub(crate) fn claiming(&self, claims: &serde_json::Value, by: &[usize]) -> Receipt {
         let mut receipt = self.court.receipt(&claims.to_string());
         receipt.anchor = Some(anchor(&self.court, &receipt, |head| {
             let line = |at: &usize| cosign(head, &format!("w{at}.example"), 1700, &self.keys[*at]);

@@ -63,7 +63,10 @@ fn work(pipeline: &mut Pipeline, queue: &Queue<Job>) {
         tracing::error!("the networks do not run: {error}");
         std::process::exit(1);
     }
-    tracing::info!(millis = began.elapsed().as_millis(), "the networks have run once");
+    tracing::info!(
+        millis = began.elapsed().as_millis(),
+        "the networks have run once"
+    );
     while let Some(job) = queue.pop() {
         run(pipeline, job);
     }

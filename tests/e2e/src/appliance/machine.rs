@@ -4,6 +4,7 @@
 //! clients. Only the enclave is no process here but a booted image, and what it
 //! attests comes from the machine's security module.
 
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
@@ -166,17 +167,24 @@ impl Emulator {
         logs: &Path,
         name: &'static str,
     ) -> Result<Guest> {
-        let device = folder.join("vhost");
-        let heartbeat = forwarded(folder, HEARTBEAT);
-        for stale in [&device, &socket(folder), &heartbeat] {
-            let _ = std::fs::remove_file(stale);
+        let inside = folder.join("guest");
+        let (device, door) = (inside.join("vhost"), socket(folder));
+        let _ = std::fs::remove_dir_all(&inside);
+        let _ = std::fs::remove_file(&door);
+        std::fs::create_dir(&inside)?;
+        for (_, port) in PORTS {
+            symlink(forwarded(folder, port), forwarded(&inside, port))?;
         }
-        let sign = Sign::listen(&heartbeat)?;
+        // A stream that arrives before the guest's driver runs can wedge the back end
+        // for good, so the host finds the door only after the sign of life.
+        let behind = socket(&inside);
+        let opened = move || drop(symlink(behind, door));
+        let sign = Sign::listen(&forwarded(&inside, HEARTBEAT), opened)?;
         let mut backend = Command::new(&self.vsock_backend);
         backend.arg("--vm").arg(format!(
             "guest-cid={GUEST_CID},socket={},uds-path={}",
             device.display(),
-            socket(folder).display()
+            socket(&inside).display()
         ));
         let log = logs.join(format!("{name}-vsock.log"));
         let backend = Part::start("vsock back end", backend, &log)?;

@@ -1,18 +1,20 @@
 //! `redoubt-worker`: loads, closes the world, serves one attested session, ends.
 
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
-use std::os::unix::net::UnixStream;
+mod door;
+
+use std::os::fd::{AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Parser;
+use door::Door;
 use redoubt_attestation::attester::{Attester, EmulatedAttester, NsmAttester};
 use redoubt_attestation::binding::{Backend, WorkerBinding};
 use redoubt_attestation::encode::Digest32;
 use redoubt_attestation::genesis::Tier;
-use redoubt_shared::Stream;
+use redoubt_shared::Endpoint;
 use redoubt_worker::cuda::{self, Cuda, Handle};
 use redoubt_worker::manifest::Manifest;
 use redoubt_worker::pipeline::{Graphs, Pipeline, helper_threads};
@@ -24,8 +26,9 @@ use tracing_subscriber::EnvFilter;
 #[global_allocator]
 static ALLOCATOR: wipe::WipeOnFree = wipe::WipeOnFree;
 
-/// The sealed inference worker: serves one attested session on an inherited
-/// stream, then ends. Started by the host, used by the enclave.
+/// The sealed inference worker: serves one attested session, then ends. Started by
+/// the host on an inherited stream, or by the init of an image of its own, where
+/// it listens; used by the enclave.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -39,8 +42,11 @@ struct Arguments {
     #[arg(long, required_unless_present = "sandbox_selftest")]
     manifest: Option<PathBuf>,
     /// Inherited descriptor of the stream: one end of a Unix socket pair.
-    #[arg(long, required_unless_present_any = ["sandbox_selftest", "cuda_check"])]
+    #[arg(long, required_unless_present_any = ["sandbox_selftest", "cuda_check", "listen"])]
     stream_fd: Option<RawFd>,
+    /// Listen here once everything is loaded, take one stream, and close the door.
+    #[arg(long, value_name = "ENDPOINT", conflicts_with = "stream_fd")]
+    listen: Option<Endpoint>,
     /// Sign evidence with root.pem and root.key of this folder. Proves nothing:
     /// accepted only under a genesis of environment `emulated`.
     #[arg(long, value_name = "DIR")]
@@ -127,12 +133,10 @@ fn print_cuda_check(arguments: &Arguments, cuda: &Path) -> anyhow::Result<()> {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let (Some(models), Some(manifest), Some(stream_fd)) =
-        (&arguments.models, &arguments.manifest, arguments.stream_fd)
-    else {
-        anyhow::bail!("--models, --manifest and --stream-fd are needed");
+    let (Some(models), Some(manifest)) = (&arguments.models, &arguments.manifest) else {
+        anyhow::bail!("--models and --manifest are needed");
     };
-    sandbox::harden(Some(stream_fd))?;
+    sandbox::harden(arguments.stream_fd)?;
     let manifest = Manifest::open(manifest, models)?;
     let identity = identity(arguments, &manifest)?;
     let environment = runtime::load(&manifest)?;
@@ -142,22 +146,31 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let reactor = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let stream = {
-        let _entered = reactor.enter();
-        inherited(stream_fd)?
-    };
-    let descriptors = Descriptors::take_stock(&[stream_fd, 2])?;
     sandbox::check_threads(1 + helper_threads() + gpu.threads)?;
-    // From here on nothing is opened: first no files, then nothing at all.
-    sandbox::forbid_files()?;
     let queue = Arc::new(Queue::default());
     let threads = pipelines.len();
+    // Job threads give up files before their first run.
     spawn(pipelines, &queue).map_err(|error| anyhow::anyhow!("starting job threads: {error}"))?;
+    let mut descriptors = Descriptors::take_stock(&[2])?;
+    let door = reactor.block_on(Door::open(arguments))?;
+    // From here on nothing is opened: first no files, then nothing at all.
+    sandbox::forbid_files()?;
+    let listening = arguments.listen.is_some();
+    if listening {
+        tracing::info!("loaded; waiting for the one stream");
+    }
+    let stream = reactor.block_on(door.stream())?;
+    descriptors.writable.push(stream.as_raw_fd());
     sandbox::seal(&descriptors)?;
     tracing::info!(threads, "sealed and ready");
     let ended = reactor.block_on(serve(stream, &identity, &queue));
     queue.close();
-    ended.context("the session ended early")
+    match ended {
+        // Whoever starts it again need not ask how the peer behaved.
+        Err(error) if listening => tracing::warn!("the session ended early: {error}"),
+        ended => ended.context("the session ended early")?,
+    }
+    Ok(())
 }
 
 /// Embedders on a GPU, and the threads that came with them: the driver's own, which
@@ -225,14 +238,4 @@ fn emulated(folder: &Path) -> anyhow::Result<EmulatedAttester> {
     let attester =
         EmulatedAttester::dangerous_new(&read("root.pem")?, &read("root.key")?, &program, 0)?;
     Ok(attester)
-}
-
-fn inherited(fd: RawFd) -> anyhow::Result<Stream> {
-    #[expect(unsafe_code, reason = "taking ownership of the inherited stream")]
-    // SAFETY: `harden` found the descriptor open, and nothing else in this
-    // program owns it.
-    let stream = UnixStream::from(unsafe { OwnedFd::from_raw_fd(fd) });
-    stream.set_nonblocking(true).context("--stream-fd")?;
-    let stream = tokio::net::UnixStream::from_std(stream).context("--stream-fd")?;
-    Ok(Stream::from_unix(stream))
 }

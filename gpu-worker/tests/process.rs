@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use common::client::connect;
 use common::folder;
@@ -33,34 +33,70 @@ struct Worker {
     _attester: tempfile::TempDir,
 }
 
-/// Starts the program; its stream is its standard input.
-fn start(models: &Path) -> Worker {
+/// Its attester's folder, the root to judge by, and the program with flags that
+/// every start has.
+fn program(models: &Path) -> (tempfile::TempDir, VendorRoot, Command) {
     let attester = tempfile::tempdir().unwrap();
     let (certificate, key) = emulated_root("worker test").unwrap();
     std::fs::write(attester.path().join("root.pem"), &certificate).unwrap();
     std::fs::write(attester.path().join("root.key"), key).unwrap();
-    let (ours, theirs) = StdUnixStream::pair().unwrap();
+    let root = VendorRoot::from_pem(RootKind::NitroEmulated, &certificate).unwrap();
+    let mut command = Command::new(PROGRAM);
     let gpu = std::env::var_os("REDOUBT_GPU");
-    let child = Command::new(PROGRAM)
+    command
         .args(
             gpu.iter()
                 .flat_map(|folder| ["--cuda".as_ref(), folder.as_os_str()]),
         )
-        .args(["--stream-fd", "0", "--threads", "2", "--models"])
+        .args(["--threads", "2", "--models"])
         .arg(models)
         .arg("--manifest")
         .arg(common::manifest_path())
         .arg("--dangerous-emulated-attester")
         .arg(attester.path())
+        .stdout(Stdio::null());
+    (attester, root, command)
+}
+
+/// Starts the program; its stream is its standard input.
+fn start(models: &Path) -> Worker {
+    let (attester, root, mut command) = program(models);
+    let (ours, theirs) = StdUnixStream::pair().unwrap();
+    let child = command
+        .args(["--stream-fd", "0"])
         .stdin(Stdio::from(OwnedFd::from(theirs)))
-        .stdout(Stdio::null())
         .spawn()
         .unwrap();
     ours.set_nonblocking(true).unwrap();
     Worker {
         child,
         stream: UnixStream::from_std(ours).unwrap(),
-        root: VendorRoot::from_pem(RootKind::NitroEmulated, &certificate).unwrap(),
+        root,
+        _attester: attester,
+    }
+}
+
+/// Starts the program listening at the path, and connects once it does.
+async fn listening(models: &Path, path: &Path) -> Worker {
+    let (attester, root, mut command) = program(models);
+    let child = command
+        .arg("--listen")
+        .arg(format!("unix:{}", path.display()))
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    let began = Instant::now();
+    let stream = loop {
+        match UnixStream::connect(path).await {
+            Ok(stream) => break stream,
+            Err(error) => assert!(began.elapsed().as_secs() < 60, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    Worker {
+        child,
+        stream,
+        root,
         _attester: attester,
     }
 }
@@ -197,6 +233,33 @@ fn hostile(portrait: &[u8]) -> Vec<(&'static str, Vec<u8>, SampleRefusal)> {
         ("a document with a picture inside", pdf, not_an_image),
         ("huge dimensions", bomb, SampleRefusal::TooManyPixels),
     ]
+}
+
+#[tokio::test]
+async fn a_listening_worker_takes_one_stream_and_shuts_the_door() {
+    let test = "a_listening_worker_takes_one_stream_and_shuts_the_door";
+    let Some((models, media)) = ready(test) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    let mut worker = listening(&models, &path).await;
+    let mut session = proven(&mut worker).await;
+    assert_sealed(worker.child.id());
+    let second = UnixStream::connect(&path).await.unwrap_err();
+    assert_eq!(second.kind(), std::io::ErrorKind::ConnectionRefused);
+    let portrait = std::fs::read(media.join("obama.jpg")).unwrap();
+    session.face(portrait, 10_000).await.unwrap();
+    drop(session);
+    assert!(worker.child.wait().unwrap().success());
+    // Nor does a peer that talks nonsense make it end otherwise.
+    let mut worker = listening(&models, &path).await;
+    worker
+        .stream
+        .write_all(b"GET / HTTP/1.1\r\n\r\n")
+        .await
+        .unwrap();
+    assert!(worker.child.wait().unwrap().success());
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ use crate::peers::{self, PeerAddress, Peers};
 use crate::store::service::{StoreHandle, StorePaths};
 use crate::store::session;
 use crate::supervise;
-use crate::worker::{self, Launch, Parent, Supervisor, WorkerState};
+use crate::worker::{self, Elsewhere, Launch, Parent, Supervisor, WorkerState};
 
 /// Flags of `redoubt-host run`. Endpoints: vsock:CID:PORT, unix:PATH, unix:PATH:PORT.
 #[derive(Debug, clap::Args)]
@@ -46,11 +46,25 @@ pub struct RunArgs {
     #[arg(long, value_name = "DIR")]
     boot_dir: PathBuf,
     /// Where the enclave connects for a worker; this host listens
-    #[arg(long, value_name = "ENDPOINT", requires = "worker_bin")]
+    #[arg(long, value_name = "ENDPOINT", requires = "worker_source")]
     worker: Option<Endpoint>,
     /// The worker's program
-    #[arg(long, value_name = "FILE", requires = "worker")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "worker",
+        group = "worker_source"
+    )]
     worker_bin: Option<PathBuf>,
+    /// In place of a program: where a worker listens that runs elsewhere, such as in
+    /// an image of its own
+    #[arg(
+        long,
+        value_name = "ENDPOINT",
+        requires = "worker",
+        group = "worker_source"
+    )]
+    worker_at: Option<Endpoint>,
     /// One argument for the worker; repeat, as --worker-arg=--models --worker-arg=DIR
     #[arg(long = "worker-arg", value_name = "ARG", allow_hyphen_values = true)]
     worker_args: Vec<OsString>,
@@ -196,22 +210,34 @@ async fn start_worker(
     stopped: watch::Receiver<bool>,
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<Option<tokio::task::JoinHandle<()>>> {
-    let (Some(endpoint), Some(program)) = (&args.worker, &args.worker_bin) else {
+    let Some(endpoint) = &args.worker else {
         return Ok(None);
     };
     let listener = endpoint.listen().await.context("--worker")?;
     let (sender, sessions) = worker::queue();
     tasks.spawn(worker::accept(listener, sender));
+    let (state, metrics, capture) = (state.clone(), metrics.clone(), capture.clone());
+    if let Some(endpoint) = args.worker_at.clone() {
+        let elsewhere = Elsewhere {
+            endpoint,
+            state,
+            metrics,
+            capture,
+        };
+        tasks.spawn(elsewhere.run(sessions));
+        return Ok(None);
+    }
+    let program = args.worker_bin.clone().context("--worker-bin")?;
     let supervisor = Supervisor {
         parent: Parent::new(Launch {
-            program: program.clone(),
+            program,
             arguments: args.worker_args.clone(),
             log: args.worker_log.clone(),
             pid_file: args.worker_pid_file.clone(),
         })?,
-        state: state.clone(),
-        metrics: metrics.clone(),
-        capture: capture.clone(),
+        state,
+        metrics,
+        capture,
     };
     Ok(Some(tokio::spawn(supervisor.run(sessions, stopped))))
 }

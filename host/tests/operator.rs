@@ -9,7 +9,9 @@ use redoubt_attestation::appraise::AppraisalPolicy;
 use redoubt_attestation::attester::measure;
 use redoubt_attestation::encode::sha256;
 use redoubt_attestation::entropy::SystemEntropy;
-use redoubt_attestation::genesis::{ClientPolicy, Config, Environment, Genesis, RootKind};
+use redoubt_attestation::genesis::{
+    ClientPolicy, Config, Environment, Genesis, MeasuredRole, RootKind, Tier,
+};
 use redoubt_attestation::shares::{OfficersSecret, Share};
 use redoubt_attestation::sign::{Ed25519Signer, Es256Signer};
 use serde_json::Value;
@@ -256,6 +258,30 @@ fn a_hardware_manifest_takes_measurements_of_images_only() {
     assert_eq!(genesis.manifest.environment.name(), "hardware");
     assert_eq!(genesis.manifest.measurements[0].pcrs[&0], value);
     assert!(!out.join("emulated").exists());
+}
+
+#[test]
+fn both_images_are_allowed_as_the_repository_measures_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("measurements.json");
+    let value = |digit: &str| digit.repeat(96);
+    let image = |digit| serde_json::json!({ "measurements": { "pcr0": value(digit) } });
+    let json = serde_json::json!({ "image": image("a"), "worker": image("b"), "inputs": {} });
+    std::fs::write(&file, json.to_string()).unwrap();
+    let out = folder.path().join("genesis");
+    let pcrs = text(&file);
+    let init = ["genesis", "init", "--name", "x", "--out", text(&out)];
+    yes(&[&init[..], &["--enclave-pcrs", pcrs, "--worker-pcrs", pcrs]].concat());
+    let genesis = Genesis::verify(&std::fs::read(out.join("genesis.json")).unwrap()).unwrap();
+    let measured = genesis.manifest.measurements.iter();
+    let measured: Vec<_> = measured
+        .map(|entry| (entry.role, entry.tier, entry.pcrs[&0].clone()))
+        .collect();
+    let wanted = [
+        (MeasuredRole::Enclave, Tier::Enclave, value("a")),
+        (MeasuredRole::Worker, Tier::Enclave, value("b")),
+    ];
+    assert_eq!(measured, wanted);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::os::fd::{AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::str::FromStr;
@@ -211,6 +212,16 @@ impl Stream {
     /// One end of a pair made elsewhere, such as a socket inherited at start.
     pub fn from_unix(stream: UnixStream) -> Self {
         Self(Kind::Unix(stream))
+    }
+}
+
+impl AsRawFd for Stream {
+    fn as_raw_fd(&self) -> RawFd {
+        match &self.0 {
+            Kind::Unix(stream) => stream.as_raw_fd(),
+            Kind::Forwarded(stream) => stream.get_ref().as_raw_fd(),
+            Kind::Vsock(stream) => stream.as_raw_fd(),
+        }
     }
 }
 

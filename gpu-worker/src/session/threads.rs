@@ -25,8 +25,9 @@ pub struct Job {
     pub reply: UnboundedSender<WorkerResponse>,
 }
 
-/// Starts one thread per pipeline. Returns when all of them opened their last
-/// file and warmed up; an error if one could not.
+/// Starts one thread per pipeline. Returns when all of them have given up files; an
+/// error if one could not. Each runs its networks once before its first job, sealed
+/// like every job; where that fails the process ends, since no job would do better.
 pub fn spawn(
     pipelines: Vec<Pipeline>,
     queue: &Arc<Queue<Job>>,
@@ -38,14 +39,14 @@ pub fn spawn(
         std::thread::Builder::new()
             .name(format!("job-{number}"))
             .spawn(move || {
-                let prepared = prepare(&mut pipeline);
-                let usable = prepared.is_ok();
-                if let Err(error) = prepared {
+                let closed = forbid_files();
+                let usable = closed.is_ok();
+                if let Err(error) = closed {
                     let _ = failures.send(error);
                 }
                 ready.wait();
-                while usable && let Some(job) = queue.pop() {
-                    run(&mut pipeline, job);
+                if usable {
+                    work(&mut pipeline, &queue);
                 }
             })?;
     }
@@ -56,9 +57,19 @@ pub fn spawn(
     }
 }
 
-fn prepare(pipeline: &mut Pipeline) -> Result<(), String> {
-    forbid_files().map_err(|error| error.to_string())?;
-    pipeline.warm_up().map_err(|error| error.to_string())
+fn work(pipeline: &mut Pipeline, queue: &Queue<Job>) {
+    let began = Instant::now();
+    if let Err(error) = pipeline.warm_up() {
+        tracing::error!("the networks do not run: {error}");
+        std::process::exit(1);
+    }
+    tracing::info!(
+        millis = began.elapsed().as_millis(),
+        "the networks have run once"
+    );
+    while let Some(job) = queue.pop() {
+        run(pipeline, job);
+    }
 }
 
 fn run(pipeline: &mut Pipeline, job: Job) {

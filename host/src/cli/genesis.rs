@@ -3,12 +3,10 @@
 //! Everything is made in a folder of its own that appears under its name only
 //! when complete; an existing ceremony is never touched.
 
-use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
 use redoubt_attestation::attester::emulated_root;
 use redoubt_attestation::entropy::SystemEntropy;
 use redoubt_attestation::genesis::{
@@ -23,7 +21,7 @@ use super::ceremony::{
     write_results,
 };
 use super::peers::PeerArgs;
-use super::{Report, measure, now_ms, read};
+use super::{Report, measure, now_ms, pcrs};
 use crate::files::write_new;
 
 /// Flags of `redoubt genesis init`.
@@ -55,10 +53,11 @@ pub(super) struct InitArgs {
     /// machine, whose security module signs nothing. Protects nobody
     #[arg(long, requires = "enclave_pcrs", conflicts_with = "emulated")]
     emulated_machine: bool,
-    /// Without --emulated: the enclave image's measurements, JSON {"PCR0": hex, ...}
+    /// Without --emulated: the enclave image's measurements, JSON {"PCR0": hex, ...} or
+    /// images/measurements.json
     #[arg(long, value_name = "FILE", required_unless_present = "emulated")]
     enclave_pcrs: Option<PathBuf>,
-    /// Without --emulated: the worker image's measurements (tier `enclave`)
+    /// Without --emulated: the worker image's measurements, the same (tier `enclave`)
     #[arg(long, value_name = "FILE", conflicts_with = "emulated")]
     worker_pcrs: Option<PathBuf>,
     #[command(flatten)]
@@ -155,32 +154,12 @@ fn measurements(args: &InitArgs) -> anyhow::Result<Vec<Measurement>> {
     for (role, tier, program, image) in sources {
         let pcrs = match (program, image) {
             (Some(program), _) => measure::registers(program)?.into_iter().collect(),
-            (None, Some(image)) => pcrs_of_image(image)?,
+            (None, Some(image)) => pcrs::of_image(image, role)?,
             (None, None) => continue,
         };
         all.push(Measurement { role, tier, pcrs });
     }
     Ok(all)
-}
-
-/// `{"PCR0": hex, ...}`, alone or inside `Measurements`, as image tools print it.
-fn pcrs_of_image(path: &Path) -> anyhow::Result<BTreeMap<u8, String>> {
-    let file = path.display();
-    let json: serde_json::Value =
-        serde_json::from_slice(&read(path)?).with_context(|| file.to_string())?;
-    let members = json.get("Measurements").unwrap_or(&json);
-    let members = members
-        .as_object()
-        .with_context(|| format!("{file}: no JSON object"))?;
-    let pcrs: BTreeMap<u8, String> = members
-        .iter()
-        .filter_map(|(name, value)| {
-            let index = name.strip_prefix("PCR").unwrap_or(name).parse().ok()?;
-            Some((index, value.as_str()?.to_owned()))
-        })
-        .collect();
-    ensure!(!pcrs.is_empty(), "{file}: holds no PCR0, PCR1, ...");
-    Ok(pcrs)
 }
 
 /// The same, as replies list them.

@@ -10,6 +10,7 @@ mod development;
 mod genesis;
 mod measure;
 mod memory;
+mod pcrs;
 mod peers;
 mod policy;
 mod restore;

@@ -5,6 +5,7 @@
 //! side closes, the process is ended; when the host dies, the kernel ends it.
 
 mod child;
+mod elsewhere;
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy, split};
 use tokio::sync::{mpsc, watch};
 
 pub use child::{Launch, Parent, Worker};
+pub use elsewhere::Elsewhere;
 
 use crate::capture::Capture;
 use crate::metrics::{Metrics, Relay};
@@ -33,13 +35,13 @@ const WAITING_MAX: usize = 4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkerHealth {
-    /// This host runs none.
+    /// This host runs none and knows of none.
     None,
-    /// Started, waiting for the enclave.
+    /// Started, waiting for the enclave. Of a worker elsewhere: none is in use.
     Ready,
     /// Serving an enclave session.
     InUse,
-    /// It crashed or did not start; waiting before the next try.
+    /// It crashed, did not start or did not answer; waiting before the next try.
     BackingOff,
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Protects against an enclave that starts on guessable randomness, that takes
 //! orders from outside the measured image, or that lives on after its one
-//! program ended. There is no shell and no second program; arguments,
+//! program ended. There is no shell and no second program; the image says by
+//! holding it whether that program is the enclave or a worker. Arguments,
 //! environment and kernel command line are not read; every error and every panic
 //! ends the machine.
 
@@ -34,13 +35,13 @@ fn main() {
         machine::end();
     }));
     match run() {
-        Ok(ended) => eprintln!("redoubt-init: the enclave ended ({ended}): so does the machine"),
+        Ok(ended) => eprintln!("redoubt-init: the program ended ({ended}): so does the machine"),
         Err(Failure(text)) => eprintln!("redoubt-init: {text}"),
     }
     machine::end();
 }
 
-/// Returns how the enclave ended.
+/// Returns how the image's program ended.
 fn run() -> Result<std::process::ExitStatus, Failure> {
     machine::mount_all()?;
     entropy::fill_the_pool()?;

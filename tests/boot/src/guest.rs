@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use redoubt_attestation::binding::Purpose;
 use redoubt_audit::fetch::{AttestedConnection, FetchError, Pinned};
-use redoubt_e2e::appliance::{Founded, Machine, wait_for};
+use redoubt_e2e::appliance::{Emulator, Founded, Machine, WorkerElsewhere, wait_for};
 use redoubt_e2e::{Appliance, Environment, Options};
 use redoubt_shared::Endpoint;
 use serde_json::{Map, Value};
@@ -24,11 +24,11 @@ const SUPERVISE: u32 = 5001;
 #[derive(Debug)]
 pub(crate) struct Tools {
     pub(crate) environment: Environment,
+    pub(crate) emulator: Emulator,
     pub(crate) image: PathBuf,
-    pub(crate) qemu: PathBuf,
-    pub(crate) vsock_backend: PathBuf,
-    pub(crate) firmware: PathBuf,
     pub(crate) memory_mib: u32,
+    /// The worker's image, if it is to be booted.
+    pub(crate) worker_image: Option<PathBuf>,
     /// How long it serves before the kill, beside what the story takes.
     pub(crate) soak: Duration,
 }
@@ -36,16 +36,25 @@ pub(crate) struct Tools {
 impl Tools {
     /// An appliance whose officers signed these measurements; nothing is started.
     pub(crate) fn found(&self, measurements: &Path, founded: Founded) -> Result<Appliance> {
+        self.found_with(measurements, founded, None)
+    }
+
+    /// The same with a worker in a machine of its own.
+    pub(crate) fn found_with(
+        &self,
+        measurements: &Path,
+        founded: Founded,
+        worker: Option<WorkerElsewhere>,
+    ) -> Result<Appliance> {
         let options = Options {
-            without_worker: true,
+            without_worker: worker.is_none(),
             machine: Some(Machine {
-                qemu: self.qemu.clone(),
-                vsock_backend: self.vsock_backend.clone(),
-                firmware: self.firmware.clone(),
+                emulator: self.emulator.clone(),
                 image: self.image.clone(),
                 measurements: measurements.to_path_buf(),
                 memory_mib: self.memory_mib,
                 founded,
+                worker,
             }),
             ..Options::default()
         };
@@ -151,7 +160,7 @@ pub(crate) fn own_clock(appliance: &Appliance) -> Option<String> {
 }
 
 /// The guest's serial console.
-fn console(appliance: &Appliance) -> String {
+pub(crate) fn console(appliance: &Appliance) -> String {
     let log = appliance.log_dir().join("enclave.log");
     let text = std::fs::read(&log)
         .context("no console")

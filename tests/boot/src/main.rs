@@ -1,5 +1,5 @@
-//! `redoubt-boot --eif FILE --json OUT …`: the enclave's real image in an emulated
-//! Nitro machine, with the real host in front of it.
+//! `redoubt-boot --eif FILE --json OUT …`: the real images of enclave and worker in
+//! emulated Nitro machines, with the real host between them.
 //!
 //! Protects against an image that measures as it should and does not work, and
 //! against tools that take an emulated machine's word for a real one's. Everything
@@ -10,6 +10,7 @@ mod eif;
 mod guest;
 mod report;
 mod story;
+mod worker;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Parser;
 use redoubt_e2e::Environment;
+use redoubt_e2e::appliance::Emulator;
 use serde_json::Value;
 
 use guest::Tools;
@@ -29,6 +31,9 @@ struct Arguments {
     /// The enclave's image
     #[arg(long, value_name = "FILE")]
     eif: PathBuf,
+    /// The worker's image; without it no worker is booted
+    #[arg(long, value_name = "FILE")]
+    worker_eif: Option<PathBuf>,
     /// The emulator with its nitro-enclave machine
     #[arg(long, value_name = "FILE")]
     qemu: PathBuf,
@@ -47,7 +52,7 @@ struct Arguments {
     /// Serve for so long before the kill, across readings of the module's clock
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     soak: u64,
-    /// Memory of the guest
+    /// Memory of the enclave's machine
     #[arg(long, value_name = "MIB", default_value_t = 256)]
     memory: u32,
     /// Where the report goes
@@ -77,11 +82,14 @@ fn run(arguments: &Arguments) -> Result<bool> {
     );
     let tools = Tools {
         environment: Environment::of_programs(arguments.bin_dir.clone()),
+        emulator: Emulator {
+            qemu: arguments.qemu.clone(),
+            vsock_backend: arguments.vsock_backend.clone(),
+            firmware: arguments.firmware.clone(),
+        },
         image: arguments.eif.clone(),
-        qemu: arguments.qemu.clone(),
-        vsock_backend: arguments.vsock_backend.clone(),
-        firmware: arguments.firmware.clone(),
         memory_mib: arguments.memory,
+        worker_image: arguments.worker_eif.clone(),
         soak: Duration::from_secs(arguments.soak),
     };
     let committed = record(arguments.committed.as_deref())?;

@@ -34,6 +34,23 @@ pub(crate) struct Boot {
     pub(crate) first_attested_byte_seconds: f64,
 }
 
+/// The worker's image.
+#[derive(Debug, Serialize)]
+pub(crate) struct WorkerReport {
+    pub(crate) image: String,
+    pub(crate) image_bytes: u64,
+    /// Computed from the file.
+    pub(crate) pcrs: BTreeMap<u8, String>,
+    /// As of the enclave's image.
+    pub(crate) equal_to_committed: Option<bool>,
+    /// From the start of the emulator until it had loaded its networks and listened.
+    pub(crate) loaded_seconds: f64,
+    /// From the officer's share until the enclave had accepted its evidence.
+    pub(crate) accepted_seconds: f64,
+    /// From the end of a session until the next process had loaded and was asked.
+    pub(crate) next_session_seconds: f64,
+}
+
 /// The whole story.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
@@ -49,6 +66,8 @@ pub(crate) struct Report {
     /// How the emulated machine was made.
     pub(crate) tools: Value,
     pub(crate) boots: Vec<Boot>,
+    /// Where its image was booted too.
+    pub(crate) worker: Option<WorkerReport>,
     pub(crate) steps: Vec<Step>,
     pub(crate) wall_seconds: f64,
     #[serde(skip)]
@@ -67,6 +86,7 @@ impl Report {
             equal_to_committed: None,
             tools,
             boots: Vec::new(),
+            worker: None,
             steps: Vec::new(),
             wall_seconds: 0.0,
             started: Some(Instant::now()),
@@ -108,17 +128,16 @@ impl Report {
     /// Compares with `images/measurements.json`, or with null where there is none.
     /// Another toolchain measures otherwise, so this is told and decides nothing.
     pub(crate) fn compare_with(&mut self, committed: &Value) {
-        let measurements = &committed["image"]["measurements"];
-        let said = |index: &u8| measurements[format!("pcr{index}")].as_str();
-        let same = |(index, value): (&u8, &String)| said(index) == Some(value);
-        self.equal_to_committed = measurements
-            .is_object()
-            .then(|| !self.pcrs.is_empty() && self.pcrs.iter().all(same));
+        self.equal_to_committed = equal(&self.pcrs, &committed["image"]);
+        if let Some(worker) = &mut self.worker {
+            worker.equal_to_committed = equal(&worker.pcrs, &committed["worker"]);
+        }
     }
 
     /// The same in words.
     pub(crate) fn equal(&self) -> &'static str {
-        match self.equal_to_committed {
+        let worker = self.worker.as_ref().map(|worker| worker.equal_to_committed);
+        match self.equal_to_committed.min(worker.unwrap_or(Some(true))) {
             Some(true) => "yes",
             Some(false) => "no; `cargo xtask image --check` says where",
             None => "none are committed",
@@ -135,6 +154,15 @@ impl Report {
         let wall = self.started.map(|start| start.elapsed().as_secs_f64());
         self.wall_seconds = wall.unwrap_or_default();
     }
+}
+
+/// Register by register; none where nothing is committed.
+fn equal(pcrs: &BTreeMap<u8, String>, committed: &Value) -> Option<bool> {
+    let measurements = &committed["measurements"];
+    let said = |index: &u8| measurements[format!("pcr{index}")].as_str();
+    let same = |(index, value): (&u8, &String)| said(index) == Some(value);
+    let any = measurements.is_object();
+    any.then(|| !pcrs.is_empty() && pcrs.iter().all(same))
 }
 
 #[cfg(test)]

@@ -16,12 +16,13 @@ use crate::day;
 use crate::eif::Image;
 use crate::guest::{self, Tools, write_measurements};
 use crate::report::Report;
+use crate::worker;
 
 /// The reason for which unsigned documents are refused where a signature is due.
 const UNSIGNED: &str = "unsigned";
 
 /// What Nitro's tools expect of an image that started.
-const SIGN_OF_LIFE: u8 = 0xb7;
+pub(crate) const SIGN_OF_LIFE: u8 = 0xb7;
 
 /// Tells it; the first step that fails ends it.
 pub(crate) fn tell(tools: &Tools, report: &mut Report) -> Result<()> {
@@ -46,7 +47,8 @@ pub(crate) fn tell(tools: &Tools, report: &mut Report) -> Result<()> {
     let told = attested_boot(&mut ours, &hardware, report)
         .and_then(|()| unsealed(&ours, report))
         .and_then(|()| day::tell(tools, &mut ours, report))
-        .and_then(|()| refused_by_the_guest(hardware, another, report));
+        .and_then(|()| refused_by_the_guest(hardware, another, report))
+        .and_then(|()| worker::tell(tools, &measurements, report));
     if told.is_err() {
         ours.keep_files();
     }
@@ -54,13 +56,13 @@ pub(crate) fn tell(tools: &Tools, report: &mut Report) -> Result<()> {
 }
 
 /// Measurements that differ from an image's in one digit of PCR 0.
-fn measurements_of_another(measurements: &Path) -> Result<PathBuf> {
+pub(crate) fn measurements_of_another(measurements: &Path) -> Result<PathBuf> {
     let mut said: Value = serde_json::from_slice(&std::fs::read(measurements)?)?;
     let pcr0 = said["PCR0"].as_str().context("no PCR0")?;
     let (first, rest) = pcr0.split_at(1);
     let other = if first == "0" { "1" } else { "0" };
     said["PCR0"] = format!("{other}{rest}").into();
-    let path = measurements.with_file_name("another.json");
+    let path = measurements.with_extension("another");
     std::fs::write(&path, said.to_string())?;
     Ok(path)
 }

@@ -26,7 +26,7 @@ mod wait;
 use machine::Enclave;
 
 pub use config::{Banks, Tenant};
-pub use machine::{Founded, Machine};
+pub use machine::{Emulator, Founded, Guest, Machine, WorkerElsewhere, endpoint};
 pub use wait::{only_file, wait_for};
 
 /// How to start.
@@ -44,7 +44,8 @@ pub struct Options {
     pub without_worker: bool,
     /// Witnesses and custodians the host can reach, `NAME=HOST:PORT`.
     pub peers: Vec<String>,
-    /// The enclave is no process but an image booted here. Needs `without_worker`.
+    /// The enclave is no process but an image booted here. A worker is then in a
+    /// machine of its own, or absent.
     pub machine: Option<Machine>,
 }
 

@@ -1,7 +1,7 @@
-//! `cargo xtask boot-test`: the real image in an emulated Nitro machine.
+//! `cargo xtask boot-test`: the real images in emulated Nitro machines.
 //!
 //! Makes the machine, builds the programs, and hands both to `redoubt-boot`,
-//! which founds an appliance on the image's measurements and tells the story.
+//! which founds an appliance on the images' measurements and tells the story.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -9,6 +9,8 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 use clap::Args;
 
+use crate::apt::Given;
+use crate::image::Kind;
 use crate::repo::Repo;
 use crate::{image, process, programs, say, tools};
 
@@ -18,12 +20,16 @@ pub(crate) struct BootArgs {
     /// Where the report goes
     #[arg(long, value_name = "OUT")]
     pub(crate) json: PathBuf,
-    /// The enclave's image [default: built as `cargo xtask image` does]
+    /// The enclave's image [default: both are built as `cargo xtask image` does]
     #[arg(long, value_name = "FILE")]
     pub(crate) eif: Option<PathBuf>,
-    /// QEMU's source archive, where Debian does not serve it any more
+    /// The worker's image; with --eif and without this, no worker is booted
+    #[arg(long, value_name = "FILE", requires = "eif")]
+    pub(crate) worker_eif: Option<PathBuf>,
+    /// A file that Debian's archive does not serve any more, such as QEMU's sources;
+    /// repeat
     #[arg(long, value_name = "FILE")]
-    pub(crate) source_archive: Option<PathBuf>,
+    pub(crate) source_archive: Vec<PathBuf>,
     /// Make the emulated machine and stop
     #[arg(long)]
     pub(crate) tools_only: bool,
@@ -32,9 +38,9 @@ pub(crate) struct BootArgs {
     pub(crate) no_build: bool,
 }
 
-/// Whether the image booted and did everything it must.
+/// Whether the images booted and did everything they must.
 pub(crate) fn run(repo: &Repo, args: &BootArgs) -> Result<bool> {
-    let tools = tools::make(repo, args.source_archive.as_deref())?;
+    let tools = tools::make(repo, &Given::read(&args.source_archive)?)?;
     if args.tools_only {
         say(&format!(
             "the emulated machine is made: {}",
@@ -42,20 +48,25 @@ pub(crate) fn run(repo: &Repo, args: &BootArgs) -> Result<bool> {
         ));
         return Ok(true);
     }
-    let eif = match &args.eif {
-        Some(eif) => eif.clone(),
-        None => build_image(repo)?,
+    let (eif, worker) = match &args.eif {
+        Some(eif) => (eif.clone(), args.worker_eif.clone()),
+        None => build_images(repo, args)?,
     };
-    ensure!(
-        eif.exists(),
-        "{}: no such image; make one with `cargo xtask image`",
-        eif.display()
-    );
+    for image in [Some(&eif), worker.as_ref()].into_iter().flatten() {
+        ensure!(
+            image.exists(),
+            "{}: no such image; make one with `cargo xtask image`",
+            image.display()
+        );
+    }
     if !args.no_build {
         programs::build(repo)?;
     }
     let mut boot = Command::new(repo.bin("redoubt-boot"));
     boot.arg("--eif").arg(&eif);
+    if let Some(worker) = &worker {
+        boot.arg("--worker-eif").arg(worker);
+    }
     boot.arg("--json").arg(&args.json);
     boot.arg("--qemu").arg(tools.qemu());
     boot.arg("--vsock-backend").arg(tools.vsock());
@@ -69,14 +80,14 @@ pub(crate) fn run(repo: &Repo, args: &BootArgs) -> Result<bool> {
     Ok(process::wait_in_foreground(&mut boot)?.success())
 }
 
-/// From these sources, whether or not it measures what is committed: that is
+/// From these sources, whether or not they measure what is committed: that is
 /// `cargo xtask image --check`'s question.
-fn build_image(repo: &Repo) -> Result<PathBuf> {
-    let out = repo.report_dir("eif");
+fn build_images(repo: &Repo, args: &BootArgs) -> Result<(PathBuf, Option<PathBuf>)> {
     let options = image::Options {
-        out: Some(out.clone()),
+        source_archive: args.source_archive.clone(),
         ..image::Options::default()
     };
-    image::run(repo, &options)?;
-    Ok(out.join("enclave.eif"))
+    let built = image::build(repo, &options)?;
+    let file = |kind| built.images[&kind].eif.clone();
+    Ok((file(Kind::Enclave), Some(file(Kind::Worker))))
 }

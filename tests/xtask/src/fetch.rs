@@ -8,9 +8,10 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::manifest::{Manifest, Package, PinnedFile};
+use crate::work::Scratch;
 use crate::{digest, registry, repo, say};
 
 /// How an archive arrives; a test hands in its own.
@@ -82,7 +83,8 @@ fn fetch_package(
     let start = Instant::now();
     let title = format!("{} {}", package.name, package.version);
     say(&format!("  fetching {title}"));
-    let work = Scratch::beside(partial, &package.id)?;
+    // On the cache's own disk, so that a rename is atomic.
+    let work = Scratch::new(partial.with_extension(format!("partial.{}", package.id)))?;
     let archive = download(package, &work.0)?;
     digest::require(&archive, &package.sha256, &format!("the archive {title}"))?;
     registry::unpack(package.kind, &archive, &wanted, &work.0)
@@ -103,6 +105,27 @@ fn is_right(folder: &Path, file: &PinnedFile) -> bool {
     digest::sha256_file(&folder.join(&file.install)).is_ok_and(|found| found == file.sha256)
 }
 
+/// Removes what killed runs left: unfinished folders whose lock nobody holds.
+pub(crate) fn clear_leftovers() -> Result<()> {
+    clear_leftovers_in(&repo::cache_dir()?)
+}
+
+fn clear_leftovers_in(cache: &Path) -> Result<()> {
+    for entry in fs::read_dir(cache).into_iter().flatten() {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let Some((key, _)) = name.split_once(".partial") else {
+            continue;
+        };
+        let lock = File::create(cache.join(format!("{key}.lock")))?;
+        if lock.try_lock().is_ok() {
+            say(&format!("  removing what a killed run left: {name}"));
+            fs::remove_dir_all(&path).with_context(|| path.display().to_string())?;
+        }
+    }
+    Ok(())
+}
+
 /// Waits until no other run works on what `path` stands for.
 pub(crate) fn lock(path: &Path) -> Result<File> {
     let file = File::create(path).with_context(|| path.display().to_string())?;
@@ -111,27 +134,6 @@ pub(crate) fn lock(path: &Path) -> Result<File> {
         file.lock()?;
     }
     Ok(file)
-}
-
-/// A folder on the cache's own disk (so that a rename is atomic), gone at the end.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn beside(partial: &Path, id: &str) -> Result<Self> {
-        let Some(name) = partial.file_name() else {
-            bail!("{} has no name", partial.display());
-        };
-        let name = format!("{}.{id}.{}", name.to_string_lossy(), std::process::id());
-        let path = partial.with_file_name(name);
-        fs::create_dir(&path).with_context(|| path.display().to_string())?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 //! keeps a development appliance running and tests. It links none of the other
 //! crates, so that it compiles in seconds and can say what a machine lacks.
 
+mod apt;
 mod boot;
+mod crate_source;
 mod cuda;
 mod demo;
 mod dev;
@@ -21,6 +23,7 @@ mod repo;
 mod signals;
 mod suite;
 mod tools;
+mod work;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -72,13 +75,13 @@ enum Task {
         #[arg(long)]
         tests: bool,
     },
-    /// Format, lints, unit and end-to-end tests, the demo's story
+    /// Format, lints, unit and end-to-end tests, the demo's story, the images and their boots
     Test {
-        /// Also build the enclave's image, compare it with what is committed, and boot it
-        #[arg(long)]
-        images: bool,
+        #[command(flatten)]
+        options: suite::Options,
     },
-    /// Build the enclave's image, say what it measures, compare with what is committed
+    /// Build the enclave's image and the worker's, say what they measure, compare with
+    /// what is committed
     Image {
         #[command(flatten)]
         options: image::Options,
@@ -102,7 +105,7 @@ enum Task {
         #[arg(num_args = 0.., trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
-    /// Boot the real image in an emulated Nitro machine, found an appliance on it and
+    /// Boot the real images in emulated Nitro machines, found an appliance on them and
     /// tell a customer's story, a kill and a recovery included
     BootTest(boot::BootArgs),
     /// Bend the inputs of every parser that meets outside bytes; what panicked or hung
@@ -159,7 +162,7 @@ fn run(task: Task) -> Result<bool> {
         } => dev::run(&repo, &absolute(&dir)?, port, !no_build)?,
         Task::Demo { no_build } => return demo::run(&repo, !no_build),
         Task::Image { options } => return image::run(&repo, &options),
-        Task::Test { images } => return suite::run(&repo, images),
+        Task::Test { options } => return suite::run(&repo, &options),
         Task::Conformance { arguments } => return built(&repo, "redoubt-conformance", &arguments),
         Task::Attack { arguments } => {
             models(&repo, &ModelsAction::Fetch)?;

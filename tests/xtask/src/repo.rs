@@ -132,3 +132,12 @@ pub(crate) fn cache_dir() -> Result<PathBuf> {
         .context("no home folder: set HOME to a folder you can write to")?;
     Ok(home.join(".cache/redoubt"))
 }
+
+/// Where cargo keeps its settings and what it downloaded.
+pub(crate) fn cargo_home() -> Result<PathBuf> {
+    if let Some(home) = std::env::var_os("CARGO_HOME") {
+        return Ok(std::path::absolute(home)?);
+    }
+    let home = std::env::home_dir().context("no home folder: set HOME or CARGO_HOME")?;
+    Ok(home.join(".cargo"))
+}

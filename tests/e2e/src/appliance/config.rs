@@ -181,6 +181,10 @@ impl Appliance {
         let payload = signed["payload"].as_str().context("genesis payload")?;
         let digest = Sha256::digest(URL_SAFE_NO_PAD.decode(payload)?);
         let banks = &self.banks;
+        let tier = match &self.options.machine {
+            Some(_) => "enclave",
+            None => "process",
+        };
         Ok(json!({
             "type": "redoubt/config/v1",
             "genesis": hex::encode(digest),
@@ -197,7 +201,7 @@ impl Appliance {
                 "face_false_matches_per_million": 100,
                 "max_failed_attempts": 3,
                 "lockout_minutes": 30,
-                "accepted_tiers": ["process"],
+                "accepted_tiers": [tier],
                 "enrollment_minutes": 30,
                 "challenge_seconds": 300,
                 "approval_seconds": 300,

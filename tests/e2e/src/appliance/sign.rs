@@ -20,8 +20,8 @@ pub(super) struct Sign {
 }
 
 impl Sign {
-    /// Listens, answers once, and is gone.
-    pub(super) fn listen(path: &Path) -> Result<Self> {
+    /// Listens, answers once, does what follows from it, and is gone.
+    pub(super) fn listen(path: &Path, then: impl FnOnce() + Send + 'static) -> Result<Self> {
         let listener = UnixListener::bind(path).with_context(|| path.display().to_string())?;
         listener.set_nonblocking(true)?;
         let (sender, heard) = channel();
@@ -29,6 +29,7 @@ impl Sign {
             for _ in 0..LOOKS {
                 if let Ok((stream, _)) = listener.accept() {
                     if let Ok(byte) = answer(stream) {
+                        then();
                         let _ = sender.send(byte);
                     }
                     return;
@@ -69,7 +70,9 @@ mod tests {
     fn a_sign_is_sent_back_and_remembered() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("v_9000");
-        let sign = Sign::listen(&path).unwrap();
+        let (done, is_done) = channel();
+        let sign = Sign::listen(&path, move || done.send(()).unwrap()).unwrap();
+        assert!(is_done.try_recv().is_err());
         assert_eq!(sign.heard(), None);
         let mut guest = UnixStream::connect(&path).unwrap();
         guest.write_all(&[0xb7]).unwrap();
@@ -81,6 +84,7 @@ mod tests {
             sign.heard()
         });
         assert_eq!(heard, Some(0xb7));
+        is_done.recv().unwrap();
         assert_eq!(sign.heard(), Some(0xb7));
     }
 }

@@ -84,6 +84,11 @@ impl Appliance {
 
     fn add_worker(&self, command: &mut Command) {
         command.arg("--worker").arg(self.endpoint('h', "worker"));
+        let machine = self.options.machine.as_ref();
+        if let Some(worker) = machine.and_then(|machine| machine.worker.as_ref()) {
+            command.arg("--worker-at").arg(&worker.endpoint);
+            return;
+        }
         for (flag, path) in [
             ("--worker-bin", self.program("redoubt-worker")),
             ("--worker-pid-file", self.worker_pid_file()),

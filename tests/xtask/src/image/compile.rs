@@ -1,8 +1,10 @@
-//! The image's own programs: static, and the same from every folder.
+//! The images' own programs, the same from every folder.
 //!
 //! Protects against a build that depends on who builds it: cargo sees a short list
-//! of variables, every folder's name is replaced, and each program is built on its
-//! own, so that no other crate of the workspace decides about its features.
+//! of variables and no setting that reaches a compiler ([`super::settings`]), every
+//! folder's name is replaced, and each program is built on its own, so that no other
+//! crate of the workspace decides about its features. What static and dynamic
+//! programs share is compiled once: they differ in their last link.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,10 +14,9 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use super::crates::TARGET;
-use super::sources::Image;
 use crate::elf::{self, Linkage};
 use crate::process;
-use crate::repo::Repo;
+use crate::repo::{Repo, cargo_home};
 use crate::say;
 
 /// Where programs and certificates are found, and how the registry is reached.
@@ -63,30 +64,37 @@ pub(crate) fn cargo(repo: &Repo, subcommand: &str) -> Command {
     cargo
 }
 
-/// Builds every program of the image; crate and file.
-pub(crate) fn build(repo: &Repo, image: &Image, anew: bool) -> Result<BTreeMap<String, PathBuf>> {
+/// Builds programs by crate and linkage; crate and file.
+pub(crate) fn build(
+    repo: &Repo,
+    programs: &BTreeMap<String, Linkage>,
+    anew: bool,
+) -> Result<BTreeMap<String, PathBuf>> {
     let target = repo.image_target();
     if anew && target.exists() {
         fs::remove_dir_all(&target)?;
     }
-    say("programs: building (static, one unit per crate)");
+    say("programs: building (one unit per crate)");
     let mut fetch = cargo(repo, "fetch");
     fetch.args(["--locked", "--quiet", "--target", TARGET]);
     ensure_success(&mut fetch)?;
     let flags = flags(repo, &target)?;
     let mut made = BTreeMap::new();
-    for name in image.crates() {
-        let mut build = cargo(repo, "build");
+    for (name, linkage) in programs {
+        let mut build = cargo(repo, "rustc");
         build.args(["--profile", "image", "--locked", "--offline"]);
         build.args(["--target", TARGET, "--package", name, "--bin", name]);
         build.env("CARGO_TARGET_DIR", &target);
         build.env("CARGO_ENCODED_RUSTFLAGS", &flags);
         build.env("SOURCE_DATE_EPOCH", "0").env("CC", "gcc");
+        if *linkage == Linkage::Static {
+            build.args(["--", "-Ctarget-feature=+crt-static"]);
+        }
         ensure_success(&mut build)?;
         let file = target.join(TARGET).join("image").join(name);
         ensure!(
-            elf::linkage(&file)? == Linkage::Static,
-            "{name} is not static; remove {} and build again",
+            elf::linkage(&file)? == *linkage,
+            "{name} is not {linkage:?}; remove {} and build again",
             target.display()
         );
         refuse_paths(repo, &target, &file)?;
@@ -106,10 +114,7 @@ fn ensure_success(cargo: &mut Command) -> Result<()> {
 
 /// Cargo's unit separator between flags, so that folders may have spaces.
 fn flags(repo: &Repo, target: &Path) -> Result<String> {
-    let mut flags = vec![
-        "-Ctarget-feature=+crt-static".to_owned(),
-        "-Clink-arg=-Wl,--build-id=none".to_owned(),
-    ];
+    let mut flags = vec!["-Clink-arg=-Wl,--build-id=none".to_owned()];
     let mut rename = |from: &Path, to: &str| {
         flags.push(format!("--remap-path-prefix={}={to}", from.display()));
     };
@@ -132,14 +137,6 @@ fn registries() -> Result<Vec<PathBuf>> {
     }
     folders.sort();
     Ok(folders)
-}
-
-fn cargo_home() -> Result<PathBuf> {
-    if let Some(home) = std::env::var_os("CARGO_HOME") {
-        return Ok(std::path::absolute(home)?);
-    }
-    let home = std::env::home_dir().context("no home folder: set HOME or CARGO_HOME")?;
-    Ok(home.join(".cargo"))
 }
 
 /// A program that names a folder of this machine is one that nobody else can build.

@@ -9,15 +9,15 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
-use super::debian::{self, Scratch};
-use super::sources::Sources;
-use crate::process::{self, Process};
+use super::sources::{Sources, Tool};
+use crate::apt::{self, Given};
 use crate::repo::{self, Repo};
-use crate::{digest, fetch, say, signals};
+use crate::work::{Scratch, Work};
+use crate::{digest, fetch, process, say};
 
 /// What the build is told about itself. A change makes a new cache entry.
 const FIXED: &[(&str, &str)] = &[
@@ -29,8 +29,6 @@ const FIXED: &[(&str, &str)] = &[
     ("LC_ALL", "C"),
     ("TZ", "UTC"),
 ];
-
-const SAY_EVERY: Duration = Duration::from_secs(20);
 
 /// A kernel in the cache.
 #[derive(Debug)]
@@ -55,7 +53,7 @@ impl Kernel {
 
 /// The configuration's file.
 pub(crate) fn configuration(repo: &Repo) -> PathBuf {
-    repo.root.join("images/enclave/kernel.config")
+    repo.root.join("images/kernel.config")
 }
 
 /// Builds it, or takes it from the cache unless it is to be built `anew`.
@@ -63,7 +61,7 @@ pub(crate) fn build(
     repo: &Repo,
     sources: &Sources,
     toolchain: &BTreeMap<String, String>,
-    given: Option<&Path>,
+    given: &Given,
     anew: bool,
 ) -> Result<Kernel> {
     let configuration = fs::read(configuration(repo))?;
@@ -80,11 +78,7 @@ pub(crate) fn build(
     }
     say("kernel: building (about 6 minutes of processor time)");
     let start = Instant::now();
-    let scratch = folder.with_extension("partial");
-    if scratch.exists() {
-        fs::remove_dir_all(&scratch)?;
-    }
-    let scratch = Scratch::new(scratch)?;
+    let scratch = Scratch::new(folder.with_extension("partial"))?;
     let made = compile(&scratch.0, sources, &configuration, given)?;
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
@@ -117,10 +111,15 @@ fn compile(
     scratch: &Path,
     sources: &Sources,
     configuration: &[u8],
-    given: Option<&Path>,
+    given: &Given,
 ) -> Result<PathBuf> {
-    let tree = unpack(scratch, sources, given)?;
-    let tools = debian::tools(&sources.tools, &scratch.join("tools"))?;
+    let tools = needed(&sources.tools);
+    let pins = [&sources.kernel.pin].into_iter();
+    let pins: Vec<_> = pins.chain(tools.iter().map(|tool| &tool.pin)).collect();
+    let files = apt::fetch(&pins, given)?;
+    let (package, tool_files) = files.split_first().context("no kernel's package")?;
+    let tree = unpack(scratch, sources, package)?;
+    let tools = unpack_tools(tool_files, scratch.join("tools"))?;
     let wanted = scratch.join("wanted.config");
     fs::write(&wanted, configuration)?;
     let mut configure = make(&tree, tools.as_deref());
@@ -133,13 +132,13 @@ fn compile(
     );
     ensure!(
         lost.is_empty(),
-        "these lines of images/enclave/kernel.config have no effect in these sources \
+        "these lines of images/kernel.config have no effect in these sources \
          (a dependency is not set, or the name is gone):\n  {}",
         lost.join("\n  ")
     );
     let mut make = make(&tree, tools.as_deref());
     make.arg(format!("-j{}", jobs())).arg("bzImage");
-    follow(&mut make, &scratch.join("log"))?;
+    Work::new(scratch.join("work"))?.run("building the kernel", &mut make)?;
     let made = scratch.join("made");
     fs::create_dir(&made)?;
     fs::copy(tree.join("arch/x86/boot/bzImage"), made.join("bzImage"))?;
@@ -148,11 +147,10 @@ fn compile(
     Ok(made)
 }
 
-fn unpack(scratch: &Path, sources: &Sources, given: Option<&Path>) -> Result<PathBuf> {
-    let package = debian::fetch(&sources.kernel.pin, given)?;
+fn unpack(scratch: &Path, sources: &Sources, package: &Path) -> Result<PathBuf> {
     say("  unpacking");
     let (outer, tree) = (scratch.join("package"), scratch.join("tree"));
-    debian::unpack(&package, &outer)?;
+    apt::unpack(package, &outer)?;
     fs::create_dir(&tree)?;
     let mut tar = Command::new("tar");
     tar.arg("-xf").arg(outer.join(&sources.kernel.archive));
@@ -160,6 +158,30 @@ fn unpack(scratch: &Path, sources: &Sources, given: Option<&Path>) -> Result<Pat
     process::output_of(&mut tar)?;
     fs::remove_dir_all(&outer)?;
     Ok(tree)
+}
+
+/// All of the tools, or none where all are installed.
+fn needed(tools: &[Tool]) -> &[Tool] {
+    match tools.iter().all(is_installed) {
+        true => &[],
+        false => tools,
+    }
+}
+
+fn is_installed(tool: &Tool) -> bool {
+    let Some((program, arguments)) = tool.probe.split_first() else {
+        return false;
+    };
+    let out = Command::new(program).args(arguments).output();
+    out.is_ok_and(|out| out.status.success())
+}
+
+/// A folder with the tools' files, or none where none are needed.
+fn unpack_tools(packages: &[PathBuf], into: PathBuf) -> Result<Option<PathBuf>> {
+    for package in packages {
+        apt::unpack(package, &into)?;
+    }
+    Ok((!packages.is_empty()).then_some(into))
 }
 
 /// `make` that sees nothing of this machine but its programs.
@@ -188,29 +210,6 @@ fn jobs() -> usize {
     let asked = std::env::var("CARGO_BUILD_JOBS").ok();
     let asked = asked.and_then(|text| text.parse().ok());
     asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
-}
-
-/// Runs it, saying from time to time how far it is.
-fn follow(make: &mut Command, log: &Path) -> Result<()> {
-    let mut process = Process::start("make", make, log)?;
-    let mut said = Instant::now();
-    loop {
-        if let Some(status) = process.ended() {
-            ensure!(status.success(), "make\n{}", process::log_end(log));
-            return Ok(());
-        }
-        if signals::asked_to_stop() {
-            // Asked to end, make ends what it started.
-            process.end(Duration::from_secs(5));
-            bail!("stopped");
-        }
-        if said.elapsed() >= SAY_EVERY {
-            said = Instant::now();
-            let objects = fs::read_to_string(log)?.lines().count();
-            say(&format!("    … {objects} steps"));
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
 }
 
 /// Lines of the wanted configuration that did not survive. "Not set" also counts
@@ -249,6 +248,20 @@ mod tests {
         let lost = lost_lines(wanted, made);
         assert_eq!(lost, ["CONFIG_B=3", "# CONFIG_C is not set"]);
         assert!(lost_lines(wanted, "CONFIG_A=y\nCONFIG_B=3").is_empty());
+    }
+
+    #[test]
+    fn tools_are_fetched_all_together_or_not_at_all() {
+        let tool = |program: &str| Tool {
+            pin: apt::Pin {
+                package: program.into(),
+                version: "1".into(),
+                sha256: "0".repeat(64),
+            },
+            probe: vec![program.into()],
+        };
+        assert!(needed(&[tool("true")]).is_empty());
+        assert_eq!(needed(&[tool("true"), tool("/no/such/program")]).len(), 2);
     }
 
     #[test]

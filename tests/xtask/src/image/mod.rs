@@ -1,5 +1,5 @@
-//! `cargo xtask image`: builds the enclave's image from pinned parts, says what it
-//! measures, and compares that with what is committed.
+//! `cargo xtask image`: builds the enclave's image and the worker's from pinned
+//! parts, says what they measure, and compares that with what is committed.
 //!
 //! Protects whoever has to believe in a measurement: with the same toolchain,
 //! anyone gets the same bytes from any folder; with another one, the difference
@@ -7,32 +7,39 @@
 
 mod compile;
 mod crates;
-mod debian;
 mod independent;
 mod kernel;
+mod pack;
 mod report;
+mod settings;
 mod sources;
 mod toolchain;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
-use serde_json::json;
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
 
+use crate::apt::Given;
+use crate::elf::Linkage;
 use crate::repo::Repo;
-use crate::{digest, process, say};
-use kernel::Kernel;
+use crate::{digest, fetch, say, tools};
+use pack::{Companions, Parts};
 use report::{Description, Inputs, Measured};
 use sources::{Image, Sources};
+
+pub(crate) use sources::Kind;
+
+/// The crate whose program packs images.
+const PACKER: &str = "redoubt-image";
 
 /// Flags of `cargo xtask image`.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Options {
-    /// Where `enclave.eif` goes [default: target/eif]
+    /// Where `enclave.eif` and `worker.eif` go [default: target/eif]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Write measurements, inputs and differences here
@@ -49,158 +56,262 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) eif_build: bool,
     /// Write images/measurements.json
-    #[arg(long, conflicts_with = "check")]
+    #[arg(long, conflicts_with_all = ["check", "only"])]
     pub(crate) update: bool,
-    /// Take the kernel's source package from this file instead of the archive
+    /// Only this image
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) only: Option<Kind>,
+    /// A package's file that Debian's archive does not serve any more, such as the
+    /// kernel's sources; repeat
     #[arg(long, value_name = "FILE")]
-    pub(crate) source_archive: Option<PathBuf>,
+    pub(crate) source_archive: Vec<PathBuf>,
+}
+
+/// What came out.
+pub(crate) struct Built {
+    pub(crate) images: BTreeMap<Kind, BuiltImage>,
+    inputs: Inputs,
+    /// Tools that differ from those that made what is committed.
+    pub(crate) other_tools: Vec<String>,
+    kernel_from_cache: bool,
+}
+
+/// One image.
+pub(crate) struct BuiltImage {
+    pub(crate) eif: PathBuf,
+    description: Description,
+    /// From what is committed, and where.
+    pub(crate) differences: Vec<String>,
 }
 
 /// Builds and compares; whether all was well.
 pub(crate) fn run(repo: &Repo, options: &Options) -> Result<bool> {
+    let built = build(repo, options)?;
+    let equal = built
+        .images
+        .values()
+        .all(|image| image.differences.is_empty());
+    if options.update {
+        let path = committed(repo);
+        built.measured()?.write(&path)?;
+        say(&format!("wrote {}", path.display()));
+    }
+    Ok(equal || !options.check)
+}
+
+fn committed(repo: &Repo) -> PathBuf {
+    repo.root.join("images/measurements.json")
+}
+
+/// Builds, compares, reports.
+pub(crate) fn build(repo: &Repo, options: &Options) -> Result<Built> {
     toolchain::require()?;
+    settings::require_plain(repo)?;
+    fetch::clear_leftovers()?;
     let start = Instant::now();
-    let (sources, image) = (Sources::read(repo)?, Image::read(repo)?);
-    let inputs = inputs(repo, &sources, &image)?;
-    let path = repo.root.join("images/measurements.json");
-    let committed = match path.exists() || options.check {
-        true => Some(Measured::read(&path)?),
-        false => None,
-    };
+    let given = Given::read(&options.source_archive)?;
+    let sources = Sources::read(repo)?;
+    let kinds = options.only.map_or(Kind::ALL.to_vec(), |kind| vec![kind]);
+    let mut images = BTreeMap::new();
+    for kind in kinds {
+        images.insert(kind, Image::read(repo, kind)?);
+    }
+    let programs = programs(&images);
+    let inputs = inputs(repo, &sources)?;
+    let committed = read_committed(repo, options)?;
     warn_of_other_inputs(&inputs, committed.as_ref());
 
     let anew = options.check && !options.cached;
-    let given = options.source_archive.as_deref();
-    let kernel = kernel::build(repo, &sources, &inputs.toolchain, given, anew)?;
-    let programs = compile::build(repo, &image, anew)?;
-    let packer = packer(repo)?;
+    let companions = match images.contains_key(&Kind::Worker) {
+        true => Some(Companions::fetch(repo, &sources, &given)?),
+        false => None,
+    };
+    let kernel = kernel::build(repo, &sources, &inputs.toolchain, &given, anew)?;
+    let parts = Parts {
+        programs: compile::build(repo, &programs, anew)?,
+        kernel,
+        companions,
+    };
+    let packer = pack::packer(repo)?;
+    let eif_build = match options.eif_build {
+        true => Some(tools::eif_build(repo)?),
+        false => None,
+    };
     let out = match &options.out {
         Some(out) => std::path::absolute(out)?,
         None => repo.report_dir("eif"),
     };
     fs::create_dir_all(&out).with_context(|| out.display().to_string())?;
-    let eif = out.join("enclave.eif");
-    pack(&packer, &image, &kernel, &programs, &eif)?;
-    let here = Measured {
-        image: describe(&packer, &eif)?,
+    let mut built = Built {
+        images: BTreeMap::new(),
+        other_tools: committed.as_ref().map_or(Vec::new(), |committed| {
+            inputs.other_tools(&committed.inputs)
+        }),
         inputs,
+        kernel_from_cache: parts.kernel.from_cache,
     };
-    if options.eif_build {
-        independent::agrees(repo, &packer, &eif, &here.image)?;
+    for (kind, image) in &images {
+        let eif = out.join(kind.name()).with_extension("eif");
+        pack::pack(&packer, image, &parts, &eif)?;
+        let description = pack::describe(&packer, &eif)?;
+        if let Some(program) = &eif_build {
+            independent::agrees(program, &packer, &eif, &description)?;
+        }
+        let differences = match &committed {
+            Some(committed) => description.differences(committed.of(*kind)),
+            None => vec!["nothing is committed".into()],
+        };
+        let image = BuiltImage {
+            eif,
+            description,
+            differences,
+        };
+        image.tell()?;
+        built.images.insert(*kind, image);
     }
-    let differences = match &committed {
-        Some(committed) => here.image.differences(&committed.image),
-        None => vec!["nothing is committed".into()],
-    };
-    tell(&here, &eif, &differences, start)?;
-    if options.update {
-        here.write(&path)?;
-        say(&format!("wrote {}", path.display()));
-    }
+    let seconds = start.elapsed().as_secs_f64();
+    say(&format!("images built in {seconds:.0} s"));
     if let Some(json) = &options.json {
-        let report = json!({
-            "eif": {
-                "file": eif,
-                "bytes": fs::metadata(&eif)?.len(),
-                "sha256": digest::sha256_file(&eif)?,
-            },
-            "image": here.image,
-            "inputs": here.inputs,
-            "equal_to_committed": differences.is_empty(),
-            "differences": differences,
-            "kernel_from_cache": kernel.from_cache,
-            "eif_build_agrees": options.eif_build.then_some(true),
-            "seconds": start.elapsed().as_secs_f64(),
-        });
+        let report = built.report(options, seconds)?;
         fs::write(json, format!("{report:#}\n")).with_context(|| json.display().to_string())?;
     }
-    Ok(differences.is_empty() || !options.check)
+    Ok(built)
 }
 
-fn inputs(repo: &Repo, sources: &Sources, image: &Image) -> Result<Inputs> {
+/// Every crate whose program is in one of the images, and how it is linked.
+fn programs(images: &BTreeMap<Kind, Image>) -> BTreeMap<String, Linkage> {
+    let crates = images.values().flat_map(Image::crates);
+    crates
+        .map(|(name, linkage)| (name.to_owned(), linkage))
+        .collect()
+}
+
+/// Of both images, whichever is built.
+fn inputs(repo: &Repo, sources: &Sources) -> Result<Inputs> {
     let pin = &sources.kernel.pin;
     let mut crates = BTreeMap::new();
-    for name in image.crates() {
-        crates.insert(name.to_owned(), crates::digest_of(repo, name)?);
+    for kind in Kind::ALL {
+        for (name, _) in Image::read(repo, kind)?.crates() {
+            crates.insert(name.to_owned(), crates::digest_of(repo, name)?);
+        }
     }
+    crates.insert(PACKER.into(), crates::digest_of(repo, PACKER)?);
+    let library = |library: &sources::Library| {
+        let pin = &library.pin;
+        let said = format!("{} sha256:{}", pin.version, pin.sha256);
+        (pin.package.clone(), said)
+    };
     Ok(Inputs {
-        kernel_source: format!("{} {} sha256:{}", pin.package, pin.version, pin.sha256),
+        kernel_source: format!("{pin} sha256:{}", pin.sha256),
         kernel_configuration_sha256: digest::sha256_file(&kernel::configuration(repo))?,
         toolchain: toolchain::versions(repo)?,
         crates,
+        libraries: sources.libraries.iter().map(library).collect(),
+        models_sha256: digest::sha256_file(&repo.models_toml())?,
     })
+}
+
+/// None where there is none to compare with, which an auditor does not accept.
+fn read_committed(repo: &Repo, options: &Options) -> Result<Option<Measured>> {
+    match Measured::read(&committed(repo)) {
+        Ok(committed) => Ok(Some(committed)),
+        Err(error) if options.check => Err(error),
+        Err(error) => {
+            say(&format!("there is nothing to compare with: {error:#}"));
+            Ok(None)
+        }
+    }
 }
 
 /// Before anything is built, so that nobody waits for a comparison that cannot hold.
 fn warn_of_other_inputs(here: &Inputs, committed: Option<&Measured>) {
-    let Some(committed) = committed else {
-        say("images/measurements.json is absent: there is nothing to compare with");
-        return;
-    };
-    let lines = here.differences(&committed.inputs);
+    let lines = committed.map_or(Vec::new(), |committed| here.differences(&committed.inputs));
     if !lines.is_empty() {
-        say("other inputs than those committed, so the image may measure otherwise:");
+        say("other inputs than those committed, so the images may measure otherwise:");
     }
     for line in lines {
         say(&format!("  {line}"));
     }
 }
 
-/// The packer, built for this machine like every other tool of ours.
-fn packer(repo: &Repo) -> Result<PathBuf> {
-    say("packing");
-    let mut cargo = compile::cargo(repo, "build");
-    cargo.args(["--release", "--locked", "--package", "redoubt-image"]);
-    cargo.args(["--bin", "redoubt-image", "--quiet"]);
-    cargo.env("CARGO_TARGET_DIR", repo.image_target());
-    let status = process::wait_in_foreground(&mut cargo)?;
-    ensure!(status.success(), "the packer does not build; see above");
-    Ok(repo.image_target().join("release/redoubt-image"))
+impl Built {
+    fn measured(&self) -> Result<Measured> {
+        let of = |kind| -> Result<Description> {
+            let image = self.images.get(&kind).context("only one image was built")?;
+            Ok(image.description.clone())
+        };
+        Ok(Measured {
+            image: of(Kind::Enclave)?,
+            worker: of(Kind::Worker)?,
+            inputs: self.inputs.clone(),
+        })
+    }
+
+    /// The enclave's image at the top, the worker's under its name.
+    fn report(&self, options: &Options, seconds: f64) -> Result<Value> {
+        let of = |kind| self.images.get(&kind).map(BuiltImage::report).transpose();
+        let mut report = of(Kind::Enclave)?.unwrap_or_else(|| json!({}));
+        let images = self.images.iter();
+        let differences: Vec<_> = images
+            .flat_map(|(kind, image)| {
+                let named = |line| format!("{}: {line}", kind.name());
+                image.differences.iter().map(named)
+            })
+            .collect();
+        report["worker"] = of(Kind::Worker)?.into();
+        report["inputs"] = json!(self.inputs);
+        report["equal_to_committed"] = differences.is_empty().into();
+        report["differences"] = json!(differences);
+        report["other_tools"] = json!(self.other_tools);
+        report["kernel_from_cache"] = self.kernel_from_cache.into();
+        report["eif_build_agrees"] = json!(options.eif_build.then_some(true));
+        report["seconds"] = seconds.into();
+        Ok(report)
+    }
 }
 
-fn pack(
-    packer: &Path,
-    image: &Image,
-    kernel: &Kernel,
-    programs: &BTreeMap<String, PathBuf>,
-    eif: &Path,
-) -> Result<()> {
-    let mut pack = Command::new(packer);
-    pack.args(["pack", "--name", &image.name]);
-    pack.arg("--kernel").arg(kernel.file());
-    pack.args(["--kernel-version", &kernel.version()?]);
-    pack.args(["--command-line", &image.command_line]);
-    for disk in &image.ramdisks {
-        let folders = disk.folders.iter().map(|path| format!("dir:{path}"));
-        let mut items: Vec<_> = folders.collect();
-        for (path, name) in &disk.programs {
-            let file = programs.get(name).context("a program was not built")?;
-            items.push(format!("run:{path}={}", file.display()));
+impl BuiltImage {
+    #[cfg(test)]
+    pub(crate) fn differing(differences: Vec<String>) -> Self {
+        Self {
+            eif: PathBuf::new(),
+            description: Description::default(),
+            differences,
         }
-        pack.args(["--ramdisk", &items.join(",")]);
     }
-    pack.arg("--out").arg(eif);
-    process::output_of(&mut pack).map(drop)
+
+    fn report(&self) -> Result<Value> {
+        Ok(json!({
+            "eif": {
+                "file": self.eif,
+                "bytes": bytes(&self.eif)?,
+                "sha256": digest::sha256_file(&self.eif)?,
+            },
+            "image": self.description,
+        }))
+    }
+
+    fn tell(&self) -> Result<()> {
+        say(&format!(
+            "{}: {} bytes",
+            self.eif.display(),
+            bytes(&self.eif)?
+        ));
+        for (name, value) in &self.description.measurements {
+            say(&format!("  {name} {value}"));
+        }
+        match self.differences[..] {
+            [] => say("  equal to images/measurements.json"),
+            _ => say("  other than images/measurements.json:"),
+        }
+        for line in &self.differences {
+            say(&format!("    {line}"));
+        }
+        Ok(())
+    }
 }
 
-fn describe(packer: &Path, eif: &Path) -> Result<Description> {
-    let said = process::output_of(Command::new(packer).arg("describe").arg(eif))?;
-    Ok(serde_json::from_str(&said)?)
-}
-
-fn tell(here: &Measured, eif: &Path, differences: &[String], start: Instant) -> Result<()> {
-    let bytes = fs::metadata(eif)?.len();
-    let seconds = start.elapsed().as_secs_f64();
-    say(&format!("{}: {bytes} bytes, {seconds:.0} s", eif.display()));
-    for (name, value) in &here.image.measurements {
-        say(&format!("  {name} {value}"));
-    }
-    match differences {
-        [] => say("equal to images/measurements.json"),
-        _ => say("other than images/measurements.json:"),
-    }
-    for line in differences {
-        say(&format!("  {line}"));
-    }
-    Ok(())
+fn bytes(file: &Path) -> Result<u64> {
+    let data = fs::metadata(file).with_context(|| file.display().to_string())?;
+    Ok(data.len())
 }

@@ -7,16 +7,21 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-/// An image and its inputs.
+use super::sources::Kind;
+
+/// Both images and their inputs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Measured {
+    /// The enclave's.
     pub(crate) image: Description,
+    /// The worker's.
+    pub(crate) worker: Description,
     pub(crate) inputs: Inputs,
 }
 
 /// As `redoubt-image describe` says it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Description {
     /// `pcr0` to `pcr2`.
@@ -27,7 +32,7 @@ pub(crate) struct Description {
 }
 
 /// Bytes, by digest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Part {
     pub(crate) bytes: u64,
@@ -50,7 +55,7 @@ pub(crate) struct File {
     pub(crate) content: Part,
 }
 
-/// Everything the image's bytes depend on, besides our own sources.
+/// Everything the images' bytes depend on, besides our own sources.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Inputs {
@@ -59,11 +64,24 @@ pub(crate) struct Inputs {
     pub(crate) kernel_configuration_sha256: String,
     /// Tool and version.
     pub(crate) toolchain: BTreeMap<String, String>,
-    /// Crate of the image, and the digest over all crates it is compiled from.
+    /// Crate of an image or of its packer, and the digest over all crates it is
+    /// compiled from.
     pub(crate) crates: BTreeMap<String, String>,
+    /// Package whose files the worker's image holds, and its version and digest.
+    pub(crate) libraries: BTreeMap<String, String>,
+    /// Of `models.toml`, which pins weights and inference library.
+    pub(crate) models_sha256: String,
 }
 
 impl Measured {
+    /// One of the images.
+    pub(crate) fn of(&self, kind: Kind) -> &Description {
+        match kind {
+            Kind::Enclave => &self.image,
+            Kind::Worker => &self.worker,
+        }
+    }
+
     /// Reads a committed file.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let at = || {
@@ -82,9 +100,14 @@ impl Measured {
 }
 
 impl Inputs {
+    /// The tools that differ: with them, other bytes are no surprise.
+    pub(crate) fn other_tools(&self, committed: &Self) -> Vec<String> {
+        maps("toolchain", &committed.toolchain, &self.toolchain)
+    }
+
     /// What `self` has otherwise than what was `committed`.
     pub(crate) fn differences(&self, committed: &Self) -> Vec<String> {
-        let mut lines = maps("toolchain", &committed.toolchain, &self.toolchain);
+        let mut lines = self.other_tools(committed);
         let mut value = |name: &str, was: &str, is: &str| lines.extend(pair(name, was, is));
         value(
             "kernel source",
@@ -96,7 +119,9 @@ impl Inputs {
             &committed.kernel_configuration_sha256,
             &self.kernel_configuration_sha256,
         );
+        value("models.toml", &committed.models_sha256, &self.models_sha256);
         lines.extend(maps("crates below", &committed.crates, &self.crates));
+        lines.extend(maps("package", &committed.libraries, &self.libraries));
         lines
     }
 }

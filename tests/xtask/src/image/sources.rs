@@ -1,21 +1,16 @@
-//! `images/sources.toml` and `images/enclave/image.toml`: what an image is made of.
+//! `images/sources.toml`, `images/enclave.toml` and `images/worker.toml`: what images
+//! are made of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::apt::Pin;
+use crate::elf::Linkage;
 use crate::repo::Repo;
-
-/// A Debian package, pinned.
-#[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Pin {
-    pub(crate) package: String,
-    pub(crate) version: String,
-    pub(crate) sha256: String,
-}
 
 /// Everything that is not in the repository or in Cargo.lock.
 #[derive(Debug, Deserialize)]
@@ -24,6 +19,8 @@ pub(crate) struct Sources {
     pub(crate) kernel: Kernel,
     #[serde(default, rename = "tool")]
     pub(crate) tools: Vec<Tool>,
+    #[serde(rename = "library")]
+    pub(crate) libraries: Vec<Library>,
 }
 
 /// The package that holds the kernel's sources.
@@ -44,6 +41,38 @@ pub(crate) struct Tool {
     pub(crate) probe: Vec<String>,
 }
 
+/// A package of which a dynamic program's image holds files.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Library {
+    #[serde(flatten)]
+    pub(crate) pin: Pin,
+    /// Path in the image, and path in the package.
+    pub(crate) files: BTreeMap<String, PathBuf>,
+    /// Those of them that the kernel itself starts.
+    #[serde(default)]
+    pub(crate) executable: BTreeSet<String>,
+}
+
+/// What an image is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub(crate) enum Kind {
+    Enclave,
+    Worker,
+}
+
+impl Kind {
+    /// Both.
+    pub(crate) const ALL: [Self; 2] = [Self::Enclave, Self::Worker];
+
+    /// Its file under `images/` and its image, without extension.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Enclave => "enclave",
+            Self::Worker => "worker",
+        }
+    }
+}
+
 /// An image's own file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -62,6 +91,11 @@ pub(crate) struct Ramdisk {
     pub(crate) programs: BTreeMap<String, String>,
     #[serde(default)]
     pub(crate) folders: Vec<String>,
+    /// Whether its programs are dynamic, with the libraries of `sources.toml` beside.
+    #[serde(default)]
+    pub(crate) libraries: bool,
+    /// The folder for everything that `models.toml` pins, and for itself.
+    pub(crate) models: Option<String>,
 }
 
 impl Sources {
@@ -80,15 +114,21 @@ impl Sources {
 }
 
 impl Image {
-    /// Reads the enclave's.
-    pub(crate) fn read(repo: &Repo) -> Result<Self> {
-        parse(&repo.root.join("images/enclave/image.toml"))
+    /// Reads one of the repository's.
+    pub(crate) fn read(repo: &Repo, kind: Kind) -> Result<Self> {
+        parse(&repo.root.join(format!("images/{}.toml", kind.name())))
     }
 
-    /// The crates whose programs are in it.
-    pub(crate) fn crates(&self) -> impl Iterator<Item = &str> {
-        let programs = self.ramdisks.iter().flat_map(|disk| disk.programs.values());
-        programs.map(String::as_str)
+    /// The crates whose programs are in it, and how they are linked.
+    pub(crate) fn crates(&self) -> impl Iterator<Item = (&str, Linkage)> {
+        self.ramdisks.iter().flat_map(|disk| {
+            let linkage = match disk.libraries {
+                true => Linkage::Dynamic,
+                false => Linkage::Static,
+            };
+            let names = disk.programs.values();
+            names.map(move |name| (name.as_str(), linkage))
+        })
     }
 }
 
@@ -107,7 +147,8 @@ mod tests {
         let repo = Repo::find().unwrap();
         let sources = Sources::read(&repo).unwrap();
         let tools = sources.tools.iter().map(|tool| &tool.pin);
-        for pin in tools.chain([&sources.kernel.pin]) {
+        let libraries = sources.libraries.iter().map(|library| &library.pin);
+        for pin in tools.chain(libraries).chain([&sources.kernel.pin]) {
             assert!(!pin.version.is_empty(), "{pin:?}");
             let digest = hex::decode(&pin.sha256).unwrap();
             assert_eq!(digest.len(), 32, "{pin:?}");
@@ -116,9 +157,25 @@ mod tests {
 
     #[test]
     fn what_boots_and_what_is_run_are_in_two_ramdisks() {
-        let image = Image::read(&Repo::find().unwrap()).unwrap();
-        let crates: Vec<_> = image.crates().collect();
-        assert_eq!(crates, ["redoubt-init", "redoubt-enclave"]);
-        assert_eq!(image.ramdisks.len(), 2);
+        let repo = Repo::find().unwrap();
+        let crates = |kind| -> (Image, Vec<(String, Linkage)>) {
+            let image = Image::read(&repo, kind).unwrap();
+            let named = |(name, linkage): (&str, _)| (name.to_owned(), linkage);
+            let crates = image.crates().map(named).collect();
+            (image, crates)
+        };
+        let init = ("redoubt-init".to_owned(), Linkage::Static);
+        let (enclave, crates_of_enclave) = crates(Kind::Enclave);
+        let program = ("redoubt-enclave".to_owned(), Linkage::Static);
+        assert_eq!(crates_of_enclave, [init.clone(), program]);
+        let (worker, crates_of_worker) = crates(Kind::Worker);
+        let program = ("redoubt-worker".to_owned(), Linkage::Dynamic);
+        assert_eq!(crates_of_worker, [init, program]);
+        // The same kernel, command line and first ramdisk: one PCR1.
+        assert_eq!(enclave.command_line, worker.command_line);
+        assert_eq!(enclave.ramdisks.len(), 2);
+        assert_eq!(worker.ramdisks.len(), 2);
+        assert_eq!(enclave.ramdisks[0].folders, worker.ramdisks[0].folders);
+        assert!(worker.ramdisks[0].models.is_none());
     }
 }

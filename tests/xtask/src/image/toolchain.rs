@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 
+use crate::apt::NotHere;
 use crate::digest;
 use crate::process::output_of;
 use crate::repo::Repo;
@@ -32,7 +33,7 @@ const NEEDED: &[(&[&str], &str)] = &[
     (&["apt-get", "--version"], "apt"),
 ];
 
-/// Refuses to start where something lacks; names all of it.
+/// [`NotHere`] where something lacks; names all of it.
 pub(crate) fn require() -> Result<()> {
     let lacks = |command: &[&str]| {
         let out = Command::new(command[0]).args(&command[1..]).output();
@@ -40,12 +41,15 @@ pub(crate) fn require() -> Result<()> {
     };
     let absent: Vec<_> = NEEDED.iter().filter(|(probe, _)| lacks(probe)).collect();
     let packages: Vec<_> = absent.iter().map(|(_, package)| *package).collect();
-    ensure!(
-        absent.is_empty(),
-        "an image cannot be built here: {0} lack(s); install with: apt-get install -y {0}",
-        packages.join(" ")
+    if absent.is_empty() {
+        return Ok(());
+    }
+    let packages = packages.join(" ");
+    let why = format!(
+        "an image cannot be built here: {packages} lack(s); install with: \
+         apt-get install -y {packages}"
     );
-    Ok(())
+    Err(NotHere(why).into())
 }
 
 /// Every tool with its version; the static C library also with its digest.

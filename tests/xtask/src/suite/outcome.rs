@@ -29,6 +29,14 @@ impl Outcome {
         outcome
     }
 
+    /// A check that this machine cannot make.
+    pub(crate) fn skipped(name: &str, why: &str) -> Self {
+        Self {
+            skipped: vec![format!("{name}: {why}")],
+            ..Self::default()
+        }
+    }
+
     /// Counts what `cargo test -- --show-output` printed.
     pub(crate) fn of_cargo_test(text: &str) -> Self {
         let mut outcome = Self::default();

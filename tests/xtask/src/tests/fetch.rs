@@ -140,3 +140,19 @@ fn a_file_the_archive_lacks_is_named() {
         "{error}"
     );
 }
+
+#[test]
+fn what_a_killed_run_left_is_removed_and_what_is_at_work_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["dead.partial", "dead.partial.p", "busy.partial", "made"] {
+        fs::create_dir(dir.path().join(name)).unwrap();
+    }
+    let busy = lock(&dir.path().join("busy.lock")).unwrap();
+    clear_leftovers_in(dir.path()).unwrap();
+    let there = |name: &str| dir.path().join(name).exists();
+    assert!(!there("dead.partial") && !there("dead.partial.p"));
+    assert!(there("busy.partial") && there("made"));
+    drop(busy);
+    clear_leftovers_in(dir.path()).unwrap();
+    assert!(!there("busy.partial"));
+}

@@ -22,18 +22,22 @@ fn measured() -> Measured {
         packed: part("d1"),
         files: vec![file(path)],
     };
+    let image = |program: &str| Description {
+        measurements: map(&[("pcr0", "00"), ("pcr1", "11")]),
+        kernel: part("k1"),
+        command_line: "quiet".into(),
+        ramdisks: vec![disk("init"), disk(program)],
+    };
     Measured {
-        image: Description {
-            measurements: map(&[("pcr0", "00"), ("pcr1", "11")]),
-            kernel: part("k1"),
-            command_line: "quiet".into(),
-            ramdisks: vec![disk("init"), disk("bin/enclave")],
-        },
+        image: image("bin/enclave"),
+        worker: image("bin/worker"),
         inputs: Inputs {
             kernel_source: "linux 6 abc".into(),
             kernel_configuration_sha256: "c1".into(),
             toolchain: map(&[("rustc", "1.95"), ("gcc", "12")]),
             crates: map(&[("init", "i1")]),
+            libraries: map(&[("libc6", "2.36")]),
+            models_sha256: "m1".into(),
         },
     }
 }
@@ -89,12 +93,19 @@ fn a_file_that_came_or_went_is_named() {
 fn another_toolchain_is_named_by_tool_and_version() {
     let mut here = measured().inputs;
     here.toolchain.insert("gcc".into(), "13".into());
+    assert_eq!(here.other_tools(&measured().inputs).len(), 1);
     here.crates.insert("init".into(), "i2".into());
+    here.libraries.insert("libc6".into(), "2.37".into());
+    here.models_sha256 = "m2".into();
     let wanted = [
         "toolchain gcc: committed 12, here 13",
+        "models.toml: committed m1, here m2",
         "crates below init: committed i1, here i2",
+        "package libc6: committed 2.36, here 2.37",
     ];
     assert_eq!(here.differences(&measured().inputs), wanted);
+    // Only tools excuse other bytes.
+    assert_eq!(here.other_tools(&measured().inputs), wanted[..1]);
 }
 
 #[test]

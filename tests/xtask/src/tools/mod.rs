@@ -5,31 +5,28 @@
 //! name is the digest of every pin and of the recipe, and only a complete folder
 //! gets it.
 
-mod apt;
 mod pins;
 mod qemu;
-mod sources;
-mod vsock;
-mod work;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+use crate::apt::{Given, NotHere};
+use crate::crate_source::Crate;
+use crate::fetch;
 use crate::repo::{self, Repo};
-use crate::{digest, preflight, say};
+use crate::work::{Scratch, Work, copy_into};
+use crate::{digest, preflight, process, say};
 use pins::Pins;
-use work::Work;
 
-/// The recipe: where it changes, the tools are made anew.
-const RECIPE: &[&str] = &[
-    include_str!("apt.rs"),
-    include_str!("qemu.rs"),
-    include_str!("vsock.rs"),
-];
+/// The recipe: where it changes, the tools are made anew. What packages and crates
+/// bring, the pins say.
+const RECIPE: &str = include_str!("qemu.rs");
 /// What a complete folder says of itself.
 const RECORD: &str = "tools.json";
 
@@ -72,35 +69,37 @@ impl Tools {
     }
 }
 
-/// Makes the tools unless they are there. `archive` is QEMU's tarball, where the
-/// archive does not serve it any more.
-pub(crate) fn make(repo: &Repo, archive: Option<&Path>) -> Result<Tools> {
+/// Makes the tools unless they are there. What was `given` is taken before what the
+/// archive serves.
+pub(crate) fn make(repo: &Repo, given: &Given) -> Result<Tools> {
     let pins = repo.tools_toml();
     let folder = repo::cache_dir()?.join(name(&fs::read(&pins)?));
     let tools = Tools { folder };
     fs::create_dir_all(repo::cache_dir()?)?;
-    let _alone = crate::fetch::lock(&tools.folder.with_extension("lock"))?;
+    fetch::clear_leftovers()?;
+    let _alone = fetch::lock(&tools.folder.with_extension("lock"))?;
     if tools.record().exists() {
         return Ok(tools);
     }
-    preflight::check_for(&["cc", "make", "venv (python3 -m venv)", "pkg-config"])?;
+    let needed = ["cc", "make", "venv (python3 -m venv)", "pkg-config"];
+    preflight::check_for(&needed).map_err(|lacks| NotHere(lacks.to_string()))?;
     say("making the emulated machine (once; some minutes)");
     let partial = tools.folder.with_extension("partial");
     if partial.exists() {
         fs::remove_dir_all(&partial)?;
     }
-    build(repo, &Pins::read(&pins)?, archive, &partial)?;
+    build(repo, &Pins::read(&pins)?, given, &partial)?;
     fs::rename(&partial, &tools.folder)?;
     say(&format!("  in {}", tools.folder.display()));
     Ok(tools)
 }
 
-fn build(repo: &Repo, pins: &Pins, archive: Option<&Path>, out: &Path) -> Result<()> {
+fn build(repo: &Repo, pins: &Pins, given: &Given, out: &Path) -> Result<()> {
     let work = Work::new(out.join("work"))?;
     let title = format!("{} {}", pins.vsock.name, pins.vsock.version);
-    let ((), vsock_seconds) = timed(&title, || vsock::build(repo, &work, &pins.vsock, out))?;
+    let ((), vsock_seconds) = timed(&title, || keep_program(repo, &work, &pins.vsock, out))?;
     let title = format!("{} {}", pins.qemu.source, pins.qemu.version);
-    let (unpacked, qemu_seconds) = timed(&title, || qemu::build(&work, pins, archive, out))?;
+    let (unpacked, qemu_seconds) = timed(&title, || qemu::build(&work, pins, given, out))?;
     let record = Record {
         qemu: pins.qemu.version.clone(),
         qemu_seconds,
@@ -117,6 +116,37 @@ fn build(repo: &Repo, pins: &Pins, archive: Option<&Path>, out: &Path) -> Result
         .with_context(|| path.display().to_string())
 }
 
+/// Builds a program of the crates registry into `out/bin`.
+fn keep_program(repo: &Repo, work: &Work, pin: &Crate, out: &Path) -> Result<()> {
+    let program = pin.build(repo, work)?;
+    fs::create_dir_all(out.join("bin"))?;
+    copy_into(&program, &out.join("bin"))
+}
+
+/// The public tool `eif_build`, built once into the cache.
+pub(crate) fn eif_build(repo: &Repo) -> Result<PathBuf> {
+    let pin = Pins::read(&repo.tools_toml())?.eif_build;
+    let folder = repo::cache_dir()?.join(&pin.sha256);
+    fs::create_dir_all(repo::cache_dir()?)?;
+    let _alone = fetch::lock(&folder.with_extension("lock"))?;
+    let program = folder.join("bin").join(&pin.name);
+    if program.exists() {
+        return Ok(program);
+    }
+    let mut probe = Command::new("pkg-config");
+    if process::output_of(probe.args(["--exists", "openssl"])).is_err() {
+        let hint = "eif_build cannot be built; it needs: apt-get install -y libssl-dev pkg-config";
+        return Err(NotHere(hint.into()).into());
+    }
+    say(&format!("building {} {}", pin.name, pin.version));
+    let partial = Scratch::new(folder.with_extension("partial"))?;
+    let work = Work::new(partial.0.join("work"))?;
+    let made = partial.0.join("made");
+    keep_program(repo, &work, &pin, &made)?;
+    fs::rename(&made, &folder)?;
+    Ok(program)
+}
+
 fn timed<T>(title: &str, make: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
     say(&format!("  {title}"));
     let start = Instant::now();
@@ -128,10 +158,7 @@ fn timed<T>(title: &str, make: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
 
 /// The folder's name.
 fn name(pins: &[u8]) -> String {
-    let mut all = digest::sha256_hex(pins);
-    for part in RECIPE {
-        all += &digest::sha256_hex(part.as_bytes());
-    }
+    let all = digest::sha256_hex(pins) + &digest::sha256_hex(RECIPE.as_bytes());
     digest::sha256_hex(all.as_bytes())
 }
 

@@ -8,6 +8,8 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
+use crate::apt::Pin;
+use crate::crate_source::Crate;
 use crate::manifest::{Package, check_digest};
 
 /// Every pin.
@@ -17,9 +19,11 @@ pub(super) struct Pins {
     format: u32,
     pub(super) qemu: Qemu,
     pub(super) vsock: Crate,
+    /// The public tool that packs images as we do.
+    pub(super) eif_build: Crate,
     /// Debian packages, needed installed or unpacked.
     #[serde(rename = "deb")]
-    pub(super) debs: Vec<Deb>,
+    pub(super) debs: Vec<Pin>,
     /// Python packages that QEMU's build needs.
     #[serde(rename = "package")]
     pub(super) packages: Vec<Package>,
@@ -36,26 +40,6 @@ pub(super) struct Qemu {
     pub(super) sha256: String,
     /// The folder inside.
     pub(super) folder: String,
-}
-
-/// A program from the crates registry.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Crate {
-    #[serde(rename = "crate")]
-    pub(super) name: String,
-    pub(super) version: String,
-    /// Of the `.crate` file.
-    pub(super) sha256: String,
-}
-
-/// A Debian binary package.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Deb {
-    pub(super) name: String,
-    pub(super) version: String,
-    pub(super) sha256: String,
 }
 
 impl Pins {
@@ -84,11 +68,13 @@ impl Pins {
             check_word(word)?;
         }
         check_digest(sha256)?;
-        check_word(&pins.vsock.name)?;
-        check_word(&pins.vsock.version)?;
-        check_digest(&pins.vsock.sha256)?;
+        for program in [&pins.vsock, &pins.eif_build] {
+            check_word(&program.name)?;
+            check_word(&program.version)?;
+            check_digest(&program.sha256)?;
+        }
         for deb in &pins.debs {
-            check_word(&deb.name)?;
+            check_word(&deb.package)?;
             check_word(&deb.version)?;
             check_digest(&deb.sha256)?;
         }
@@ -119,7 +105,11 @@ mod tests {
     #[test]
     fn the_pins_of_this_repository_are_sound() {
         let pins = Pins::parse(TEXT).unwrap();
-        assert!(pins.debs.iter().any(|deb| deb.name == "qemu-system-data"));
+        assert!(
+            pins.debs
+                .iter()
+                .any(|deb| deb.package == "qemu-system-data")
+        );
     }
 
     #[test]

@@ -10,9 +10,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::pins::Pins;
-use super::work::{Work, copy_into};
-use super::{apt, jobs};
+use super::jobs;
+use super::pins::{Pins, Qemu};
+use crate::apt::{Apt, Given, Wanted};
+use crate::work::{Work, copy_into};
 use crate::{digest, registry};
 
 const MULTIARCH: &str = "usr/lib/x86_64-linux-gnu";
@@ -37,19 +38,14 @@ const OPTIONS: &[&str] = &[
 ];
 
 /// Builds into `out`; returns the packages that were unpacked for it.
-pub(super) fn build(
-    work: &Work,
-    pins: &Pins,
-    archive: Option<&Path>,
-    out: &Path,
-) -> Result<Vec<String>> {
-    let tarball = match archive {
+pub(super) fn build(work: &Work, pins: &Pins, given: &Given, out: &Path) -> Result<Vec<String>> {
+    let tarball = match given.file(&pins.qemu.sha256) {
         Some(file) => file.to_path_buf(),
-        None => apt::tarball(work, &pins.qemu)?,
+        None => tarball(work, &pins.qemu).with_context(|| given.said())?,
     };
-    digest::require(&tarball, &pins.qemu.sha256, &pins.qemu.tarball)?;
     let sysroot = work.folder("sysroot")?;
-    let unpacked = apt::unpack_missing(work, &pins.debs, &sysroot)?;
+    let apt = Apt::new(work, "apt", Wanted::Binaries)?;
+    let unpacked = apt.unpack_missing(&pins.debs, &sysroot)?;
     mend_sysroot(&sysroot)?;
     let source = unpack_source(work, &tarball, &pins.qemu.folder)?;
     let python = python_with_meson(work, pins)?;
@@ -67,6 +63,21 @@ pub(super) fn build(
     work.run("building QEMU", with_sysroot(&mut ninja, &sysroot))?;
     keep(work, &tree, &sysroot, out)?;
     Ok(unpacked)
+}
+
+/// From the archive, as pinned.
+fn tarball(work: &Work, pin: &Qemu) -> Result<PathBuf> {
+    let gone = format!(
+        "the archive's suite {} does not serve {} {}. Whoever has {} (sha256 {}) gives it with \
+         --source-archive FILE. Otherwise pin another version in images/tools.toml",
+        pin.suite, pin.source, pin.version, pin.tarball, pin.sha256
+    );
+    let apt = Apt::new(work, "apt-source", Wanted::Sources(&pin.suite))?;
+    let into = work.folder("tarball")?;
+    apt.tarball(&format!("{}={}", pin.source, pin.version), &into, gone)?;
+    let file = into.join(&pin.tarball);
+    digest::require(&file, &pin.sha256, &pin.tarball)?;
+    Ok(file)
 }
 
 fn unpack_source(work: &Work, tarball: &Path, folder: &str) -> Result<PathBuf> {

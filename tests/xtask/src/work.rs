@@ -18,26 +18,26 @@ const SHOWN: usize = 100;
 
 /// Where everything happens that is not kept.
 #[derive(Debug)]
-pub(super) struct Work {
+pub(crate) struct Work {
     root: PathBuf,
     log: PathBuf,
 }
 
 impl Work {
     /// A folder with a log in it.
-    pub(super) fn new(root: PathBuf) -> Result<Self> {
+    pub(crate) fn new(root: PathBuf) -> Result<Self> {
         fs::create_dir_all(&root).with_context(|| root.display().to_string())?;
         let log = root.join("log");
         Ok(Self { root, log })
     }
 
     /// A path below it.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
 
     /// A folder below it, empty.
-    pub(super) fn folder(&self, name: &str) -> Result<PathBuf> {
+    pub(crate) fn folder(&self, name: &str) -> Result<PathBuf> {
         let path = self.path(name);
         if path.exists() {
             fs::remove_dir_all(&path)?;
@@ -47,7 +47,7 @@ impl Work {
     }
 
     /// Runs a command to its end, its output in the log; the log's end is the error.
-    pub(super) fn run(&self, what: &str, command: &mut Command) -> Result<()> {
+    pub(crate) fn run(&self, what: &str, command: &mut Command) -> Result<()> {
         let program = command.get_program().to_string_lossy().into_owned();
         let start = self.log_length();
         let mut child = Process::start(what, command, &self.log)
@@ -92,8 +92,30 @@ impl Work {
 }
 
 /// Copies one file, which may be a link, under its own name.
-pub(super) fn copy_into(file: &Path, folder: &Path) -> Result<()> {
+pub(crate) fn copy_into(file: &Path, folder: &Path) -> Result<()> {
     let name = file.file_name().context("a file without a name")?;
     fs::copy(file, folder.join(name)).with_context(|| file.display().to_string())?;
     Ok(())
+}
+
+/// A folder that is gone at the end. What a killed run left under this name is
+/// removed first, so whoever makes one holds the lock that goes with the name.
+#[derive(Debug)]
+pub(crate) struct Scratch(pub(crate) PathBuf);
+
+impl Scratch {
+    /// Makes it, empty.
+    pub(crate) fn new(path: PathBuf) -> Result<Self> {
+        if path.exists() {
+            fs::remove_dir_all(&path).with_context(|| path.display().to_string())?;
+        }
+        fs::create_dir_all(&path).with_context(|| path.display().to_string())?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }

@@ -7,11 +7,13 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
+
+use super::NotHere;
 
 /// What to take.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Wanted<'a> {
+pub(crate) enum Wanted<'a> {
     /// Programs and libraries of the running release with its updates; no backports.
     Binaries,
     /// Sources of one suite.
@@ -26,9 +28,9 @@ struct Entry {
 }
 
 /// Writes into `dir` the entries of this machine that serve `wanted`.
-pub(super) fn write(wanted: Wanted<'_>, dir: &Path) -> Result<()> {
+pub(crate) fn write(wanted: Wanted<'_>, dir: &Path) -> Result<()> {
     let release = codename(&fs::read_to_string("/etc/os-release").unwrap_or_default())
-        .context("/etc/os-release names no VERSION_CODENAME: this needs Debian's archive")?;
+        .ok_or_else(|| lacks("/etc/os-release names no VERSION_CODENAME: this needs Debian"))?;
     let mut entries = Vec::new();
     for (path, text) in configured(Path::new("/etc/apt"))? {
         let is_list = path.ends_with(".list");
@@ -42,12 +44,16 @@ pub(super) fn write(wanted: Wanted<'_>, dir: &Path) -> Result<()> {
         .iter()
         .filter_map(|entry| entry.serving(wanted, &release))
         .collect();
-    ensure!(
-        !taken.is_empty(),
-        "/etc/apt has no source of Debian {release}; add one that names the suite {release:?}"
-    );
+    if taken.is_empty() {
+        let why = format!("/etc/apt names no source of Debian {release}; add one of this suite");
+        return Err(lacks(&why));
+    }
     fs::write(dir.join("wanted.sources"), taken.join("\n"))?;
     Ok(())
+}
+
+fn lacks(why: &str) -> anyhow::Error {
+    NotHere(why.into()).into()
 }
 
 fn configured(apt: &Path) -> Result<Vec<(String, String)>> {

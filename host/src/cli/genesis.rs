@@ -3,16 +3,14 @@
 //! Everything is made in a folder of its own that appears under its name only
 //! when complete; an existing ceremony is never touched.
 
-use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
 use redoubt_attestation::attester::emulated_root;
 use redoubt_attestation::entropy::SystemEntropy;
 use redoubt_attestation::genesis::{
-    Environment, Genesis, GenesisType, MeasuredRole, Measurement, PeerEntry, RootKind, Tier,
+    Environment, Genesis, GenesisType, MeasuredRole, Measurement, PeerEntry, RootKind,
     VendorRootEntry, VerifiedGenesis,
 };
 use redoubt_attestation::shares::OfficersSecret;
@@ -23,7 +21,7 @@ use super::ceremony::{
     write_results,
 };
 use super::peers::PeerArgs;
-use super::{Report, measure, now_ms, read};
+use super::{Report, images, now_ms};
 use crate::files::write_new;
 
 /// Flags of `redoubt genesis init`.
@@ -55,7 +53,8 @@ pub(super) struct InitArgs {
     /// machine, whose security module signs nothing. Protects nobody
     #[arg(long, requires = "enclave_pcrs", conflicts_with = "emulated")]
     emulated_machine: bool,
-    /// Without --emulated: the enclave image's measurements, JSON {"PCR0": hex, ...}
+    /// Without --emulated: the enclave image's measurements, images/measurements.json or
+    /// JSON {"PCR0": hex, ...}
     #[arg(long, value_name = "FILE", required_unless_present = "emulated")]
     enclave_pcrs: Option<PathBuf>,
     /// Without --emulated: the worker image's measurements (tier `enclave`)
@@ -133,54 +132,16 @@ fn vendor_root(args: &InitArgs, dir: &Path) -> anyhow::Result<VendorRootEntry> {
 }
 
 fn measurements(args: &InitArgs) -> anyhow::Result<Vec<Measurement>> {
-    let sources = [
-        (
-            MeasuredRole::Enclave,
-            Tier::Enclave,
-            &args.enclave_bin,
-            &args.enclave_pcrs,
-        ),
-        (
-            MeasuredRole::Worker,
-            if args.emulated {
-                Tier::Process
-            } else {
-                Tier::Enclave
-            },
-            &args.worker_bin,
-            &args.worker_pcrs,
-        ),
-    ];
-    let mut all = Vec::new();
-    for (role, tier, program, image) in sources {
-        let pcrs = match (program, image) {
-            (Some(program), _) => measure::registers(program)?.into_iter().collect(),
-            (None, Some(image)) => pcrs_of_image(image)?,
-            (None, None) => continue,
-        };
-        all.push(Measurement { role, tier, pcrs });
-    }
-    Ok(all)
-}
-
-/// `{"PCR0": hex, ...}`, alone or inside `Measurements`, as image tools print it.
-fn pcrs_of_image(path: &Path) -> anyhow::Result<BTreeMap<u8, String>> {
-    let file = path.display();
-    let json: serde_json::Value =
-        serde_json::from_slice(&read(path)?).with_context(|| file.to_string())?;
-    let members = json.get("Measurements").unwrap_or(&json);
-    let members = members
-        .as_object()
-        .with_context(|| format!("{file}: no JSON object"))?;
-    let pcrs: BTreeMap<u8, String> = members
-        .iter()
-        .filter_map(|(name, value)| {
-            let index = name.strip_prefix("PCR").unwrap_or(name).parse().ok()?;
-            Some((index, value.as_str()?.to_owned()))
-        })
-        .collect();
-    ensure!(!pcrs.is_empty(), "{file}: holds no PCR0, PCR1, ...");
-    Ok(pcrs)
+    let (enclave, worker) = (MeasuredRole::Enclave, MeasuredRole::Worker);
+    let images = [(enclave, &args.enclave_pcrs), (worker, &args.worker_pcrs)];
+    let programs = [(enclave, &args.enclave_bin), (worker, &args.worker_bin)];
+    let given = |(role, file): (MeasuredRole, &Option<PathBuf>)| Some((role, file.clone()?));
+    let images = images.into_iter().filter_map(given);
+    let programs = programs.into_iter().filter_map(given);
+    images
+        .map(|(role, file)| images::image(role, &file))
+        .chain(programs.map(|(role, file)| images::program(role, &file)))
+        .collect()
 }
 
 /// The same, as replies list them.

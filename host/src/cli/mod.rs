@@ -8,6 +8,7 @@ mod ceremony;
 mod config;
 mod development;
 mod genesis;
+mod images;
 mod measure;
 mod memory;
 mod peers;
@@ -24,7 +25,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use redoubt_attestation::appraise::PolicyError;
 use redoubt_attestation::genesis::{Config, Genesis, VerifiedConfig, VerifiedGenesis};
+use redoubt_audit::fetch::FetchError;
 use serde_json::{Value, json};
 
 /// Sets up, unseals and watches a Redoubt appliance.
@@ -69,7 +72,7 @@ enum Command {
 enum GenesisCommand {
     /// Make officers' keys, their shares of a new secret, and the signed manifest
     Init(genesis::InitArgs),
-    /// Make the next manifest: other officers or threshold, another policy of the same witnesses
+    /// Make the next manifest: other officers, images, thresholds, or policy of the witnesses
     Successor(successor::SuccessorArgs),
 }
 
@@ -126,10 +129,11 @@ pub fn run(cli: Cli) -> ExitCode {
         (Err(error), true) => Report {
             yes: false,
             text: String::new(),
-            json: json!({ "ok": false, "error": format!("{error:#}") }),
+            json: json!({ "ok": false, "code": code(&error), "error": format!("{error:#}") }),
         },
         (Err(error), false) => {
-            eprintln!("redoubt: {error:#}");
+            let code = code(&error).map(|code| format!(" ({code})"));
+            eprintln!("redoubt: {error:#}{}", code.unwrap_or_default());
             return ExitCode::FAILURE;
         }
     };
@@ -139,6 +143,12 @@ pub fn run(cli: Cli) -> ExitCode {
         println!("{}", report.text.trim_end());
     }
     ExitCode::from(u8::from(!report.yes))
+}
+
+/// The stable name of a refusal, as runbooks list them.
+fn code(error: &anyhow::Error) -> Option<&'static str> {
+    let fetched = error.downcast_ref::<FetchError>().map(FetchError::code);
+    fetched.or_else(|| error.downcast_ref::<PolicyError>().map(PolicyError::code))
 }
 
 /// Reads a file; the error names it.

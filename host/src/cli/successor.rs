@@ -1,13 +1,14 @@
 //! `redoubt genesis successor`: the next manifest of the same appliance.
 //!
-//! Officers leave and join, their threshold and the witnesses' policy change; the
-//! secret and every share are new, so that old shares open nothing that is sealed
-//! from then on. Valid only with enough of the old officers' signatures. A serving
-//! appliance takes it only with the witnesses and custodians it has.
+//! Officers leave and join, images are allowed or withdrawn, thresholds and the
+//! witnesses' policy change; the secret and every share are new, so that old shares
+//! open nothing that is sealed from then on. Valid only with enough of the old
+//! officers' signatures. Witnesses and custodians stay: a new witness remembers no
+//! head, and k of the old list and k of the new one may have nobody in common.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use redoubt_attestation::entropy::SystemEntropy;
 use redoubt_attestation::genesis::{
     Config, Genesis, GenesisError, Officer, SignedFileError, VerifiedGenesis,
@@ -21,6 +22,7 @@ use super::ceremony::{
     write_results,
 };
 use super::genesis::{record, thumbprints};
+use super::images::ImageChanges;
 use super::peers::PeerArgs;
 use super::signing::officer;
 use super::{Report, now_ms, read_config, read_genesis};
@@ -51,6 +53,8 @@ pub(super) struct SuccessorArgs {
     /// beside it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    images: ImageChanges,
     #[command(flatten)]
     peers: PeerArgs,
 }
@@ -100,7 +104,9 @@ fn hold(
         created_ms: now_ms(),
         ..old.manifest.clone()
     };
+    args.images.put_into(&mut manifest)?;
     args.peers.put_into(&mut manifest)?;
+    same_peers(&old.manifest, &manifest)?;
     manifest.validate()?;
     let signed = signed_by(present.iter().chain(&joining), &manifest)?;
     let genesis = old
@@ -112,6 +118,21 @@ fn hold(
         write_new(&dir.join("config.json"), &config, PUBLIC)?;
     }
     Ok(genesis)
+}
+
+/// An appliance takes no successor with others; better to hear it before the ceremony.
+fn same_peers(old: &Genesis, new: &Genesis) -> anyhow::Result<()> {
+    let peers = |manifest: &Genesis| {
+        let (witnesses, custodians) = (&manifest.witnesses, &manifest.custodians);
+        let threshold = manifest.custodian_threshold;
+        (witnesses.clone(), custodians.clone(), threshold)
+    };
+    ensure!(
+        peers(old) == peers(new),
+        "witnesses, custodians and the custodians' threshold must stay as the present manifest \
+         lists them, in its order; docs/operations/upgrade.md, B, says why"
+    );
+    Ok(())
 }
 
 fn too_few(error: GenesisError, old: &VerifiedGenesis) -> anyhow::Error {

@@ -44,6 +44,8 @@ pub struct Options {
     pub without_worker: bool,
     /// Witnesses and custodians the host can reach, `NAME=HOST:PORT`.
     pub peers: Vec<String>,
+    /// Another program than the built one as the enclave.
+    pub enclave: Option<PathBuf>,
     /// The enclave is no process but an image booted here. Needs `without_worker`.
     pub machine: Option<Machine>,
 }

@@ -4,20 +4,24 @@
 //! enclave, and against starting over what exists: nothing here overwrites a
 //! key, a share or a manifest. Exit codes: 0 yes, 1 no, 2 usage.
 
+mod ask;
 mod ceremony;
 mod config;
 mod development;
 mod genesis;
+mod guided;
 mod images;
 mod measure;
 mod memory;
 mod peers;
 mod policy;
+mod record;
 mod restore;
 mod rotate;
 mod signing;
 mod status;
 mod successor;
+mod token;
 mod unseal;
 
 use std::path::Path;
@@ -46,7 +50,9 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// The officers' founding ceremony
+    /// The officers' founding ceremony, step by step; or check its record
+    Ceremony(guided::CeremonyArgs),
+    /// The founding ceremony and later ones in one step each
     #[command(subcommand)]
     Genesis(GenesisCommand),
     /// The signed configuration
@@ -113,6 +119,7 @@ impl Report {
 /// Runs the command line.
 pub fn run(cli: Cli) -> ExitCode {
     let outcome = match cli.command {
+        Command::Ceremony(args) => guided::ceremony(&args),
         Command::Genesis(GenesisCommand::Init(args)) => genesis::init(&args),
         Command::Genesis(GenesisCommand::Successor(args)) => successor::successor(&args),
         Command::Config(ConfigCommand::Sign(args)) => config::sign(&args),

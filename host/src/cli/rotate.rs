@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use super::memory::appraisal;
 use super::unseal::{ROUTE as SHARE_ROUTE, ShareReply, pinned, sealed, share};
 use super::{Report, read, read_config, read_text};
-use crate::files::write_atomically;
+use crate::files::{sync_folder, write_atomically};
 
 const EPOCHS: &str = "/api/v1/epochs";
 const ROTATE: &str = "/api/v1/epochs/rotate";
@@ -386,6 +386,5 @@ fn write_boot_files(folder: &Path, change: &Change) -> anyhow::Result<()> {
     ] {
         write_atomically(&folder.join(name), &file.to_json())?;
     }
-    let folder = std::fs::File::open(folder)?;
-    folder.sync_all().context("the boot folder")
+    Ok(sync_folder(folder)?)
 }

@@ -14,17 +14,17 @@ use redoubt_attestation::genesis::{
     Config, Genesis, GenesisError, Officer, SignedFileError, VerifiedGenesis,
 };
 use redoubt_attestation::shares::OfficersSecret;
-use redoubt_attestation::sign::Es256Signer;
 use serde_json::json;
 
 use super::ceremony::{
     PUBLIC, Signers, check_threshold, into_new_folder, new_signers, officers, signed_by,
-    write_results,
+    write_keys, write_public, write_shares,
 };
-use super::genesis::{record, thumbprints};
+use super::genesis::thumbprints;
 use super::images::ImageChanges;
 use super::peers::PeerArgs;
-use super::signing::officer;
+use super::record::{self, Said};
+use super::signing::{OfficerKey, officer};
 use super::{Report, now_ms, read_config, read_genesis};
 use crate::files::write_new;
 
@@ -46,9 +46,10 @@ pub(super) struct SuccessorArgs {
     /// An officer who stays, with the same key; repeat for each. The others are new
     #[arg(long, value_name = "ID")]
     keep: Vec<String>,
-    /// A present officer's private key, to sign; repeat until their threshold is met
-    #[arg(long, value_name = "FILE", required = true)]
-    officer_key: Vec<PathBuf>,
+    /// A present officer's private key, a file or pkcs11:..., to sign; repeat until their
+    /// threshold is met
+    #[arg(long, value_name = "KEY", required = true)]
+    officer_key: Vec<String>,
     /// The present signed configuration: a copy for the new manifest is signed and put
     /// beside it
     #[arg(long, value_name = "FILE")]
@@ -65,7 +66,7 @@ pub(super) fn successor(args: &SuccessorArgs) -> anyhow::Result<Report> {
     let present: Signers = args
         .officer_key
         .iter()
-        .map(|path| officer(path, &old))
+        .map(|key| officer(key, &old))
         .collect::<Result<_, _>>()?;
     let genesis = into_new_folder(&args.out, |dir| hold(args, &old, &present, dir))?;
     let json = json!({
@@ -79,7 +80,7 @@ pub(super) fn successor(args: &SuccessorArgs) -> anyhow::Result<Report> {
     let text = format!(
         "{}\nGive it to the appliance: redoubt rotate URL --policy (the old policy.json) \
          --genesis genesis.json --config config.json --share ...\n",
-        record(&genesis)
+        record::text(&genesis)
     );
     Ok(Report::yes(text, json))
 }
@@ -112,7 +113,9 @@ fn hold(
     let genesis = old
         .successor(&signed.to_json())
         .map_err(|error| too_few(error, old))?;
-    write_results(dir, &genesis, &secret, &joining)?;
+    write_keys(dir, &joining)?;
+    write_shares(dir, &manifest, genesis.digest, &secret)?;
+    write_public(dir, &genesis, &Said::default())?;
     if let Some(path) = &args.config {
         let config = carry_config(path, old, &genesis, present.iter().chain(&joining))?;
         write_new(&dir.join("config.json"), &config, PUBLIC)?;
@@ -170,7 +173,7 @@ fn carry_config<'k>(
     path: &Path,
     old: &VerifiedGenesis,
     new: &VerifiedGenesis,
-    keys: impl Iterator<Item = &'k (String, Es256Signer)>,
+    keys: impl Iterator<Item = &'k (String, OfficerKey)>,
 ) -> anyhow::Result<Vec<u8>> {
     let mut config = read_config(path, old)?.config;
     config.genesis = new.digest;

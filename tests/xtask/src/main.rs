@@ -18,6 +18,7 @@ mod python;
 mod registry;
 mod repo;
 mod signals;
+mod softhsm;
 mod suite;
 mod tools;
 

@@ -14,7 +14,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::repo::Repo;
-use crate::{boot, demo, fetch_one, image, preflight, process, programs, python, say};
+use crate::{boot, demo, fetch_one, image, preflight, process, programs, python, say, softhsm};
 use outcome::Outcome;
 
 /// Crates whose tests start whole appliances.
@@ -37,6 +37,7 @@ pub(crate) fn run(repo: &Repo, images: bool) -> Result<bool> {
         models: PathBuf::new(),
         media: PathBuf::new(),
         python: PathBuf::new(),
+        softhsm: None,
         built: false,
         total: Outcome::default(),
     };
@@ -69,6 +70,7 @@ struct Suite<'a> {
     models: PathBuf,
     media: PathBuf,
     python: PathBuf,
+    softhsm: Option<PathBuf>,
     built: bool,
     total: Outcome,
 }
@@ -85,6 +87,7 @@ impl Suite<'_> {
             suite.models = fetch_one(&repo.models_toml())?;
             suite.media = fetch_one(&repo.media_toml())?;
             suite.python = python::fetch(repo)?;
+            suite.softhsm = softhsm::fetch()?;
             Ok(Outcome::single("models, media and Python", true))
         })?;
         self.stage("build", 300, |suite| {
@@ -206,6 +209,9 @@ impl Suite<'_> {
         command.env("REDOUBT_MODELS_DIR", &self.models);
         command.env("REDOUBT_MEDIA_DIR", &self.media);
         command.env("REDOUBT_PYTHON", &self.python);
+        if let Some(softhsm) = &self.softhsm {
+            command.env("REDOUBT_SOFTHSM", softhsm);
+        }
     }
 
     fn cargo_test(&self, name: &str, arguments: &[String]) -> Result<Outcome> {

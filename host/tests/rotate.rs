@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use enclave::{Enclave, Script};
+use redoubt_attestation::encode::sha256;
+use redoubt_attestation::entropy::SystemEntropy;
 use redoubt_attestation::genesis::{Config, Genesis};
+use redoubt_attestation::sign::Ed25519Signer;
 use serde_json::Value;
 
 const SERVING: Script = Script {
@@ -233,4 +236,84 @@ fn nothing_is_sent_for_a_manifest_the_officers_did_not_sign_or_a_foreign_share()
         .unwrap_err();
     assert!(error.contains("another genesis manifest"), "{error}");
     assert_eq!(enclave.connections(), 0);
+}
+
+#[test]
+fn a_successor_allows_one_more_image_and_withdraws_another() {
+    let appliance = Appliance::new("1", "1");
+    let signed = format!("{SUCCESSOR} --officer-key old/officer-1.key.pem");
+    let manifest = |name: &str| {
+        let bytes = std::fs::read(appliance.at(name).join("genesis.json")).unwrap();
+        Genesis::verify(&bytes).unwrap().manifest
+    };
+    let before = manifest("old").measurements[0].pcrs[&0].clone();
+    // As `cargo xtask image` writes it, and a program.
+    let pcr0 = "cd".repeat(48);
+    let image = serde_json::json!({ "image": { "measurements": { "pcr0": pcr0, "pcr1": pcr0 },
+        "kernel": { "bytes": 1 } }, "inputs": {} });
+    std::fs::write(appliance.at("image.json"), image.to_string()).unwrap();
+    std::fs::write(appliance.at("worker-2"), b"another worker").unwrap();
+    let more = "--enclave-pcrs image.json --worker-bin worker-2";
+    appliance.yes(&format!("{signed} {more} --withdraw {before}"));
+    let allowed = manifest("new").measurements;
+    assert_eq!(allowed.len(), 2);
+    assert_eq!((&allowed[0].pcrs[&0], allowed[0].pcrs.len()), (&pcr0, 2));
+    assert_eq!(allowed[1].tier.name(), "process");
+
+    let other = "00".repeat(48);
+    for (wrong, why) in [
+        (format!("--withdraw {other}"), "lists no image"),
+        (format!("--withdraw {before}"), "at least one image"),
+        ("--enclave-bin enclave".to_owned(), "allowed already"),
+        (
+            "--enclave-pcrs old/genesis.json".to_owned(),
+            "holds no PCR0",
+        ),
+    ] {
+        let line = format!("{signed} {wrong}").replace("--out new", "--out wrong");
+        let error = appliance.run(&line).unwrap_err();
+        assert!(error.contains(why), "{wrong}: {error}");
+        assert!(!appliance.at("wrong").exists());
+    }
+}
+
+#[test]
+fn a_program_is_no_enclave_of_a_hardware_appliance() {
+    let appliance = Appliance::new("1", "1");
+    let pcrs = serde_json::json!({ "PCR0": "ab".repeat(48) });
+    std::fs::write(appliance.at("pcrs.json"), pcrs.to_string()).unwrap();
+    appliance.yes("genesis init --name hard --enclave-pcrs pcrs.json --out hard");
+    let from = "genesis successor --from hard/genesis.json --out new --officers 1 --threshold 1";
+    let line = format!("{from} --officer-key hard/officer-1.key.pem --enclave-bin enclave");
+    let error = appliance.run(&line).unwrap_err();
+    assert!(error.contains("manifest of hardware"), "{error}");
+}
+
+#[test]
+fn witnesses_stay_in_a_successor_while_their_policy_may_change() {
+    let appliance = Appliance::new("1", "1");
+    for name in ["w1", "w2"] {
+        let key = Ed25519Signer::generate(&SystemEntropy).unwrap();
+        let pin = sha256(&[name.as_bytes()]);
+        let entry = serde_json::json!({ "name": name, "key": key.jwk(), "tls_spki_sha256": pin });
+        std::fs::write(appliance.at(name), entry.to_string()).unwrap();
+    }
+    let init = "genesis init --name w --emulated --enclave-bin enclave --out w --witness w1";
+    appliance.yes(init);
+    let from = "genesis successor --from w/genesis.json --officers 1 --threshold 1";
+    let from = format!("{from} --officer-key w/officer-1.key.pem --out new");
+    for other in [
+        "--witness w2",
+        "--witness w1 --witness w2",
+        "--custodian w1",
+    ] {
+        let error = appliance.run(&format!("{from} {other}")).unwrap_err();
+        assert!(error.contains("must stay"), "{other}: {error}");
+    }
+    appliance.yes(&format!(
+        "{from} --witness w1 --freshness lease --lease-ms 900"
+    ));
+    let new = std::fs::read(appliance.at("new/genesis.json")).unwrap();
+    let policy = Genesis::verify(&new).unwrap().manifest.witness_policy;
+    assert_eq!(policy.unwrap().lease_ms, 900);
 }

@@ -271,3 +271,33 @@ fn an_enclave_that_halts_over_its_history_is_told() {
     let error = ceremony.unseal(&enclave, 1, &[]).unwrap_err();
     assert!(error.contains("halted"), "{error}");
 }
+
+#[test]
+fn status_brings_a_memory_up_to_date_and_refuses_a_lower_or_another_head() {
+    let ceremony = Ceremony::new("1", "1");
+    let serving = ceremony.enclave(Script {
+        unsealed: true,
+        ..Script::default()
+    });
+    let (url, policy) = (serving.url(), ceremony.path("genesis/policy.json"));
+    let memory = ceremony.memory(1);
+    let status = |url: &str| {
+        let args = ["status", url, "--policy", text(&policy)];
+        run(&[&args[..], &["--memory", text(&memory)]].concat())
+    };
+    let read = || serde_json::from_slice::<Value>(&std::fs::read(&memory).unwrap()).unwrap();
+    // The enclave shows three entries.
+    ceremony.remember(1, head(2, 9));
+    assert_eq!(status(&url).unwrap()["phase"], "serving");
+    assert_eq!(read()["head"], json!(head(3, 1)));
+    for (remembered, why) in [(head(4, 1), "rolled back"), (head(3, 2), "forked")] {
+        ceremony.remember(1, remembered);
+        let error = status(&url).unwrap_err();
+        assert!(error.contains(why), "{error}");
+        assert_eq!(read()["head"], json!(remembered), "nothing is forgotten");
+    }
+    // Before unsealing there is no head: nothing to learn, and nobody is accused.
+    let sealed = ceremony.enclave(Script::default());
+    assert_eq!(status(&sealed.url()).unwrap_err(), "no");
+    assert_eq!(read()["head"], json!(head(3, 2)));
+}

@@ -96,8 +96,19 @@ impl SignedFile {
         let payload = from_b64u(&self.payload).map_err(|_| SignerError::Signing("JWS"))?;
         let signature = Protected::new("ES256", officer, None)
             .sign(&payload, |input| Ok(key.sign(input)?.to_vec()))?;
-        self.signatures.push(signature);
+        self.add(signature);
         Ok(())
+    }
+
+    /// Adds an officer's signature that was made elsewhere, such as by a token.
+    pub fn add(&mut self, signature: JwsSignature) {
+        self.signatures.push(signature);
+    }
+
+    /// Who signed, as far as the envelope says.
+    pub fn signers(&self) -> impl Iterator<Item = String> {
+        let headers = self.signatures.iter().filter_map(|one| one.header().ok());
+        headers.map(|header| header.kid)
     }
 
     /// The envelope as JSON text.

@@ -6,20 +6,25 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
+use redoubt_attestation::encode::Digest32;
 use redoubt_attestation::entropy::SystemEntropy;
-use redoubt_attestation::genesis::{ClientPolicy, Officer, SignedFile, VerifiedGenesis};
+use redoubt_attestation::genesis::{ClientPolicy, Genesis, Officer, SignedFile, VerifiedGenesis};
 use redoubt_attestation::shares::OfficersSecret;
 use redoubt_attestation::sign::Es256Signer;
 use serde::Serialize;
 
-use super::genesis::record;
-use crate::files::write_new;
+use super::record::{self, Said};
+use super::signing::OfficerKey;
+use crate::files::{write_atomically, write_new};
 
 pub(super) const SECRET: u32 = 0o600;
 pub(super) const PUBLIC: u32 = 0o644;
+/// The record, as text and as a page.
+pub(super) const RECORD_TEXT: &str = "record.txt";
+pub(super) const RECORD_PAGE: &str = "record.html";
 
 /// Officers' ids and the keys they sign with.
-pub(super) type Signers = Vec<(String, Es256Signer)>;
+pub(super) type Signers = Vec<(String, OfficerKey)>;
 
 pub(super) fn check_threshold(threshold: u8, officers: u8) -> anyhow::Result<()> {
     ensure!(
@@ -31,8 +36,11 @@ pub(super) fn check_threshold(threshold: u8, officers: u8) -> anyhow::Result<()>
 
 /// A new key for each id.
 pub(super) fn new_signers(ids: impl Iterator<Item = String>) -> anyhow::Result<Signers> {
-    ids.map(|id| Ok((id, Es256Signer::generate(&SystemEntropy)?)))
-        .collect()
+    ids.map(|id| {
+        let key = Es256Signer::generate(&SystemEntropy)?;
+        Ok((id, OfficerKey::File(key)))
+    })
+    .collect()
 }
 
 /// As the manifest lists them.
@@ -45,12 +53,12 @@ pub(super) fn officers(signers: &Signers) -> impl Iterator<Item = Officer> {
 
 /// The file with everybody's signature.
 pub(super) fn signed_by<'k>(
-    signers: impl IntoIterator<Item = &'k (String, Es256Signer)>,
+    signers: impl IntoIterator<Item = &'k (String, OfficerKey)>,
     payload: &impl Serialize,
 ) -> anyhow::Result<SignedFile> {
     let mut signed = SignedFile::unsigned(&serde_json::to_vec(payload)?);
     for (id, key) in signers {
-        signed.sign(id, key)?;
+        key.sign(&mut signed, id)?;
     }
     Ok(signed)
 }
@@ -72,7 +80,7 @@ pub(super) fn into_new_folder<T>(
     made
 }
 
-fn refuse_existing(out: &Path) -> anyhow::Result<()> {
+pub(super) fn refuse_existing(out: &Path) -> anyhow::Result<()> {
     let exists = match std::fs::read_dir(out) {
         Ok(mut entries) => entries.next().is_some(),
         Err(error) => error.kind() != std::io::ErrorKind::NotFound,
@@ -98,30 +106,44 @@ fn draft_folder(out: &Path) -> anyhow::Result<PathBuf> {
     Ok(draft)
 }
 
-/// The new keys, one share per officer, the manifest, the clients' policy, the page
-/// to print. Keys and shares are readable by their owner only.
-pub(super) fn write_results(
-    dir: &Path,
-    genesis: &VerifiedGenesis,
-    secret: &OfficersSecret,
-    new: &Signers,
-) -> anyhow::Result<()> {
+/// Keys that were made here, readable by their owner only.
+pub(super) fn write_keys(dir: &Path, new: &Signers) -> anyhow::Result<()> {
     for (id, key) in new {
-        let pem = key.expose_pkcs8_pem()?;
-        write_new(&dir.join(format!("{id}.key.pem")), pem.as_bytes(), SECRET)?;
+        if let OfficerKey::File(key) = key {
+            let pem = key.expose_pkcs8_pem()?;
+            write_new(&dir.join(format!("{id}.key.pem")), pem.as_bytes(), SECRET)?;
+        }
     }
-    let manifest = &genesis.manifest;
+    Ok(())
+}
+
+/// One share per officer of the manifest of this digest, readable by their owner only.
+pub(super) fn write_shares(
+    dir: &Path,
+    manifest: &Genesis,
+    digest: Digest32,
+    secret: &OfficersSecret,
+) -> anyhow::Result<()> {
     let ids: Vec<String> = manifest.officers.iter().map(|o| o.id.clone()).collect();
-    let digest = Some(genesis.digest);
+    let digest = Some(digest);
     let shares = secret.split(manifest.threshold, &ids, 0, digest, &SystemEntropy)?;
     for (id, share) in ids.iter().zip(&shares) {
         let json = share.expose_json();
         write_new(&dir.join(format!("{id}.share.json")), &json, SECRET)?;
     }
-    let policy = ClientPolicy::pin(genesis).to_json();
-    let signed = genesis.envelope.to_json();
-    write_new(&dir.join("genesis.json"), &signed, PUBLIC)?;
-    write_new(&dir.join("policy.json"), &policy, PUBLIC)?;
-    write_new(&dir.join("record.txt"), record(genesis).as_bytes(), PUBLIC)?;
+    Ok(())
+}
+
+/// The manifest, the clients' policy, the pages to print.
+pub(super) fn write_public(
+    dir: &Path,
+    genesis: &VerifiedGenesis,
+    said: &Said,
+) -> anyhow::Result<()> {
+    let put = |name: &str, bytes: &[u8]| write_atomically(&dir.join(name), bytes);
+    put("genesis.json", &genesis.envelope.to_json())?;
+    put("policy.json", &ClientPolicy::pin(genesis).to_json())?;
+    put(RECORD_TEXT, record::text(genesis).as_bytes())?;
+    put(RECORD_PAGE, record::page(genesis, said).as_bytes())?;
     Ok(())
 }

@@ -8,20 +8,22 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use redoubt_attestation::attester::emulated_root;
+use redoubt_attestation::encode::Digest32;
 use redoubt_attestation::entropy::SystemEntropy;
 use redoubt_attestation::genesis::{
-    Environment, Genesis, GenesisType, MeasuredRole, Measurement, PeerEntry, RootKind, Tier,
+    Environment, Genesis, GenesisType, MeasuredRole, Measurement, Officer, RootKind,
     VendorRootEntry, VerifiedGenesis,
 };
 use redoubt_attestation::shares::OfficersSecret;
 use serde_json::{Value, json};
 
 use super::ceremony::{
-    PUBLIC, SECRET, check_threshold, into_new_folder, new_signers, officers, signed_by,
-    write_results,
+    PUBLIC, SECRET, check_threshold, into_new_folder, new_signers, officers, signed_by, write_keys,
+    write_public, write_shares,
 };
 use super::peers::PeerArgs;
-use super::{Report, measure, now_ms, pcrs};
+use super::record::{self, Said};
+use super::{Report, images, now_ms};
 use crate::files::write_new;
 
 /// Flags of `redoubt genesis init`.
@@ -53,8 +55,8 @@ pub(super) struct InitArgs {
     /// machine, whose security module signs nothing. Protects nobody
     #[arg(long, requires = "enclave_pcrs", conflicts_with = "emulated")]
     emulated_machine: bool,
-    /// Without --emulated: the enclave image's measurements, JSON {"PCR0": hex, ...} or
-    /// images/measurements.json
+    /// Without --emulated: the enclave image's measurements, images/measurements.json or
+    /// JSON {"PCR0": hex, ...}
     #[arg(long, value_name = "FILE", required_unless_present = "emulated")]
     enclave_pcrs: Option<PathBuf>,
     /// Without --emulated: the worker image's measurements, the same (tier `enclave`)
@@ -75,52 +77,98 @@ pub(super) fn init(args: &InitArgs) -> anyhow::Result<Report> {
         "threshold": genesis.manifest.threshold,
         "officers": thumbprints(&genesis),
     });
-    Ok(Report::yes(record(&genesis), json))
+    Ok(Report::yes(record::text(&genesis), json))
 }
 
 /// The ceremony, into an empty folder.
 fn hold(args: &InitArgs, dir: &Path) -> anyhow::Result<VerifiedGenesis> {
     let signers = new_signers((1..=args.officers).map(|n| format!("officer-{n}")))?;
     let secret = OfficersSecret::generate(&SystemEntropy)?;
-    let mut manifest = Genesis {
-        kind: GenesisType::V1,
+    let founding = Founding {
         name: args.name.clone(),
-        environment: if args.emulated || args.emulated_machine {
-            Environment::Emulated
-        } else {
-            Environment::Hardware
+        kind: match (args.emulated, args.emulated_machine) {
+            (true, _) => Kind::Emulated,
+            (false, true) => Kind::EmulatedMachine,
+            (false, false) => Kind::Hardware,
         },
-        counter: 1,
         threshold: args.threshold,
         officers: officers(&signers).collect(),
-        secret_commitment: secret.commitment(),
-        vendor_roots: vec![vendor_root(args, dir)?],
         measurements: measurements(args)?,
-        witnesses: vec![],
-        witness_policy: None,
-        custodians: vec![],
-        custodian_threshold: None,
-        previous: None,
-        created_ms: now_ms(),
+        peers: &args.peers,
     };
-    args.peers.put_into(&mut manifest)?;
-    manifest.validate()?;
+    let manifest = founding.manifest(secret.commitment(), dir)?;
     let genesis = Genesis::verify(&signed_by(&signers, &manifest)?.to_json())?;
-    write_results(dir, &genesis, &secret, &signers)?;
+    write_keys(dir, &signers)?;
+    write_shares(dir, &manifest, genesis.digest, &secret)?;
+    write_public(dir, &genesis, &Said::default())?;
     Ok(genesis)
 }
 
-fn vendor_root(args: &InitArgs, dir: &Path) -> anyhow::Result<VendorRootEntry> {
-    if !args.emulated {
-        let kind = if args.emulated_machine {
-            RootKind::NitroUnsigned
-        } else {
-            RootKind::Nitro
+/// Where the appliance's evidence comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A vendor's hardware.
+    Hardware,
+    /// A root made at the ceremony, for programs.
+    Emulated,
+    /// Nobody: images in QEMU's emulated machine.
+    EmulatedMachine,
+}
+
+/// What a first manifest is made of.
+pub(super) struct Founding<'a> {
+    pub(super) name: String,
+    pub(super) kind: Kind,
+    pub(super) threshold: u8,
+    pub(super) officers: Vec<Officer>,
+    pub(super) measurements: Vec<Measurement>,
+    pub(super) peers: &'a PeerArgs,
+}
+
+impl Founding<'_> {
+    /// The manifest, not signed yet. An emulated root is made in `dir`.
+    pub(super) fn manifest(
+        self,
+        secret_commitment: Digest32,
+        dir: &Path,
+    ) -> anyhow::Result<Genesis> {
+        let mut manifest = Genesis {
+            kind: GenesisType::V1,
+            environment: match self.kind {
+                Kind::Hardware => Environment::Hardware,
+                Kind::Emulated | Kind::EmulatedMachine => Environment::Emulated,
+            },
+            counter: 1,
+            threshold: self.threshold,
+            officers: self.officers,
+            secret_commitment,
+            vendor_roots: vec![vendor_root(self.kind, &self.name, dir)?],
+            name: self.name,
+            measurements: self.measurements,
+            witnesses: vec![],
+            witness_policy: None,
+            custodians: vec![],
+            custodian_threshold: None,
+            previous: None,
+            created_ms: now_ms(),
         };
-        let pem = String::new();
-        return Ok(VendorRootEntry { kind, pem });
+        self.peers.put_into(&mut manifest)?;
+        manifest.validate()?;
+        Ok(manifest)
     }
-    let (certificate, key) = emulated_root(&args.name)?;
+}
+
+fn vendor_root(kind: Kind, name: &str, dir: &Path) -> anyhow::Result<VendorRootEntry> {
+    let without_certificate = |kind| {
+        let pem = String::new();
+        Ok(VendorRootEntry { kind, pem })
+    };
+    match kind {
+        Kind::Hardware => return without_certificate(RootKind::Nitro),
+        Kind::EmulatedMachine => return without_certificate(RootKind::NitroUnsigned),
+        Kind::Emulated => {}
+    }
+    let (certificate, key) = emulated_root(name)?;
     let folder = dir.join("emulated");
     DirBuilder::new().mode(0o700).create(&folder)?;
     write_new(&folder.join("root.pem"), certificate.as_bytes(), PUBLIC)?;
@@ -132,147 +180,22 @@ fn vendor_root(args: &InitArgs, dir: &Path) -> anyhow::Result<VendorRootEntry> {
 }
 
 fn measurements(args: &InitArgs) -> anyhow::Result<Vec<Measurement>> {
-    let sources = [
-        (
-            MeasuredRole::Enclave,
-            Tier::Enclave,
-            &args.enclave_bin,
-            &args.enclave_pcrs,
-        ),
-        (
-            MeasuredRole::Worker,
-            if args.emulated {
-                Tier::Process
-            } else {
-                Tier::Enclave
-            },
-            &args.worker_bin,
-            &args.worker_pcrs,
-        ),
-    ];
-    let mut all = Vec::new();
-    for (role, tier, program, image) in sources {
-        let pcrs = match (program, image) {
-            (Some(program), _) => measure::registers(program)?.into_iter().collect(),
-            (None, Some(image)) => pcrs::of_image(image, role)?,
-            (None, None) => continue,
-        };
-        all.push(Measurement { role, tier, pcrs });
-    }
-    Ok(all)
+    let (enclave, worker) = (MeasuredRole::Enclave, MeasuredRole::Worker);
+    let images = [(enclave, &args.enclave_pcrs), (worker, &args.worker_pcrs)];
+    let programs = [(enclave, &args.enclave_bin), (worker, &args.worker_bin)];
+    let given = |(role, file): (MeasuredRole, &Option<PathBuf>)| Some((role, file.clone()?));
+    let images = images.into_iter().filter_map(given);
+    let programs = programs.into_iter().filter_map(given);
+    images
+        .map(|(role, file)| images::image(role, &file))
+        .chain(programs.map(|(role, file)| images::program(role, &file)))
+        .collect()
 }
 
 /// The same, as replies list them.
 pub(super) fn thumbprints(genesis: &VerifiedGenesis) -> Vec<Value> {
-    let officers = fingerprints(genesis).into_iter();
-    officers
-        .map(|(id, key)| json!({ "id": id, "key_thumbprint": key }))
-        .collect()
-}
-
-fn fingerprints(genesis: &VerifiedGenesis) -> Vec<(String, String)> {
     let officers = genesis.manifest.officers.iter();
     officers
-        .map(|officer| (officer.id.clone(), officer.key.thumbprint().to_string()))
+        .map(|officer| json!({ "id": officer.id, "key_thumbprint": officer.key.thumbprint() }))
         .collect()
-}
-
-/// A page to print, sign by hand and keep: enough to recognise every file later.
-pub(super) fn record(genesis: &VerifiedGenesis) -> String {
-    let manifest = &genesis.manifest;
-    let mut lines = vec![
-        format!("REDOUBT GENESIS RECORD: {}", manifest.name),
-        String::new(),
-        format!(
-            "genesis digest     {}",
-            grouped(&genesis.digest.to_string())
-        ),
-        format!(
-            "secret commitment  {}",
-            grouped(&manifest.secret_commitment.to_string())
-        ),
-        format!("environment        {}", manifest.environment.name()),
-        format!("counter            {}", manifest.counter),
-        format!(
-            "created            {} (Unix milliseconds)",
-            manifest.created_ms
-        ),
-        format!(
-            "threshold          {} of {}",
-            manifest.threshold,
-            manifest.officers.len()
-        ),
-        String::new(),
-        "officers' keys (RFC 7638 thumbprints)".into(),
-    ];
-    for (id, thumbprint) in fingerprints(genesis) {
-        lines.push(format!("  {id:<16} {}", grouped(&thumbprint)));
-    }
-    lines.extend(peers(manifest));
-    lines.push(String::new());
-    lines.push("allowed measurements".into());
-    for measurement in &manifest.measurements {
-        let role = match measurement.role {
-            MeasuredRole::Enclave => "enclave",
-            MeasuredRole::Worker => "worker",
-        };
-        lines.push(format!("  {role}, tier {}", measurement.tier.name()));
-        for (index, value) in &measurement.pcrs {
-            lines.push(format!("    PCR{index} {}", grouped(value)));
-        }
-    }
-    if manifest.environment == Environment::Emulated {
-        lines.push(String::new());
-        let kinds = manifest.vendor_roots.iter().map(|root| root.kind);
-        lines.extend(kinds.map(|kind| emulation(kind).to_owned()));
-    }
-    lines.push(String::new());
-    lines.push("Each officer takes OFFICER.key.pem and OFFICER.share.json and removes them".into());
-    lines.push("here. Clients pin policy.json. The host gets genesis.json.".into());
-    lines.push(String::new());
-    lines.join("\n")
-}
-
-/// What evidence is worth under a root of an emulated manifest.
-const fn emulation(kind: RootKind) -> &'static str {
-    match kind {
-        RootKind::Nitro => "EMULATED: evidence is the vendor's, but forgeries would pass too.",
-        RootKind::NitroEmulated => {
-            "EMULATED: evidence is signed by a key in a file. Protects nobody."
-        }
-        RootKind::NitroUnsigned => "EMULATED: evidence is signed by nobody. Protects nobody.",
-    }
-}
-
-/// Witnesses and custodians with their keys, where there are any.
-fn peers(manifest: &Genesis) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut list = |title: String, entries: &[PeerEntry]| {
-        lines.extend([String::new(), title]);
-        for peer in entries {
-            let key = peer.key.thumbprint().to_string();
-            lines.push(format!("  {:<16} {}", peer.name, grouped(&key)));
-        }
-    };
-    if let Some(policy) = manifest.witness_policy {
-        let (k, n, mode) = (policy.k, manifest.witnesses.len(), policy.mode.name());
-        let title = format!("witnesses, {k} of {n} must agree, freshness {mode}");
-        list(title, &manifest.witnesses);
-    }
-    if let Some(threshold) = manifest.custodian_threshold {
-        let n = manifest.custodians.len();
-        let title = format!("custodians, {threshold} of {n} restore the epoch secret");
-        list(title, &manifest.custodians);
-    }
-    lines
-}
-
-/// Hexadecimal in groups of eight, to be compared by eye.
-fn grouped(text: &str) -> String {
-    let groups: Vec<_> = text
-        .as_bytes()
-        .chunks(8)
-        .map(|group| String::from_utf8_lossy(group))
-        .collect();
-    groups.join(" ")
 }

@@ -1,23 +1,39 @@
-//! An officer's memory: the highest ledger head ever seen of this appliance.
+//! An officer's memory: the highest ledger head ever seen of this appliance, and the
+//! last appraisal policy it was judged by.
 //!
 //! Protects against an appliance that is opened over an older copy of its own
 //! store: a head below the remembered one, or another root at the same size, is
-//! refused and never written.
+//! refused and never written. And against yesterday's rules: once images were
+//! judged by a policy, they are never again by an older one or by none.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use redoubt_attestation::appraise::{AppraisalPolicy, PolicyMark, VerifiedAppraisalPolicy};
 use redoubt_attestation::binding::Head;
+use redoubt_attestation::encode::Digest32;
+use redoubt_attestation::genesis::VerifiedGenesis;
 use serde::{Deserialize, Serialize};
 
+use super::read;
 use crate::files::write_atomically;
 
-/// The file: `{"head": {"size": n, "root": hex} | null}`.
+/// The file: `{"head": {"size": n, "root": hex} | null, "appraisal"?}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Memory {
     pub(super) head: Option<Head>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    appraisal: Option<Mark>,
+}
+
+/// The last appraisal policy that was used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mark {
+    counter: u64,
+    digest: Digest32,
 }
 
 impl Memory {
@@ -73,12 +89,48 @@ impl Memory {
         }
         Ok(())
     }
+
+    /// The policy to judge by, remembered before anything is judged.
+    pub(super) fn judge_by(
+        &mut self,
+        policy: Option<&Path>,
+        genesis: &VerifiedGenesis,
+        path: &Path,
+    ) -> anyhow::Result<Option<VerifiedAppraisalPolicy>> {
+        let last = self
+            .appraisal
+            .map(|Mark { counter, digest }| PolicyMark { counter, digest });
+        let Some(file) = policy else {
+            return match last {
+                None => Ok(None),
+                Some(last) => bail!(
+                    "an appraisal policy with counter {} was used before: give it, or a later \
+                     one, with --appraisal",
+                    last.counter
+                ),
+            };
+        };
+        let policy = appraisal(file, genesis)?.after(last)?;
+        if last != Some(policy.mark()) {
+            let PolicyMark { counter, digest } = policy.mark();
+            self.appraisal = Some(Mark { counter, digest });
+            write_atomically(path, &serde_json::to_vec(self)?)?;
+        }
+        Ok(Some(policy))
+    }
+}
+
+/// Reads an appraisal policy that the manifest's officers signed.
+pub(super) fn appraisal(
+    path: &Path,
+    genesis: &VerifiedGenesis,
+) -> anyhow::Result<VerifiedAppraisalPolicy> {
+    AppraisalPolicy::verify(&read(path)?, genesis).with_context(|| path.display().to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use redoubt_attestation::encode::Digest32;
 
     fn head(size: u64, root: u8) -> Option<Head> {
         let root = Digest32([root; 32]);

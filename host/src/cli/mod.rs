@@ -4,20 +4,25 @@
 //! enclave, and against starting over what exists: nothing here overwrites a
 //! key, a share or a manifest. Exit codes: 0 yes, 1 no, 2 usage.
 
+mod ask;
 mod ceremony;
 mod config;
 mod development;
 mod genesis;
+mod guided;
+mod images;
 mod measure;
 mod memory;
 mod pcrs;
 mod peers;
 mod policy;
+mod record;
 mod restore;
 mod rotate;
 mod signing;
 mod status;
 mod successor;
+mod token;
 mod unseal;
 
 use std::path::Path;
@@ -25,7 +30,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use redoubt_attestation::appraise::PolicyError;
 use redoubt_attestation::genesis::{Config, Genesis, VerifiedConfig, VerifiedGenesis};
+use redoubt_audit::fetch::FetchError;
 use serde_json::{Value, json};
 
 /// Sets up, unseals and watches a Redoubt appliance.
@@ -44,7 +51,9 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// The officers' founding ceremony
+    /// The officers' founding ceremony, step by step; or check its record
+    Ceremony(guided::CeremonyArgs),
+    /// The founding ceremony and later ones in one step each
     #[command(subcommand)]
     Genesis(GenesisCommand),
     /// The signed configuration
@@ -70,7 +79,7 @@ enum Command {
 enum GenesisCommand {
     /// Make officers' keys, their shares of a new secret, and the signed manifest
     Init(genesis::InitArgs),
-    /// Make the next manifest: other officers or threshold, another policy of the same witnesses
+    /// Make the next manifest: other officers, images, thresholds, or policy of the witnesses
     Successor(successor::SuccessorArgs),
 }
 
@@ -111,6 +120,7 @@ impl Report {
 /// Runs the command line.
 pub fn run(cli: Cli) -> ExitCode {
     let outcome = match cli.command {
+        Command::Ceremony(args) => guided::ceremony(&args),
         Command::Genesis(GenesisCommand::Init(args)) => genesis::init(&args),
         Command::Genesis(GenesisCommand::Successor(args)) => successor::successor(&args),
         Command::Config(ConfigCommand::Sign(args)) => config::sign(&args),
@@ -127,10 +137,11 @@ pub fn run(cli: Cli) -> ExitCode {
         (Err(error), true) => Report {
             yes: false,
             text: String::new(),
-            json: json!({ "ok": false, "error": format!("{error:#}") }),
+            json: json!({ "ok": false, "code": code(&error), "error": format!("{error:#}") }),
         },
         (Err(error), false) => {
-            eprintln!("redoubt: {error:#}");
+            let code = code(&error).map(|code| format!(" ({code})"));
+            eprintln!("redoubt: {error:#}{}", code.unwrap_or_default());
             return ExitCode::FAILURE;
         }
     };
@@ -140,6 +151,12 @@ pub fn run(cli: Cli) -> ExitCode {
         println!("{}", report.text.trim_end());
     }
     ExitCode::from(u8::from(!report.yes))
+}
+
+/// The stable name of a refusal, as runbooks list them.
+fn code(error: &anyhow::Error) -> Option<&'static str> {
+    let fetched = error.downcast_ref::<FetchError>().map(FetchError::code);
+    fetched.or_else(|| error.downcast_ref::<PolicyError>().map(PolicyError::code))
 }
 
 /// Reads a file; the error names it.

@@ -21,25 +21,25 @@ pub(super) enum Freshness {
 pub(super) struct PeerArgs {
     /// A witness: the JSON entry that `redoubt-audit witness --init` printed; repeat for each
     #[arg(long, value_name = "FILE")]
-    witness: Vec<PathBuf>,
+    pub(super) witness: Vec<PathBuf>,
     /// Witnesses that must agree; 2k > n + f [default: the fewest that do]
     #[arg(long, value_name = "K", requires = "witness")]
-    witness_k: Option<u8>,
+    pub(super) witness_k: Option<u8>,
     /// Witnesses that may lie or lose their state without harm
     #[arg(long, value_name = "F", default_value_t = 0, requires = "witness")]
-    witness_f: u8,
+    pub(super) witness_f: u8,
     /// When what witnesses saw counts as fresh
     #[arg(long, value_enum, default_value = "strict", requires = "witness")]
-    freshness: Freshness,
+    pub(super) freshness: Freshness,
     /// How long a witness's word is good for, and how long a restarted enclave waits
     #[arg(long, value_name = "MS", default_value_t = 2000, requires = "witness")]
-    lease_ms: u64,
+    pub(super) lease_ms: u64,
     /// A custodian of the epoch secret: an entry as for --witness; repeat for each
     #[arg(long, value_name = "FILE")]
-    custodian: Vec<PathBuf>,
+    pub(super) custodian: Vec<PathBuf>,
     /// Custodians that restore the epoch secret [default: more than half]
     #[arg(long, value_name = "T", requires = "custodian")]
-    custodian_threshold: Option<u8>,
+    pub(super) custodian_threshold: Option<u8>,
 }
 
 impl PeerArgs {
@@ -81,7 +81,8 @@ fn entries(files: &[PathBuf]) -> anyhow::Result<Vec<PeerEntry>> {
     files.iter().map(|file| entry(file)).collect()
 }
 
-fn entry(file: &Path) -> anyhow::Result<PeerEntry> {
+/// The entry in a file.
+pub(super) fn entry(file: &Path) -> anyhow::Result<PeerEntry> {
     serde_json::from_slice(&read(file)?).with_context(|| {
         format!(
             "{}: no peer entry as `redoubt-audit witness --init` prints it",

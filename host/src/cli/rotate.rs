@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use redoubt_attestation::appraise::Refusal;
 use redoubt_attestation::binding::Purpose;
 use redoubt_attestation::encode::Digest32;
 use redoubt_attestation::genesis::{ClientPolicy, Genesis, VerifiedConfig, VerifiedGenesis};
@@ -19,9 +20,10 @@ use redoubt_audit::fetch::{AttestedConnection, ClientIdentity, FetchError, Pinne
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::memory::appraisal;
 use super::unseal::{ROUTE as SHARE_ROUTE, ShareReply, pinned, sealed, share};
 use super::{Report, read, read_config, read_text};
-use crate::files::write_atomically;
+use crate::files::{sync_folder, write_atomically};
 
 const EPOCHS: &str = "/api/v1/epochs";
 const ROTATE: &str = "/api/v1/epochs/rotate";
@@ -35,6 +37,9 @@ pub(super) struct RotateArgs {
     /// The policy file that pins the genesis before the rotation
     #[arg(long, value_name = "FILE")]
     policy: PathBuf,
+    /// What officers ask of evidence beyond that manifest: a signed appraisal policy
+    #[arg(long, value_name = "FILE")]
+    appraisal: Option<PathBuf>,
     /// Certificate of an officer (API access, not the signing key)
     #[arg(long, value_name = "PEM")]
     officer_cert: PathBuf,
@@ -105,9 +110,14 @@ struct Rotation<'a> {
 }
 
 pub(super) fn rotate(args: &RotateArgs) -> anyhow::Result<Report> {
+    let mut old = pinned(&args.policy)?;
+    let policy = args.appraisal.as_deref();
+    old.appraisal = policy
+        .map(|file| appraisal(file, &old.genesis))
+        .transpose()?;
     let rotation = Rotation {
         args,
-        old: pinned(&args.policy)?,
+        old,
         identity: ClientIdentity {
             certificates: read_text(&args.officer_cert)?,
             key: read_text(&args.officer_key)?,
@@ -339,12 +349,15 @@ fn describe(now: &Epochs) -> String {
     }
 }
 
-/// Whether it attests, but under another manifest than asked for.
+/// Whether it attests, but under another manifest than asked for. What the officers'
+/// policy refuses is refused under any manifest.
 fn is_another(error: &FetchError) -> bool {
-    matches!(
-        error,
-        FetchError::Refused(_) | FetchError::Beside(_) | FetchError::Config(_)
-    )
+    use Refusal::{PolicyExpired, TooOld, Withdrawn};
+    match error {
+        FetchError::Refused(Withdrawn { .. } | PolicyExpired { .. } | TooOld { .. }) => false,
+        FetchError::Refused(_) | FetchError::Beside(_) | FetchError::Config(_) => true,
+        _ => false,
+    }
 }
 
 /// From which epoch on this change was begun, if it was.
@@ -373,6 +386,5 @@ fn write_boot_files(folder: &Path, change: &Change) -> anyhow::Result<()> {
     ] {
         write_atomically(&folder.join(name), &file.to_json())?;
     }
-    let folder = std::fs::File::open(folder)?;
-    folder.sync_all().context("the boot folder")
+    Ok(sync_folder(folder)?)
 }

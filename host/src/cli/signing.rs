@@ -4,10 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use redoubt_attestation::genesis::{SignedFile, VerifiedGenesis};
-use redoubt_attestation::sign::Es256Signer;
+use redoubt_attestation::jwk::EcP256Jwk;
+use redoubt_attestation::sign::jws::Protected;
+use redoubt_attestation::sign::{Es256Signer, SignerError};
 use serde_json::{Map, json};
 use zeroize::Zeroizing;
 
+use super::token::{self, TokenKey};
 use super::{Report, read, read_genesis, read_text};
 use crate::files::write_atomically;
 
@@ -17,9 +20,10 @@ pub(super) struct Signing {
     /// The signed genesis manifest
     #[arg(long, value_name = "FILE")]
     genesis: PathBuf,
-    /// An officer's private key (PKCS#8 PEM); repeat for more officers
-    #[arg(long, value_name = "FILE", required = true)]
-    officer_key: Vec<PathBuf>,
+    /// An officer's private key: a file (PKCS#8 PEM), or in a token,
+    /// pkcs11:token=LABEL;object=LABEL?module-path=FILE&pin-source=FILE; repeat for more
+    #[arg(long, value_name = "KEY", required = true)]
+    officer_key: Vec<String>,
     /// Where the signed file goes
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -51,9 +55,9 @@ impl Signing {
         lacks: impl FnOnce(&[u8]) -> anyhow::Result<usize>,
     ) -> anyhow::Result<Report> {
         let mut signers = Vec::new();
-        for path in &self.officer_key {
-            let (officer, key) = officer(path, genesis)?;
-            signed.sign(&officer, &key)?;
+        for key in &self.officer_key {
+            let (officer, key) = officer(key, genesis)?;
+            key.sign(&mut signed, &officer)?;
             signers.push(officer);
         }
         let missing = lacks(&signed.to_json())?;
@@ -87,18 +91,61 @@ pub(super) fn open(path: &Path) -> anyhow::Result<(SignedFile, Vec<u8>)> {
     Ok((signed, payload))
 }
 
+/// What an officer signs with.
+pub(super) enum OfficerKey {
+    /// Read from a file, or made here.
+    File(Es256Signer),
+    /// In a token, which it never leaves.
+    Token(TokenKey),
+}
+
+impl OfficerKey {
+    /// Reads the file, or finds and unlocks the token.
+    pub(super) fn open(place: &str) -> anyhow::Result<Self> {
+        if place.starts_with(token::SCHEME) {
+            return Ok(Self::Token(TokenKey::open(place)?));
+        }
+        let pem = Zeroizing::new(read_text(Path::new(place))?);
+        let key = Es256Signer::from_pkcs8_pem(&pem)
+            .with_context(|| format!("{place}: no P-256 private key in PKCS#8 PEM"))?;
+        Ok(Self::File(key))
+    }
+
+    /// The public half.
+    pub(super) fn jwk(&self) -> &EcP256Jwk {
+        match self {
+            Self::File(key) => key.jwk(),
+            Self::Token(key) => key.jwk(),
+        }
+    }
+
+    /// Adds this officer's signature.
+    pub(super) fn sign(&self, file: &mut SignedFile, officer: &str) -> anyhow::Result<()> {
+        let key = match self {
+            Self::File(key) => return Ok(file.sign(officer, key)?),
+            Self::Token(key) => key,
+        };
+        let mut failed = None;
+        let signature = Protected::new("ES256", officer, None).sign(&file.payload()?, |input| {
+            key.sign(input).map_err(|error| {
+                failed = Some(error);
+                SignerError::Signing("a token")
+            })
+        });
+        file.add(signature.map_err(|error| failed.unwrap_or_else(|| error.into()))?);
+        Ok(())
+    }
+}
+
 /// Whose key this is, according to the manifest.
 pub(super) fn officer(
-    path: &Path,
+    place: &str,
     genesis: &VerifiedGenesis,
-) -> anyhow::Result<(String, Es256Signer)> {
-    let file = path.display();
-    let pem = Zeroizing::new(read_text(path)?);
-    let key = Es256Signer::from_pkcs8_pem(&pem)
-        .with_context(|| format!("{file}: no P-256 private key in PKCS#8 PEM"))?;
+) -> anyhow::Result<(String, OfficerKey)> {
+    let key = OfficerKey::open(place)?;
     let mut officers = genesis.manifest.officers.iter();
     let officer = officers
         .find(|officer| officer.key == *key.jwk())
-        .with_context(|| format!("{file}: belongs to no officer of this genesis manifest"))?;
+        .with_context(|| format!("{place}: belongs to no officer of this genesis manifest"))?;
     Ok((officer.id.clone(), key))
 }

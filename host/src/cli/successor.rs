@@ -1,28 +1,30 @@
 //! `redoubt genesis successor`: the next manifest of the same appliance.
 //!
-//! Officers leave and join, their threshold and the witnesses' policy change; the
-//! secret and every share are new, so that old shares open nothing that is sealed
-//! from then on. Valid only with enough of the old officers' signatures. A serving
-//! appliance takes it only with the witnesses and custodians it has.
+//! Officers leave and join, images are allowed or withdrawn, thresholds and the
+//! witnesses' policy change; the secret and every share are new, so that old shares
+//! open nothing that is sealed from then on. Valid only with enough of the old
+//! officers' signatures. Witnesses and custodians stay: a new witness remembers no
+//! head, and k of the old list and k of the new one may have nobody in common.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use redoubt_attestation::entropy::SystemEntropy;
 use redoubt_attestation::genesis::{
     Config, Genesis, GenesisError, Officer, SignedFileError, VerifiedGenesis,
 };
 use redoubt_attestation::shares::OfficersSecret;
-use redoubt_attestation::sign::Es256Signer;
 use serde_json::json;
 
 use super::ceremony::{
     PUBLIC, Signers, check_threshold, into_new_folder, new_signers, officers, signed_by,
-    write_results,
+    write_keys, write_public, write_shares,
 };
-use super::genesis::{record, thumbprints};
+use super::genesis::thumbprints;
+use super::images::ImageChanges;
 use super::peers::PeerArgs;
-use super::signing::officer;
+use super::record::{self, Said};
+use super::signing::{OfficerKey, officer};
 use super::{Report, now_ms, read_config, read_genesis};
 use crate::files::write_new;
 
@@ -44,13 +46,16 @@ pub(super) struct SuccessorArgs {
     /// An officer who stays, with the same key; repeat for each. The others are new
     #[arg(long, value_name = "ID")]
     keep: Vec<String>,
-    /// A present officer's private key, to sign; repeat until their threshold is met
-    #[arg(long, value_name = "FILE", required = true)]
-    officer_key: Vec<PathBuf>,
+    /// A present officer's private key, a file or pkcs11:..., to sign; repeat until their
+    /// threshold is met
+    #[arg(long, value_name = "KEY", required = true)]
+    officer_key: Vec<String>,
     /// The present signed configuration: a copy for the new manifest is signed and put
     /// beside it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    images: ImageChanges,
     #[command(flatten)]
     peers: PeerArgs,
 }
@@ -61,7 +66,7 @@ pub(super) fn successor(args: &SuccessorArgs) -> anyhow::Result<Report> {
     let present: Signers = args
         .officer_key
         .iter()
-        .map(|path| officer(path, &old))
+        .map(|key| officer(key, &old))
         .collect::<Result<_, _>>()?;
     let genesis = into_new_folder(&args.out, |dir| hold(args, &old, &present, dir))?;
     let json = json!({
@@ -75,7 +80,7 @@ pub(super) fn successor(args: &SuccessorArgs) -> anyhow::Result<Report> {
     let text = format!(
         "{}\nGive it to the appliance: redoubt rotate URL --policy (the old policy.json) \
          --genesis genesis.json --config config.json --share ...\n",
-        record(&genesis)
+        record::text(&genesis)
     );
     Ok(Report::yes(text, json))
 }
@@ -100,18 +105,37 @@ fn hold(
         created_ms: now_ms(),
         ..old.manifest.clone()
     };
+    args.images.put_into(&mut manifest)?;
     args.peers.put_into(&mut manifest)?;
+    same_peers(&old.manifest, &manifest)?;
     manifest.validate()?;
     let signed = signed_by(present.iter().chain(&joining), &manifest)?;
     let genesis = old
         .successor(&signed.to_json())
         .map_err(|error| too_few(error, old))?;
-    write_results(dir, &genesis, &secret, &joining)?;
+    write_keys(dir, &joining)?;
+    write_shares(dir, &manifest, genesis.digest, &secret)?;
+    write_public(dir, &genesis, &Said::default())?;
     if let Some(path) = &args.config {
         let config = carry_config(path, old, &genesis, present.iter().chain(&joining))?;
         write_new(&dir.join("config.json"), &config, PUBLIC)?;
     }
     Ok(genesis)
+}
+
+/// An appliance takes no successor with others; better to hear it before the ceremony.
+fn same_peers(old: &Genesis, new: &Genesis) -> anyhow::Result<()> {
+    let peers = |manifest: &Genesis| {
+        let (witnesses, custodians) = (&manifest.witnesses, &manifest.custodians);
+        let threshold = manifest.custodian_threshold;
+        (witnesses.clone(), custodians.clone(), threshold)
+    };
+    ensure!(
+        peers(old) == peers(new),
+        "witnesses, custodians and the custodians' threshold must stay as the present manifest \
+         lists them, in its order; docs/operations/upgrade.md, B, says why"
+    );
+    Ok(())
 }
 
 fn too_few(error: GenesisError, old: &VerifiedGenesis) -> anyhow::Error {
@@ -149,7 +173,7 @@ fn carry_config<'k>(
     path: &Path,
     old: &VerifiedGenesis,
     new: &VerifiedGenesis,
-    keys: impl Iterator<Item = &'k (String, Es256Signer)>,
+    keys: impl Iterator<Item = &'k (String, OfficerKey)>,
 ) -> anyhow::Result<Vec<u8>> {
     let mut config = read_config(path, old)?.config;
     config.genesis = new.digest;

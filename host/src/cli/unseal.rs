@@ -38,6 +38,10 @@ pub(super) struct UnsealArgs {
     /// This officer's memory of the highest ledger head [default: beside the share]
     #[arg(long, value_name = "FILE")]
     memory: Option<PathBuf>,
+    /// What officers ask of evidence beyond the manifest: a signed appraisal policy. Once
+    /// one was used, this officer's memory asks for it or a later one every time
+    #[arg(long, value_name = "FILE")]
+    appraisal: Option<PathBuf>,
     /// Another officer's memory file, when it remembers more: all officers of one
     /// unsealing must name the same head
     #[arg(long, value_name = "FILE")]
@@ -63,11 +67,12 @@ impl ShareReply {
 }
 
 pub(super) fn unseal(args: &UnsealArgs) -> anyhow::Result<Report> {
-    let pinned = pinned(&args.policy)?;
+    let mut pinned = pinned(&args.policy)?;
     let share = share(&args.share, &pinned.genesis)?;
     let beside = || Memory::path_beside(&args.share);
     let memory_path = args.memory.clone().unwrap_or_else(beside);
     let mut memory = Memory::load(&memory_path)?;
+    pinned.appraisal = memory.judge_by(args.appraisal.as_deref(), &pinned.genesis, &memory_path)?;
     let head = agreed_head(&memory, args.agree.as_deref())?;
     let answer = give_share(&args.url, &pinned, &share, head)?;
     let mut seen = None;

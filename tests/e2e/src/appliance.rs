@@ -44,6 +44,8 @@ pub struct Options {
     pub without_worker: bool,
     /// Witnesses and custodians the host can reach, `NAME=HOST:PORT`.
     pub peers: Vec<String>,
+    /// Another program than the built one as the enclave.
+    pub enclave: Option<PathBuf>,
     /// The enclave is no process but an image booted here. A worker is then in a
     /// machine of its own, or absent.
     pub machine: Option<Machine>,

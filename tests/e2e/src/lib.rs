@@ -11,6 +11,7 @@ pub mod customer;
 pub mod embeddings;
 pub mod environment;
 pub mod folder;
+pub mod guarded;
 pub mod mangler;
 pub mod peers;
 pub mod pki;

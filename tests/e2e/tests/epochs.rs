@@ -1,134 +1,17 @@
 //! Erasure that is real, epochs that end, officers who change.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use redoubt_bank::Bank;
-use redoubt_e2e::behaviour::runtime;
+use redoubt_e2e::Appliance;
 use redoubt_e2e::customer::expect_code;
 use redoubt_e2e::folder::{copy, replace};
-use redoubt_e2e::peers::{Duty, PeerSet};
+use redoubt_e2e::guarded::{guarded, shares};
+use redoubt_e2e::peers::Duty;
 use redoubt_e2e::process::run_ok;
-use redoubt_e2e::{Appliance, Customer, Environment, Options, pki};
 use serde_json::{Value, json};
-use tempfile::TempDir;
-
-/// An appliance with its peers beside it.
-struct Guarded {
-    appliance: Appliance,
-    peers: PeerSet,
-    beside: TempDir,
-}
-
-impl Guarded {
-    /// `None` when there are no programs: the test is skipped by name.
-    fn new(test: &str, count: usize, duties: &[(Duty, usize)]) -> Result<Option<Self>> {
-        let Some(environment) = Environment::find(test) else {
-            return Ok(None);
-        };
-        let beside = tempfile::Builder::new().prefix("rdp").tempdir()?;
-        let dir = beside.path().join("peers");
-        std::fs::create_dir(&dir)?;
-        let mut peers = PeerSet::init(&environment, &dir, count)?;
-        let ceremony: Vec<_> = duties
-            .iter()
-            .flat_map(|(duty, needed)| peers.ceremony(*duty, *needed))
-            .collect();
-        let options = Options {
-            without_worker: true,
-            ..Options::default()
-        };
-        let mut appliance = Appliance::prepare_with(&environment, options, &ceremony)?;
-        peers.start(&appliance.policy())?;
-        appliance.options.peers = peers.addresses();
-        appliance.keep_on_failure(Appliance::bring_up)?;
-        Ok(Some(Self {
-            appliance,
-            peers,
-            beside,
-        }))
-    }
-
-    fn bank(&self) -> Result<Bank> {
-        self.appliance.bank(&self.appliance.banks.a)
-    }
-
-    async fn customer(&self) -> Result<Customer> {
-        Customer::registered(&self.bank()?, &self.appliance.banks.a).await
-    }
-
-    /// Everything ends; nothing on disk changes.
-    fn stop(&mut self) -> Result<()> {
-        self.appliance.kill_all()?;
-        self.peers.kill_all();
-        Ok(())
-    }
-
-    /// Peers first, at new ports, then the appliance's processes.
-    fn start(&mut self) -> Result<()> {
-        self.peers.start(&self.appliance.policy())?;
-        self.appliance.options.peers = self.peers.addresses();
-        self.appliance.start()
-    }
-
-    fn beside(&self, name: &str) -> PathBuf {
-        self.beside.path().join(name)
-    }
-
-    /// `redoubt rotate`, with more arguments.
-    fn rotate(&self, more: &[&Path]) -> Result<Command> {
-        let officer = pki::write(
-            self.beside.path(),
-            "officer",
-            &self.appliance.banks.officer.1,
-        )?;
-        let mut command = Command::new(self.appliance.program("redoubt"));
-        command.arg("rotate").arg(self.appliance.url());
-        command.arg("--policy").arg(self.appliance.policy());
-        command.arg("--officer-cert").arg(&officer.cert);
-        command.arg("--officer-key").arg(&officer.key);
-        command.args(["--wait", "60"]).args(more);
-        Ok(command)
-    }
-
-    fn officer(&self) -> Result<Bank> {
-        let officer = self.appliance.banks.officer.1.clone();
-        self.appliance.client(Some(officer), false)
-    }
-
-    async fn epoch(&self) -> Result<u64> {
-        let status: Value = self.officer()?.get("/api/v1/epochs").await?.read()?;
-        status["epoch"].as_u64().context("no epoch")
-    }
-
-    /// What is under way, or null.
-    async fn rotation(&self, officer: &Bank) -> Result<Value> {
-        let mut status: Value = officer.get("/api/v1/epochs").await?.read()?;
-        Ok(status["rotation"].take())
-    }
-}
-
-/// Runs a behaviour on a guarded appliance of its own, serving when it begins.
-fn guarded(
-    test: &str,
-    count: usize,
-    duties: &[(Duty, usize)],
-    behaviour: impl AsyncFnOnce(&mut Guarded) -> Result<()>,
-) {
-    let outcome = runtime().block_on(async {
-        let Some(mut guarded) = Guarded::new(test, count, duties)? else {
-            return Ok(());
-        };
-        let outcome = behaviour(&mut guarded).await;
-        if outcome.is_err() {
-            guarded.appliance.keep_files();
-        }
-        outcome
-    });
-    outcome.unwrap_or_else(|error| panic!("{error:?}"));
-}
 
 async fn ask_for_rotation(officer: Bank) -> Result<()> {
     let asked = officer.post("/api/v1/epochs/rotate", &json!({})).await?;
@@ -292,41 +175,8 @@ fn officers_change_while_serving_and_old_shares_open_nothing_any_more() {
     let name = "officers_change_while_serving_and_old_shares_open_nothing_any_more";
     guarded(name, 1, &[(Duty::Witness, 1)], async |guarded| {
         let mut customer = guarded.customer().await?;
-        let appliance = &guarded.appliance;
-        let next = guarded.beside("next");
-        run_ok(
-            Command::new(appliance.program("redoubt"))
-                .args([
-                    "genesis",
-                    "successor",
-                    "--officers",
-                    "2",
-                    "--threshold",
-                    "2",
-                ])
-                .arg("--from")
-                .arg(appliance.genesis_dir().join("genesis.json"))
-                .arg("--officer-key")
-                .arg(appliance.genesis_dir().join("officer-1.key.pem"))
-                .arg("--config")
-                .arg(appliance.boot_dir().join("config.json"))
-                .arg("--out")
-                .arg(&next),
-        )?;
-        let (genesis, config) = (next.join("genesis.json"), next.join("config.json"));
-        let (one, two) = (share(&next, 1)?, share(&next, 2)?);
-        let boot = appliance.boot_dir();
-        let mut arguments: Vec<&Path> = Vec::new();
-        for (flag, path) in [
-            ("--genesis", &genesis),
-            ("--config", &config),
-            ("--share", &one),
-            ("--share", &two),
-            ("--boot-dir", &boot),
-        ] {
-            arguments.extend([Path::new(flag), path.as_path()]);
-        }
-        run_ok(&mut guarded.rotate(&arguments)?)?;
+        let next = guarded.successor("next", &["--officers", "2", "--threshold", "2"])?;
+        run_ok(&mut guarded.change_to(&next)?)?;
         ensure!(guarded.epoch().await? == 1);
         customer.login(&guarded.bank()?).await?;
 
@@ -338,7 +188,7 @@ fn officers_change_while_serving_and_old_shares_open_nothing_any_more() {
             "the old share must not fit"
         );
         let policy = next.join("policy.json");
-        for share in [&one, &two] {
+        for share in shares(&next)? {
             run_ok(
                 Command::new(guarded.appliance.program("redoubt"))
                     .arg("unseal")
@@ -356,13 +206,4 @@ fn officers_change_while_serving_and_old_shares_open_nothing_any_more() {
         customer.login(&guarded.bank()?).await?;
         Ok(())
     });
-}
-
-fn share(dir: &Path, officer: u8) -> Result<PathBuf> {
-    let ending = format!("-{officer}.share.json");
-    let files = std::fs::read_dir(dir)?.filter_map(Result::ok);
-    files
-        .map(|entry| entry.path())
-        .find(|path| path.to_string_lossy().ends_with(&ending))
-        .with_context(|| format!("no share {officer}"))
 }

@@ -21,6 +21,7 @@ mod python;
 mod registry;
 mod repo;
 mod signals;
+mod softhsm;
 mod suite;
 mod tools;
 mod work;

@@ -30,7 +30,8 @@ impl Appliance {
         if let Some(machine) = &self.options.machine {
             return machine.boot(&self.path, &self.log_dir());
         }
-        let mut command = self.command("redoubt-enclave");
+        let built = || self.program("redoubt-enclave");
+        let mut command = self.command(self.options.enclave.clone().unwrap_or_else(built));
         for stream in ["ingress", "store", "worker", "supervise"] {
             command.arg(format!("--{stream}"));
             command.arg(self.endpoint('e', stream));
@@ -52,7 +53,7 @@ impl Appliance {
         for stale in ["port", "admin.port"] {
             let _ = std::fs::remove_file(self.path.join(stale));
         }
-        let mut command = self.command("redoubt-host");
+        let mut command = self.command(self.program("redoubt-host"));
         let listen = format!("127.0.0.1:{}", self.port);
         command.args(["run", "--listen", &listen, "--admin", "127.0.0.1:0"]);
         for stream in ["ingress", "store", "supervise"] {
@@ -117,8 +118,8 @@ impl Appliance {
         arguments
     }
 
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(self.program(program));
+    fn command(&self, program: PathBuf) -> Command {
+        let mut command = Command::new(program);
         match self.options.log_filter {
             Some(filter) => command.env("RUST_LOG", filter),
             None => command.env_remove("RUST_LOG"),

@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 
 use crate::apt::NotHere;
 use crate::repo::Repo;
-use crate::{demo, fetch_one, preflight, process, programs, python, say};
+use crate::{demo, fetch_one, preflight, process, programs, python, say, softhsm};
 use outcome::Outcome;
 
 /// Crates whose tests start whole appliances.
@@ -54,6 +54,7 @@ pub(crate) fn run(repo: &Repo, options: &Options) -> Result<bool> {
         media: PathBuf::new(),
         cuda: PathBuf::new(),
         python: PathBuf::new(),
+        softhsm: None,
         built: false,
         source_archive: options.source_archive.clone(),
         total: Outcome::default(),
@@ -87,6 +88,7 @@ struct Suite<'a> {
     media: PathBuf,
     cuda: PathBuf,
     python: PathBuf,
+    softhsm: Option<PathBuf>,
     built: bool,
     source_archive: Vec<PathBuf>,
     total: Outcome,
@@ -105,6 +107,7 @@ impl Suite<'_> {
             suite.media = fetch_one(&repo.media_toml())?;
             suite.cuda = fetch_one(&repo.cuda_toml())?;
             suite.python = python::fetch(repo)?;
+            suite.softhsm = softhsm::fetch()?;
             Ok(Outcome::single("models, media, compilers and Python", true))
         })?;
         self.stage("build", 300, |suite| {
@@ -195,6 +198,9 @@ impl Suite<'_> {
         command.env("REDOUBT_MEDIA_DIR", &self.media);
         command.env("REDOUBT_CUDA_DIR", &self.cuda);
         command.env("REDOUBT_PYTHON", &self.python);
+        if let Some(softhsm) = &self.softhsm {
+            command.env("REDOUBT_SOFTHSM", softhsm);
+        }
     }
 
     fn cargo_test(&self, name: &str, arguments: &[String]) -> Result<Outcome> {

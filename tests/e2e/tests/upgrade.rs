@@ -1,0 +1,281 @@
+//! Images that come and go, and what officers refuse to open.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use redoubt_attestation::genesis::{Config, Genesis, SignedFile};
+use redoubt_attestation::sign::Es256Signer;
+use redoubt_e2e::appliance::wait_for;
+use redoubt_e2e::guarded::{Guarded, guarded};
+use redoubt_e2e::peers::Duty;
+use redoubt_e2e::process::{run, run_ok};
+use redoubt_e2e::{Appliance, Needs, Options, alone};
+use serde_json::{Value, json};
+
+const STAYS: [&str; 6] = ["--officers", "1", "--threshold", "1", "--keep", "officer-1"];
+
+#[test]
+fn an_image_is_allowed_while_serving_and_the_one_before_withdrawn() {
+    let name = "an_image_is_allowed_while_serving_and_the_one_before_withdrawn";
+    guarded(name, 1, &[(Duty::Witness, 1)], async |guarded| {
+        let mut customer = guarded.customer().await?;
+        let old = guarded.appliance.program("redoubt-enclave");
+        let new = another_program(guarded, &old)?;
+
+        // Nobody allowed it yet.
+        guarded.stop()?;
+        guarded.appliance.options.enclave = Some(new.clone());
+        refuses_to_start(guarded)?;
+        guarded.appliance.options.enclave = None;
+        guarded.start()?;
+        guarded.appliance.bring_up()?;
+
+        let file = new.to_str().context("path")?;
+        let both = guarded.successor("both", &[&STAYS[..], &["--enclave-bin", file]].concat())?;
+        run_ok(&mut guarded.change_to(&both)?)?;
+        customer.login(&guarded.bank()?).await?;
+        guarded.stop()?;
+        adopt(&guarded.appliance, &both)?;
+        guarded.appliance.options.enclave = Some(new.clone());
+        guarded.start()?;
+        guarded.appliance.bring_up()?;
+        customer.login(&guarded.bank()?).await?;
+
+        let pcr0 = pcr0(&guarded.appliance, &old)?;
+        let withdraw = [&STAYS[..], &["--withdraw", &pcr0]].concat();
+        let one = guarded.successor("one", &withdraw)?;
+        run_ok(&mut guarded.change_to(&one)?)?;
+        guarded.stop()?;
+        guarded.appliance.options.enclave = None;
+        refuses_to_start(guarded)?;
+
+        // A host that brings the manifest of before gets it to start, and no further:
+        // officers of now refuse it, and shares of before open nothing.
+        let boot = guarded.appliance.boot_dir();
+        for name in ["genesis.json", "config.json"] {
+            std::fs::copy(both.join(name), boot.join(name))?;
+        }
+        guarded.start()?;
+        guarded.appliance.wait_for_phase("awaiting_unseal")?;
+        let now = unseal(&guarded.appliance, &one, &[])?;
+        ensure!(now["code"] == "measurement_not_allowed", "{now}");
+        ensure!(guarded.appliance.unseal().is_err(), "old shares opened it");
+        guarded.appliance.wait_for_phase("halted")?;
+
+        guarded.stop()?;
+        adopt(&guarded.appliance, &one)?;
+        for name in ["genesis.json", "config.json"] {
+            std::fs::copy(one.join(name), boot.join(name))?;
+        }
+        guarded.appliance.options.enclave = Some(new);
+        guarded.start()?;
+        guarded.appliance.bring_up()?;
+        customer.login(&guarded.bank()?).await?;
+        Ok(())
+    });
+}
+
+/// The same program with some bytes behind it: it measures differently.
+fn another_program(guarded: &Guarded, program: &Path) -> Result<PathBuf> {
+    let other = guarded.beside("another-enclave");
+    std::fs::copy(program, &other)?;
+    let mut file = std::fs::File::options().append(true).open(&other)?;
+    file.write_all(b"another image")?;
+    Ok(other)
+}
+
+fn pcr0(appliance: &Appliance, program: &Path) -> Result<String> {
+    let mut measure = Command::new(appliance.program("redoubt"));
+    let measured = run_ok(measure.args(["--json", "measure"]).arg(program))?;
+    let measured: Value = serde_json::from_slice(&measured.stdout)?;
+    let pcr0 = measured["pcrs"]["0"].as_str();
+    Ok(pcr0.context("no PCR0")?.to_owned())
+}
+
+fn refuses_to_start(guarded: &mut Guarded) -> Result<()> {
+    let log = guarded.appliance.log_dir().join("enclave.log");
+    let before = std::fs::read(&log)?.len();
+    guarded.start()?;
+    wait_for(Duration::from_secs(20), "the enclave's end", || {
+        (!guarded.appliance.enclave_is_alive()).then_some(())
+    })?;
+    let said = std::fs::read(&log)?;
+    let said = String::from_utf8_lossy(&said[before..]).into_owned();
+    ensure!(
+        said.contains("which the genesis manifest does not allow"),
+        "{said}"
+    );
+    guarded.stop()
+}
+
+/// The officer's folder gets what a later ceremony made.
+fn adopt(appliance: &Appliance, next: &Path) -> Result<()> {
+    for name in ["genesis.json", "policy.json", "officer-1.share.json"] {
+        std::fs::copy(next.join(name), appliance.genesis_dir().join(name))?;
+    }
+    Ok(())
+}
+
+/// `redoubt unseal` with what is in a ceremony's folder; its JSON answer.
+fn unseal(appliance: &Appliance, ceremony: &Path, more: &[&Path]) -> Result<Value> {
+    let mut command = Command::new(appliance.program("redoubt"));
+    command.args(["--json", "unseal"]).arg(appliance.url());
+    command.arg("--policy").arg(ceremony.join("policy.json"));
+    command
+        .arg("--share")
+        .arg(ceremony.join("officer-1.share.json"));
+    let output = run(command.args(more))?;
+    serde_json::from_slice(&output.stdout).context("no JSON")
+}
+
+const QUICK: fn() -> Options = || Options {
+    without_worker: true,
+    ..Options::default()
+};
+
+#[test]
+fn no_share_goes_to_an_image_that_the_officers_withdrew() {
+    let name = "no_share_goes_to_an_image_that_the_officers_withdrew";
+    alone(name, Needs::Programs, QUICK(), async |appliance| {
+        let image = pcr0(appliance, &appliance.program("redoubt-enclave"))?;
+        let withdrawn = appraisal_policy(appliance, 2, &[&image])?;
+        let harmless = appraisal_policy(appliance, 3, &[])?;
+        let older = appraisal_policy(appliance, 1, &[])?;
+        appliance.kill_all()?;
+        appliance.start()?;
+        appliance.wait_for_phase("awaiting_unseal")?;
+        let genesis = appliance.genesis_dir();
+        let give = |policy: &Path| {
+            let more = [Path::new("--appraisal"), policy];
+            unseal(appliance, &genesis, &more)
+        };
+        let refused = give(&withdrawn)?;
+        ensure!(refused["code"] == "image_withdrawn", "{refused}");
+        // What was seen is remembered: neither an older policy nor none will do.
+        let refused = give(&older)?;
+        ensure!(refused["code"] == "policy_rolled_back", "{refused}");
+        let refused = unseal(appliance, &genesis, &[])?;
+        let said = refused["error"].as_str().unwrap_or_default();
+        ensure!(said.contains("counter 2 was used before"), "{refused}");
+        ensure!(appliance.phase()? == "awaiting_unseal", "a share was given");
+        let served = give(&harmless)?;
+        ensure!(served["phase"] == "serving", "{served}");
+
+        let officer = redoubt_e2e::pki::write(appliance.dir(), "o", &appliance.banks.officer.1)?;
+        let mut rotate = Command::new(appliance.program("redoubt"));
+        rotate.args(["--json", "rotate"]).arg(appliance.url());
+        rotate.arg("--policy").arg(appliance.policy());
+        rotate.arg("--officer-cert").arg(&officer.cert);
+        rotate.arg("--officer-key").arg(&officer.key);
+        let output = run(rotate.arg("--appraisal").arg(&withdrawn))?;
+        let refused: Value = serde_json::from_slice(&output.stdout)?;
+        ensure!(refused["code"] == "image_withdrawn", "{refused}");
+        Ok(())
+    });
+}
+
+/// An appraisal policy that the officer signed.
+fn appraisal_policy(appliance: &Appliance, counter: u64, withdrawn: &[&str]) -> Result<PathBuf> {
+    let genesis = appliance.genesis_dir().join("genesis.json");
+    let verified = Genesis::verify(&std::fs::read(&genesis)?)?;
+    let policy = json!({
+        "type": "redoubt/appraisal-policy/v1", "genesis": verified.digest, "counter": counter,
+        "not_after_ms": u64::MAX, "max_age_ms": 60_000, "withdrawn": withdrawn,
+    });
+    let path = appliance.dir().join(format!("appraisal-{counter}.json"));
+    std::fs::write(&path, policy.to_string())?;
+    let mut sign = Command::new(appliance.program("redoubt"));
+    sign.args(["policy", "sign", "--genesis"]).arg(genesis);
+    sign.arg("--policy").arg(&path).arg("--officer-key");
+    sign.arg(appliance.genesis_dir().join("officer-1.key.pem"));
+    run_ok(sign.arg("--out").arg(&path))?;
+    Ok(path)
+}
+
+#[test]
+fn once_opened_no_older_configuration_or_manifest_opens_it_again() {
+    let name = "once_opened_no_older_configuration_or_manifest_opens_it_again";
+    alone(name, Needs::Programs, QUICK(), async |appliance| {
+        let boot = appliance.boot_dir();
+        let first = std::fs::read(boot.join("config.json"))?;
+        let plain = appliance.dir().join("second.plain.json");
+        let mut config = payload(&first)?;
+        config["counter"] = json!(2);
+        std::fs::write(&plain, config.to_string())?;
+        appliance.kill_all()?;
+        appliance.sign(&plain)?;
+        let second = std::fs::read(boot.join("config.json"))?;
+        appliance.bring_up()?;
+        let halts = |appliance: &mut Appliance, reason: &str| -> Result<()> {
+            appliance.kill_all()?;
+            appliance.start()?;
+            ensure!(appliance.unseal().is_err(), "it opened");
+            appliance.wait_for_phase("halted")?;
+            let logs = appliance.logs()?;
+            ensure!(logs.contains(reason), "{reason}: {logs}");
+            appliance.kill_all()
+        };
+        std::fs::write(boot.join("config.json"), &first)?;
+        halts(appliance, "configuration 1 does not follow configuration 2")?;
+        // Another one of the same counter is no later one.
+        config["policy"]["lockout_minutes"] = json!(31);
+        std::fs::write(&plain, config.to_string())?;
+        appliance.sign(&plain)?;
+        halts(appliance, "configuration 2 does not follow configuration 2")?;
+
+        // The officers' secret stays, so that nothing but the record refuses it.
+        let old = std::fs::read(boot.join("genesis.json"))?;
+        let next = same_secret(appliance, &old, &config)?;
+        appliance.bring_up()?;
+        std::fs::write(boot.join("genesis.json"), &old)?;
+        std::fs::write(boot.join("config.json"), &second)?;
+        std::fs::write(appliance.policy(), next)?;
+        halts(appliance, "genesis manifest 1 does not follow manifest 2")
+    });
+}
+
+fn payload(signed: &[u8]) -> Result<Value> {
+    Ok(serde_json::from_slice(
+        &SignedFile::parse(signed)?.payload()?,
+    )?)
+}
+
+/// Puts in place a successor whose officers hold the secret of before, its configuration
+/// and its policy; returns the policy of before.
+fn same_secret(appliance: &Appliance, old: &[u8], config: &Value) -> Result<Vec<u8>> {
+    let dir = appliance.genesis_dir();
+    let key =
+        Es256Signer::from_pkcs8_pem(&std::fs::read_to_string(dir.join("officer-1.key.pem"))?)?;
+    let signed = |payload: &Value| -> Result<Vec<u8>> {
+        let mut signed = SignedFile::unsigned(payload.to_string().as_bytes());
+        signed.sign("officer-1", &key)?;
+        Ok(signed.to_json())
+    };
+    let before = Genesis::verify(old)?;
+    let mut manifest = payload(old)?;
+    manifest["counter"] = json!(2);
+    manifest["previous"] = json!(before.digest);
+    let next = before.successor(&signed(&manifest)?)?;
+    let mut config = config.clone();
+    config["genesis"] = json!(next.digest);
+    config["counter"] = json!(3);
+    let config = signed(&config)?;
+    Config::verify(&config, &next)?;
+    std::fs::write(
+        appliance.boot_dir().join("genesis.json"),
+        next.envelope.to_json(),
+    )?;
+    std::fs::write(appliance.boot_dir().join("config.json"), config)?;
+    // A share of no particular manifest.
+    let share = dir.join("officer-1.share.json");
+    let mut open: Value = serde_json::from_slice(&std::fs::read(&share)?)?;
+    open.as_object_mut().context("share")?.remove("genesis");
+    std::fs::write(&share, open.to_string())?;
+    let policy = std::fs::read(appliance.policy())?;
+    let pin = redoubt_attestation::genesis::ClientPolicy::pin(&next);
+    std::fs::write(appliance.policy(), pin.to_json())?;
+    Ok(policy)
+}

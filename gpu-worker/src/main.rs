@@ -3,6 +3,7 @@
 mod door;
 
 use std::os::fd::{AsRawFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use redoubt_attestation::binding::{Backend, WorkerBinding};
 use redoubt_attestation::encode::Digest32;
 use redoubt_attestation::genesis::Tier;
 use redoubt_shared::Endpoint;
-use redoubt_worker::cuda::{self, Cuda, Handle};
+use redoubt_worker::cuda::{self, Compared, Cuda, Handle};
 use redoubt_worker::manifest::Manifest;
 use redoubt_worker::pipeline::{Graphs, Pipeline, helper_threads};
 use redoubt_worker::sandbox::{self, Descriptors, selftest};
@@ -91,7 +92,10 @@ fn main() -> ExitCode {
     let ended = match &arguments.cuda {
         _ if arguments.sandbox_selftest => print_selftest(),
         Some(cuda) if arguments.cuda_check => print_cuda_check(&arguments, cuda),
-        _ => run(&arguments),
+        // Not past here: ending as usual, a sealed process would hang in the driver.
+        Some(_) => catch_unwind(AssertUnwindSafe(|| run(&arguments)))
+            .unwrap_or_else(|_| Err(anyhow::anyhow!("the worker panicked"))),
+        None => run(&arguments),
     };
     if let Err(error) = &ended {
         tracing::error!("{error:#}");
@@ -190,12 +194,14 @@ impl Device {
         let Some(folder) = &arguments.cuda else {
             return Ok(Self::default());
         };
-        let before = sandbox::threads()?;
-        let helpers = helper_threads();
-        let embedders = Cuda::open(folder)?.embedders(environment, graphs)?;
+        let compared = Compared::all(environment, graphs)?;
+        // Whatever is there now is ours; what comes is the driver's and the device's.
+        let before = 1 + helper_threads();
+        sandbox::check_threads(before)?;
+        let embedders = Cuda::open(folder)?.embedders(compared)?;
         Ok(Self {
             embedders,
-            threads: sandbox::threads()? - before - (helper_threads() - helpers),
+            threads: sandbox::threads()? - before,
         })
     }
 }

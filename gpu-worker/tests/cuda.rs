@@ -69,13 +69,13 @@ fn the_kernels_agree_with_onnx_runtime_and_leave_nothing() {
     for (model, graph) in graphs.embedders() {
         let plan = Plan::new(&Graph::read(graph).unwrap(), 3, FACE_SIDE).unwrap();
         let reference = graphs.reference(&environment, model).unwrap();
-        let expected = Expected::compute(3, plan.input, reference).unwrap();
-        let mut engine = Engine::load(Processor::compile(), &plan, 3).unwrap();
+        let expected = Expected::compute(5, plan.input, reference).unwrap();
+        let mut engine = Engine::load(Processor::compile(), &plan, 6).unwrap();
         let agreement = check::agree(&mut engine, &expected).unwrap();
         println!("{model}: {agreement:?}");
         assert_eq!(
             (agreement.compared, agreement.wiped),
-            (4, plan.widest * 3 * 2)
+            (7, plan.widest * 6 * 2)
         );
         // One weight of one layer, and the check says no.
         let mut wrong = plan.clone();
@@ -85,7 +85,7 @@ fn the_kernels_agree_with_onnx_runtime_and_leave_nothing() {
             .iter_mut()
             .step_by(64)
             .for_each(|weight| *weight += 0.05);
-        let mut engine = Engine::load(Processor::compile(), &wrong, 3).unwrap();
+        let mut engine = Engine::load(Processor::compile(), &wrong, 6).unwrap();
         let refused = check::agree(&mut engine, &expected).unwrap_err();
         assert!(matches!(refused, CudaError::Differs { .. }), "{refused}");
     }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use common::client::connect;
 use common::folder;
 use redoubt_attestation::attester::{emulated_root, measure};
-use redoubt_attestation::binding::{NonceInput, WorkerBinding, user_data};
+use redoubt_attestation::binding::{Backend, NonceInput, WorkerBinding, user_data};
 use redoubt_attestation::document::{Time, VendorRoot, verify};
 use redoubt_attestation::encode::sha256;
 use redoubt_attestation::genesis::RootKind;
@@ -180,6 +180,11 @@ async fn proven(worker: &mut Worker) -> Session {
     let binding = WorkerBinding::parse(&preimage).unwrap();
     let manifest = std::fs::read(common::manifest_path()).unwrap();
     assert_eq!(binding.models, sha256(&[&manifest]));
+    let backend = match std::env::var_os("REDOUBT_GPU") {
+        Some(_) => Backend::Cuda,
+        None => Backend::Cpu,
+    };
+    assert_eq!(binding.backend, backend);
     Session { stream, jobs: 0 }
 }
 

@@ -1,12 +1,19 @@
 //! One thread owns the device and runs what waits, up to a batch at a time: while
 //! one batch runs, the next one gathers. Nobody waits for a batch to fill. If the
-//! device fails, this process ends: nothing it answers could be believed.
+//! device fails, hangs or its thread panics, this process ends: nothing it answers could be believed.
 
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::time::Duration;
+
+use redoubt_shared::limits::JOB_DEADLINE_MS;
 
 use super::CudaError;
 use super::engine::{Device, Engine};
 use crate::sandbox::forbid_files;
+
+/// Nobody waits that long for a face: a device that takes longer hangs.
+const HUNG: Duration = Duration::from_millis(2 * JOB_DEADLINE_MS as u64);
 
 struct Ask {
     image: Vec<f32>,
@@ -44,8 +51,11 @@ impl Handle {
                     return;
                 }
             };
-            if let Err(error) = work(engine, &waiting) {
-                tracing::error!(%error, "the device failed");
+            let ended = catch_unwind(AssertUnwindSafe(|| work(engine, &waiting)));
+            if !matches!(ended, Ok(Ok(()))) {
+                if let Ok(Err(error)) = ended {
+                    tracing::error!(%error, "the device failed");
+                }
                 end(1);
             }
         })?;
@@ -61,7 +71,13 @@ impl Handle {
             reply,
         };
         self.asks.send(ask).map_err(|_| CudaError::Gone)?;
-        answer.recv().map_err(|_| CudaError::Gone)
+        match answer.recv_timeout(HUNG) {
+            Err(RecvTimeoutError::Timeout) => {
+                tracing::error!("the device hangs");
+                end(1);
+            }
+            answer => answer.map_err(|_| CudaError::Gone),
+        }
     }
 }
 

@@ -19,17 +19,34 @@ pub struct Expected {
 }
 
 impl Expected {
-    /// A blank image and `count` less one that look like nothing, of `length` numbers.
+    /// A blank image and `count` less one others of `length` numbers, every second one
+    /// of them of coarse patches, where filters see edges and plains.
     pub fn compute<E>(
         count: usize,
         length: usize,
         mut reference: impl FnMut(&[f32]) -> Result<Vec<f32>, E>,
     ) -> Result<Self, E> {
         let mut images = images(count, length);
-        images[..length].fill(0.0);
+        for (number, image) in images.chunks_mut(length).enumerate() {
+            match number {
+                0 => image.fill(0.0),
+                _ if number % 2 == 0 => coarsen(image, number * 3),
+                _ => {}
+            }
+        }
         let answers = images.chunks(length).map(&mut reference);
         let answers = answers.collect::<Result<_, _>>()?;
         Ok(Self { images, answers })
+    }
+}
+
+/// Gives each patch of an image (three planes, square) the value of its first corner.
+fn coarsen(image: &mut [f32], patch: usize) {
+    let side = (image.len() / 3).isqrt();
+    for at in 0..3 * side * side {
+        let (plane, row, column) = (at / (side * side), at / side % side, at % side);
+        let corner = (plane * side + row / patch * patch) * side + column / patch * patch;
+        image[at] = image[corner];
     }
 }
 
@@ -81,16 +98,19 @@ pub fn images(count: usize, length: usize) -> Vec<f32> {
     std::iter::repeat_with(next).take(count * length).collect()
 }
 
-/// Compares all images in one batch, and the last one alone; then looks for leftovers.
+/// Compares a full batch of the images, over and over, and the last one alone; then
+/// looks for leftovers.
 pub fn agree<D: Device<Error = CudaError>>(
     engine: &mut Engine<D>,
     expected: &Expected,
 ) -> Result<Agreement, CudaError> {
     let Expected { images, answers } = expected;
-    let together = engine.run(images)?;
-    let alone = engine.run(&images[images.len() - engine.input()..])?;
+    let (most, length) = (engine.most(), engine.input());
+    let batch: Vec<f32> = images.iter().cycle().take(most * length).copied().collect();
+    let together = engine.run(&batch)?;
+    let alone = engine.run(&images[images.len() - length..])?;
     let found = together.chunks(engine.output()).chain([alone.as_slice()]);
-    let wanted = answers.iter().chain(answers.last());
+    let wanted = answers.iter().cycle().take(most).chain(answers.last());
     let apart = found
         .zip(wanted)
         .map(|(found, wanted)| distance(found, wanted));
@@ -103,7 +123,7 @@ pub fn agree<D: Device<Error = CudaError>>(
         return Err(CudaError::Leftovers);
     }
     Ok(Agreement {
-        compared: answers.len() + 1,
+        compared: most + 1,
         largest,
         wiped: memory.len(),
     })

@@ -91,7 +91,7 @@ impl<D: Device> Engine<D> {
     }
 
     /// Runs whole images, at most [`Engine::most`]; the answers, one behind the other.
-    /// Whatever the outcome, what was between the layers is overwritten.
+    /// What was between the layers is overwritten, unless the device fails at that.
     ///
     /// # Panics
     /// Where `images` is no whole number of them, or too many.

@@ -52,9 +52,15 @@ impl Gpu {
     pub(super) fn new(context: &Arc<CudaContext>, compiler: &Compiler) -> Result<Self, CudaError> {
         let code = compiler.kernels(context.compute_capability()?)?;
         let module = context.load_module(Ptx::from_binary(code))?;
-        let load = |kernel: Kernel| Ok((kernel, module.load_function(kernel.name())?));
+        let load = |kernel: Kernel| {
+            let function = module.load_function(kernel.name())?;
+            match function.local_size_bytes()? {
+                0 => Ok((kernel, function)),
+                _ => Err(CudaError::Spills(kernel.name())),
+            }
+        };
         let functions = Kernel::ALL.into_iter().map(load);
-        let functions = functions.collect::<Result<_, DriverError>>()?;
+        let functions = functions.collect::<Result<_, CudaError>>()?;
         #[expect(unsafe_code, reason = "the memory is not initialised")]
         // SAFETY: it is overwritten with zeros on the next line.
         let mut staging = unsafe { context.alloc_pinned_with_flags::<f32>(STAGING, 0) }?;
@@ -81,9 +87,10 @@ impl Device for Gpu {
             staged.copy_from_slice(chunk);
             let start = at * STAGING;
             let mut there = to.slice_mut(start..start + chunk.len());
-            self.stream.memcpy_htod(&*staged, &mut there)?;
-            self.stream.synchronize()?;
+            let copied = self.stream.memcpy_htod(&*staged, &mut there);
+            let copied = copied.and_then(|()| self.stream.synchronize());
             staged.fill(0.0);
+            copied?;
         }
         Ok(())
     }
@@ -93,10 +100,11 @@ impl Device for Gpu {
             let staged = &mut self.staging.as_mut_slice()?[..chunk.len()];
             let start = at * STAGING;
             let there = from.slice(start..start + chunk.len());
-            self.stream.memcpy_dtoh(&there, &mut *staged)?;
-            self.stream.synchronize()?;
+            let copied = self.stream.memcpy_dtoh(&there, &mut *staged);
+            let copied = copied.and_then(|()| self.stream.synchronize());
             chunk.copy_from_slice(staged);
             staged.fill(0.0);
+            copied?;
         }
         Ok(())
     }
@@ -129,7 +137,8 @@ impl Device for Gpu {
             .arg(shape);
         #[expect(unsafe_code, reason = "the compiler cannot see into a kernel")]
         // SAFETY: four pointers and a shape are what every kernel of the source
-        // takes; the plan's shapes fit its buffers, and the kernels stay inside them.
+        // takes; a plan's shapes fit its buffers and 32 bits for a whole batch, and the
+        // kernels stay inside them (tests run them between guard pages).
         unsafe { launch.launch(grid) }?;
         Ok(())
     }

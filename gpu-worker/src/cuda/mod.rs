@@ -4,7 +4,8 @@
 //! Protects against a device that computes something else: before it serves, it
 //! must agree with ONNX Runtime to [`TOLERANCE`]. And against faces left in
 //! device memory: after every batch whatever was between the layers is
-//! overwritten, and so is the page-locked memory on the way there.
+//! overwritten, and so is the page-locked memory on the way there. What a failed
+//! device keeps, and registers and shared memory of the last blocks, are not.
 
 mod batches;
 pub mod check;
@@ -71,6 +72,9 @@ pub enum CudaError {
     /// No thread for the device.
     #[error("CUDA: starting a thread: {0}")]
     Thread(#[from] std::io::Error),
+    /// A kernel's variables spill into device memory, which nothing wipes.
+    #[error("CUDA: the kernel {0} spills on this device; leave out --cuda to use the CPU")]
+    Spills(&'static str),
     /// The thread of the device cannot be sealed.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
@@ -79,8 +83,32 @@ pub enum CudaError {
     Gone,
 }
 
-/// Images in a comparison with the CPU: no multiple of any tile.
+/// Different images in a comparison with the CPU: no multiple of any tile.
 const COMPARED: usize = 9;
+
+/// An embedder's plan, and what the CPU makes of the images to compare.
+#[derive(Debug)]
+pub struct Compared {
+    model: String,
+    plan: Plan,
+    expected: Expected,
+}
+
+impl Compared {
+    /// Every embedder, run on the CPU.
+    pub fn all(environment: &Environment, graphs: &Graphs) -> Result<Vec<Self>, CudaError> {
+        let compared = |(model, graph): (&str, &[u8])| {
+            let plan = plan(graph)?;
+            let reference = graphs.reference(environment, model)?;
+            Ok(Self {
+                model: model.to_owned(),
+                expected: Expected::compute(COMPARED, plan.input, reference)?,
+                plan,
+            })
+        };
+        graphs.embedders().map(compared).collect()
+    }
+}
 
 /// The first GPU, and the compiler for it.
 pub struct Cuda {
@@ -98,26 +126,20 @@ impl Cuda {
     }
 
     /// Every embedder on the device, each compared with the CPU first.
-    pub fn embedders(
-        &self,
-        environment: &Environment,
-        graphs: &Graphs,
-    ) -> Result<Vec<Handle>, CudaError> {
-        let start = |(model, graph): (&str, &[u8])| {
-            let plan = plan(graph)?;
-            let reference = graphs.reference(environment, model)?;
-            let expected = Expected::compute(COMPARED, plan.input, reference)?;
+    pub fn embedders(&self, all: Vec<Compared>) -> Result<Vec<Handle>, CudaError> {
+        let start = |compared: Compared| {
             let (context, compiler) = (Arc::clone(&self.context), Arc::clone(&self.compiler));
+            let model = compared.model.clone();
             let (handle, agreement) = Handle::start(move || {
-                let mut engine = engine(&context, &compiler, &plan)?;
-                let agreement = check::agree(&mut engine, &expected)?;
+                let mut engine = engine(&context, &compiler, &compared.plan)?;
+                let agreement = check::agree(&mut engine, &compared.expected)?;
                 Ok((engine, agreement))
             })?;
             let largest = agreement.largest;
             tracing::info!(model, largest, "the device agrees with the CPU");
             Ok(handle)
         };
-        graphs.embedders().map(start).collect()
+        all.into_iter().map(start).collect()
     }
 
     /// Compares every embedder with the CPU and measures both.

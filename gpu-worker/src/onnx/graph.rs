@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use super::tensor::Constant;
 use super::wire::{Field, Value, WireError, fields, packed_varints};
-use super::{GRAPH_INITIALIZER, GRAPH_INPUT, GRAPH_NODE, MODEL_GRAPH, TensorError, name_of, text};
+use super::{
+    GRAPH_INITIALIZER, GRAPH_INPUT, GRAPH_NODE, GRAPH_OUTPUT, MODEL_GRAPH, TensorError, name_of,
+    text,
+};
 
 /// One operation of a graph.
 #[derive(Debug, Default)]
@@ -15,8 +18,11 @@ pub struct Operation<'a> {
     pub inputs: Vec<&'a str>,
     /// Names of what it makes.
     pub outputs: Vec<&'a str>,
-    integers: HashMap<&'a str, Vec<i64>>,
-    floats: HashMap<&'a str, f32>,
+    /// Whose operator it is; empty for ONNX's own.
+    pub domain: &'a str,
+    pub(crate) integers: HashMap<&'a str, Vec<i64>>,
+    pub(crate) floats: HashMap<&'a str, f32>,
+    pub(crate) texts: HashMap<&'a str, &'a str>,
 }
 
 /// A constant: its shape, and its numbers if they are f32 (row-major).
@@ -37,6 +43,8 @@ pub struct Graph<'a> {
     pub constants: HashMap<&'a str, Tensor>,
     /// The first input that is no constant.
     pub input: &'a str,
+    /// What it answers.
+    pub outputs: Vec<&'a str>,
 }
 
 impl<'a> Graph<'a> {
@@ -46,6 +54,7 @@ impl<'a> Graph<'a> {
             operations: Vec::new(),
             constants: HashMap::new(),
             input: "",
+            outputs: Vec::new(),
         };
         for field in fields(model) {
             let field = field?;
@@ -66,6 +75,7 @@ impl<'a> Graph<'a> {
                     let constant = Constant::read(body)?;
                     self.constants.insert(constant.name, constant.tensor()?);
                 }
+                GRAPH_OUTPUT => self.outputs.push(name_of(body)?),
                 GRAPH_INPUT if self.input.is_empty() => self.input = name_of(body)?,
                 _ => {}
             }
@@ -85,16 +95,17 @@ impl<'a> Operation<'a> {
                 2 => operation.outputs.push(text(body)),
                 4 => operation.op = text(body),
                 5 => operation.attribute(body)?,
+                7 => operation.domain = text(body),
                 _ => {}
             }
         }
         Ok(operation)
     }
 
-    /// `AttributeProto`: name 1, float 2, integer 3, integers 8 (packed or not).
+    /// `AttributeProto`: name 1, float 2, integer 3, text 4, integers 8 (packed or not).
     fn attribute(&mut self, message: &'a [u8]) -> Result<(), WireError> {
         let (mut name, mut integers) = ("", Vec::new());
-        let mut float = None;
+        let (mut float, mut said) = (None, None);
         for field in fields(message) {
             match field? {
                 Field {
@@ -102,6 +113,11 @@ impl<'a> Operation<'a> {
                     value: Value::Bytes(bytes),
                     ..
                 } => name = text(bytes),
+                Field {
+                    number: 4,
+                    value: Value::Bytes(bytes),
+                    ..
+                } => said = Some(text(bytes)),
                 Field {
                     number: 2,
                     value: Value::Fixed32(bytes),
@@ -123,8 +139,21 @@ impl<'a> Operation<'a> {
         if let Some(float) = float {
             self.floats.insert(name, float);
         }
-        self.integers.insert(name, integers);
+        if let Some(said) = said {
+            self.texts.insert(name, said);
+        }
+        self.set(name, integers);
         Ok(())
+    }
+
+    /// Gives an attribute its integers.
+    pub fn set(&mut self, name: &'a str, integers: Vec<i64>) {
+        self.integers.insert(name, integers);
+    }
+
+    /// An attribute's text; empty if it is absent.
+    pub fn text(&self, name: &str) -> &'a str {
+        self.texts.get(name).copied().unwrap_or_default()
     }
 
     /// An attribute's integers; empty if it is absent.

@@ -165,6 +165,10 @@ impl Pipeline {
         gpu: &[cuda::Handle],
     ) -> Result<Self, NetworkError> {
         let (id, graph) = &graphs.detector;
+        if !gpu.is_empty() && gpu.len() != graphs.embedders.len() {
+            let why = "not every embedder is on the GPU".to_owned();
+            return Err(NetworkError::Runtime(why));
+        }
         let mut gpu = gpu.iter();
         let embedders = graphs.embedders.iter().map(|(model, dimension, graph)| {
             Ok(Embedder {

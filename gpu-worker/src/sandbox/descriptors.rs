@@ -12,6 +12,8 @@ pub struct Descriptors {
     pub writable: Vec<RawFd>,
     /// The Nitro security module, if that is the attester.
     pub nsm: Option<RawFd>,
+    /// Whether an NVIDIA device is open.
+    pub gpu: bool,
 }
 
 impl Descriptors {
@@ -20,12 +22,14 @@ impl Descriptors {
         let mut found = Self {
             writable: streams.to_vec(),
             nsm: None,
+            gpu: false,
         };
         for fd in open_descriptors()? {
             let link = std::fs::read_link(format!("/proc/self/fd/{fd}"));
             match link.as_deref() {
                 Ok(path) if path == Path::new("anon_inode:[eventfd]") => found.writable.push(fd),
                 Ok(path) if path == Path::new("/dev/nsm") => found.nsm = Some(fd),
+                Ok(path) if path == Path::new("/dev/nvidiactl") => found.gpu = true,
                 _ => {}
             }
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use ort::environment::Environment;
 use redoubt_shared::worker::FaceSample;
-use redoubt_worker::cuda::Cuda;
+use redoubt_worker::cuda::{Compared, Cuda};
 use redoubt_worker::manifest::Manifest;
 use redoubt_worker::pipeline::{Graphs, Pipeline};
 use redoubt_worker::runtime;
@@ -35,8 +35,9 @@ pub(crate) fn pipeline(models: &Path) -> (Environment, Pipeline) {
     let environment = runtime::load(&manifest).unwrap();
     let graphs = Graphs::read(&manifest).unwrap();
     let gpu = std::env::var_os("REDOUBT_GPU").map(|compiler| {
+        let compared = Compared::all(&environment, &graphs).unwrap();
         let cuda = Cuda::open(Path::new(&compiler)).unwrap();
-        cuda.embedders(&environment, &graphs).unwrap()
+        cuda.embedders(compared).unwrap()
     });
     let gpu = gpu.unwrap_or_default();
     let mut pipeline = Pipeline::load(&environment, &graphs, 1, &gpu).unwrap();

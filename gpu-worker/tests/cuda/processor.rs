@@ -55,26 +55,87 @@ impl Processor {
     }
 }
 
+/// Numbers that end where a page begins that nobody may touch: a kernel that reads or
+/// writes behind them dies. Before them is another such page.
+pub(crate) struct Guarded {
+    mapped: *mut u8,
+    bytes: usize,
+    start: *mut f32,
+    length: usize,
+}
+
+const PAGE: usize = 4096;
+
+impl Guarded {
+    fn new(length: usize) -> Self {
+        let data = (length * 4).next_multiple_of(PAGE);
+        let bytes = data + 2 * PAGE;
+        #[expect(unsafe_code, reason = "guard pages need the kernel")]
+        // SAFETY: a fresh mapping of our own; everything stays inside it, and 4 divides
+        // where the numbers start.
+        unsafe {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            let mapped = libc::mmap(std::ptr::null_mut(), bytes, libc::PROT_NONE, flags, -1, 0);
+            assert_ne!(mapped, libc::MAP_FAILED);
+            let mapped = mapped.cast::<u8>();
+            let rights = libc::PROT_READ | libc::PROT_WRITE;
+            assert_eq!(libc::mprotect(mapped.add(PAGE).cast(), data, rights), 0);
+            Self {
+                mapped,
+                bytes,
+                start: mapped.add(PAGE + data - length * 4).cast(),
+                length,
+            }
+        }
+    }
+
+    fn numbers(&self) -> &[f32] {
+        #[expect(unsafe_code, reason = "the mapping is no Vec")]
+        // SAFETY: `length` numbers start there, zeros at first, and live as long as this.
+        unsafe {
+            std::slice::from_raw_parts(self.start, self.length)
+        }
+    }
+
+    fn numbers_mut(&mut self) -> &mut [f32] {
+        #[expect(unsafe_code, reason = "the mapping is no Vec")]
+        // SAFETY: as above, and nobody else has them.
+        unsafe {
+            std::slice::from_raw_parts_mut(self.start, self.length)
+        }
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        #[expect(unsafe_code, reason = "guard pages need the kernel")]
+        // SAFETY: mapped by `new`, and nothing points there any more.
+        unsafe {
+            libc::munmap(self.mapped.cast(), self.bytes);
+        }
+    }
+}
+
 impl Device for Processor {
-    type Buffer = Vec<f32>;
+    type Buffer = Guarded;
     type Error = CudaError;
 
-    fn zeros(&mut self, length: usize) -> Result<Vec<f32>, CudaError> {
-        Ok(vec![0.0; length])
+    fn zeros(&mut self, length: usize) -> Result<Guarded, CudaError> {
+        Ok(Guarded::new(length))
     }
 
-    fn write(&mut self, to: &mut Vec<f32>, numbers: &[f32]) -> Result<(), CudaError> {
-        to[..numbers.len()].copy_from_slice(numbers);
+    fn write(&mut self, to: &mut Guarded, numbers: &[f32]) -> Result<(), CudaError> {
+        to.numbers_mut()[..numbers.len()].copy_from_slice(numbers);
         Ok(())
     }
 
-    fn read(&mut self, from: &Vec<f32>, numbers: &mut [f32]) -> Result<(), CudaError> {
-        numbers.copy_from_slice(&from[..numbers.len()]);
+    fn read(&mut self, from: &Guarded, numbers: &mut [f32]) -> Result<(), CudaError> {
+        numbers.copy_from_slice(&from.numbers()[..numbers.len()]);
         Ok(())
     }
 
-    fn wipe(&mut self, buffer: &mut Vec<f32>, length: usize) -> Result<(), CudaError> {
-        buffer[..length].fill(0.0);
+    fn wipe(&mut self, buffer: &mut Guarded, length: usize) -> Result<(), CudaError> {
+        buffer.numbers_mut()[..length].fill(0.0);
         Ok(())
     }
 
@@ -82,7 +143,7 @@ impl Device for Processor {
         &mut self,
         kernel: Kernel,
         shape: &Shape,
-        buffers: Buffers<'_, Vec<f32>>,
+        buffers: Buffers<'_, Guarded>,
     ) -> Result<(), CudaError> {
         let ([x, y], threads) = kernel.grid(shape);
         let which = Kernel::ALL
@@ -98,10 +159,10 @@ impl Device for Processor {
                 x.cast_signed(),
                 y.cast_signed(),
                 threads.cast_signed(),
-                buffers.input.as_ptr(),
-                buffers.weights.as_ptr(),
-                buffers.affine.as_ptr(),
-                buffers.output.as_mut_ptr(),
+                buffers.input.numbers().as_ptr(),
+                buffers.weights.numbers().as_ptr(),
+                buffers.affine.numbers().as_ptr(),
+                buffers.output.numbers_mut().as_mut_ptr(),
                 *shape,
             )
         };

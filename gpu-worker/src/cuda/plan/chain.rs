@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::window::Window;
 use super::{Kernel, Plan, Shape, Step};
+use crate::cuda::BATCH;
 use crate::onnx::{Graph, Operation, Tensor};
 
 /// A step while things are still folded into it.
@@ -20,6 +21,8 @@ pub(super) struct Chain<'g> {
     constants: HashMap<&'g str, Tensor>,
     current: &'g str,
     size: [usize; 3],
+    /// The most numbers that one image had anywhere.
+    widest: usize,
     drafts: Vec<Draft>,
     /// Scale and shift of each channel, to be folded into what follows.
     waiting: Option<Vec<[f64; 2]>>,
@@ -27,12 +30,16 @@ pub(super) struct Chain<'g> {
 
 type Folded = Result<(), &'static str>;
 
+const TOO_LARGE: &str = "it is too large for the kernels";
+const LATE_NORMALISATION: &str = "a normalisation stands before it that no layer took";
+
 impl<'g> Chain<'g> {
     pub(super) fn new(graph: &Graph<'g>, channels: usize, side: usize) -> Self {
         Self {
             constants: graph.constants.clone(),
             current: graph.input,
             size: [channels, side, side],
+            widest: channels * side * side,
             drafts: Vec::new(),
             waiting: None,
         }
@@ -40,6 +47,9 @@ impl<'g> Chain<'g> {
 
     /// The next operation, or why there are no kernels for it.
     pub(super) fn take(&mut self, operation: &Operation<'g>) -> Folded {
+        if !["", "ai.onnx"].contains(&operation.domain) {
+            return Err("its operator is not one of ONNX's own");
+        }
         if operation.op == "Constant" {
             return Ok(()); // a drop-out's ratio, which inference has no use for
         }
@@ -47,7 +57,11 @@ impl<'g> Chain<'g> {
         if operation.op == "Reshape"
             && let Some(tensor) = self.constants.get(first)
         {
-            let alias = tensor.clone();
+            // Its numbers count from here on, not the shape it had.
+            let alias = Tensor {
+                dims: Vec::new(),
+                values: tensor.values.clone(),
+            };
             let name = operation.outputs.first().copied().unwrap_or_default();
             self.constants.insert(name, alias);
             return Ok(());
@@ -69,16 +83,22 @@ impl<'g> Chain<'g> {
         Ok(())
     }
 
-    fn numbers(&self, operation: &Operation<'_>, at: usize) -> Result<&[f32], &'static str> {
+    fn constant(&self, operation: &Operation<'_>, at: usize) -> Result<&Tensor, &'static str> {
         let name = operation.inputs.get(at).copied().unwrap_or_default();
-        let tensor = self.constants.get(name).ok_or("a constant is missing")?;
-        Ok(&tensor.values)
+        self.constants.get(name).ok_or("a constant is missing")
+    }
+
+    fn numbers(&self, operation: &Operation<'_>, at: usize) -> Result<&[f32], &'static str> {
+        Ok(&self.constant(operation, at)?.values)
     }
 
     fn scale(&mut self, operation: &Operation<'_>) -> Folded {
         let [number] = *self.numbers(operation, 1)? else {
             return Err("one number is needed");
         };
+        if self.waiting.is_some() {
+            return Err(LATE_NORMALISATION);
+        }
         let ([
             Draft {
                 kernel: Kernel::Scale,
@@ -90,7 +110,7 @@ impl<'g> Chain<'g> {
             return Err("it stands behind other layers");
         };
         if self.drafts.is_empty() {
-            let shape = self.shape(self.size);
+            let shape = self.shape(self.size)?;
             self.drafts.push(Draft {
                 kernel: Kernel::Scale,
                 shape,
@@ -109,40 +129,55 @@ impl<'g> Chain<'g> {
         Ok(())
     }
 
-    fn shape(&self, out: [usize; 3]) -> Shape {
-        let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
+    /// From the present size to `out`. The kernels count in 32 bits: whatever a whole
+    /// batch has anywhere must fit.
+    fn shape(&mut self, out: [usize; 3]) -> Result<Shape, &'static str> {
         let [channels, height, width] = self.size;
-        Shape {
+        let numbers = out
+            .iter()
+            .try_fold(1, |all: usize, one| all.checked_mul(*one));
+        let whole = numbers.and_then(|numbers| numbers.checked_mul(BATCH));
+        if whole.is_none_or(|whole| i32::try_from(whole).is_err()) {
+            return Err(TOO_LARGE);
+        }
+        self.widest = self.widest.max(numbers.unwrap_or(0));
+        Ok(Shape {
             images: 0,
-            in_channels: count(channels),
-            in_height: count(height),
-            in_width: count(width),
-            out_channels: count(out[0]),
-            out_height: count(out[1]),
-            out_width: count(out[2]),
+            in_channels: count(channels)?,
+            in_height: count(height)?,
+            in_width: count(width)?,
+            out_channels: count(out[0])?,
+            out_height: count(out[1])?,
+            out_width: count(out[2])?,
             kernel: 1,
             stride: 1,
             pad: 0,
-        }
+        })
     }
 
     fn convolution(&mut self, operation: &Operation<'_>) -> Folded {
         if self.waiting.is_some() {
-            return Err("a normalisation stands before it that no layer took");
+            return Err(LATE_NORMALISATION);
         }
         let window = Window::read(operation)?;
         let [channels, height, width] = self.size;
         let groups = usize::try_from(operation.integer("group", 1)).unwrap_or(0);
-        let weights = self.numbers(operation, 1)?;
-        let each = if groups == 1 { channels } else { 1 } * window.side * window.side;
+        let (weights, dims) = {
+            let constant = self.constant(operation, 1)?;
+            (widen(&constant.values), constant.dims.clone())
+        };
+        let depth = if groups == 1 { channels } else { 1 };
+        let each = depth * window.side * window.side;
         let outputs = weights.len() / each;
         let whole = outputs > 0 && outputs * each == weights.len();
         if !whole || (groups != 1 && (groups != channels || outputs != channels)) {
             return Err("its groups are neither one nor one for each channel");
         }
+        fits(&dims, &[outputs, depth, window.side, window.side])?;
         let out = [outputs, window.along(height)?, window.along(width)?];
-        let mut shape = self.shape(out);
-        (shape.kernel, shape.stride, shape.pad) = window.numbers();
+        let mut shape = self.shape(out)?;
+        (shape.kernel, shape.stride, shape.pad) = window.numbers()?;
+        count(weights.len())?;
         let kernel = match (groups, window) {
             (
                 1,
@@ -162,7 +197,6 @@ impl<'g> Chain<'g> {
         if bias.len() != outputs {
             return Err("its bias has another length");
         }
-        let weights = widen(weights);
         self.push(kernel, shape, weights, bias);
         self.size = out;
         Ok(())
@@ -195,19 +229,27 @@ impl<'g> Chain<'g> {
             [scale, beta[c] - mean[c] * scale]
         });
         let affine: Vec<_> = affine.collect();
+        if operation.integer("training_mode", 0) != 0 {
+            return Err("it is still learning");
+        }
         match self.drafts.last_mut() {
             Some(draft) if draft.slope.is_none() => draft.fold(&affine),
+            _ if self.waiting.is_some() => return Err(LATE_NORMALISATION),
             _ => self.waiting = Some(affine),
         }
         Ok(())
     }
 
     fn slope(&mut self, operation: &Operation<'_>) -> Folded {
-        let channels = self.size[0];
-        let slope = match *self.numbers(operation, 1)? {
+        let [channels, height, width] = self.size;
+        let Tensor { dims, values } = self.constant(operation, 1)?;
+        // ONNX broadcasts from the right: [C] is one slope a channel only where a
+        // channel is one number.
+        let apart = matches!(dims.as_slice(), [c, 1, 1] | [1, c, 1, 1] if *c == channels);
+        let slope = match *values.as_slice() {
             [one] => vec![one; channels],
-            ref many if many.len() == channels => many.to_vec(),
-            _ => return Err("its slopes have another length"),
+            ref many if many.len() == channels && (apart || height * width == 1) => many.to_vec(),
+            _ => return Err("its slopes are not one for each channel"),
         };
         match self.drafts.last_mut() {
             Some(draft) if draft.slope.is_none() => draft.slope = Some(slope),
@@ -222,11 +264,16 @@ impl<'g> Chain<'g> {
             && operation.float("alpha", 1.0) == 1.0
             && operation.float("beta", 1.0) == 1.0;
         let length: usize = self.size.iter().product();
-        let mut weights = widen(self.numbers(operation, 1)?);
+        let (mut weights, dims) = {
+            let constant = self.constant(operation, 1)?;
+            (widen(&constant.values), constant.dims.clone())
+        };
         let outputs = weights.len() / length;
         if !plain || outputs == 0 || weights.len() != outputs * length {
             return Err("only x·Wᵀ + b is understood");
         }
+        fits(&dims, &[outputs, length])?;
+        count(weights.len())?;
         let mut bias = widen(self.numbers(operation, 2)?);
         if bias.len() != outputs {
             return Err("its bias has another length");
@@ -241,31 +288,33 @@ impl<'g> Chain<'g> {
                 }
             }
         }
-        let shape = self.shape([outputs, 1, 1]);
+        let shape = self.shape([outputs, 1, 1])?;
         self.push(Kernel::Join, shape, weights, bias);
         self.size = [outputs, 1, 1];
         Ok(())
     }
 
-    pub(super) fn finish(self) -> Plan {
+    /// The plan of a graph that says its one answer is what was made last.
+    pub(super) fn finish(self, outputs: &[&str]) -> Result<Plan, &'static str> {
+        if self.waiting.is_some() {
+            return Err("no layer takes it, and it is the last");
+        }
+        if outputs != [self.current] {
+            return Err("it is not the graph's one answer");
+        }
+        let output = self.size.iter().product();
         let steps: Vec<Step> = self.drafts.into_iter().map(Draft::finish).collect();
-        let numbers = |sides: [i32; 3]| -> usize {
-            sides
+        let first = steps.first().ok_or("there is nothing to compute")?.shape;
+        let input = [first.in_channels, first.in_height, first.in_width];
+        Ok(Plan {
+            widest: self.widest,
+            input: input
                 .iter()
                 .map(|side| side.unsigned_abs() as usize)
-                .product()
-        };
-        let ins = |s: &Shape| numbers([s.in_channels, s.in_height, s.in_width]);
-        let outs = |s: &Shape| numbers([s.out_channels, s.out_height, s.out_width]);
-        let every = steps
-            .iter()
-            .flat_map(|step| [ins(&step.shape), outs(&step.shape)]);
-        Plan {
-            widest: every.max().unwrap_or(0),
-            input: steps.first().map_or(0, |step| ins(&step.shape)),
-            output: steps.last().map_or(0, |step| outs(&step.shape)),
+                .product(),
+            output,
             steps,
-        }
+        })
     }
 }
 
@@ -300,6 +349,19 @@ impl Draft {
             weights,
             affine,
         }
+    }
+}
+
+/// As the kernels count.
+pub(super) fn count(number: usize) -> Result<i32, &'static str> {
+    i32::try_from(number).map_err(|_| TOO_LARGE)
+}
+
+/// Whether a constant has the shape its numbers are read in, as far as that is known.
+fn fits(dims: &[usize], wanted: &[usize]) -> Folded {
+    match dims.is_empty() || dims == wanted {
+        true => Ok(()),
+        false => Err("its weights have another shape"),
     }
 }
 

@@ -7,7 +7,7 @@
 mod chain;
 mod window;
 
-use crate::onnx::Graph;
+use crate::onnx::{Graph, Operation};
 use chain::Chain;
 
 /// Why a graph cannot be run by the kernels there are.
@@ -131,67 +131,27 @@ impl Plan {
     pub fn new(graph: &Graph<'_>, channels: usize, side: usize) -> Result<Self, PlanError> {
         let mut chain = Chain::new(graph, channels, side);
         for operation in &graph.operations {
-            chain.take(operation).map_err(|why| PlanError {
-                op: operation.op.to_owned(),
-                output: operation.outputs.first().unwrap_or(&"").to_string(),
-                why,
-            })?;
+            chain
+                .take(operation)
+                .map_err(|why| refused(operation, why))?;
         }
-        Ok(chain.finish())
+        let last = graph.operations.last();
+        let refused = |why| last.map_or_else(|| nothing(why), |last| refused(last, why));
+        chain.finish(&graph.outputs).map_err(refused)
     }
+}
+
+fn refused(operation: &Operation<'_>, why: &'static str) -> PlanError {
+    PlanError {
+        op: operation.op.to_owned(),
+        output: operation.outputs.first().unwrap_or(&"").to_string(),
+        why,
+    }
+}
+
+fn nothing(why: &'static str) -> PlanError {
+    refused(&Operation::default(), why)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::onnx::{Operation, Tensor};
-
-    fn operation<'a>(op: &'a str, input: &'a str, output: &'a str) -> Operation<'a> {
-        let mut made = Operation::default();
-        made.op = op;
-        made.inputs = vec![input, "constant"];
-        made.outputs = vec![output];
-        made
-    }
-
-    fn refusal(operations: Vec<Operation<'_>>) -> String {
-        let graph = Graph {
-            operations,
-            constants: [("constant", vec![2.0])]
-                .map(|(name, values)| {
-                    (
-                        name,
-                        Tensor {
-                            dims: vec![1],
-                            values,
-                        },
-                    )
-                })
-                .into(),
-            input: "image",
-        };
-        Plan::new(&graph, 3, 8).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn what_no_kernel_does_is_refused_by_name() {
-        let said = refusal(vec![operation("Softmax", "image", "a")]);
-        assert!(
-            said.starts_with("Softmax making \"a\": there is no kernel for it"),
-            "{said}"
-        );
-        let branch = [
-            operation("Sub", "image", "a"),
-            operation("Mul", "image", "b"),
-        ];
-        let said = refusal(branch.into());
-        assert!(
-            said.starts_with("Mul making \"b\": it does not take"),
-            "{said}"
-        );
-        let said = refusal(vec![operation("Conv", "image", "a")]);
-        assert!(said.starts_with("Conv making \"a\": its window"), "{said}");
-        let said = refusal(vec![operation("PRelu", "image", "a")]);
-        assert!(said.starts_with("PRelu making \"a\": no layer"), "{said}");
-    }
-}
+mod tests;

@@ -1,6 +1,10 @@
 //! The window of a convolution.
 
+use super::chain::count;
 use crate::onnx::Operation;
+
+/// The largest window, step and border, in pixels.
+const LARGEST: usize = 1024;
 
 /// A convolution's window: square, with the same zeros on all sides.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +31,10 @@ impl Window {
             stride: same("strides", 1).ok_or(uneven)?,
             pad: same("pads", 0).ok_or(uneven)?,
         };
+        let largest = window.side.max(window.stride).max(window.pad);
+        if largest > LARGEST || !["", "NOTSET"].contains(&operation.text("auto_pad")) {
+            return Err("its window is too large, or its zeros are not given");
+        }
         if window.side == 0 || window.stride == 0 || same("dilations", 1) != Some(1) {
             return Err("its window is dilated or not given");
         }
@@ -40,8 +48,7 @@ impl Window {
     }
 
     /// Side, step, zeros.
-    pub(super) fn numbers(&self) -> (i32, i32, i32) {
-        let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
-        (count(self.side), count(self.stride), count(self.pad))
+    pub(super) fn numbers(&self) -> Result<(i32, i32, i32), &'static str> {
+        Ok((count(self.side)?, count(self.stride)?, count(self.pad)?))
     }
 }

@@ -12,9 +12,10 @@
 //! for the values between layers; the next job overwrites it, nothing clears it.
 //! Stacks and registers are not cleared either.
 //!
-//! All inference runs on the CPU. A CUDA driver is looked for and its presence
-//! logged, but there is no CUDA backend, and evidence says `cpu`.
+//! Inference runs on the CPU, and with `--cuda` the embedder on an NVIDIA GPU
+//! ([`cuda`]); evidence says which.
 
+pub mod cuda;
 pub mod manifest;
 pub mod onnx;
 pub mod pipeline;

@@ -15,6 +15,7 @@ use redoubt_attestation::binding::{Backend, WorkerBinding};
 use redoubt_attestation::encode::Digest32;
 use redoubt_attestation::genesis::Tier;
 use redoubt_shared::Endpoint;
+use redoubt_worker::cuda::{self, Cuda, Handle};
 use redoubt_worker::manifest::Manifest;
 use redoubt_worker::pipeline::{Graphs, Pipeline, helper_threads};
 use redoubt_worker::sandbox::{self, Descriptors, selftest};
@@ -41,7 +42,7 @@ struct Arguments {
     #[arg(long, required_unless_present = "sandbox_selftest")]
     manifest: Option<PathBuf>,
     /// Inherited descriptor of the stream: one end of a Unix socket pair.
-    #[arg(long, required_unless_present_any = ["sandbox_selftest", "listen"])]
+    #[arg(long, required_unless_present_any = ["sandbox_selftest", "cuda_check", "listen"])]
     stream_fd: Option<RawFd>,
     /// Listen here once everything is loaded, take one stream, and close the door.
     #[arg(long, value_name = "ENDPOINT", conflicts_with = "stream_fd")]
@@ -59,6 +60,13 @@ struct Arguments {
     /// Job threads; one per core if left out.
     #[arg(long)]
     threads: Option<usize>,
+    /// Run embedders on the NVIDIA GPU. The folder holds its compiler, as
+    /// images/cuda.toml pins it. Without agreement with the CPU, nothing is served.
+    #[arg(long, value_name = "DIR")]
+    cuda: Option<PathBuf>,
+    /// Compare the GPU with the CPU, measure both, print JSON, end.
+    #[arg(long, requires = "cuda", requires = "models", requires = "manifest")]
+    cuda_check: bool,
     /// Threads inside one run of a network.
     #[arg(long, default_value_t = 1)]
     intra_threads: usize,
@@ -80,17 +88,20 @@ fn main() -> ExitCode {
         .with_ansi(false)
         .init();
     say_only_where_on_panic();
-    let ended = if arguments.sandbox_selftest {
-        print_selftest()
-    } else {
-        run(&arguments)
+    let ended = match &arguments.cuda {
+        _ if arguments.sandbox_selftest => print_selftest(),
+        Some(cuda) if arguments.cuda_check => print_cuda_check(&arguments, cuda),
+        _ => run(&arguments),
     };
+    if let Err(error) = &ended {
+        tracing::error!("{error:#}");
+    }
+    if arguments.cuda.is_some() {
+        cuda::end(i32::from(ended.is_err()));
+    }
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            ExitCode::FAILURE
-        }
+        Err(_) => ExitCode::FAILURE,
     }
 }
 
@@ -110,6 +121,17 @@ fn print_selftest() -> anyhow::Result<()> {
     Ok(())
 }
 
+fn print_cuda_check(arguments: &Arguments, cuda: &Path) -> anyhow::Result<()> {
+    let (Some(models), Some(manifest)) = (&arguments.models, &arguments.manifest) else {
+        anyhow::bail!("--models and --manifest are needed");
+    };
+    let manifest = Manifest::open(manifest, models)?;
+    let environment = runtime::load(&manifest)?;
+    let reports = Cuda::open(cuda)?.check(&environment, &Graphs::read(&manifest)?)?;
+    println!("{}", serde_json::to_string_pretty(&reports)?);
+    Ok(())
+}
+
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (Some(models), Some(manifest)) = (&arguments.models, &arguments.manifest) else {
         anyhow::bail!("--models and --manifest are needed");
@@ -118,11 +140,13 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let manifest = Manifest::open(manifest, models)?;
     let identity = identity(arguments, &manifest)?;
     let environment = runtime::load(&manifest)?;
-    let pipelines = pipelines(arguments, &environment, &manifest)?;
+    let graphs = Graphs::read(&manifest)?;
+    let gpu = Device::open(arguments, &environment, &graphs)?;
+    let pipelines = pipelines(arguments, &environment, &graphs, &gpu.embedders)?;
     let reactor = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    sandbox::check_threads(1 + helper_threads())?;
+    sandbox::check_threads(1 + helper_threads() + gpu.threads)?;
     let queue = Arc::new(Queue::default());
     let threads = pipelines.len();
     let listening = arguments.listen.is_some();
@@ -154,16 +178,43 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Embedders on a GPU, and the threads that came with them: the driver's own, which
+/// only the last layer of the sandbox reaches, and one for each embedder.
+#[derive(Default)]
+struct Device {
+    embedders: Vec<Handle>,
+    threads: usize,
+}
+
+impl Device {
+    fn open(
+        arguments: &Arguments,
+        environment: &ort::environment::Environment,
+        graphs: &Graphs,
+    ) -> anyhow::Result<Self> {
+        let Some(folder) = &arguments.cuda else {
+            return Ok(Self::default());
+        };
+        let before = sandbox::threads()?;
+        let helpers = helper_threads();
+        let embedders = Cuda::open(folder)?.embedders(environment, graphs)?;
+        Ok(Self {
+            embedders,
+            threads: sandbox::threads()? - before - (helper_threads() - helpers),
+        })
+    }
+}
+
 fn pipelines(
     arguments: &Arguments,
     environment: &ort::environment::Environment,
-    manifest: &Manifest,
+    graphs: &Graphs,
+    gpu: &[Handle],
 ) -> anyhow::Result<Vec<Pipeline>> {
     let cores = std::thread::available_parallelism().map_or(1, Into::into);
     let threads = arguments.threads.unwrap_or(cores).max(1);
-    let graphs = Graphs::read(manifest)?;
     let intra = arguments.intra_threads.max(1);
-    let load = |_| Ok(Pipeline::load(environment, &graphs, intra)?);
+    let load = |_| Ok(Pipeline::load(environment, graphs, intra, gpu)?);
     (0..threads).map(load).collect()
 }
 
@@ -173,8 +224,10 @@ fn identity(arguments: &Arguments, manifest: &Manifest) -> anyhow::Result<Identi
         None if arguments.nsm => Box::new(NsmAttester::open()?),
         None => anyhow::bail!("choose --nsm or --dangerous-emulated-attester DIR"),
     };
-    let backend = match runtime::probe() {
-        runtime::Backend::Cpu => Backend::Cpu,
+    // Where it says so and the GPU cannot be used, this process ends before it serves.
+    let backend = match arguments.cuda {
+        Some(_) => Backend::Cuda,
+        None => Backend::Cpu,
     };
     let (tier, models) = (arguments.tier, Digest32(manifest.digest()));
     let bind = |spki| WorkerBinding::new(tier, models, backend, spki);

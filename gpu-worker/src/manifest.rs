@@ -45,7 +45,7 @@ struct Document {
     file: Vec<FileEntry>,
     #[serde(default)]
     model: Vec<ModelEntry>,
-    runtime: Runtime,
+    runtime: Option<Runtime>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -127,7 +127,7 @@ impl Manifest {
                 Ok(ModelFile {
                     id: entry.id.clone(),
                     dimension: entry.dimension,
-                    bytes: self.verified(&entry.file)?,
+                    bytes: self.file(&entry.file)?,
                 })
             })
             .collect()
@@ -135,10 +135,13 @@ impl Manifest {
 
     /// The inference library's bytes, verified.
     pub fn runtime(&self) -> Result<Vec<u8>, ManifestError> {
-        self.verified(&self.document.runtime.onnxruntime)
+        let runtime = self.document.runtime.as_ref();
+        let none = || ManifestError::Content("there is no [runtime]".to_owned());
+        self.file(&runtime.ok_or_else(none)?.onnxruntime)
     }
 
-    fn verified(&self, file: &str) -> Result<Vec<u8>, ManifestError> {
+    /// A file's bytes, verified.
+    pub fn file(&self, file: &str) -> Result<Vec<u8>, ManifestError> {
         let entry = self
             .document
             .file

@@ -1,4 +1,4 @@
-//! Loads the inference library, and says which backend does the work.
+//! Loads the inference library.
 //!
 //! Protects against a library swapped between check and load: the bytes that
 //! were hashed are the bytes that are loaded, from an anonymous sealed file.
@@ -6,6 +6,7 @@
 use std::ffi::c_int;
 use std::io::Write;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ort::environment::Environment;
 
@@ -30,8 +31,8 @@ pub enum RuntimeError {
 pub fn load(manifest: &Manifest) -> Result<Environment, RuntimeError> {
     silence();
     let sealed = sealed_file(&manifest.runtime()?)?;
-    let path = format!("/proc/self/fd/{}", sealed.as_raw_fd());
-    let builder = ort::init_from(path).map_err(|error| RuntimeError::Load(error.to_string()))?;
+    let builder =
+        ort::init_from(path_of(&sealed)).map_err(|error| RuntimeError::Load(error.to_string()))?;
     builder
         .with_name("redoubt-worker")
         .with_telemetry(false)
@@ -61,7 +62,7 @@ fn memory_file(flags: libc::c_uint) -> std::io::Result<c_int> {
 }
 
 /// An anonymous file that nobody can write to any more.
-fn sealed_file(bytes: &[u8]) -> std::io::Result<std::fs::File> {
+pub(crate) fn sealed_file(bytes: &[u8]) -> std::io::Result<std::fs::File> {
     let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
     // Kernels before 6.3 do not know MFD_EXEC and need none: there, such files
     // can always be mapped as programs.
@@ -84,45 +85,19 @@ fn sealed_file(bytes: &[u8]) -> std::io::Result<std::fs::File> {
     Ok(file)
 }
 
+/// Where the loader finds an open file: a path it was never given before. It would
+/// take two libraries of one path for one, and descriptors are numbered anew.
+pub(crate) fn path_of(file: &std::fs::File) -> String {
+    static LOADED: AtomicUsize = AtomicUsize::new(1);
+    let slashes = "/".repeat(LOADED.fetch_add(1, Ordering::Relaxed));
+    format!("{slashes}proc/self/fd/{}", file.as_raw_fd())
+}
+
 fn check(result: c_int) -> std::io::Result<()> {
     if result < 0 {
         return Err(std::io::Error::last_os_error());
     }
     Ok(())
-}
-
-/// Which hardware runs the graphs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Backend {
-    /// ONNX Runtime on the CPU.
-    Cpu,
-}
-
-impl Backend {
-    /// As written in the binding.
-    pub fn name(self) -> &'static str {
-        match self {
-            Backend::Cpu => "cpu",
-        }
-    }
-}
-
-/// Looks for a CUDA driver and says what was decided. Inference runs on the CPU
-/// in either case: there are no CUDA kernels yet, and this never pretends so.
-pub fn probe() -> Backend {
-    #[expect(
-        unsafe_code,
-        reason = "cudarc marks the probe unsafe as it runs a library's initialisers"
-    )]
-    // SAFETY: only tries to open the driver library by name. Asking first matters:
-    // creating a CUDA context without the library panics.
-    let driver = unsafe { cudarc::driver::sys::is_culib_present() };
-    if driver {
-        tracing::warn!("a CUDA driver is present but no CUDA backend is built in; using the CPU");
-    } else {
-        tracing::info!("no CUDA driver; using the CPU");
-    }
-    Backend::Cpu
 }
 
 #[cfg(test)]

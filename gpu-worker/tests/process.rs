@@ -1,6 +1,7 @@
 //! The real process: sealed, attested, fed good and hostile pictures.
 //!
-//! Needs REDOUBT_MODELS_DIR and REDOUBT_MEDIA_DIR.
+//! Needs REDOUBT_MODELS_DIR and REDOUBT_MEDIA_DIR. With REDOUBT_GPU, the folder of
+//! the CUDA compiler, the worker runs its embedder on the NVIDIA GPU.
 
 mod common;
 
@@ -40,8 +41,13 @@ fn program(models: &Path) -> (tempfile::TempDir, VendorRoot, Command) {
     std::fs::write(attester.path().join("root.pem"), &certificate).unwrap();
     std::fs::write(attester.path().join("root.key"), key).unwrap();
     let root = VendorRoot::from_pem(RootKind::NitroEmulated, &certificate).unwrap();
+    let gpu = std::env::var_os("REDOUBT_GPU");
     let mut command = Command::new(PROGRAM);
     command
+        .args(
+            gpu.iter()
+                .flat_map(|folder| ["--cuda".as_ref(), folder.as_os_str()]),
+        )
         .args(["--threads", "2", "--models"])
         .arg(models)
         .arg("--manifest")

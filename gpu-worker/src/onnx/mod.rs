@@ -7,11 +7,13 @@
 //!   (blocked int8 is slower than f32 here, and older runtimes refuse it);
 //! - a fixed input size becomes free in height and width, if asked.
 
+mod graph;
 mod tensor;
 mod wire;
 
 use std::collections::{HashMap, HashSet};
 
+pub use graph::{Graph, Operation, Tensor};
 pub use tensor::TensorError;
 pub use wire::{Field, Fields, Value, WireError, fields};
 

@@ -3,6 +3,7 @@
 //! Protects against shapes that do not match their data: every product is
 //! checked and every length compared before a value is touched.
 
+use super::Tensor;
 use super::wire::{
     Field, Value, WireError, fields, packed_varints, put_bytes_field, put_varint_field,
 };
@@ -30,6 +31,7 @@ pub(crate) struct Constant<'a> {
     dims: Vec<usize>,
     data_type: u64,
     raw: &'a [u8],
+    packed: &'a [u8],
 }
 
 impl<'a> Constant<'a> {
@@ -51,6 +53,7 @@ impl<'a> Constant<'a> {
             }
             (2, Value::Varint(data_type)) => self.data_type = data_type,
             (8, Value::Bytes(name)) => self.name = std::str::from_utf8(name).unwrap_or_default(),
+            (4, Value::Bytes(packed)) => self.packed = packed,
             (9, Value::Bytes(raw)) => self.raw = raw,
             _ => {}
         }
@@ -81,15 +84,33 @@ impl<'a> Constant<'a> {
         Ok(self.raw)
     }
 
+    /// Shape and numbers; no numbers where they are not f32.
+    pub(super) fn tensor(&self) -> Result<Tensor, TensorError> {
+        let values = match self.data_type {
+            FLOAT => self.float()?,
+            _ => Vec::new(),
+        };
+        Ok(Tensor {
+            dims: self.dims.clone(),
+            values,
+        })
+    }
+
     fn float(&self) -> Result<Vec<f32>, TensorError> {
         let expected = self
             .elements()?
             .checked_mul(4)
             .ok_or_else(|| self.misfit())?;
-        if self.data_type != FLOAT || self.raw.len() != expected {
+        // `raw_data`, or the packed `float_data` with the same bytes in it.
+        let bytes = if self.raw.is_empty() {
+            self.packed
+        } else {
+            self.raw
+        };
+        if self.data_type != FLOAT || bytes.len() != expected {
             return Err(self.misfit());
         }
-        let (values, _) = self.raw.as_chunks::<4>();
+        let (values, _) = bytes.as_chunks::<4>();
         Ok(values
             .iter()
             .map(|bytes| f32::from_le_bytes(*bytes))

@@ -24,6 +24,7 @@ use redoubt_shared::worker::{Embedding, FaceSample, SampleRefusal};
 pub use decode::{PIXELS_MAX, SIDE_MAX};
 pub use network::{NetworkError, helper_threads};
 
+use crate::cuda;
 use crate::manifest::{Manifest, ManifestError};
 use crate::onnx::{InputSize, TensorError, mend};
 use align::{SIDE, align};
@@ -62,6 +63,9 @@ pub struct Graphs {
     embedders: Vec<(String, usize, Vec<u8>)>,
 }
 
+/// Side of the square an embedder takes, in pixels of three colours.
+pub const FACE_SIDE: usize = SIDE;
+
 impl Graphs {
     /// Reads, verifies and mends every model the pipeline runs.
     pub fn read(manifest: &Manifest) -> Result<Self, PipelineError> {
@@ -91,6 +95,32 @@ impl Graphs {
     }
 }
 
+impl Graphs {
+    /// Every embedder's id and mended graph.
+    pub fn embedders(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let embedders = self.embedders.iter();
+        embedders.map(|(model, _, graph)| (model.as_str(), graph.as_slice()))
+    }
+
+    /// An embedder on the CPU, for one picture at a time: planar, [`FACE_SIDE`]
+    /// square. The environment must live as long.
+    pub fn reference(
+        &self,
+        environment: &Environment,
+        model: &str,
+    ) -> Result<impl FnMut(&[f32]) -> Result<Vec<f32>, NetworkError> + use<>, NetworkError> {
+        let known = self.embedders.iter().find(|(id, ..)| id == model);
+        let (id, dimension, graph) = known.ok_or_else(|| NetworkError::Runtime(model.into()))?;
+        let mut network = Network::load(environment, id, graph, 1)?;
+        let dimension = *dimension;
+        Ok(move |face: &[f32]| {
+            network.run([SIDE, SIDE], face, |outputs| {
+                Ok(outputs.only(dimension)?.to_vec())
+            })
+        })
+    }
+}
+
 /// How long each stage of one job took.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StageTimes {
@@ -115,22 +145,35 @@ pub struct Pipeline {
 struct Embedder {
     model: String,
     dimension: usize,
-    network: Network,
+    runner: Runner,
+}
+
+/// Where an embedder runs.
+#[derive(Debug)]
+enum Runner {
+    Cpu(Network),
+    Gpu(cuda::Handle),
 }
 
 impl Pipeline {
-    /// Loads the graphs; `threads` work inside one run of a network.
+    /// Loads the graphs; `threads` work inside one run of a network. Embedders run
+    /// on the GPU where there is one, one handle for each, and here otherwise.
     pub fn load(
         environment: &Environment,
         graphs: &Graphs,
         threads: usize,
+        gpu: &[cuda::Handle],
     ) -> Result<Self, NetworkError> {
         let (id, graph) = &graphs.detector;
+        let mut gpu = gpu.iter();
         let embedders = graphs.embedders.iter().map(|(model, dimension, graph)| {
             Ok(Embedder {
                 model: model.clone(),
                 dimension: *dimension,
-                network: Network::load(environment, model, graph, threads)?,
+                runner: match gpu.next() {
+                    Some(handle) => Runner::Gpu(handle.clone()),
+                    None => Runner::Cpu(Network::load(environment, model, graph, threads)?),
+                },
             })
         });
         Ok(Self {
@@ -207,11 +250,16 @@ impl Pipeline {
 impl Embedder {
     /// Norm before normalisation, and the unit vector.
     fn embed(&mut self, aligned: &[f32]) -> Result<(f32, Embedding), NetworkError> {
-        let mut vector = self.network.run([SIDE, SIDE], aligned, |outputs| {
-            Ok(outputs.only(self.dimension)?.to_vec())
-        })?;
+        let mut vector = match &mut self.runner {
+            Runner::Cpu(network) => network.run([SIDE, SIDE], aligned, |outputs| {
+                Ok(outputs.only(self.dimension)?.to_vec())
+            })?,
+            Runner::Gpu(handle) => handle
+                .run(aligned)
+                .map_err(|error| NetworkError::Runtime(error.to_string()))?,
+        };
         let norm = vector.iter().map(|v| v * v).sum::<f32>().sqrt();
-        if !norm.is_normal() {
+        if !norm.is_normal() || vector.len() != self.dimension {
             return Err(NetworkError::Output {
                 model: self.model.clone(),
                 output: "a vector of ordinary length".to_owned(),

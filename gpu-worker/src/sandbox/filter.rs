@@ -12,7 +12,7 @@ use super::{Descriptors, SandboxError};
 
 /// Allowed with any argument: memory, waiting, time, randomness, reading what is
 /// open, ending.
-const ANY_ARGUMENT: [libc::c_long; 29] = [
+const ANY_ARGUMENT: [libc::c_long; 30] = [
     libc::SYS_brk,
     libc::SYS_munmap,
     libc::SYS_mremap,
@@ -29,6 +29,7 @@ const ANY_ARGUMENT: [libc::c_long; 29] = [
     libc::SYS_read,
     libc::SYS_readv,
     libc::SYS_recvfrom,
+    libc::SYS_poll, // a CUDA driver's thread, which fails the device if it may not
     libc::SYS_epoll_wait,
     libc::SYS_epoll_pwait,
     libc::SYS_epoll_ctl,

@@ -88,15 +88,20 @@ pub fn harden(keep: Option<RawFd>) -> Result<(), SandboxError> {
 /// Refuses to go on if there are other threads than the `expected` ones: they
 /// would escape [`forbid_files`].
 pub fn check_threads(expected: usize) -> Result<(), SandboxError> {
-    let tasks = std::fs::read_dir("/proc/self/task").map_err(|source| SandboxError::System {
-        what: "counting threads",
-        source,
-    })?;
-    let found = tasks.count();
+    let found = threads()?;
     if found != expected {
         return Err(SandboxError::Threads { found, expected });
     }
     Ok(())
+}
+
+/// How many threads this process has.
+pub fn threads() -> Result<usize, SandboxError> {
+    let tasks = std::fs::read_dir("/proc/self/task").map_err(|source| SandboxError::System {
+        what: "counting threads",
+        source,
+    })?;
+    Ok(tasks.count())
 }
 
 /// From now on this thread, and threads it starts, open nothing.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use ort::environment::Environment;
 use redoubt_shared::worker::FaceSample;
+use redoubt_worker::cuda::Cuda;
 use redoubt_worker::manifest::Manifest;
 use redoubt_worker::pipeline::{Graphs, Pipeline};
 use redoubt_worker::runtime;
@@ -27,11 +28,18 @@ pub(crate) fn manifest_path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../images/models.toml")
 }
 
-/// A pipeline on one thread. The environment must live as long.
+/// A pipeline on one thread; with REDOUBT_GPU, the folder of the CUDA compiler, its
+/// embedders run on the NVIDIA GPU. The environment must live as long.
 pub(crate) fn pipeline(models: &Path) -> (Environment, Pipeline) {
     let manifest = Manifest::open(&manifest_path(), models).unwrap();
     let environment = runtime::load(&manifest).unwrap();
-    let mut pipeline = Pipeline::load(&environment, &Graphs::read(&manifest).unwrap(), 1).unwrap();
+    let graphs = Graphs::read(&manifest).unwrap();
+    let gpu = std::env::var_os("REDOUBT_GPU").map(|compiler| {
+        let cuda = Cuda::open(Path::new(&compiler)).unwrap();
+        cuda.embedders(&environment, &graphs).unwrap()
+    });
+    let gpu = gpu.unwrap_or_default();
+    let mut pipeline = Pipeline::load(&environment, &graphs, 1, &gpu).unwrap();
     pipeline.warm_up().unwrap();
     (environment, pipeline)
 }

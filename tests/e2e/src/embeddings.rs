@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub fn add(models: &Path, manifest: &Path, markers: &mut Markers) -> Result<usize> {
     let manifest = Manifest::open(manifest, models)?;
     let onnx = runtime::load(&manifest).map_err(|error| anyhow!("{error}"))?;
-    let mut pipeline = Pipeline::load(&onnx, &Graphs::read(&manifest)?, 1)?;
+    let mut pipeline = Pipeline::load(&onnx, &Graphs::read(&manifest)?, 1, &[])?;
     let before = markers.vectors.len();
     for image in &markers.images {
         let bytes = std::fs::read(&image.path).with_context(|| image.path.display().to_string())?;

@@ -5,6 +5,7 @@
 mod apt;
 mod boot;
 mod crate_source;
+mod cuda;
 mod demo;
 mod dev;
 mod digest;
@@ -67,6 +68,12 @@ enum Task {
         /// Use the programs that were built last
         #[arg(long)]
         no_build: bool,
+    },
+    /// Compare the NVIDIA GPU of this machine with its CPU, and measure both
+    CudaCheck {
+        /// Also fetch, test and measure the sealed worker's process on it
+        #[arg(long)]
+        tests: bool,
     },
     /// Format, lints, unit and end-to-end tests, the demo's story, the images and their boots
     Test {
@@ -165,6 +172,7 @@ fn run(task: Task) -> Result<bool> {
             models(&repo, &ModelsAction::Fetch)?;
             return built(&repo, "redoubt-chaos", &arguments);
         }
+        Task::CudaCheck { tests } => return cuda::run(&repo, tests),
         Task::BootTest(arguments) => return boot::run(&repo, &arguments),
         Task::Fuzz { arguments } => return fuzz::run(&repo, &arguments),
         Task::Bench { arguments } => return built(&repo, "redoubt-bench", &arguments),

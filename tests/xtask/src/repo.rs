@@ -63,6 +63,11 @@ impl Repo {
         self.root.join("images/models.toml")
     }
 
+    /// The pins of the CUDA compiler.
+    pub(crate) fn cuda_toml(&self) -> PathBuf {
+        self.root.join("images/cuda.toml")
+    }
+
     /// The pins of the emulated machine.
     pub(crate) fn tools_toml(&self) -> PathBuf {
         self.root.join("images/tools.toml")

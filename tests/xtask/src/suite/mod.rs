@@ -52,6 +52,7 @@ pub(crate) fn run(repo: &Repo, options: &Options) -> Result<bool> {
         logs: repo.report_dir("test"),
         models: PathBuf::new(),
         media: PathBuf::new(),
+        cuda: PathBuf::new(),
         python: PathBuf::new(),
         built: false,
         source_archive: options.source_archive.clone(),
@@ -84,6 +85,7 @@ struct Suite<'a> {
     logs: PathBuf,
     models: PathBuf,
     media: PathBuf,
+    cuda: PathBuf,
     python: PathBuf,
     built: bool,
     source_archive: Vec<PathBuf>,
@@ -98,11 +100,12 @@ impl Suite<'_> {
             fmt.args(["--all", "--check"]);
             suite.passes("format", &mut fmt)
         })?;
-        self.stage("models, media and Python", 60, |suite| {
+        self.stage("models, media, compilers and Python", 60, |suite| {
             suite.models = fetch_one(&repo.models_toml())?;
             suite.media = fetch_one(&repo.media_toml())?;
+            suite.cuda = fetch_one(&repo.cuda_toml())?;
             suite.python = python::fetch(repo)?;
-            Ok(Outcome::single("models, media and Python", true))
+            Ok(Outcome::single("models, media, compilers and Python", true))
         })?;
         self.stage("build", 300, |suite| {
             programs::build(repo)?;
@@ -190,6 +193,7 @@ impl Suite<'_> {
         command.env("REDOUBT_BIN_DIR", self.repo.bin_dir());
         command.env("REDOUBT_MODELS_DIR", &self.models);
         command.env("REDOUBT_MEDIA_DIR", &self.media);
+        command.env("REDOUBT_CUDA_DIR", &self.cuda);
         command.env("REDOUBT_PYTHON", &self.python);
     }
 

@@ -20,7 +20,7 @@ use redoubt_worker::cuda::{self, Compared, Cuda, Handle};
 use redoubt_worker::manifest::Manifest;
 use redoubt_worker::pipeline::{Graphs, Pipeline, helper_threads};
 use redoubt_worker::sandbox::{self, Descriptors, selftest};
-use redoubt_worker::session::{Identity, Queue, serve, spawn};
+use redoubt_worker::session::{FirstRun, Identity, Queue, serve, spawn};
 use redoubt_worker::{runtime, wipe};
 use tracing_subscriber::EnvFilter;
 
@@ -153,13 +153,18 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     sandbox::check_threads(1 + helper_threads() + gpu.threads)?;
     let queue = Arc::new(Queue::default());
     let threads = pipelines.len();
+    let listening = arguments.listen.is_some();
+    let first = match listening {
+        true => FirstRun::Behind,
+        false => FirstRun::Awaited,
+    };
     // Job threads give up files before their first run.
-    spawn(pipelines, &queue).map_err(|error| anyhow::anyhow!("starting job threads: {error}"))?;
+    spawn(pipelines, &queue, first)
+        .map_err(|error| anyhow::anyhow!("starting job threads: {error}"))?;
     let mut descriptors = Descriptors::take_stock(&[2])?;
     let door = reactor.block_on(Door::open(arguments))?;
     // From here on nothing is opened: first no files, then nothing at all.
     sandbox::forbid_files()?;
-    let listening = arguments.listen.is_some();
     if listening {
         tracing::info!("loaded; waiting for the one stream");
     }

@@ -25,12 +25,22 @@ pub struct Job {
     pub reply: UnboundedSender<WorkerResponse>,
 }
 
-/// Starts one thread per pipeline. Returns when all of them have given up files; an
-/// error if one could not. Each runs its networks once before its first job, sealed
-/// like every job; where that fails the process ends, since no job would do better.
+/// When networks run for the first time, which is slow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirstRun {
+    /// Before anybody is served: whoever started this worker did so in advance.
+    Awaited,
+    /// In the background, while the session proves itself.
+    Behind,
+}
+
+/// Starts one thread per pipeline. Returns when all of them have given up files and
+/// are as far as `first` asks; an error if one is not. Where a first run in the
+/// background fails the process ends, since no job would do better.
 pub fn spawn(
     pipelines: Vec<Pipeline>,
     queue: &Arc<Queue<Job>>,
+    first: FirstRun,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let ready = Arc::new(Barrier::new(pipelines.len() + 1));
     let (failures, failed) = std::sync::mpsc::channel();
@@ -39,14 +49,14 @@ pub fn spawn(
         std::thread::Builder::new()
             .name(format!("job-{number}"))
             .spawn(move || {
-                let closed = forbid_files();
-                let usable = closed.is_ok();
-                if let Err(error) = closed {
+                let prepared = prepare(&mut pipeline, first);
+                let usable = prepared.is_ok();
+                if let Err(error) = prepared {
                     let _ = failures.send(error);
                 }
                 ready.wait();
                 if usable {
-                    work(&mut pipeline, &queue);
+                    work(&mut pipeline, &queue, first);
                 }
             })?;
     }
@@ -57,16 +67,24 @@ pub fn spawn(
     }
 }
 
-fn work(pipeline: &mut Pipeline, queue: &Queue<Job>) {
-    let began = Instant::now();
-    if let Err(error) = pipeline.warm_up() {
-        tracing::error!("the networks do not run: {error}");
-        std::process::exit(1);
+fn prepare(pipeline: &mut Pipeline, first: FirstRun) -> Result<(), String> {
+    forbid_files().map_err(|error| error.to_string())?;
+    match first {
+        FirstRun::Awaited => pipeline.warm_up().map_err(|error| error.to_string()),
+        FirstRun::Behind => Ok(()),
     }
-    tracing::info!(
-        millis = began.elapsed().as_millis(),
-        "the networks have run once"
-    );
+}
+
+fn work(pipeline: &mut Pipeline, queue: &Queue<Job>, first: FirstRun) {
+    if first == FirstRun::Behind {
+        let began = Instant::now();
+        if let Err(error) = pipeline.warm_up() {
+            tracing::error!("the networks do not run: {error}");
+            std::process::exit(1);
+        }
+        let millis = began.elapsed().as_millis();
+        tracing::info!(millis, "the networks have run once");
+    }
     while let Some(job) = queue.pop() {
         run(pipeline, job);
     }

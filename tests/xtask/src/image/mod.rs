@@ -5,6 +5,7 @@
 //! anyone gets the same bytes from any folder; with another one, the difference
 //! is named before anything is built.
 
+mod built;
 mod compile;
 mod crates;
 mod independent;
@@ -17,20 +18,21 @@ mod toolchain;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
 
 use crate::apt::Given;
 use crate::elf::Linkage;
 use crate::repo::Repo;
 use crate::{digest, fetch, say, tools};
+use built::Built;
 use pack::{Companions, Parts};
-use report::{Description, Inputs, Measured};
+use report::{Inputs, Measured};
 use sources::{Image, Sources};
 
+pub(crate) use built::BuiltImage;
 pub(crate) use sources::Kind;
 
 /// The crate whose program packs images.
@@ -65,23 +67,6 @@ pub(crate) struct Options {
     /// kernel's sources; repeat
     #[arg(long, value_name = "FILE")]
     pub(crate) source_archive: Vec<PathBuf>,
-}
-
-/// What came out.
-pub(crate) struct Built {
-    pub(crate) images: BTreeMap<Kind, BuiltImage>,
-    inputs: Inputs,
-    /// Tools that differ from those that made what is committed.
-    pub(crate) other_tools: Vec<String>,
-    kernel_from_cache: bool,
-}
-
-/// One image.
-pub(crate) struct BuiltImage {
-    pub(crate) eif: PathBuf,
-    description: Description,
-    /// From what is committed, and where.
-    pub(crate) differences: Vec<String>,
 }
 
 /// Builds and compares; whether all was well.
@@ -232,86 +217,4 @@ fn warn_of_other_inputs(here: &Inputs, committed: Option<&Measured>) {
     for line in lines {
         say(&format!("  {line}"));
     }
-}
-
-impl Built {
-    fn measured(&self) -> Result<Measured> {
-        let of = |kind| -> Result<Description> {
-            let image = self.images.get(&kind).context("only one image was built")?;
-            Ok(image.description.clone())
-        };
-        Ok(Measured {
-            image: of(Kind::Enclave)?,
-            worker: of(Kind::Worker)?,
-            inputs: self.inputs.clone(),
-        })
-    }
-
-    /// The enclave's image at the top, the worker's under its name.
-    fn report(&self, options: &Options, seconds: f64) -> Result<Value> {
-        let of = |kind| self.images.get(&kind).map(BuiltImage::report).transpose();
-        let mut report = of(Kind::Enclave)?.unwrap_or_else(|| json!({}));
-        let images = self.images.iter();
-        let differences: Vec<_> = images
-            .flat_map(|(kind, image)| {
-                let named = |line| format!("{}: {line}", kind.name());
-                image.differences.iter().map(named)
-            })
-            .collect();
-        report["worker"] = of(Kind::Worker)?.into();
-        report["inputs"] = json!(self.inputs);
-        report["equal_to_committed"] = differences.is_empty().into();
-        report["differences"] = json!(differences);
-        report["other_tools"] = json!(self.other_tools);
-        report["kernel_from_cache"] = self.kernel_from_cache.into();
-        report["eif_build_agrees"] = json!(options.eif_build.then_some(true));
-        report["seconds"] = seconds.into();
-        Ok(report)
-    }
-}
-
-impl BuiltImage {
-    #[cfg(test)]
-    pub(crate) fn differing(differences: Vec<String>) -> Self {
-        Self {
-            eif: PathBuf::new(),
-            description: Description::default(),
-            differences,
-        }
-    }
-
-    fn report(&self) -> Result<Value> {
-        Ok(json!({
-            "eif": {
-                "file": self.eif,
-                "bytes": bytes(&self.eif)?,
-                "sha256": digest::sha256_file(&self.eif)?,
-            },
-            "image": self.description,
-        }))
-    }
-
-    fn tell(&self) -> Result<()> {
-        say(&format!(
-            "{}: {} bytes",
-            self.eif.display(),
-            bytes(&self.eif)?
-        ));
-        for (name, value) in &self.description.measurements {
-            say(&format!("  {name} {value}"));
-        }
-        match self.differences[..] {
-            [] => say("  equal to images/measurements.json"),
-            _ => say("  other than images/measurements.json:"),
-        }
-        for line in &self.differences {
-            say(&format!("    {line}"));
-        }
-        Ok(())
-    }
-}
-
-fn bytes(file: &Path) -> Result<u64> {
-    let data = fs::metadata(file).with_context(|| file.display().to_string())?;
-    Ok(data.len())
 }

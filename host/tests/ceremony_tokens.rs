@@ -159,6 +159,22 @@ fn officers_found_and_sign_with_keys_that_never_leave_their_tokens() {
     let stay = "--officers 2 --threshold 2 --keep officer-1 --keep officer-2";
     tokens.run(&format!("{successor} {stay} {keys}")).unwrap();
     genesis.successor(&room.read("next/genesis.json")).unwrap();
+
+    // Who joins later brings a token too; the key of another one is made.
+    tokens.token("edsger", &rcgen::PKCS_ECDSA_P256_SHA256);
+    let edsger = tokens.key("edsger", "pin");
+    let join = successor.replace("next", "joined");
+    let join = format!("{join} --officers 3 --threshold 2 --keep officer-1 {keys}");
+    let error = tokens.run(&format!("{join} --new-key {ada}")).unwrap_err();
+    assert!(error.contains("every key must differ"), "{error}");
+    tokens.run(&format!("{join} --new-key {edsger}")).unwrap();
+    let joined = genesis
+        .successor(&room.read("joined/genesis.json"))
+        .unwrap();
+    let ids: Vec<_> = joined.manifest.officers.iter().map(|o| &*o.id).collect();
+    assert_eq!(ids, ["officer-1", "officer-2-1", "officer-2-2"]);
+    assert!(!room.at("joined/officer-2-1.key.pem").exists());
+    assert!(room.at("joined/officer-2-2.key.pem").exists());
 }
 
 /// Files below a folder that hold some bytes.

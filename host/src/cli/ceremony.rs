@@ -107,7 +107,7 @@ fn draft_folder(out: &Path) -> anyhow::Result<PathBuf> {
 }
 
 /// Keys that were made here, readable by their owner only.
-pub(super) fn write_keys(dir: &Path, new: &Signers) -> anyhow::Result<()> {
+pub(super) fn write_keys(dir: &Path, new: &[(String, OfficerKey)]) -> anyhow::Result<()> {
     for (id, key) in new {
         if let OfficerKey::File(key) = key {
             let pem = key.expose_pkcs8_pem()?;

@@ -54,6 +54,10 @@ pub(super) struct SuccessorArgs {
     /// beside it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// A new officer's own key, a file or pkcs11:...; repeat for more. The keys of the
+    /// other new officers are made here
+    #[arg(long, value_name = "KEY")]
+    new_key: Vec<String>,
     #[command(flatten)]
     images: ImageChanges,
     #[command(flatten)]
@@ -113,7 +117,7 @@ fn hold(
     let genesis = old
         .successor(&signed.to_json())
         .map_err(|error| too_few(error, old))?;
-    write_keys(dir, &joining)?;
+    write_keys(dir, &joining[args.new_key.len()..])?;
     write_shares(dir, &manifest, genesis.digest, &secret)?;
     write_public(dir, &genesis, &Said::default())?;
     if let Some(path) = &args.config {
@@ -149,13 +153,20 @@ fn too_few(error: GenesisError, old: &VerifiedGenesis) -> anyhow::Error {
     }
 }
 
-/// New officers' keys. A new key has a new name: officer-COUNTER-1, ...
+/// New officers' keys, their own first. A new key has a new name: officer-COUNTER-1, ...
 fn joining(args: &SuccessorArgs, counter: u64) -> anyhow::Result<Signers> {
-    let kept = args.keep.len();
+    let (kept, own) = (args.keep.len(), args.new_key.len());
     let new = usize::from(args.officers)
         .checked_sub(kept)
         .with_context(|| format!("{kept} officers stay, {} are to be", args.officers))?;
-    new_signers((1..=new).map(|n| format!("officer-{counter}-{n}")))
+    ensure!(own <= new, "{new} officers are new, {own} --new-key");
+    let mut ids = (1..=new).map(|n| format!("officer-{counter}-{n}"));
+    let brought = args.new_key.iter().zip(ids.by_ref());
+    let mut all: Signers = brought
+        .map(|(key, id)| Ok((id, OfficerKey::open(key)?)))
+        .collect::<anyhow::Result<_>>()?;
+    all.extend(new_signers(ids)?);
+    Ok(all)
 }
 
 fn staying(ids: &[String], old: &VerifiedGenesis) -> anyhow::Result<Vec<Officer>> {

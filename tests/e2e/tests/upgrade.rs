@@ -9,10 +9,11 @@ use anyhow::{Context, Result, ensure};
 use redoubt_attestation::genesis::{Config, Genesis, SignedFile};
 use redoubt_attestation::sign::Es256Signer;
 use redoubt_e2e::appliance::wait_for;
+use redoubt_e2e::behaviour::runtime;
 use redoubt_e2e::guarded::{Guarded, guarded};
 use redoubt_e2e::peers::Duty;
 use redoubt_e2e::process::{run, run_ok};
-use redoubt_e2e::{Appliance, Needs, Options, alone};
+use redoubt_e2e::{Appliance, Customer, Environment, Needs, Options, alone};
 use serde_json::{Value, json};
 
 const STAYS: [&str; 6] = ["--officers", "1", "--threshold", "1", "--keep", "officer-1"];
@@ -39,6 +40,11 @@ fn an_image_is_allowed_while_serving_and_the_one_before_withdrawn() {
         customer.login(&guarded.bank()?).await?;
         guarded.stop()?;
         adopt(&guarded.appliance, &both)?;
+        // Either image serves now.
+        guarded.start()?;
+        guarded.appliance.bring_up()?;
+        customer.login(&guarded.bank()?).await?;
+        guarded.stop()?;
         guarded.appliance.options.enclave = Some(new.clone());
         guarded.start()?;
         guarded.appliance.bring_up()?;
@@ -278,4 +284,45 @@ fn same_secret(appliance: &Appliance, old: &[u8], config: &Value) -> Result<Vec<
     let pin = redoubt_attestation::genesis::ClientPolicy::pin(&next);
     std::fs::write(appliance.policy(), pin.to_json())?;
     Ok(policy)
+}
+
+#[test]
+fn an_appliance_founded_question_by_question_serves() {
+    let name = "an_appliance_founded_question_by_question_serves";
+    let Some(environment) = Environment::find(name) else {
+        return;
+    };
+    let outcome = runtime().block_on(async {
+        let mut appliance = Appliance::prepare(&environment, QUICK())?;
+        found(&appliance)?;
+        appliance.keep_on_failure(Appliance::bring_up)?;
+        let bank = appliance.bank(&appliance.banks.a)?;
+        let mut customer = Customer::registered(&bank, &appliance.banks.a).await?;
+        customer.login(&bank).await?;
+        anyhow::Ok(())
+    });
+    outcome.unwrap_or_else(|error| panic!("{error:?}"));
+}
+
+/// Puts a guided ceremony's results in place of those that stand there.
+fn found(appliance: &Appliance) -> Result<()> {
+    let (dir, boot) = (appliance.genesis_dir(), appliance.boot_dir());
+    std::fs::remove_dir_all(&dir)?;
+    let answers = json!({
+        "name": "e2e", "environment": "emulated", "officers": 1, "threshold": 1,
+        "enclave": appliance.program("redoubt-enclave"),
+        "worker": appliance.program("redoubt-worker"),
+    });
+    let file = appliance.dir().join("answers.json");
+    std::fs::write(&file, answers.to_string())?;
+    let mut ceremony = Command::new(appliance.program("redoubt"));
+    ceremony.arg("ceremony").arg("--out").arg(&dir);
+    run_ok(ceremony.arg("--answers").arg(&file))?;
+    let genesis = std::fs::read(dir.join("genesis.json"))?;
+    std::fs::write(boot.join("genesis.json"), &genesis)?;
+    let plain = appliance.dir().join("config.plain.json");
+    let mut config: Value = serde_json::from_slice(&std::fs::read(&plain)?)?;
+    config["genesis"] = json!(Genesis::verify(&genesis)?.digest);
+    std::fs::write(&plain, config.to_string())?;
+    appliance.sign(&plain)
 }

@@ -22,6 +22,7 @@ const CAPTURED: Options = Options {
     interposed: false,
     without_worker: false,
     peers: Vec::new(),
+    standby: false,
     machine: None,
 };
 

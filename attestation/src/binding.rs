@@ -61,7 +61,7 @@ impl std::str::FromStr for Purpose {
         ]
         .into_iter()
         .find(|purpose| purpose.name() == text)
-        .ok_or_else(|| format!("purpose {text:?}: use serve or unseal"))
+        .ok_or_else(|| format!("purpose {text:?}: use serve, unseal or handover"))
     }
 }
 
@@ -99,7 +99,7 @@ pub struct BootKeys {
     pub receipt_mldsa65: AkpMlDsa65Jwk,
     /// Signs checkpoints.
     pub checkpoint_ed25519: OkpEd25519Jwk,
-    /// X-Wing public key for officers' shares, 1216 bytes.
+    /// X-Wing public key for officers' shares and handovers, 1216 bytes.
     #[serde(with = "b64u_bytes")]
     pub unseal_xwing: Vec<u8>,
 }
@@ -177,13 +177,11 @@ impl Binding {
     }
 
     /// What the document's `public_key` must be: the TLS key's SPKI, or for
-    /// `unseal`, whose key is too large for the field, its SHA-384.
+    /// `unseal` and `handover`, whose key is too large for the field, its SHA-384.
     pub fn public_key(&self) -> Vec<u8> {
         match self.purpose {
-            Purpose::Unseal => sha384(&[&self.boot_keys.unseal_xwing]).to_vec(),
-            Purpose::Serve | Purpose::Handover | Purpose::Kms | Purpose::Worker => {
-                self.boot_keys.tls_spki.clone()
-            }
+            Purpose::Unseal | Purpose::Handover => sha384(&[&self.boot_keys.unseal_xwing]).to_vec(),
+            Purpose::Serve | Purpose::Kms | Purpose::Worker => self.boot_keys.tls_spki.clone(),
         }
     }
 }

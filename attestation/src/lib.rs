@@ -22,6 +22,7 @@ pub mod document;
 pub mod encode;
 pub mod entropy;
 pub mod genesis;
+pub mod handover;
 pub mod jcs;
 mod json;
 pub mod jwk;

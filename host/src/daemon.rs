@@ -19,6 +19,8 @@ use crate::files::write_atomically;
 use crate::ingress::{self, Ingress, Quotas};
 use crate::metrics::Metrics;
 use crate::peers::{self, PeerAddress, Peers};
+use crate::places::Places;
+use crate::standby::StandbyArgs;
 use crate::store::service::{StoreHandle, StorePaths};
 use crate::store::session;
 use crate::supervise;
@@ -106,6 +108,8 @@ pub struct RunArgs {
     /// curious host can see
     #[arg(long, value_name = "FILE")]
     capture: Option<PathBuf>,
+    #[command(flatten)]
+    standby: StandbyArgs,
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -122,18 +126,29 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         boot_dir: args.boot_dir.clone(),
     };
     let (store, store_thread) = StoreHandle::start(paths, metrics.clone())?;
-    let store_listener = args.store.listen().await.context("--store")?;
-    tasks.spawn(session::serve(
-        store_listener,
-        store.clone(),
-        metrics.clone(),
-    ));
+    for (flag, door) in [
+        ("--store", Some(&args.store)),
+        ("--standby-store", args.standby.standby_store.as_ref()),
+    ] {
+        if let Some(endpoint) = door {
+            let listener = endpoint.listen().await.context(flag)?;
+            tasks.spawn(session::serve(listener, store.clone(), metrics.clone()));
+        }
+    }
 
     let state = WorkerState::none();
     let (stop, stopped) = watch::channel(false);
     let supervisor = start_worker(&args, &state, &metrics, &capture, stopped, &mut tasks).await?;
     start_peers(&args, &metrics, &capture, &mut tasks).await?;
-    tasks.spawn(supervise::poll(args.supervise.clone(), metrics.clone()));
+    let places = Places::new(args.ingress.clone(), args.standby.standby_ingress.clone());
+    let supervised = [
+        Some(&args.supervise),
+        args.standby.standby_supervise.as_ref(),
+    ];
+    for (at, endpoint) in supervised.into_iter().flatten().enumerate() {
+        let place = places.watched(at);
+        tasks.spawn(supervise::poll(endpoint.clone(), place, metrics.clone()));
+    }
 
     let pages = Admin {
         metrics: metrics.clone(),
@@ -148,15 +163,22 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         }
     });
 
-    let listener = bind_ingress(args.listen)?;
-    announce(&listener, args.port_file.as_deref(), "ingress")?;
-    let ingress = Arc::new(Ingress {
-        quotas: args.quotas(),
-        enclave: args.ingress,
-        metrics,
-        capture,
+    let standby = args.standby.standby_listen.map(|address| {
+        let file = args.standby.standby_port_file.as_deref();
+        (address, file, "standby")
     });
-    tasks.spawn(ingress::serve(listener, ingress));
+    let front = (args.listen, args.port_file.as_deref(), "ingress");
+    for (address, port_file, what) in std::iter::once(front).chain(standby) {
+        let listener = bind_ingress(address)?;
+        announce(&listener, port_file, what)?;
+        let ingress = Arc::new(Ingress {
+            quotas: args.quotas(),
+            enclave: places.door(what == "standby"),
+            metrics: metrics.clone(),
+            capture: capture.clone(),
+        });
+        tasks.spawn(ingress::serve(listener, ingress));
+    }
 
     wait_for_signal().await?;
     tracing::info!("ending");
@@ -191,14 +213,18 @@ async fn start_peers(
     let Some(endpoint) = &args.peers else {
         return Ok(());
     };
-    let listener = endpoint.listen().await.context("--peers")?;
-    let relay = Peers {
+    let relay = Arc::new(Peers {
         addresses,
         limits: peers::Limits::default(),
         metrics: metrics.clone(),
         capture: capture.clone(),
-    };
-    tasks.spawn(peers::serve(listener, Arc::new(relay)));
+    });
+    let standby = args.standby.standby_peers.iter();
+    for endpoint in std::iter::once(endpoint).chain(standby) {
+        let listener = endpoint.listen().await;
+        let listener = listener.with_context(|| format!("--peers {endpoint}"))?;
+        tasks.spawn(peers::serve(listener, relay.clone()));
+    }
     Ok(())
 }
 
@@ -213,9 +239,13 @@ async fn start_worker(
     let Some(endpoint) = &args.worker else {
         return Ok(None);
     };
-    let listener = endpoint.listen().await.context("--worker")?;
     let (sender, sessions) = worker::queue();
-    tasks.spawn(worker::accept(listener, sender));
+    let standby = args.standby.standby_worker.iter();
+    for endpoint in std::iter::once(endpoint).chain(standby) {
+        let listener = endpoint.listen().await;
+        let listener = listener.with_context(|| format!("--worker {endpoint}"))?;
+        tasks.spawn(worker::accept(listener, sender.clone()));
+    }
     let (state, metrics, capture) = (state.clone(), metrics.clone(), capture.clone());
     if let Some(endpoint) = args.worker_at.clone() {
         let elsewhere = Elsewhere {

@@ -9,11 +9,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use redoubt_shared::Endpoint;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::capture::Capture;
 use crate::metrics::{Metrics, Refused, Relay};
+use crate::places::Door;
 use crate::relay::{Ended, Tap, relay};
 
 /// Bounds of the ingress relay.
@@ -32,8 +32,8 @@ pub struct Quotas {
 /// The relay, shared by all connections.
 #[derive(Debug)]
 pub struct Ingress {
-    /// Where the enclave listens.
-    pub enclave: Endpoint,
+    /// Which enclave takes a connection.
+    pub enclave: Door,
     /// Bounds.
     pub quotas: Quotas,
     /// Counters.
@@ -73,7 +73,8 @@ pub async fn serve(listener: TcpListener, ingress: Arc<Ingress>) {
 impl Ingress {
     async fn connection(&self, stream: TcpStream) {
         let _ = stream.set_nodelay(true);
-        let connect = tokio::time::timeout(self.quotas.connect, self.enclave.connect());
+        let mut way = self.enclave.way();
+        let connect = tokio::time::timeout(self.quotas.connect, way.enclave.connect());
         let mut inner = match connect.await {
             Ok(Ok(inner)) => inner,
             Ok(Err(_)) => return self.metrics.refused(Refused::Enclave),
@@ -81,8 +82,15 @@ impl Ingress {
         };
         let capture = self.capture.as_ref();
         let mut outer = Tap::new(stream, Relay::Ingress, self.metrics.clone(), capture);
-        if let Ended::Idle = relay(&mut outer, &mut inner, self.quotas.idle).await {
-            self.metrics.refused(Refused::Idle);
+        // When another enclave took over, this one has nothing to say any more: the
+        // bank connects again and finds the other.
+        tokio::select! {
+            ended = relay(&mut outer, &mut inner, self.quotas.idle) => {
+                if let Ended::Idle = ended {
+                    self.metrics.refused(Refused::Idle);
+                }
+            }
+            () = way.moved() => {}
         }
     }
 }

@@ -325,6 +325,7 @@ impl Metrics {
             Phase::AwaitingUnseal,
             Phase::Recovering,
             Phase::Serving,
+            Phase::HandingOver,
             Phase::Halted,
         ] {
             let label = format!("{{phase=\"{}\"}}", phase.name());

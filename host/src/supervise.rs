@@ -8,28 +8,34 @@ use redoubt_shared::supervise::{SuperviseRequest, SuperviseResponse};
 use redoubt_shared::{Endpoint, FrameError, Stream, read_frame, write_frame};
 
 use crate::metrics::Metrics;
+use crate::places::Watched;
 
-const EVERY: Duration = Duration::from_millis(500);
+const EVERY: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Polls for ever, over one stream as long as it holds.
-pub async fn poll(enclave: Endpoint, metrics: Arc<Metrics>) {
+/// Polls for ever, over one stream as long as it holds. The pages show the enclave
+/// in front.
+pub async fn poll(enclave: Endpoint, place: Watched, metrics: Arc<Metrics>) {
     let mut stream = None;
     loop {
         let asked = tokio::time::timeout(PATIENCE, ask(&enclave, stream.take())).await;
         match asked {
             Ok(Ok((answered, SuperviseResponse::Status { phase, counters }))) => {
-                if metrics.phase() != Some(phase) {
+                if place.phase() != Some(phase) {
                     tracing::info!(phase = phase.name(), "the enclave's phase");
                 }
-                metrics.enclave_seen(Some((phase, counters)));
+                if place.saw(Some(phase)) {
+                    metrics.enclave_seen(Some((phase, counters)));
+                }
                 stream = Some(answered);
             }
             failed => {
-                if metrics.phase().is_some() {
+                if place.phase().is_some() {
                     tracing::warn!("the enclave does not answer its supervisor");
                 }
-                metrics.enclave_seen(None);
+                if place.saw(None) {
+                    metrics.enclave_seen(None);
+                }
                 if let Ok(Err(error)) = failed {
                     count(&error, &metrics);
                 }

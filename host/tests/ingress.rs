@@ -35,7 +35,7 @@ async fn world(quotas: Quotas) -> World {
     let metrics = Arc::new(Metrics::default());
     let capture = folder.path().join("capture");
     let ingress = Ingress {
-        enclave: endpoint,
+        enclave: endpoint.into(),
         quotas,
         metrics: metrics.clone(),
         capture: Some(Capture::open(&capture).unwrap()),
@@ -192,7 +192,7 @@ async fn an_enclave_that_does_not_accept_in_time_is_counted() {
     let address = listener.local_addr().unwrap();
     let metrics = Arc::new(Metrics::default());
     let ingress = Ingress {
-        enclave: Endpoint::UnixConnect { path, port: 5 },
+        enclave: Endpoint::UnixConnect { path, port: 5 }.into(),
         quotas: QUOTAS,
         metrics: metrics.clone(),
         capture: None,

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use redoubt_host::metrics::Metrics;
+use redoubt_host::places::Places;
 use redoubt_host::supervise::poll;
 use redoubt_shared::supervise::{Phase, SuperviseRequest, SuperviseResponse};
 use redoubt_shared::{Endpoint, encode, read_frame, write_frame};
@@ -16,7 +17,8 @@ async fn answers_that_are_none_are_counted_and_the_next_good_one_counts_again() 
     let endpoint = Endpoint::Unix(folder.path().join("s"));
     let mut listener = endpoint.listen().await.unwrap();
     let metrics = Arc::new(Metrics::default());
-    tokio::spawn(poll(endpoint, metrics.clone()));
+    let place = Places::new(endpoint.clone(), None).watched(0);
+    tokio::spawn(poll(endpoint, place, metrics.clone()));
     let good = SuperviseResponse::Status {
         phase: Phase::Serving,
         counters: vec![("n".into(), 1)],

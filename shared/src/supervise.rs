@@ -34,8 +34,10 @@ pub enum Phase {
     Recovering,
     /// Answering banks.
     Serving,
-    /// Stopped for good: the state can no longer be proven.
+    /// Stopped for good: the state can no longer be proven, or is another enclave's.
     Halted,
+    /// Giving its secret to another enclave: nothing new is taken.
+    HandingOver,
 }
 
 impl Phase {
@@ -47,6 +49,7 @@ impl Phase {
             Phase::Recovering => "recovering",
             Phase::Serving => "serving",
             Phase::Halted => "halted",
+            Phase::HandingOver => "handing_over",
         }
     }
 }

@@ -29,6 +29,7 @@
 //! ```
 
 mod epoch;
+mod handover;
 mod seal;
 mod shamir;
 
@@ -37,6 +38,7 @@ use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
 pub use epoch::{EpochShare, combine_epoch_secret, seal_epoch_share, split_epoch_secret};
+pub use handover::{Envelope, EnvelopeAad, envelope_ledger};
 pub use seal::{OpenedShare, SealedShare, UnsealAad, UnsealKey, open_share, seal_share};
 
 use crate::encode::{Digest32, b64u, exactly, from_b64u, sha256};

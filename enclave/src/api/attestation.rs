@@ -20,6 +20,8 @@ pub enum Purpose {
     Serve,
     /// The key that officers' shares are sealed to.
     Unseal,
+    /// The same key, for the secret of a running enclave.
+    Handover,
 }
 
 /// A request for evidence, bound to the session it came by.
@@ -97,7 +99,7 @@ pub struct ShareAccepted {
 /// Where the enclave stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Health {
-    /// `booted`, `awaiting_unseal`, `recovering`, `serving` or `halted`.
+    /// `booted`, `awaiting_unseal`, `recovering`, `serving`, `handing_over` or `halted`.
     #[schema(value_type = String)]
     pub phase: Phase,
 }

@@ -12,6 +12,7 @@ mod audit;
 mod biometrics;
 mod caller;
 mod erasures;
+mod handover;
 mod passkeys;
 mod problem;
 mod services;
@@ -40,6 +41,7 @@ pub use erasures::{
     DeletionStatement, EpochStatus, Erased, Erasure, ErasureCovers, ErasureStage, RotateEpoch,
     RotateMembers, Rotation,
 };
+pub use handover::{HandedOver, HandoverRequest, TakingOver};
 pub use passkeys::{
     AuthenticateOptions, Authenticated, Presented, PresentedAuthentication, PresentedRegistration,
     RegisterOptions, Registered,

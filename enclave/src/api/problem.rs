@@ -231,6 +231,19 @@ kinds! {
     BUSY busy 503 retry 1 "The appliance is at its limit" "Try again shortly.";
     REQUEST_DEADLINE request_deadline 504 "The request took too long to answer" "Its outcome is in the ledger; read it back before trying again.";
 
+    // handover
+    HANDING_OVER handing_over 503 retry 1 "Another enclave is taking over" "This request was not acknowledged. Send it again, with the same Idempotency-Key if it had one.";
+    ORDER_NOT_SIGNED order_not_signed 422 "Too few officers signed the order" "Have as many officers of the manifest in force sign it as that manifest asks for.";
+    ORDER_OTHER_MANIFEST order_other_manifest 422 "The order is for another manifest" "Make an order under the manifest in force.";
+    ORDER_OTHER_LEDGER order_other_ledger 422 "The order is for another appliance" "Make an order that names this appliance's ledger, to an enclave that was booted for it.";
+    ORDER_OTHER_GIVER order_other_giver 422 "The order is to another enclave or term" "Make an order to the enclave that serves now.";
+    ORDER_OTHER_RECIPIENT order_other_recipient 422 "The order names another enclave" "Make an order that names the boot key of the enclave that is to take over.";
+    ORDER_OTHER_CONFIG order_other_config 422 "The order names another configuration" "Boot the other enclave with the configuration in force or a later one, and name its digest in the order.";
+    ORDER_RECIPIENT_REFUSED order_recipient_refused 422 "The evidence of the other enclave is refused" "Boot an image that the manifest allows, and make an order with its fresh evidence.";
+    ORDER_EXPIRED order_expired 422 "The order is not good now" "Have officers sign one that is good now, and for a day at most.";
+    ORDER_SPENT order_spent 409 "The order was obeyed before" "An order is good once; make another one.";
+    NO_ENVELOPE no_envelope 409 "Nothing was left for this enclave" "Have the enclave that serves obey an order that names this one, over the store that both use.";
+
     // unsealing
     SHARE_REFUSED share_refused 422 "The share was refused" "Fetch a fresh unseal document and seal the share to it.";
     UNKNOWN_DOCUMENT unknown_document 409 "This enclave did not issue that document" "Fetch a fresh unseal document from this enclave and seal the share to it.";

@@ -163,6 +163,17 @@ pub trait Services: Send + Sync + 'static {
         request: RotateEpoch,
     ) -> impl Future<Output = Result<EpochStatus, Problem>> + Send;
 
+    /// Gives the secret to the enclave that an officers' order names. The gateway
+    /// has checked that an officer asks.
+    fn hand_over(
+        &self,
+        order: HandoverRequest,
+    ) -> impl Future<Output = Result<HandedOver, Problem>> + Send;
+
+    /// Takes what another enclave left for this one. The gateway has checked that
+    /// an officer asks.
+    fn take_over(&self) -> impl Future<Output = Result<TakingOver, Problem>> + Send;
+
     /// Where epochs stand, for officers.
     fn epoch_status(&self) -> impl Future<Output = Result<EpochStatus, Problem>> + Send;
 

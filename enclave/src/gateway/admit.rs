@@ -113,6 +113,15 @@ impl Exchange {
 
 /// The table's answer: phase first, then certificate, then role.
 pub(super) fn admit(route: &Route, phase: Phase, session: &Session) -> Result<(), Problem> {
+    if phase == Phase::HandingOver && route.phases.contains(&Phase::Serving) {
+        // Soon another enclave serves it; until then nothing new begins.
+        let begun = route.phases.contains(&phase);
+        return if begun {
+            Ok(())
+        } else {
+            Err(Problem::handing_over())
+        };
+    }
     if !route.phases.contains(&phase) {
         return Err(Problem::not_serving().because(phase.name()));
     }

@@ -366,6 +366,28 @@ pub(super) async fn rotate_epoch<S: Services>(
     Ok(Reply(StatusCode::ACCEPTED, status))
 }
 
+/// Gives the secret to the enclave that an officers' order names, and halts.
+#[utoipa::path(
+    post, path = "/api/v1/handover", tag = "handover", request_body = HandoverRequest,
+    responses((status = 200, description = "Given away, durably", body = HandedOver)),
+)]
+pub(super) async fn hand_over<S: Services>(
+    State(shared): Asker<S>,
+    Received(request): Received<HandoverRequest>,
+) -> Outcome<HandedOver> {
+    Ok(Reply::ok(shared.services.hand_over(request).await?))
+}
+
+/// Takes what another enclave left for this one in the store.
+#[utoipa::path(
+    post, path = "/api/v1/handover/take", tag = "handover",
+    responses((status = 202, description = "Taken; the ledger is read", body = TakingOver)),
+)]
+pub(super) async fn take_over<S: Services>(State(shared): Asker<S>) -> Outcome<TakingOver> {
+    let taking = shared.services.take_over().await?;
+    Ok(Reply(StatusCode::ACCEPTED, taking))
+}
+
 /// Where epochs stand.
 #[utoipa::path(
     get, path = "/api/v1/epochs", tag = "epochs",

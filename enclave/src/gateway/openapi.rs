@@ -15,6 +15,8 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::admit::{Access, CHECKPOINT};
 use super::routes::{ALWAYS, Route, SERVING, table};
+use redoubt_shared::supervise::Phase;
+
 use crate::api::{Problem, ProblemBody, Services};
 
 const MUTUAL_TLS: &str = "mutualTLS";
@@ -132,6 +134,9 @@ pub(super) fn refusals(route: &Route, has_body: bool) -> Vec<Problem> {
     }
     if route.phases == SERVING {
         all.push(Problem::not_fresh());
+    }
+    if route.phases.contains(&Phase::Serving) && !route.phases.contains(&Phase::HandingOver) {
+        all.push(Problem::handing_over());
     }
     if has_body {
         all.push(Problem::malformed_request());

@@ -43,14 +43,17 @@ pub(super) const ALWAYS: &[Phase] = &[
     Phase::AwaitingUnseal,
     Phase::Recovering,
     Phase::Serving,
+    Phase::HandingOver,
     Phase::Halted,
 ];
 const MEASURED: &[Phase] = &[
     Phase::AwaitingUnseal,
     Phase::Recovering,
     Phase::Serving,
+    Phase::HandingOver,
     Phase::Halted,
 ];
+const WAITING: &[Phase] = &[Phase::AwaitingUnseal];
 // While serving, shares of new officers complete a rotation.
 const UNSEALING: &[Phase] = &[Phase::AwaitingUnseal, Phase::Serving];
 pub(super) const SERVING: &[Phase] = &[Phase::Serving];
@@ -159,6 +162,20 @@ const ROTATE: Refusals = &[
     Problem::custodian_unavailable,
     Problem::store_unavailable,
 ];
+const HAND_OVER: Refusals = &[
+    Problem::order_not_signed,
+    Problem::order_other_manifest,
+    Problem::order_other_ledger,
+    Problem::order_other_giver,
+    Problem::order_other_recipient,
+    Problem::order_other_config,
+    Problem::order_recipient_refused,
+    Problem::order_expired,
+    Problem::order_spent,
+    Problem::rotation_in_progress,
+    Problem::store_unavailable,
+];
+const TAKE_OVER: Refusals = &[Problem::no_envelope, Problem::store_unavailable];
 const READ_EPOCHS: Refusals = &[Problem::store_unavailable];
 
 /// The table.
@@ -187,6 +204,8 @@ pub(super) fn table<S: Services>() -> Vec<Row<S>> {
         row(h::__path_get_erasure, h::get_erasure::<S>, SERVING, TENANT, READ_ERASURE),
         row(h::__path_rotate_epoch, h::rotate_epoch::<S>, SERVING, OFFICER, ROTATE),
         row(h::__path_epoch_status, h::epoch_status::<S>, SERVING, OFFICER, READ_EPOCHS),
+        row(h::__path_hand_over, h::hand_over::<S>, SERVING, OFFICER, HAND_OVER),
+        row(h::__path_take_over, h::take_over::<S>, WAITING, OFFICER, TAKE_OVER),
     ]
 }
 

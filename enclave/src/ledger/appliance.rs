@@ -51,6 +51,21 @@ impl TermRecord {
     }
 }
 
+/// One handover: the last entry of the enclave that gave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandoverRecord {
+    /// Names the officers' order, which is spent by this.
+    pub order: [u8; 32],
+    /// SHA-256 of the order's payload.
+    pub order_digest: [u8; 32],
+    /// Boot key of the recipient, as the order names it.
+    pub recipient: [u8; 32],
+    /// SHA-256 of the envelope that carries the secret.
+    pub envelope: [u8; 32],
+    /// When, Unix milliseconds.
+    pub at_ms: u64,
+}
+
 /// What the appliance's ledger records. Variants are append-only.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ApplianceEvent {
@@ -114,6 +129,8 @@ pub enum ApplianceEvent {
         /// (ledger, first entry kept).
         below: Vec<(LedgerId, u64)>,
     },
+    /// The writing enclave gave its secret away and writes nothing after this.
+    HandedOver(HandoverRecord),
 }
 
 /// The fold of the appliance's ledger.
@@ -136,6 +153,8 @@ pub struct ApplianceState {
     pub marks: BTreeMap<LedgerId, Vec<(u64, u64)>>,
     /// First entry of each ledger that is kept, if it is not the first one.
     pub kept_from: BTreeMap<LedgerId, u64>,
+    /// Every handover, oldest first: their orders are spent.
+    pub handovers: Vec<HandoverRecord>,
 }
 
 impl ApplianceState {
@@ -171,6 +190,7 @@ impl ApplianceState {
                     }
                 }
             }
+            ApplianceEvent::HandedOver(record) => self.handovers.push(record.clone()),
         }
     }
 
@@ -207,7 +227,14 @@ impl ApplianceState {
             let below = below.collect();
             events.push(ApplianceEvent::Dropped { below });
         }
+        let handovers = self.handovers.iter().cloned();
+        events.extend(handovers.map(ApplianceEvent::HandedOver));
         events
+    }
+
+    /// Whether an order was obeyed: each is good once.
+    pub fn is_spent(&self, order: &[u8; 32]) -> bool {
+        self.handovers.iter().any(|record| record.order == *order)
     }
 
     /// How often the appliance was restored.

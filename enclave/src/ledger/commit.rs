@@ -196,6 +196,11 @@ impl Core {
         Ok(())
     }
 
+    /// The term it writes.
+    pub(super) fn term(&self) -> u64 {
+        self.term
+    }
+
     /// The epoch at hand.
     pub fn epoch(&self) -> &Arc<EpochKey> {
         self.keys.current()
@@ -363,6 +368,11 @@ impl Core {
                 }
                 Job::Snapshot(done) => batch.snapshots.push((None, done)),
                 Job::Rotate(rotate, done) => batch.snapshots.push((Some(rotate), done)),
+                Job::HandOver(order, done) => {
+                    // What came before it is answered first, what comes after it waits.
+                    batch.handover = Some((order, done));
+                    break;
+                }
             }
         }
         self.write(&mut batch, events)?;

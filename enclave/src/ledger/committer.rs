@@ -55,15 +55,15 @@ impl Default for Settings {
 
 /// The one task.
 pub(super) struct Committer {
-    stall: Stall,
-    core: Core,
-    store: StoreClient,
-    witnessing: Witnessing,
+    pub(super) stall: Stall,
+    pub(super) core: Core,
+    pub(super) store: StoreClient,
+    pub(super) witnessing: Witnessing,
     snapshot_bytes: u64,
     keeper: Keeper,
     /// Bytes of the last snapshot, about.
     last_snapshot: u64,
-    way: Option<UnderWay>,
+    pub(super) way: Option<UnderWay>,
     waiting: VecDeque<Job>,
     readings: VecDeque<(Reading, Instant)>,
 }
@@ -99,9 +99,15 @@ impl Committer {
             self.readings
                 .extend(readings.map(|reading| (reading, arrived)));
             let snapshots = std::mem::take(&mut batch.snapshots);
+            let handover = batch.handover.take();
             self.commit(batch).await?;
             for (rotate, done) in snapshots {
                 self.begin(rotate, Some(done));
+            }
+            if let Some((order, done)) = handover
+                && self.hand_over(*order, done).await?
+            {
+                return Ok(());
             }
             self.read_some().await?;
             // What is recorded of a snapshot has a time; without one it waits, and
@@ -214,10 +220,11 @@ impl Committer {
     /// Again those let go before: a crash may have kept the store from hearing it.
     async fn drop_bodies(&mut self) {
         let kept = self.core.appliance.kept_from.iter();
-        let kept: Vec<_> = kept.map(|(ledger, first)| (*ledger, *first)).collect();
+        let mut kept: Vec<_> = kept.map(|(ledger, first)| (*ledger, *first)).collect();
         if kept.is_empty() {
             return;
         }
+        kept.extend(self.core.envelopes());
         let dropped = self.store.drop_below(kept);
         if let Err(error) = self.stall.patiently(On::Store, dropped).await {
             tracing::warn!(%error, "old entries were not let go; the next snapshot asks again");

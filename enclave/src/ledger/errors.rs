@@ -44,6 +44,15 @@ pub enum CommitError {
     /// A snapshot or rotation is under way, or could not be written.
     #[error("{0}")]
     Snapshot(SnapshotFailed),
+    /// Not decided: the ledger goes on at another enclave.
+    #[error("the ledger was handed over to another enclave")]
+    HandedOver,
+    /// The ledger records this order of a handover.
+    #[error("the order was obeyed before")]
+    OrderSpent,
+    /// The envelope of a handover could not be made.
+    #[error("the envelope could not be sealed")]
+    NotSealed,
 }
 
 /// What ends the committer.

@@ -12,6 +12,7 @@ use super::claim::{Anchored, Claim};
 use super::commit::{Core, Outcome};
 use super::committer::{Committer, Settings};
 use super::errors::{CommitError, HaltReason};
+use super::handover::{HandOver, Handed};
 use super::jobs::{Answer, Job, Reading};
 use super::page::Page;
 use super::rotation::Rotate;
@@ -81,7 +82,7 @@ impl Ledgers {
                 let _ = done.send(seen);
             })
         })))?;
-        answer.await.map_err(|_| CommitError::Halted)
+        answer.await.map_err(|_| self.lost())
     }
 
     /// A claim from the store with a proof under the present head.
@@ -143,6 +144,12 @@ impl Ledgers {
         self.ask(|done| Job::Rotate(Box::new(rotate), done)).await
     }
 
+    /// Writes the last entry and gives the secret away. On success nothing is taken
+    /// any more.
+    pub async fn hand_over(&self, order: HandOver) -> Result<Handed, CommitError> {
+        self.ask(|done| Job::HandOver(Box::new(order), done)).await
+    }
+
     async fn read<T>(&self, reading: impl FnOnce(Answer<T>) -> Reading) -> Result<T, CommitError> {
         self.ask(|done| Job::Read(reading(done))).await
     }
@@ -150,14 +157,22 @@ impl Ledgers {
     async fn ask<T>(&self, job: impl FnOnce(Answer<T>) -> Job) -> Result<T, CommitError> {
         let (done, answer) = oneshot::channel();
         self.submit(job(done))?;
-        answer.await.map_err(|_| CommitError::Halted)?
+        answer.await.map_err(|_| self.lost())?
+    }
+
+    /// What it means that nobody answers any more.
+    fn lost(&self) -> CommitError {
+        match self.stall.check() {
+            Err(CommitError::HandedOver) => CommitError::HandedOver,
+            _ => CommitError::Halted,
+        }
     }
 
     fn submit(&self, job: Job) -> Result<(), CommitError> {
         self.stall.check()?;
         self.jobs.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => CommitError::Busy,
-            mpsc::error::TrySendError::Closed(_) => CommitError::Halted,
+            mpsc::error::TrySendError::Closed(_) => self.lost(),
         })
     }
 }

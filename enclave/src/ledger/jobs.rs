@@ -13,6 +13,7 @@ use super::book::{Anchor, Committed, Written};
 use super::claim::{Anchored, Claim};
 use super::commit::{Core, Outcome};
 use super::errors::CommitError;
+use super::handover::{HandOver, Handed};
 use super::page::Page;
 use super::rotation::Rotate;
 use crate::core::Command;
@@ -39,6 +40,7 @@ pub(super) enum Job {
     },
     Snapshot(Answer<()>),
     Rotate(Box<Rotate>, Answer<()>),
+    HandOver(Box<HandOver>, Answer<Handed>),
 }
 
 /// What needs the store to be answered.
@@ -76,6 +78,7 @@ pub(super) struct Batch {
     pub(super) releases: Vec<Release>,
     pub(super) readings: Vec<Reading>,
     pub(super) snapshots: Vec<(Option<Box<Rotate>>, Answer<()>)>,
+    pub(super) handover: Option<(Box<HandOver>, Answer<Handed>)>,
     pub(super) written: Vec<Written>,
     pub(super) anchors: HashMap<LedgerId, Arc<Anchor>>,
 }

@@ -1,7 +1,9 @@
 //! One entry as the host stores it: clear header, sealing header, ciphertext.
 //! Signed heads are not stored: the host sees none before its entry is durable.
 
+use redoubt_attestation::encode::sha256;
 use redoubt_attestation::ledger::entry::{HEADER_BYTES, Hash, Header};
+use redoubt_attestation::ledger::merkle::empty_root;
 use redoubt_shared::frame::decode_canonical;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -86,7 +88,31 @@ pub(super) fn seal(
     postcard::to_stdvec(&record).map_err(|_| RecordError::Malformed)
 }
 
+/// The only record of a ledger that carries `bytes`, which are sealed by other
+/// means; the header's root is their SHA-256.
+pub(super) fn carry(
+    header: &Header,
+    random: [u8; 32],
+    bytes: Vec<u8>,
+) -> Result<Vec<u8>, RecordError> {
+    let record = SealedRecord {
+        version: RECORD_VERSION,
+        header: header.encode().to_vec(),
+        key_random: random,
+        counter: 0,
+        root_before: empty_root(),
+        ciphertext: bytes,
+    };
+    postcard::to_stdvec(&record).map_err(|_| RecordError::Malformed)
+}
+
 impl SealedRecord {
+    /// What a record of a carrying ledger carries, if it is whole.
+    pub(super) fn carried(self) -> Option<Vec<u8>> {
+        let whole = self.header().ok()?.events_root == sha256(&[&self.ciphertext]).0;
+        whole.then_some(self.ciphertext)
+    }
+
     /// Reads the stored form, refusing trailing bytes and other encodings.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
         let record: Self = decode_canonical(bytes).map_err(|_| RecordError::Malformed)?;

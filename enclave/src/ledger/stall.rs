@@ -17,6 +17,9 @@ pub(super) enum On {
     Witnesses = 2,
 }
 
+/// Nobody is waited for any more: the secret is another enclave's.
+const GONE: u8 = 3;
+
 /// Shared by the committer, which waits, and its handles, which tell.
 #[derive(Clone, Default)]
 pub(super) struct Stall(Arc<AtomicU8>);
@@ -34,11 +37,17 @@ impl Stall {
         done
     }
 
+    /// Nothing is taken any more, for good.
+    pub(super) fn handed_over(&self) {
+        self.0.store(GONE, Ordering::Relaxed);
+    }
+
     /// Why nothing new is taken now, if so.
     pub(super) fn check(&self) -> Result<(), CommitError> {
         match self.0.load(Ordering::Relaxed) {
             on if on == On::Store as u8 => Err(CommitError::NoStore),
             on if on == On::Witnesses as u8 => Err(CommitError::NotFresh),
+            GONE => Err(CommitError::HandedOver),
             _ => Ok(()),
         }
     }

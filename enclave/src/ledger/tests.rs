@@ -19,6 +19,7 @@ use crate::keys::{EpochKey, Keyring, Place, Pool, ReceiptIds, Root};
 mod commits;
 mod erasure;
 mod fake_store;
+mod handover;
 mod model;
 mod recovery;
 mod retention;

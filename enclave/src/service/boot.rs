@@ -18,7 +18,7 @@ use super::serving::Serving;
 use super::unseal::Shares;
 use crate::api::{Anchor, ApplianceRole, Grants, RoleMapping, Trust, TrustError};
 use crate::keys::{BootKeySet, CertificateError, Pool};
-use crate::ledger::{SnapshotRoot, StoreClient, StoreError, newest_snapshot};
+use crate::ledger::{StoreClient, StoreError, newest_snapshot};
 use crate::peers::Peers;
 use crate::worker_link::manifest::Manifest;
 
@@ -97,6 +97,8 @@ pub(super) enum Stage {
     Recovering,
     /// Answering.
     Serving(Arc<Serving>),
+    /// Answering what was begun, before the secret goes to another enclave.
+    HandingOver,
     /// Over.
     Halted,
 }
@@ -113,8 +115,7 @@ pub struct Appliance {
     pub(super) worker: Endpoint,
     pub(super) peers: Peers,
     pub(super) snapshot_bytes: u64,
-    /// Where the store stands, as far as it says so in clear.
-    pub(super) newest: Option<SnapshotRoot>,
+    pub(super) store: Endpoint,
     pub(super) stage: Mutex<Stage>,
     pub(super) trust: RwLock<Arc<Trust>>,
     /// Unseal documents issued at this boot.
@@ -156,7 +157,7 @@ impl Appliance {
         let attester = config.attester;
         let pool = Arc::new(Pool::seed(&*attester)?);
         let clock = Clock::start(&*attester)?;
-        let mut store = StoreClient::new(config.store);
+        let mut store = StoreClient::new(config.store.clone());
         let (genesis_file, config_file) = store.boot_files().await?;
         let genesis = Genesis::verify(&genesis_file)?;
         let verified = Config::verify(&config_file, &genesis)?;
@@ -173,8 +174,7 @@ impl Appliance {
             .self_signed(&verified.config.server_names, now_ms)?;
         let trust = Trust::new(vec![bootstrap], keys.tls.private(), anchors(&verified)?)?;
         let shares = Shares::new(genesis.manifest.threshold);
-        let newest = newest_snapshot(&mut store).await?;
-        if let Some(root) = &newest
+        if let Some(root) = newest_snapshot(&mut store).await?
             && root.genesis != genesis.digest.0
         {
             tracing::warn!(
@@ -194,7 +194,7 @@ impl Appliance {
             worker: config.worker,
             peers,
             snapshot_bytes: config.snapshot_bytes,
-            newest,
+            store: config.store,
             stage: Mutex::new(Stage::Awaiting { shares, store }),
             trust: RwLock::new(Arc::new(trust)),
             unseal_documents: Mutex::default(),
@@ -223,6 +223,7 @@ impl Appliance {
             Stage::Awaiting { .. } => Phase::AwaitingUnseal,
             Stage::Recovering => Phase::Recovering,
             Stage::Serving(_) => Phase::Serving,
+            Stage::HandingOver => Phase::HandingOver,
             Stage::Halted => Phase::Halted,
         }
     }

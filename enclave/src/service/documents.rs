@@ -67,11 +67,15 @@ impl Appliance {
         self: &std::sync::Arc<Self>,
         request: AttestationRequest,
     ) -> Result<AttestationReply, Problem> {
+        if request.purpose == api::Purpose::Handover {
+            self.awaiting()?;
+        }
         let facts = self.serving_facts().await?;
         let appliance = std::sync::Arc::clone(self);
         let purpose = match request.purpose {
             api::Purpose::Serve => Purpose::Serve,
             api::Purpose::Unseal => Purpose::Unseal,
+            api::Purpose::Handover => Purpose::Handover,
         };
         let made = tokio::task::spawn_blocking(move || {
             let nonce = NonceInput::Session {

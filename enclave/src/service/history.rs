@@ -112,6 +112,6 @@ impl Appliance {
 }
 
 /// Whether (counter, digest) may follow what was recorded: the same file, or a higher counter.
-fn supersedes(offered: (u64, [u8; 32]), recorded: (u64, [u8; 32])) -> bool {
+pub(super) fn supersedes(offered: (u64, [u8; 32]), recorded: (u64, [u8; 32])) -> bool {
     offered == recorded || offered.0 > recorded.0
 }

@@ -14,6 +14,7 @@ mod enroll;
 mod epochs;
 mod erasures;
 mod freshness;
+mod handover;
 mod history;
 mod passkeys;
 mod problems;

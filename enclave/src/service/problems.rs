@@ -30,6 +30,9 @@ pub(super) fn commit(error: CommitError, now_ms: u64) -> Problem {
         CommitError::Snapshot(SnapshotFailed::Refused(_)) => {
             Problem::store_unavailable().because("the store took no snapshot")
         }
+        CommitError::HandedOver => Problem::handing_over(),
+        CommitError::OrderSpent => Problem::order_spent(),
+        CommitError::NotSealed => internal("the envelope could not be sealed"),
         CommitError::Damaged => {
             Problem::store_unavailable().because("the store returned a damaged entry")
         }

@@ -18,6 +18,7 @@ use redoubt_shared::TenantId;
 use super::boot::{Appliance, BootError};
 use super::documents::ServingFacts;
 use super::epochs::EpochSecret;
+use super::handover::{HandoverClaim, check_taken};
 use super::rotate::Epochs;
 use super::serving::{Serving, TenantService};
 use crate::core::{Command, TenantKeySeeds, TermContext};
@@ -25,7 +26,7 @@ use crate::keys::{CertificateAuthority, CertificateError, EpochKey, Keyring, Roo
 use crate::ledger::{
     ApplianceEvent, ApplianceState, Book, CaSecret, Core, HaltReason, Ledgers, Making, Recovered,
     ReplayError, Retention, Settings, StoreClient, StoreError, TenantCore, TermRecord, Witnessing,
-    recover,
+    newest_snapshot, recover,
 };
 use crate::worker_link::{WorkerLink, WorkerTrust};
 
@@ -86,19 +87,39 @@ pub(super) enum RecoverError {
     Worker(#[from] rustls::Error),
     #[error("a tenant has no signing keys in its ledger")]
     NoTenantKeys,
+    #[error(
+        "the ledger does not end with the handover to this enclave: the store hides its end, or another enclave went on"
+    )]
+    NotHandedOver,
+}
+
+/// What opens the ledgers.
+pub(super) struct Opening {
+    /// From k shares, or from the enclave before.
+    pub(super) secret: OfficersSecret,
+    /// Highest head that the officers, or the enclave before, saw.
+    pub(super) remembered: Option<Head>,
+    /// What the enclave before must have written last, if it gave the secret.
+    pub(super) taken: Option<HandoverClaim>,
 }
 
 impl Appliance {
-    /// Everything between the last share and serving.
+    /// Everything between the secret and serving.
     pub(super) async fn open_ledgers(
         self: &Arc<Self>,
-        secret: OfficersSecret,
-        remembered: Option<Head>,
+        opening: Opening,
         mut store: StoreClient,
     ) -> Result<Arc<Serving>, RecoverError> {
+        let Opening {
+            secret,
+            remembered,
+            taken,
+        } = opening;
         let config = &self.config.config;
-        let epoch = self.newest.as_ref().map_or(0, |newest| newest.epoch);
-        let first = self.newest.is_none() && store.count(config.appliance_ledger).await? == 0;
+        // Read now: the enclave before may have written one since this one booted.
+        let newest = newest_snapshot(&mut store).await?;
+        let epoch = newest.as_ref().map_or(0, |newest| newest.epoch);
+        let first = newest.is_none() && store.count(config.appliance_ledger).await? == 0;
         if config.restore.is_some() && !self.peers.custodians().is_empty() {
             return Err(RecoverError::RestoreWithCustodians);
         }
@@ -121,6 +142,9 @@ impl Appliance {
         .await?;
         let now_ms = self.clock.now_ms().ok_or(RecoverError::Time)?;
         self.check_history(&recovered, remembered, now_ms)?;
+        if let Some(claim) = &taken {
+            check_taken(&recovered, claim)?;
+        }
         let (ca, opening) = self.certificate_authority(&recovered.appliance.0, now_ms)?;
         let term = self.new_term(&recovered, &ca, now_ms)?;
         let mut core = self.core(recovered, &term)?;

@@ -73,6 +73,11 @@ impl Epochs {
         self.held().rotations
     }
 
+    /// Nothing is under way any more.
+    pub(super) fn rest(&self) {
+        self.held().stage = Stage::Idle;
+    }
+
     /// Whether new officers' shares are expected.
     pub(super) fn awaits_shares(&self) -> bool {
         matches!(self.held().stage, Stage::Awaiting(..))
@@ -199,7 +204,9 @@ impl Appliance {
         Ok(accepted)
     }
 
-    fn claim_rotation(
+    /// The officers' secret and their manifest; no other rotation begins before
+    /// [`Epochs::rest`].
+    pub(super) fn claim_rotation(
         &self,
         serving: &Serving,
     ) -> Result<(Arc<OfficersSecret>, VerifiedGenesis), Problem> {
@@ -231,7 +238,7 @@ impl Appliance {
                     appliance.finish_retirement(&serving);
                 }
             }
-            serving.epochs.held().stage = Stage::Idle;
+            serving.epochs.rest();
             done
         });
         task.await

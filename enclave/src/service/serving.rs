@@ -248,6 +248,14 @@ impl Services for Front {
         self.0.rotate_epoch(request).await
     }
 
+    async fn hand_over(&self, order: HandoverRequest) -> Result<HandedOver, Problem> {
+        self.0.hand_over(order).await
+    }
+
+    async fn take_over(&self) -> Result<TakingOver, Problem> {
+        self.0.take_over().await
+    }
+
     async fn epoch_status(&self) -> Result<EpochStatus, Problem> {
         self.0.epoch_status().await
     }

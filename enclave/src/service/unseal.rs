@@ -15,7 +15,9 @@ use redoubt_shared::supervise::Phase;
 
 use super::boot::{Appliance, Stage};
 use super::problems::internal;
+use super::recover::Opening;
 use crate::api::{Problem, ShareAccepted, ShareSubmission};
+use crate::ledger::StoreClient;
 
 /// Shares received at this boot, by officer.
 pub(super) struct Shares {
@@ -144,7 +146,12 @@ impl Appliance {
         let secret = shares.combined(&self.genesis)?;
         if let Stage::Awaiting { store, .. } = std::mem::replace(&mut *stage, Stage::Recovering) {
             let appliance = Arc::clone(self);
-            tokio::spawn(async move { appliance.recover(secret, head, store).await });
+            let opening = Opening {
+                secret,
+                remembered: head,
+                taken: None,
+            };
+            tokio::spawn(async move { appliance.recover(opening, store).await });
         }
         Ok(ShareAccepted {
             received,
@@ -170,13 +177,8 @@ impl Appliance {
     }
 
     /// Recovery, as its own task: ends in serving or halted.
-    async fn recover(
-        self: Arc<Self>,
-        secret: OfficersSecret,
-        head: Option<Head>,
-        store: crate::ledger::StoreClient,
-    ) {
-        match self.open_ledgers(secret, head, store).await {
+    pub(super) async fn recover(self: Arc<Self>, opening: Opening, store: StoreClient) {
+        match self.open_ledgers(opening, store).await {
             Ok(serving) => {
                 let mut stage = self.stage();
                 if matches!(*stage, Stage::Recovering) {
@@ -192,6 +194,7 @@ impl Appliance {
     pub(super) fn serving(&self) -> Result<Arc<super::serving::Serving>, Problem> {
         match &*self.stage() {
             Stage::Serving(serving) => Ok(Arc::clone(serving)),
+            Stage::HandingOver => Err(Problem::handing_over()),
             _ => Err(Problem::not_serving()),
         }
     }

@@ -10,6 +10,7 @@ mod config;
 mod development;
 mod genesis;
 mod guided;
+mod handover;
 mod images;
 mod measure;
 mod memory;
@@ -66,6 +67,9 @@ enum Command {
     Unseal(unseal::UnsealArgs),
     /// A new epoch secret or new officers, while the appliance serves
     Rotate(rotate::RotateArgs),
+    /// A running enclave gives its secret to another one, by officers' order
+    #[command(subcommand)]
+    Handover(handover::HandoverCommand),
     /// Print what a program measures as an emulated enclave
     Measure(measure::MeasureArgs),
     /// Say how an appliance is; 0 if it serves
@@ -128,6 +132,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Policy(PolicyCommand::Sign(args)) => policy::sign(&args),
         Command::Unseal(args) => unseal::unseal(&args),
         Command::Rotate(args) => rotate::rotate(&args),
+        Command::Handover(command) => handover::handover(&command),
         Command::Measure(args) => measure::measure_file(&args),
         Command::Status(args) => status::status(&args),
         Command::DevCredentials(args) => development::issue(&args),

@@ -1,8 +1,9 @@
 //! The store's own thread: blocking file work, one request after another.
 //!
-//! Protects against two sessions interleaving: requests of a superseded session
-//! are dropped before they begin, and whatever had begun is over before the
-//! next request is read. Also keeps trying to open or mend a store that failed.
+//! Protects against two writers interleaving: what a session wants to write is
+//! dropped once a later session wrote, and whatever had begun is over before the
+//! next request is read. So an enclave that waits may read while another writes,
+//! and takes the pen with its first entry. Also keeps trying to open or mend a store that failed.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
@@ -58,7 +59,7 @@ pub enum StoreHealth {
 #[derive(Debug, Clone)]
 pub struct StoreHandle {
     jobs: mpsc::Sender<Message>,
-    current: Arc<AtomicU64>,
+    sessions: Arc<AtomicU64>,
     health: Arc<Mutex<StoreHealth>>,
 }
 
@@ -82,7 +83,6 @@ impl StoreHandle {
         metrics: Arc<Metrics>,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (jobs, inbox) = mpsc::channel();
-        let current = Arc::new(AtomicU64::new(0));
         let health = Arc::new(Mutex::new(StoreHealth::Opening));
         let mut worker = Worker {
             paths,
@@ -92,25 +92,25 @@ impl StoreHandle {
             reopen_after: Duration::ZERO,
             tried: Instant::now(),
             failed_bytes: None,
+            writer: 0,
         };
-        let newest = current.clone();
         let thread = std::thread::Builder::new()
             .name("store".into())
-            .spawn(move || worker.run(&inbox, &newest))?;
+            .spawn(move || worker.run(&inbox))?;
         let handle = Self {
             jobs,
-            current,
+            sessions: Arc::new(AtomicU64::new(0)),
             health,
         };
         Ok((handle, thread))
     }
 
-    /// Begins a session; every earlier one is over.
+    /// Begins a session; from its first write on, no earlier one writes.
     pub fn begin_session(&self) -> u64 {
-        self.current.fetch_add(1, SeqCst) + 1
+        self.sessions.fetch_add(1, SeqCst) + 1
     }
 
-    /// Carries out one request. `None`: the session was superseded.
+    /// Carries out one request. `None`: it writes, and a later session wrote.
     pub async fn call(&self, session: u64, request: StoreRequest) -> Option<StoreResponse> {
         let (reply, answer) = oneshot::channel();
         let job = Job {
@@ -145,14 +145,16 @@ struct Worker {
     tried: Instant,
     /// Size of the batch the disk did not take, until it takes one again.
     failed_bytes: Option<usize>,
+    /// The latest session that wrote.
+    writer: u64,
 }
 
 impl Worker {
-    fn run(&mut self, inbox: &mpsc::Receiver<Message>, newest: &AtomicU64) {
+    fn run(&mut self, inbox: &mpsc::Receiver<Message>) {
         self.open();
         loop {
             match inbox.recv_timeout(TICK) {
-                Ok(Message::Job(job)) if job.session == newest.load(SeqCst) => {
+                Ok(Message::Job(job)) if self.may(&job) => {
                     let answer = self.answer(job.request);
                     let _ = job.reply.send(answer);
                 }
@@ -163,6 +165,15 @@ impl Worker {
                 self.try_again();
             }
         }
+    }
+
+    /// Whether nobody who came later has written.
+    fn may(&mut self, job: &Job) -> bool {
+        if !writes(&job.request) {
+            return true;
+        }
+        self.writer = self.writer.max(job.session);
+        self.writer == job.session
     }
 
     fn set_health(&self, health: StoreHealth) {
@@ -382,6 +393,20 @@ impl Worker {
             self.metrics.store_bytes.store(store.bytes(), Relaxed);
             self.metrics.store_segments.store(store.segments(), Relaxed);
         }
+    }
+}
+
+fn writes(request: &StoreRequest) -> bool {
+    match request {
+        StoreRequest::Boot
+        | StoreRequest::Heads
+        | StoreRequest::Read { .. }
+        | StoreRequest::GetBlob { .. }
+        | StoreRequest::Snapshot => false,
+        StoreRequest::Append { .. }
+        | StoreRequest::PutBlob { .. }
+        | StoreRequest::SetSnapshot { .. }
+        | StoreRequest::Drop { .. } => true,
     }
 }
 

@@ -1,8 +1,8 @@
-//! The enclave's side door to the store: one session at a time, in request order.
+//! An enclave's side door to the store: one session at a time, in request order.
 //!
 //! Protects against a restarted enclave meeting its predecessor: a new session
-//! supersedes the old one, whose running append is over before the new one's
-//! first request is carried out.
+//! ends the old one at this door, whose running append is over before the new
+//! one's first request is carried out. An enclave that waits has a door of its own.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;

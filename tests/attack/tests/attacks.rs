@@ -49,5 +49,6 @@ tests! {
     an_attempt_stays_spent_whenever_the_kill_comes: "reserve";
     of_two_copies_the_witnesses_let_one_go_on: "witnesses";
     an_edited_snapshot_is_refused_or_not_needed: "snapshots";
+    a_handover_ends_where_the_giver_ended: "handover";
     no_key_and_nonce_is_used_twice: "nonces";
 }

@@ -44,6 +44,8 @@ pub struct Options {
     pub without_worker: bool,
     /// Witnesses and custodians the host can reach, `NAME=HOST:PORT`.
     pub peers: Vec<String>,
+    /// The host has a second place, for an enclave that is to take over.
+    pub standby: bool,
     /// Another program than the built one as the enclave.
     pub enclave: Option<PathBuf>,
     /// The enclave is no process but an image booted here. A worker is then in a
@@ -59,6 +61,7 @@ pub struct Appliance {
     dir: Option<TempDir>,
     path: PathBuf,
     enclave: Option<Enclave>,
+    standby: Option<Enclave>,
     host: Option<Part>,
     keep: AtomicBool,
     /// Tenants, roles and their certificates.
@@ -113,6 +116,7 @@ impl Appliance {
             dir: Some(dir),
             path,
             enclave: None,
+            standby: None,
             host: None,
             keep: AtomicBool::new(false),
             banks,
@@ -148,13 +152,44 @@ impl Appliance {
     /// Starts what is not running.
     pub fn start(&mut self) -> Result<()> {
         if self.enclave.is_none() {
-            self.enclave = Some(self.start_enclave()?);
+            self.enclave = Some(self.start_enclave("")?);
         }
         if self.host.is_none() {
             self.host = Some(self.start_host()?);
             self.port = self.read_port("port")?;
         }
         Ok(())
+    }
+
+    /// Starts an enclave in the second place; whatever ran there ends.
+    pub fn start_standby(&mut self) -> Result<()> {
+        self.standby = None;
+        self.standby = Some(self.start_enclave("standby-")?);
+        wait_for(Duration::from_secs(15), "the enclave that waits", || {
+            let phase = self.phase_at(&self.standby_url().ok()?).ok()?;
+            (phase == "awaiting_unseal").then_some(())
+        })
+    }
+
+    /// The process in the first place.
+    pub fn enclave_pid(&self) -> Option<u32> {
+        self.enclave.as_ref().map(Enclave::pid)
+    }
+
+    /// The process in the second place.
+    pub fn standby_pid(&self) -> Option<u32> {
+        self.standby.as_ref().map(Enclave::pid)
+    }
+
+    /// SIGKILL to the enclave in the second place.
+    pub fn kill_standby(&mut self) {
+        self.standby = None;
+    }
+
+    /// Where officers reach the enclave that banks do not reach.
+    pub fn standby_url(&self) -> Result<String> {
+        let port = self.read_port("standby.port")?;
+        Ok(format!("https://localhost:{port}"))
     }
 
     /// The folder with everything in it.
@@ -248,6 +283,7 @@ impl Appliance {
     pub fn kill_all(&mut self) -> Result<()> {
         let worker = self.worker_pid();
         self.enclave = None;
+        self.standby = None;
         self.host = None;
         if let Ok(pid) = worker {
             // It may have ended already, since its stream closed.
@@ -334,12 +370,17 @@ impl Appliance {
 
     /// The phase that the enclave answers to anybody.
     pub fn phase(&self) -> Result<String> {
+        self.phase_at(&self.url())
+    }
+
+    /// The phase of an enclave, wherever it is reached.
+    pub fn phase_at(&self, url: &str) -> Result<String> {
         let output = run_ok(Command::new("curl").args([
             "--silent",
             "--insecure",
             "--max-time",
             "5",
-            &format!("{}/healthz", self.url()),
+            &format!("{url}/healthz"),
         ]))?;
         let health: Value = serde_json::from_slice(&output.stdout)?;
         Ok(health["phase"].as_str().context("no phase")?.to_owned())
@@ -356,11 +397,16 @@ impl Appliance {
     /// The officer's share, sealed to the attested boot key.
     pub fn unseal(&self) -> Result<()> {
         self.wait_for_phase("awaiting_unseal")?;
+        self.unseal_at(&self.url())
+    }
+
+    /// The same, wherever the enclave is reached.
+    pub fn unseal_at(&self, url: &str) -> Result<()> {
         let share = only_file(&self.genesis_dir(), "share")?;
         run_ok(
             Command::new(self.program("redoubt"))
                 .arg("unseal")
-                .arg(self.url())
+                .arg(url)
                 .arg("--policy")
                 .arg(self.policy())
                 .arg("--share")
@@ -395,6 +441,7 @@ impl Appliance {
 impl Drop for Appliance {
     fn drop(&mut self) {
         self.enclave = None;
+        self.standby = None;
         self.host = None;
         if (self.keep.load(Ordering::Relaxed) || std::thread::panicking())
             && let Some(dir) = self.dir.take()

@@ -8,10 +8,12 @@
 pub mod appliance;
 pub mod behaviour;
 pub mod customer;
+pub mod desk;
 pub mod embeddings;
 pub mod environment;
 pub mod folder;
 pub mod guarded;
+pub mod handover;
 pub mod mangler;
 pub mod peers;
 pub mod pki;

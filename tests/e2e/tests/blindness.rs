@@ -23,6 +23,7 @@ const CAPTURED: Options = Options {
     without_worker: false,
     peers: Vec::new(),
     enclave: None,
+    standby: false,
     machine: None,
 };
 

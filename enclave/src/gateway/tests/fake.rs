@@ -376,6 +376,14 @@ impl Services for Fake {
         self.epoch_status().await
     }
 
+    async fn hand_over(&self, _: HandoverRequest) -> Result<HandedOver, Problem> {
+        Err(Problem::order_spent())
+    }
+
+    async fn take_over(&self) -> Result<TakingOver, Problem> {
+        Err(Problem::no_envelope())
+    }
+
     async fn epoch_status(&self) -> Result<EpochStatus, Problem> {
         Ok(EpochStatus {
             epoch: 3,

@@ -16,12 +16,12 @@ use crate::gateway::routes::{ALWAYS, table};
 use crate::gateway::serve::{Shared, router};
 use crate::gateway::tls::Session;
 
-/// Method, path, phases (b a r s h), who (- none, b bank, r read-only, n tenant
+/// Method, path, phases (b a r s o h; o: handing over), who (- none, b bank, r read-only, n tenant
 /// without a role, A auditor, O officer, P operator).
 const MEANT: &[(&str, &str, &str, &str)] = &[
-    ("GET", "/healthz", "barsh", "-brnAOP"),
-    ("GET", "/openapi.json", "barsh", "-brnAOP"),
-    ("GET", "/.well-known/attestation", "arsh", "-brnAOP"),
+    ("GET", "/healthz", "barsoh", "-brnAOP"),
+    ("GET", "/openapi.json", "barsoh", "-brnAOP"),
+    ("GET", "/.well-known/attestation", "arsoh", "-brnAOP"),
     ("POST", "/api/v1/unseal/share", "as", "-brnAOP"),
     ("POST", "/api/v1/passkeys/register/options", "s", "b"),
     ("POST", "/api/v1/passkeys/register/verify", "s", "b"),
@@ -41,6 +41,8 @@ const MEANT: &[(&str, &str, &str, &str)] = &[
     ("GET", "/api/v1/erasures/{id}", "s", "br"),
     ("POST", "/api/v1/epochs/rotate", "s", "O"),
     ("GET", "/api/v1/epochs", "s", "O"),
+    ("POST", "/api/v1/handover", "s", "O"),
+    ("POST", "/api/v1/handover/take", "a", "O"),
 ];
 
 fn phase_letter(phase: Phase) -> char {
@@ -50,6 +52,7 @@ fn phase_letter(phase: Phase) -> char {
         Phase::Recovering => 'r',
         Phase::Serving => 's',
         Phase::Halted => 'h',
+        Phase::HandingOver => 'o',
     }
 }
 
@@ -101,7 +104,10 @@ async fn every_route_answers_exactly_its_roles_in_exactly_its_phases() {
             for who in "-brnAOP".chars() {
                 *fake.phase.lock().unwrap() = phase;
                 let expected = if !phases.contains(phase_letter(phase)) {
-                    Some("not_serving")
+                    match phase == Phase::HandingOver && phases.contains('s') {
+                        true => Some("handing_over"),
+                        false => Some("not_serving"),
+                    }
                 } else if roles.contains(who) {
                     None
                 } else if who == '-' {
@@ -129,15 +135,16 @@ async fn every_route_answers_exactly_its_roles_in_exactly_its_phases() {
                 let problem = response.extensions_mut().remove::<Problem>();
                 let stopped = problem.as_ref().map(Problem::code).filter(|code| {
                     let admission = ["client_certificate_required", "role_not_allowed"];
-                    admission.contains(code) || *code == "not_serving"
+                    admission.contains(code) || ["not_serving", "handing_over"].contains(code)
                 });
                 assert_eq!(stopped, expected, "{method} {template} {phase:?} {who}");
                 let retry = problem.and_then(|problem| problem.retry_after_seconds());
-                assert!(expected != Some("not_serving") || retry.is_some());
+                let later = [Some("not_serving"), Some("handing_over")].contains(&expected);
+                assert!(!later || retry.is_some());
                 assert_eq!(exchange.route.get().unwrap().template, *template);
                 walked += 1;
             }
         }
     }
-    assert_eq!(walked, MEANT.len() * 5 * 7);
+    assert_eq!(walked, MEANT.len() * 6 * 7);
 }

@@ -18,6 +18,7 @@ mod acknowledgements;
 mod alarms;
 mod altered;
 mod fork;
+mod handover;
 mod missing;
 mod nonces;
 mod reserve;
@@ -41,6 +42,7 @@ pub fn all() -> Vec<Case> {
         reserve::cases(),
         witnessed::cases(),
         snapshots::cases(),
+        handover::cases(),
         // Last, for it looks at what all others sent.
         nonces::cases(),
     ]

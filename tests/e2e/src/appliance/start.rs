@@ -26,7 +26,8 @@ impl Appliance {
         format!("unix:{}", self.stream(side, name).display())
     }
 
-    pub(super) fn start_enclave(&self) -> Result<Enclave> {
+    /// `place` is empty, or names the second place's streams.
+    pub(super) fn start_enclave(&self, place: &str) -> Result<Enclave> {
         if let Some(machine) = &self.options.machine {
             return machine.boot(&self.path, &self.log_dir());
         }
@@ -34,10 +35,11 @@ impl Appliance {
         let mut command = self.command(self.options.enclave.clone().unwrap_or_else(built));
         for stream in ["ingress", "store", "worker", "supervise"] {
             command.arg(format!("--{stream}"));
-            command.arg(self.endpoint('e', stream));
+            command.arg(self.endpoint('e', &format!("{place}{stream}")));
         }
         if !self.options.peers.is_empty() {
-            command.arg("--peers").arg(self.endpoint('e', "peers"));
+            let endpoint = self.endpoint('e', &format!("{place}peers"));
+            command.arg("--peers").arg(endpoint);
         }
         command.arg("--dangerous-emulated-attester");
         command.arg(self.genesis_dir().join("emulated"));
@@ -45,12 +47,13 @@ impl Appliance {
             let offset = self.options.time_offset_ms.to_string();
             command.args(["--dangerous-time-offset-ms", &offset]);
         }
-        let part = Part::start("enclave", command, &self.log_dir().join("enclave.log"))?;
+        let log = self.log_dir().join(format!("{place}enclave.log"));
+        let part = Part::start("enclave", command, &log)?;
         Ok(Enclave::Process(part))
     }
 
     pub(super) fn start_host(&self) -> Result<Part> {
-        for stale in ["port", "admin.port"] {
+        for stale in ["port", "admin.port", "standby.port"] {
             let _ = std::fs::remove_file(self.path.join(stale));
         }
         let mut command = self.command(self.program("redoubt-host"));
@@ -71,6 +74,9 @@ impl Appliance {
         if !self.options.without_worker {
             self.add_worker(&mut command);
         }
+        if self.options.standby {
+            self.add_standby(&mut command);
+        }
         if !self.options.peers.is_empty() {
             command.arg("--peers").arg(self.endpoint('h', "peers"));
             for peer in &self.options.peers {
@@ -81,6 +87,25 @@ impl Appliance {
             command.arg("--capture").arg(self.capture_file());
         }
         Part::start("host", command, &self.log_dir().join("host.log"))
+    }
+
+    fn add_standby(&self, command: &mut Command) {
+        command.args(["--standby-listen", "127.0.0.1:0", "--standby-port-file"]);
+        command.arg(self.path.join("standby.port"));
+        let (worker, peers) = (!self.options.without_worker, !self.options.peers.is_empty());
+        for (stream, there) in [
+            ("ingress", true),
+            ("store", true),
+            ("supervise", true),
+            ("worker", worker),
+            ("peers", peers),
+        ] {
+            if there {
+                let name = format!("standby-{stream}");
+                command.arg(format!("--{name}"));
+                command.arg(self.endpoint('h', &name));
+            }
+        }
     }
 
     fn add_worker(&self, command: &mut Command) {

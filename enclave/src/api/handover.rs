@@ -1,0 +1,42 @@
+//! One enclave gives its secret to exactly one other, by officers' order.
+
+use redoubt_shared::supervise::Phase;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Document, TreeHead};
+
+/// Officers' order to hand over, to the enclave that serves.
+#[derive(Debug, Clone, PartialEq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HandoverRequest {
+    /// The signed order (JWS).
+    #[schema(value_type = Object)]
+    pub order: Document,
+    /// The signed configuration that the other enclave booted with (JWS).
+    #[schema(value_type = Object)]
+    pub config: Document,
+}
+
+/// The secret was given away: this enclave has halted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct HandedOver {
+    /// The order's name, hexadecimal.
+    pub order: String,
+    /// Boot key of the other enclave, as the order names it.
+    pub recipient: String,
+    /// SHA-256 of the envelope in the store, hexadecimal.
+    pub envelope: String,
+    /// The appliance ledger's head before its last entry.
+    pub before: TreeHead,
+}
+
+/// The secret was taken: this enclave reads the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct TakingOver {
+    /// Where the enclave stands now.
+    #[schema(value_type = String)]
+    pub phase: Phase,
+    /// The appliance ledger's head before the last entry of the other enclave.
+    pub before: TreeHead,
+}

@@ -1,0 +1,181 @@
+//! A handover over a host that shows the taker something else than the giver wrote.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use redoubt_attestation::binding::Binding;
+use redoubt_attestation::encode::{Digest32, from_b64u, sha256};
+use redoubt_attestation::entropy::SystemEntropy;
+use redoubt_attestation::handover::boot_key;
+use redoubt_attestation::shares::{Envelope, EnvelopeAad, OfficersSecret, envelope_ledger};
+use redoubt_bank::{Bank, Connection};
+use redoubt_e2e::handover::{Papers, read};
+use redoubt_e2e::process::run;
+use redoubt_shared::LedgerId;
+use redoubt_shared::store::StoredRecord;
+use serde_json::Value;
+
+use super::{logins, served};
+use crate::disk::Disk;
+use crate::judge::{judge, keeps_its_word};
+use crate::lab::Lab;
+use crate::outcome::{Case, Verdict};
+use crate::record::Sealed;
+use crate::running::{End, Running};
+
+const GROUP: &str = "handover";
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        Case::harmless(GROUP, "shown_as_it_was_written", |lab| {
+            Given::new(lab)?.taken(lab, |given| Ok(given.disk.clone()))
+        }),
+        Case::refused(GROUP, "the_last_entry_hidden", |lab| {
+            Given::new(lab)?.taken(lab, |given| {
+                let mut disk = given.disk.clone();
+                disk.edit(lab.ledgers().appliance).pop();
+                Ok(disk)
+            })
+        }),
+        Case::refused(GROUP, "an_older_disk_with_the_envelope", |lab| {
+            Given::new(lab)?.taken(lab, |given| {
+                let mut disk = lab.history()?.last.clone();
+                *disk.edit(given.ledger) = given.disk.records(given.ledger).to_vec();
+                Ok(disk)
+            })
+        }),
+        Case::refused(GROUP, "another_enclave_went_on", |lab| {
+            Given::new(lab)?.taken(lab, |given| Ok(served(lab, given.disk.clone())?.kill()))
+        }),
+        Case::refused(GROUP, "the_envelope_given_to_a_third_enclave", to_a_third),
+        Case::refused(GROUP, "an_envelope_of_the_host_s_own", |lab| {
+            Given::new(lab)?.taken(lab, Given::forged)
+        }),
+        Case::refused(GROUP, "an_envelope_with_one_bit_flipped", |lab| {
+            Given::new(lab)?.taken(lab, |given| {
+                let mut disk = given.disk.clone();
+                let record = disk.edit(given.ledger).first_mut().context("no envelope")?;
+                *record.bytes.last_mut().context("no bytes")? ^= 1;
+                Ok(disk)
+            })
+        }),
+    ]
+}
+
+/// The giver has written its last entry, and the taker was shown nothing of it yet.
+struct Given {
+    giver: Running,
+    taker: Running,
+    papers: Papers,
+    signed: PathBuf,
+    order: Value,
+    /// Where the envelope stands.
+    ledger: LedgerId,
+    /// What the giver wrote.
+    disk: Disk,
+    kept: Vec<crate::history::Kept>,
+}
+
+impl Given {
+    fn new(lab: &Lab) -> Result<Self> {
+        let giver = served(lab, lab.history()?.last.clone())?;
+        let kept = logins(lab, &giver, 1)?;
+        let taker = lab.start(giver.store.snapshot())?;
+        let papers = Papers::new(&lab.appliance, &lab.place()?)?;
+        let signed = papers.signed(&giver.url(), &taker.url())?;
+        let officer = Bank::open(&Connection {
+            url: giver.url(),
+            ca: lab.appliance.ca()?,
+            client: Some(lab.appliance.banks.officer.1.clone()),
+            http2: false,
+        })?;
+        let file = read(&signed)?;
+        let given = lab.runtime.block_on(papers.give(&officer, &file))?;
+        ensure!(given.status == 200, "{given:?}");
+        let payload = from_b64u(file["payload"].as_str().context("payload")?)?;
+        let order: Value = serde_json::from_slice(&payload)?;
+        let recipient: Digest32 = serde_json::from_value(order["recipient"].clone())?;
+        let disk = giver.store.snapshot();
+        Ok(Self {
+            ledger: envelope_ledger(lab.ledgers().appliance, &recipient),
+            giver,
+            taker,
+            papers,
+            signed,
+            order,
+            disk,
+            kept,
+        })
+    }
+
+    /// Shows the taker a disk, and has it take.
+    fn taken(self, lab: &Lab, show: impl FnOnce(&Self) -> Result<Disk>) -> Result<Verdict> {
+        let disk = show(&self)?;
+        self.taker.store.edit(|shown| *shown = disk);
+        let mut command = self
+            .papers
+            .run(&self.giver.url(), &self.taker.url(), &self.signed);
+        let output = run(command.args(["--wait", "20"]))?;
+        if output.status.success() {
+            return keeps_its_word(lab, &self.taker, &self.kept);
+        }
+        if let Some(reason) = self.taker.halted(std::time::Duration::from_millis(100))? {
+            return judge(lab, &self.taker, End::Halted(reason));
+        }
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(said.contains("no_envelope"), "{said}");
+        Ok(Verdict::Refused(said.trim().to_owned()))
+    }
+
+    /// A disk with an envelope that carries a secret of the host's.
+    fn forged(&self) -> Result<Disk> {
+        let preimage = self.order["evidence"]["preimage"].as_str();
+        let preimage = from_b64u(preimage.context("preimage")?)?;
+        let keys = Binding::parse(&preimage)?.boot_keys;
+        let mut disk = self.disk.clone();
+        let record = disk.edit(self.ledger).first_mut().context("no envelope")?;
+        let mut sealed = Sealed::read(&record.bytes)?;
+        let carried: Value = serde_json::from_slice(&sealed.ciphertext)?;
+        // All that the giver said beside the secret, to the letter.
+        let aad = from_b64u(carried["aad"].as_str().context("aad")?)?;
+        let aad: EnvelopeAad = serde_json::from_slice(&aad)?;
+        let secret = OfficersSecret::generate(&SystemEntropy)?;
+        let envelope = Envelope::seal(&secret, &keys.unseal_xwing, &aad, &SystemEntropy)?;
+        sealed.ciphertext = envelope.to_json();
+        sealed.header[37..].copy_from_slice(&sha256(&[&sealed.ciphertext]).0);
+        record.bytes = sealed.write()?;
+        Ok(disk)
+    }
+}
+
+/// A third enclave of the same image finds the envelope where its own would stand.
+fn to_a_third(lab: &Lab) -> Result<Verdict> {
+    let given = Given::new(lab)?;
+    let third = lab.start(given.disk.clone())?;
+    // From the taker, which is shown nothing: an order only to learn the third's key.
+    let evidence = given.papers.evidence(&third.url())?;
+    let own = boot_key(&Binding::parse(&evidence)?.boot_keys);
+    let ledger = envelope_ledger(lab.ledgers().appliance, &own);
+    let mut disk = given.disk.clone();
+    let record = given
+        .disk
+        .records(given.ledger)
+        .first()
+        .context("no envelope")?;
+    let mut sealed = Sealed::read(&record.bytes)?;
+    sealed.header[1..17].copy_from_slice(ledger.as_bytes());
+    let bytes = sealed.write()?;
+    disk.edit(ledger).push(StoredRecord {
+        ledger,
+        index: 0,
+        bytes,
+    });
+    third.store.edit(|shown| *shown = disk);
+    let output = run(&mut given.papers.take(&third.url()))?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let refused = said.contains("no_envelope") && said.contains("not for this enclave");
+    Ok(match refused {
+        true => Verdict::Refused(said),
+        false => Verdict::Failed(said),
+    })
+}

@@ -1,0 +1,163 @@
+//! An appliance in which one enclave hands over to another.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Result;
+use redoubt_bank::Bank;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::appliance::{Appliance, Options, wait_for};
+use crate::behaviour::runtime;
+use crate::environment::Environment;
+use crate::handover::Papers;
+use crate::peers::{Duty, PeerSet};
+
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// An appliance with a second place, its peers, and its officer's papers.
+pub struct Desk {
+    /// The appliance.
+    pub appliance: Appliance,
+    /// Its officer's.
+    pub papers: Papers,
+    _peers: Option<PeerSet>,
+    beside: TempDir,
+}
+
+impl Desk {
+    /// `None` when there are no programs: the test is skipped by name.
+    fn new(test: &str, peers: usize, duties: &[(Duty, usize)]) -> Result<Option<Self>> {
+        let Some(environment) = Environment::find(test) else {
+            return Ok(None);
+        };
+        let beside = tempfile::Builder::new().prefix("rdh").tempdir()?;
+        let dir = beside.path().join("peers");
+        std::fs::create_dir(&dir)?;
+        let options = Options {
+            without_worker: true,
+            standby: true,
+            ..Options::default()
+        };
+        let mut peers = match peers {
+            0 => None,
+            count => Some(PeerSet::init(&environment, &dir, count)?),
+        };
+        let words = |(duty, needed): &(Duty, usize)| match &peers {
+            Some(peers) => peers.ceremony(*duty, *needed),
+            None => Vec::new(),
+        };
+        let ceremony: Vec<_> = duties.iter().flat_map(words).collect();
+        let mut appliance = Appliance::prepare_with(&environment, options, &ceremony)?;
+        if let Some(peers) = &mut peers {
+            peers.start(&appliance.policy())?;
+            appliance.options.peers = peers.addresses();
+        }
+        appliance.keep_on_failure(Appliance::bring_up)?;
+        appliance.keep_on_failure(Appliance::start_standby)?;
+        Ok(Some(Self {
+            papers: Papers::new(&appliance, beside.path())?,
+            appliance,
+            _peers: peers,
+            beside,
+        }))
+    }
+
+    /// A client of the first tenant.
+    pub fn bank(&self) -> Result<Bank> {
+        self.appliance.bank(&self.appliance.banks.a)
+    }
+
+    /// A client under an officer's certificate.
+    pub fn officer(&self) -> Result<Bank> {
+        let officer = self.appliance.banks.officer.1.clone();
+        self.appliance.client(Some(officer), false)
+    }
+
+    /// An order between the enclaves of now: from the one that banks reach.
+    pub fn order(&self) -> Result<Value> {
+        let to = self.appliance.standby_url()?;
+        self.papers.order(&self.appliance.url(), &to)
+    }
+
+    /// The same, signed.
+    pub fn signed(&self) -> Result<PathBuf> {
+        let to = self.appliance.standby_url()?;
+        self.papers.signed(&self.appliance.url(), &to)
+    }
+
+    /// `redoubt handover run` between them.
+    pub fn run(&self, signed: &Path) -> Result<Command> {
+        let to = self.appliance.standby_url()?;
+        Ok(self.papers.run(&self.appliance.url(), &to, signed))
+    }
+
+    /// A file beside the appliance.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.beside.path().join(name)
+    }
+
+    /// Gives the order to the enclave that banks reach; the code of its refusal.
+    pub async fn refusal(&self, order: &Value) -> Result<(String, String)> {
+        let signed = self.papers.sign_blindly(order)?;
+        self.refusal_of(&signed).await
+    }
+
+    /// The same of a signed order.
+    pub async fn refusal_of(&self, signed: &Value) -> Result<(String, String)> {
+        let reply = self.papers.give(&self.officer()?, signed).await?;
+        let problem: Value = serde_json::from_slice(&reply.body)?;
+        let text = |name: &str| problem[name].as_str().unwrap_or_default().to_owned();
+        Ok((text("code"), text("detail")))
+    }
+
+    /// Starts an enclave in the place whose enclave is gone, and waits until it waits.
+    pub fn another(&mut self) -> Result<()> {
+        self.appliance.start()?;
+        let url = self.appliance.standby_url()?;
+        wait_for(PATIENCE, "another enclave", || {
+            let phase = self.appliance.phase_at(&url).ok()?;
+            (phase == "awaiting_unseal").then_some(())
+        })
+    }
+
+    /// Waits until banks reach an enclave that serves.
+    pub async fn until_served(&self) -> Result<()> {
+        let bank = self.bank()?;
+        for _ in 0..200 {
+            if let Ok(reply) = bank.get("/healthz").await {
+                let health: Value = reply.read()?;
+                if health["phase"] == "serving" {
+                    return Ok(());
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        anyhow::bail!("banks reach no enclave that serves")
+    }
+}
+
+/// Runs a behaviour on a desk of its own.
+pub fn desk(
+    test: &str,
+    peers: usize,
+    duties: &[(Duty, usize)],
+    behaviour: impl AsyncFnOnce(&mut Desk) -> Result<()>,
+) {
+    let outcome = runtime().block_on(async {
+        let Some(mut desk) = Desk::new(test, peers, duties)? else {
+            return Ok(());
+        };
+        let outcome = behaviour(&mut desk).await;
+        if outcome.is_err() {
+            desk.appliance.keep_files();
+            let logs = desk.appliance.logs().unwrap_or_default();
+            let lines: Vec<&str> = logs.lines().collect();
+            eprintln!("{}", lines[lines.len().saturating_sub(80)..].join("\n"));
+        }
+        outcome
+    });
+    outcome.unwrap_or_else(|error| panic!("{error:?}"));
+}

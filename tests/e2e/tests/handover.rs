@@ -1,0 +1,233 @@
+//! A running enclave gives its secret to another one; banks see one ledger.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use redoubt_attestation::attester::{AttestRequest, Attester, EmulatedAttester};
+use redoubt_attestation::binding::{Binding, NonceInput, user_data};
+use redoubt_attestation::encode::{b64u, from_b64u};
+use redoubt_bank::BankError;
+use redoubt_bank::receipts::check_all;
+use redoubt_e2e::Customer;
+use redoubt_e2e::customer::payment;
+use redoubt_e2e::desk::{Desk, desk};
+use redoubt_e2e::handover::read;
+use redoubt_e2e::peers::Duty;
+use redoubt_e2e::process::{run, run_ok};
+use serde_json::{Value, json};
+
+#[test]
+fn one_ledger_goes_on_at_another_enclave() {
+    let name = "one_ledger_goes_on_at_another_enclave";
+    let duties = [(Duty::Witness, 2), (Duty::Custodian, 2)];
+    desk(name, 2, &duties, async |desk| {
+        let bank = desk.bank()?;
+        let mut customer = Customer::registered(&bank, &desk.appliance.banks.a).await?;
+        let before = customer.login(&bank).await?;
+        let pending = bank.approve(&customer.id, &payment("10.00")).await?;
+
+        run_ok(&mut desk.run(&desk.signed()?)?)?;
+        desk.until_served().await?;
+
+        // The CA that was pinned before is the one that answers now.
+        let bank = desk.bank()?;
+        let answer = customer.sign_approval(&pending)?;
+        let approved = bank
+            .approve_verify(&pending.approval_id, &customer.id, &answer)
+            .await?;
+        let after = customer.login(&bank).await?;
+        let kept = [before.receipt, approved.receipt, after.receipt];
+        let checked = check_all(&bank, &desk.appliance.auditor(), &kept).await?;
+        ensure!(checked.good == 3, "{checked:?}");
+
+        // The officers' secret is there, too: a new epoch begins at the new enclave.
+        let officer = desk.officer()?;
+        let begun = officer.post("/api/v1/epochs/rotate", &json!({})).await?;
+        begun.read::<Value>()?;
+        let epochs: Value = officer.get("/api/v1/epochs").await?.read()?;
+        ensure!(epochs["epoch"] == 1, "{epochs}");
+        customer.login(&bank).await?;
+
+        // The whole store is one history, entry by entry, and the tenant's export too.
+        let export = bank.get("/api/v1/audit/export?from=0").await?;
+        let file = desk.file("export.jsonl");
+        std::fs::write(&file, &export.body)?;
+        desk.appliance.kill_all()?;
+        for history in [&file, &desk.appliance.store_dir()] {
+            let mut verify = Command::new(desk.appliance.program("redoubt-audit"));
+            run_ok(verify.args(["ledger", "verify"]).arg(history))?;
+        }
+        Ok(())
+    });
+}
+
+/// The recipient's evidence as an image would give it that no manifest names.
+fn of_another_image(desk: &Desk, order: &Value) -> Result<Value> {
+    let folder = desk.appliance.genesis_dir().join("emulated");
+    let text = |name: &str| std::fs::read_to_string(folder.join(name));
+    let (root, key) = (text("root.pem")?, text("root.key")?);
+    let attester = EmulatedAttester::dangerous_new(&root, &key, b"another program", 0)?;
+    let evidence = &order["evidence"];
+    let bytes = |name: &str| from_b64u(evidence[name].as_str().unwrap_or_default());
+    let preimage = bytes("preimage")?;
+    let nonce = NonceInput::Session {
+        client_nonce: &bytes("client_nonce")?,
+        exporter: &bytes("exporter")?.try_into().ok().context("exporter")?,
+    };
+    let document = attester.attest(&AttestRequest {
+        public_key: Some(Binding::parse(&preimage)?.public_key()),
+        user_data: Some(user_data(&preimage).to_vec()),
+        nonce: Some(nonce.hash().0.to_vec()),
+    })?;
+    let mut order = order.clone();
+    order["evidence"]["document"] = b64u(&document).into();
+    Ok(order)
+}
+
+fn changed(order: &Value, member: &str, value: impl Into<Value>) -> Value {
+    let mut order = order.clone();
+    order[member] = value.into();
+    order
+}
+
+#[test]
+fn an_order_is_obeyed_once_and_only_as_it_was_signed() {
+    let name = "an_order_is_obeyed_once_and_only_as_it_was_signed";
+    desk(name, 0, &[], async |desk| {
+        let bank = desk.bank()?;
+        let mut customer = Customer::registered(&bank, &desk.appliance.banks.a).await?;
+        let order = desk.order()?;
+        let other = "00".repeat(32);
+        let (term, counter) = (&order["term"], &order["counter"]);
+        let lower = |value: &Value| value.as_u64().map(|value| value - 1).context("a number");
+        for (code, bent) in [
+            (
+                "order_other_manifest",
+                changed(&order, "genesis", other.clone()),
+            ),
+            (
+                "order_other_manifest",
+                changed(&order, "counter", lower(counter)?),
+            ),
+            (
+                "order_other_config",
+                changed(&order, "config", other.clone()),
+            ),
+            (
+                "order_other_ledger",
+                changed(&order, "appliance", "00".repeat(16)),
+            ),
+            ("order_other_giver", changed(&order, "giver", other.clone())),
+            ("order_other_giver", changed(&order, "term", lower(term)?)),
+            (
+                "order_other_recipient",
+                changed(&order, "recipient", other.clone()),
+            ),
+            ("order_expired", changed(&order, "not_after_ms", 1)),
+            ("order_recipient_refused", of_another_image(desk, &order)?),
+            (
+                "malformed_request",
+                json!({ "type": "redoubt/handover-order/v1" }),
+            ),
+        ] {
+            let (said, detail) = desk.refusal(&bent).await?;
+            ensure!(said == code, "{code}: {said}: {detail}");
+            let measured = detail.contains("measurement_not_allowed");
+            ensure!(measured == (code == "order_recipient_refused"), "{detail}");
+        }
+        let mut signed = desk.papers.sign_blindly(&order)?;
+        let mut unsigned = signed.clone();
+        unsigned["signatures"] = json!([]);
+        ensure!(desk.refusal_of(&unsigned).await?.0 == "order_not_signed");
+        let bent = serde_json::to_vec(&changed(&order, "not_after_ms", 2))?;
+        unsigned["signatures"] = signed["signatures"].take();
+        unsigned["payload"] = b64u(&bent).into();
+        ensure!(desk.refusal_of(&unsigned).await?.0 == "order_not_signed");
+        // Nothing of that moved it, and banks' clients order nothing.
+        customer.login(&bank).await?;
+        let signed = desk.papers.sign_blindly(&order)?;
+        let by_a_bank = desk.papers.give(&bank, &signed).await?;
+        ensure!(by_a_bank.status == 403, "{by_a_bank:?}");
+
+        run_ok(&mut desk.run(&desk.signed()?)?)?;
+        desk.until_served().await?;
+        let spent = read(&desk.file("order.json"))?;
+        let order: Value = serde_json::from_slice(&std::fs::read(desk.file("order.plain.json"))?)?;
+
+        // A third enclave of the same image, in the place of the first: there is
+        // nothing for it, and the order of before is good for nobody.
+        desk.appliance.kill_enclave();
+        desk.another()?;
+        let third = desk.order()?;
+        ensure!(desk.refusal_of(&spent).await?.0 == "order_spent");
+        let again = changed(&third, "order", order["order"].clone());
+        ensure!(desk.refusal(&again).await?.0 == "order_spent");
+        let place = desk.appliance.standby_url()?;
+        let said = run_ok(&mut desk.papers.take(&place))?.stdout;
+        let said: Value = serde_json::from_slice(&said).context("no problem")?;
+        ensure!(said["code"] == "no_envelope", "{said}");
+        customer.login(&bank).await?;
+
+        // Nor after everything was started again.
+        desk.appliance.kill_all()?;
+        desk.appliance.bring_up()?;
+        customer.login(&desk.bank()?).await?;
+        ensure!(desk.refusal_of(&spent).await?.0 == "order_spent");
+        Ok(())
+    });
+}
+
+fn said(output: &std::process::Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_handover_interrupted_anywhere_goes_on_or_never_was() {
+    let name = "a_handover_interrupted_anywhere_goes_on_or_never_was";
+    desk(name, 0, &[], async |desk| {
+        let mut customer = Customer::registered(&desk.bank()?, &desk.appliance.banks.a).await?;
+
+        // The giver dies before its last entry: nothing happened, and officers unseal.
+        let signed = desk.signed()?;
+        desk.appliance.kill_enclave();
+        let lost = run(&mut desk.run(&signed)?)?;
+        ensure!(!lost.status.success());
+        ensure!(said(&lost).contains("no_envelope"), "{}", said(&lost));
+        desk.appliance.bring_up()?;
+        customer.login(&desk.bank()?).await?;
+        let (code, _) = desk.refusal_of(&read(&signed)?).await?;
+        ensure!(code == "order_other_giver", "{code}");
+
+        // It dies after it, before anybody was told: the same command goes on.
+        let signed = desk.signed()?;
+        let given = desk.papers.give(&desk.officer()?, &read(&signed)?).await?;
+        ensure!(given.status == 200, "{given:?}");
+        let refused = customer.login(&desk.bank()?).await;
+        let status = refused.as_ref().err().and_then(BankError::status);
+        ensure!(status == Some(503), "{refused:?}");
+        desk.appliance.kill_enclave();
+        run_ok(&mut desk.run(&signed)?)?;
+        desk.until_served().await?;
+        customer.login(&desk.bank()?).await?;
+        // And once more does no harm.
+        let again = run_ok(&mut desk.run(&signed)?)?;
+        ensure!(String::from_utf8_lossy(&again.stdout).contains("serves"));
+
+        // Both are gone, the taker before it took anything: the officers open a new one.
+        desk.another()?;
+        let signed = desk.signed()?;
+        let given = desk.papers.give(&desk.officer()?, &read(&signed)?).await?;
+        ensure!(given.status == 200, "{given:?}");
+        desk.appliance.kill_enclave();
+        desk.appliance.kill_standby();
+        desk.another()?;
+        let place = desk.appliance.standby_url()?;
+        desk.appliance.unseal_at(&place)?;
+        desk.until_served().await?;
+        let after = customer.login(&desk.bank()?).await?;
+        let kept = [after.receipt];
+        let checked = check_all(&desk.bank()?, &desk.appliance.auditor(), &kept).await?;
+        ensure!(checked.good == 1, "{checked:?}");
+        Ok(())
+    });
+}

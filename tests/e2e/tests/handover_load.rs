@@ -1,0 +1,222 @@
+//! A handover under load, and what the giver keeps of it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use redoubt_attestation::shares::{Share, combine};
+use redoubt_bank::load::{self, Kind, Plan};
+use redoubt_bank::receipts::{Journal, check_all};
+use redoubt_bank::{Bank, BankError, Transaction, random_name};
+use redoubt_e2e::Customer;
+use redoubt_e2e::customer::payment;
+use redoubt_e2e::desk::{Desk, desk};
+use redoubt_e2e::process::run_ok;
+
+/// How often a byte string stands in the memory of a process.
+fn copies(pid: u32, secret: &[u8]) -> Result<usize> {
+    use std::os::unix::fs::FileExt;
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps"))?;
+    let memory = std::fs::File::open(format!("/proc/{pid}/mem"))?;
+    let mut found = 0;
+    for line in maps.lines().filter(|line| line.contains(" rw")) {
+        let range = line
+            .split(' ')
+            .next()
+            .and_then(|range| range.split_once('-'));
+        let (from, to) = range.context("no range in maps")?;
+        let (from, to) = (u64::from_str_radix(from, 16)?, u64::from_str_radix(to, 16)?);
+        let mut bytes = vec![0; usize::try_from(to - from)?];
+        // Some mappings cannot be read, and hold nothing of the program.
+        if memory.read_exact_at(&mut bytes, from).is_ok() {
+            found += bytes
+                .windows(secret.len())
+                .filter(|part| *part == secret)
+                .count();
+        }
+    }
+    Ok(found)
+}
+
+/// The officers' secret (their one share of one) and what entries are sealed under.
+fn secrets(desk: &Desk) -> Result<[Vec<u8>; 2]> {
+    let file = redoubt_e2e::appliance::only_file(&desk.appliance.genesis_dir(), "share")?;
+    let share = Share::parse(&std::fs::read(file)?)?;
+    let secret = combine(&[share])?;
+    let root = redoubt_enclave::keys::Root::new(secret.expose_secret(), &[]);
+    let epoch = root.epoch(secret.commitment().as_bytes(), 0);
+    let epoch = epoch.map_err(|error| anyhow::anyhow!("{error}"))?;
+    Ok([
+        secret.expose_secret().to_vec(),
+        epoch.entries().expose().to_vec(),
+    ])
+}
+
+#[test]
+fn the_giver_keeps_nothing_that_opens_the_ledger() {
+    let name = "the_giver_keeps_nothing_that_opens_the_ledger";
+    desk(name, 0, &[], async |desk| {
+        let mut customer = Customer::registered(&desk.bank()?, &desk.appliance.banks.a).await?;
+        let secrets = secrets(desk)?;
+        let [giver, ..] = enclaves(desk)?;
+        for secret in &secrets {
+            ensure!(copies(giver, secret)? > 0, "the control finds nothing");
+        }
+        run_ok(&mut desk.run(&desk.signed()?)?)?;
+        desk.until_served().await?;
+        customer.login(&desk.bank()?).await?;
+        let [giver, taker] = enclaves(desk)?;
+        for secret in &secrets {
+            ensure!(copies(giver, secret)? == 0, "the giver kept a secret");
+            ensure!(copies(taker, secret)? > 0, "the control finds nothing");
+        }
+        Ok(())
+    });
+}
+
+fn enclaves(desk: &Desk) -> Result<[u32; 2]> {
+    let giver = desk.appliance.enclave_pid().context("no giver")?;
+    Ok([giver, desk.appliance.standby_pid().context("no taker")?])
+}
+
+/// One acknowledged approval.
+struct Asked {
+    key: String,
+    user: String,
+    transaction: Transaction,
+    id: String,
+}
+
+/// What one client saw.
+#[derive(Default)]
+struct Seen {
+    asked: Vec<Asked>,
+    told_to_wait: usize,
+    cut: usize,
+    longest: Duration,
+}
+
+/// Asks for approvals, each until it is acknowledged.
+async fn ask_until(bank: Bank, user: String, end: Instant) -> Result<Seen> {
+    let mut seen = Seen::default();
+    while Instant::now() < end {
+        let (key, transaction) = (random_name("key"), payment("3.00"));
+        let began = Instant::now();
+        let pending = loop {
+            match bank.approve_once(&user, &transaction, &key).await {
+                Ok(pending) => break pending,
+                Err(error) => seen.bear(error).await?,
+            }
+        };
+        seen.longest = seen.longest.max(began.elapsed());
+        seen.asked.push(Asked {
+            key,
+            user: user.clone(),
+            transaction,
+            id: pending.approval_id,
+        });
+        // A customer may have 64 open approvals.
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+    Ok(seen)
+}
+
+impl Seen {
+    /// Only two things may happen to a request besides being answered.
+    async fn bear(&mut self, error: BankError) -> Result<()> {
+        match error {
+            BankError::Refused {
+                status: 503,
+                retry_after: Some(_),
+                ..
+            } => self.told_to_wait += 1,
+            BankError::Transport(_) => self.cut += 1,
+            other => return Err(other.into()),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        Ok(())
+    }
+}
+
+#[test]
+fn under_load_no_acknowledged_request_is_lost_and_the_others_are_asked_again() {
+    let name = "under_load_no_acknowledged_request_is_lost_and_the_others_are_asked_again";
+    desk(name, 0, &[], async |desk| {
+        const CLIENTS: usize = 4;
+        let (bank, signed) = (desk.bank()?, desk.signed()?);
+        let journal = desk.file("logins.jsonl");
+        let plan = Plan {
+            kind: Kind::Assert,
+            clients: 2,
+            duration: Duration::from_secs(5),
+            media: None,
+            receipts: journal.clone(),
+        };
+        let loaded = bank.clone();
+        let logins = tokio::spawn(async move { load::run(&loaded, &plan).await });
+        let mut clients = Vec::new();
+        let end = Instant::now() + Duration::from_secs(5);
+        for _ in 0..CLIENTS {
+            let customer = Customer::registered(&bank, &desk.appliance.banks.a).await?;
+            clients.push(tokio::spawn(ask_until(bank.clone(), customer.id, end)));
+        }
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        let mut command = desk.run(&signed)?;
+        let began = Instant::now();
+        tokio::task::spawn_blocking(move || run_ok(&mut command)).await??;
+        let took = began.elapsed();
+
+        let mut total = Seen::default();
+        for client in clients {
+            let seen = client.await??;
+            total.told_to_wait += seen.told_to_wait;
+            total.cut += seen.cut;
+            total.longest = total.longest.max(seen.longest);
+            total.asked.extend(seen.asked);
+        }
+        let logins = logins.await??;
+        println!(
+            "handover {took:?}; {} approvals, {} told to wait, {} cut, longest {:?}; logins {} and {:?}",
+            total.asked.len(),
+            total.told_to_wait,
+            total.cut,
+            total.longest,
+            logins.ok,
+            logins.errors
+        );
+        ensure!(total.told_to_wait > 0, "the handover met no load");
+        let others: Vec<_> = logins
+            .errors
+            .keys()
+            .filter(|code| {
+                // A login's challenge lives in the memory of the enclave that made it.
+                let expected = [
+                    "handing_over",
+                    "not_serving",
+                    "transport",
+                    "authentication_failed",
+                ];
+                !expected.contains(&code.as_str())
+            })
+            .collect();
+        ensure!(others.is_empty(), "{others:?}");
+
+        // The same key finds the same approval, at the other enclave as at the first.
+        let mut ids = std::collections::BTreeSet::new();
+        for asked in &total.asked {
+            let again = bank
+                .approve_once(&asked.user, &asked.transaction, &asked.key)
+                .await?;
+            ensure!(again.approval_id == asked.id, "{} became two", asked.key);
+            ensure!(ids.insert(asked.id.clone()), "one answer for two requests");
+        }
+        let kept = Journal::read(&journal)?;
+        let checked = check_all(&bank, &desk.appliance.auditor(), &kept).await?;
+        println!("{} of {} receipts", checked.good, checked.checked);
+        ensure!(
+            checked.checked >= 100,
+            "too little load to tell: {checked:?}"
+        );
+        ensure!(checked.bad.is_empty(), "{:?}", checked.bad);
+        Ok(())
+    });
+}

@@ -317,3 +317,35 @@ fn witnesses_stay_in_a_successor_while_their_policy_may_change() {
     let policy = Genesis::verify(&new).unwrap().manifest.witness_policy;
     assert_eq!(policy.unwrap().lease_ms, 900);
 }
+
+#[test]
+fn a_successor_is_not_given_to_an_image_that_the_officers_withdrew() {
+    let appliance = Appliance::new("1", "1");
+    let key = "--officer-key old/officer-1.key.pem";
+    appliance.yes(&format!("{SUCCESSOR} {key}"));
+    let old = Genesis::verify(&std::fs::read(appliance.at("old/genesis.json")).unwrap()).unwrap();
+    let policy = |name: &str, withdrawn: &[&String]| {
+        let policy = serde_json::json!({
+            "type": "redoubt/appraisal-policy/v1", "genesis": old.digest, "counter": 1,
+            "not_after_ms": u64::MAX, "max_age_ms": 60_000, "withdrawn": withdrawn,
+        });
+        std::fs::write(appliance.at(name), policy.to_string()).unwrap();
+        let sign = "policy sign --genesis old/genesis.json";
+        appliance.yes(&format!("{sign} {key} --policy {name} --out {name}"));
+    };
+    policy("harmless", &[]);
+    policy("withdrawn", &[&old.manifest.measurements[0].pcrs[&0]]);
+    let enclave = appliance.enclave(SERVING);
+    let shares = "--share new/officer-2-1.share.json --share new/officer-2-2.share.json";
+    let change = format!("{CHANGE} {shares} --appraisal");
+    let error = appliance
+        .rotate(&enclave, &format!("{change} withdrawn"))
+        .unwrap_err();
+    assert!(error.contains("have withdrawn the image"), "{error}");
+    assert_eq!((enclave.orders(), enclave.shares().len()), (0, 0));
+    appliance.boot_is_from("old");
+    appliance
+        .rotate(&enclave, &format!("{change} harmless"))
+        .unwrap();
+    appliance.boot_is_from("new");
+}

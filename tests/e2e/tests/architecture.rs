@@ -1,6 +1,7 @@
 //! Which room may depend on which, and what may be linked into the trusted base.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
@@ -177,5 +178,59 @@ fn the_enclave_links_only_crates_on_its_list() -> Result<()> {
         gone.is_empty(),
         "listed but no longer linked, take off: {gone:?}"
     );
+    Ok(())
+}
+
+/// Lines of our own code that an image of the enclave is built from: without blank
+/// lines, comments, and files and modules of tests.
+fn own_lines(folder: &Path) -> Result<usize> {
+    let mut lines = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        if ["testkit", "tests", "second_verifier"].contains(&&*name) || name.ends_with("_tests") {
+            continue;
+        }
+        if path.is_dir() {
+            lines += own_lines(&path)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = std::fs::read_to_string(&path)?;
+            let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or("");
+            let counts = |line: &&str| !line.trim().is_empty() && !line.trim().starts_with("//");
+            lines += code.lines().filter(counts).count();
+        }
+    }
+    Ok(lines)
+}
+
+/// The threat model publishes what must be trusted; it may be 2 % out of date.
+#[test]
+fn the_trusted_base_is_as_large_as_published() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let model = std::fs::read_to_string(root.join("docs/threat-model.md"))?;
+    let published = |what: &str| {
+        let row = model
+            .lines()
+            .find(|line| line.starts_with(&format!("| {what} |")));
+        let number = row.and_then(|row| row.split('|').nth(2));
+        number.and_then(|number| number.trim().replace(' ', "").parse::<usize>().ok())
+    };
+    let crates = include_str!("../enclave-crates.txt").lines();
+    let mut found = vec![(
+        "other crates",
+        crates
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+            .count(),
+    )];
+    for room in ["enclave", "attestation", "shared", "images/init"] {
+        found.push((room, own_lines(&root.join(room).join("src"))?));
+    }
+    for (what, number) in found {
+        let said = published(what).unwrap_or(0);
+        ensure!(
+            said.abs_diff(number) * 50 <= number,
+            "docs/threat-model.md says {said} for {what:?}, it is {number}"
+        );
+    }
     Ok(())
 }

@@ -38,6 +38,9 @@ impl Suite<'_> {
             outcome.add(of_error("the public tool packs the images too", &error));
         }
         for kind in Kind::ALL {
+            if crate::signals::asked_to_stop() {
+                break;
+            }
             let options = image::Options {
                 json: Some(self.logs.join(format!("image-{}.json", kind.name()))),
                 eif_build: by_others,

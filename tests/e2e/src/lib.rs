@@ -12,6 +12,7 @@ pub mod embeddings;
 pub mod environment;
 pub mod folder;
 pub mod mangler;
+pub mod metadata;
 pub mod peers;
 pub mod pki;
 pub mod probe;

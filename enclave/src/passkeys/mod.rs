@@ -11,6 +11,7 @@
 
 mod algorithm;
 mod assertion;
+#[macro_use]
 mod attestation;
 mod authenticator_data;
 mod base64url;
@@ -19,6 +20,7 @@ mod client_data;
 pub mod conformance;
 mod ed448;
 mod error;
+pub mod metadata;
 mod policy;
 mod public_key;
 mod record;

@@ -15,6 +15,7 @@ pub mod folder;
 pub mod guarded;
 pub mod handover;
 pub mod mangler;
+pub mod metadata;
 pub mod peers;
 pub mod pki;
 pub mod probe;

@@ -131,6 +131,83 @@ fn recorded_ceremonies_agree() -> Result<()> {
 }
 
 #[test]
+fn recorded_metadata_blobs_get_the_verdicts_they_deserve() -> Result<()> {
+    let Some(vectors) = vectors("recorded_metadata_blobs_get_the_verdicts_they_deserve") else {
+        return Ok(());
+    };
+    let at = |arguments: &[&str]| {
+        let rows = rows(arguments, &vectors.join("mds"))?;
+        ensure!(rows.len() >= 3, "{} rows", rows.len());
+        let fake = row(&rows, "conformance-fake-root")?;
+        ensure!(fake["reason"] == "root_not_trusted", "{fake}");
+        ensure!(fake["no"].is_null(), "a forged number is shown: {fake}");
+        Ok(rows)
+    };
+    let early = at(&["mds", "--at", "2021-06-01T00:00:00Z"])?;
+    let old = row(&early, "blob-no4")?;
+    ensure!(
+        old["verdict"] == "ok" && old["no"] == 4 && old["entries"] == 49,
+        "{old}"
+    );
+    ensure!(row(&early, "blob-no122")?["reason"] == "certificate_not_yet_valid");
+
+    let late = at(&["mds", "--at", "2024-12-31"])?;
+    let new = row(&late, "blob-no122")?;
+    ensure!(
+        new["verdict"] == "ok" && new["no"] == 122 && new["entries"] == 281,
+        "{new}"
+    );
+    ensure!(
+        new["nextUpdate"] == "2025-01-01" && new["overdue"] == false,
+        "{new}"
+    );
+    let statuses = new["statuses"].as_array().context("no statuses")?;
+    ensure!(statuses.len() == 1, "{new}");
+    ensure!(statuses[0]["model"] == "ba86dc56-635f-4141-aef6-00227b1b9af6");
+    ensure!(statuses[0]["status"] == "REVOKED" && statuses[0]["decides"] == true);
+    let rolled_back = row(&late, "blob-no4")?;
+    ensure!(rolled_back["reason"] == "number_rolled_back" && rolled_back["last"] == 122);
+
+    let overdue = at(&["mds", "--at", "2025-03-01"])?;
+    ensure!(row(&overdue, "blob-no122")?["overdue"] == true);
+    ensure!(row(&overdue, "blob-no122")?["verdict"] == "ok");
+    let refused = at(&["mds", "--at", "2025-03-01", "--refuse-overdue"])?;
+    ensure!(row(&refused, "blob-no122")?["reason"] == "next_update_past");
+    let expired = at(&["mds", "--at", "2025-08-01"])?;
+    ensure!(row(&expired, "blob-no122")?["reason"] == "certificate_expired");
+    Ok(())
+}
+
+#[test]
+fn a_root_in_the_folder_counts_only_if_it_is_the_services() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let key = rcgen::KeyPair::generate()?;
+    let root = rcgen::CertificateParams::new(Vec::new())?.self_signed(&key)?;
+    std::fs::write(folder.path().join("root.pem"), root.pem())?;
+    std::fs::write(folder.path().join("blob.jwt"), "a.b.c")?;
+    let run = |arguments: &[&str]| -> Result<Option<i32>> {
+        let status = Command::new(env!("CARGO_BIN_EXE_redoubt-conformance"))
+            .arg("mds")
+            .arg(folder.path())
+            .args(arguments)
+            .arg("--json")
+            .arg(folder.path().join("out.json"))
+            .status()?;
+        Ok(status.code())
+    };
+    ensure!(run(&[])? == Some(2), "a stranger's root was taken");
+    let named = folder.path().join("root.pem");
+    ensure!(run(&["--root", &named.to_string_lossy()])? == Some(0));
+    let out = std::fs::read(folder.path().join("out.json"))?;
+    let rows: Vec<Value> = serde_json::from_slice(&out)?;
+    ensure!(
+        rows.len() == 1 && rows[0]["reason"] == "jws_malformed",
+        "{rows:?}"
+    );
+    Ok(())
+}
+
+#[test]
 fn a_folder_without_documents_is_an_error() -> Result<()> {
     let empty = tempfile::tempdir()?;
     let status = Command::new(env!("CARGO_BIN_EXE_redoubt-conformance"))

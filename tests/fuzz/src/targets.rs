@@ -2,6 +2,7 @@
 
 mod frames;
 mod gpu;
+mod metadata;
 mod passkeys;
 
 use redoubt_attestation::appraise::AppraisalPolicy;
@@ -58,6 +59,8 @@ pub(crate) const TARGETS: &[Target] = &[
     target("passkey-wire", passkeys::wire),
     target("passkey-registration", passkeys::registration),
     target("passkey-assertion", passkeys::assertion),
+    target("metadata-blob", metadata::blob),
+    target("metadata-payload", metadata::payload),
 ];
 
 const fn target(name: &'static str, prepare: fn() -> Prepared) -> Target {

@@ -35,7 +35,7 @@ mod syntax;
 mod tpm;
 mod tpm_structures;
 mod trust;
-mod x509;
+pub(super) mod x509;
 
 use serde::{Deserialize, Serialize};
 

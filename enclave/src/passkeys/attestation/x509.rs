@@ -4,7 +4,7 @@
 //! strict and whole, an extension that occurs twice answers nothing.
 
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::ParsedExtension;
+use x509_parser::extensions::{KeyUsage, ParsedExtension};
 use x509_parser::oid_registry::Oid;
 use x509_parser::prelude::{FromDer as _, X509Extension};
 use x509_parser::public_key::PublicKey as Spki;
@@ -22,7 +22,7 @@ const SUBJECT_ALT_NAME: &str = "2.5.29.17";
 const BASIC_CONSTRAINTS: &str = "2.5.29.19";
 
 /// A parsed certificate.
-pub(super) struct Certificate<'a>(X509Certificate<'a>);
+pub(in super::super) struct Certificate<'a>(X509Certificate<'a>);
 
 /// The AAGUID a certificate was issued for.
 pub(super) enum AaguidExtension {
@@ -33,7 +33,7 @@ pub(super) enum AaguidExtension {
 
 impl<'a> Certificate<'a> {
     /// Parses a certificate that fills `der`.
-    pub(super) fn parse(der: &'a [u8]) -> Option<Self> {
+    pub(in super::super) fn parse(der: &'a [u8]) -> Option<Self> {
         let (rest, certificate) = X509Certificate::from_der(der).ok()?;
         rest.is_empty().then_some(Self(certificate))
     }
@@ -79,7 +79,9 @@ impl<'a> Certificate<'a> {
     }
 
     /// The names of the Subject Alternative Name extension.
-    pub(super) fn alternative_names(&self) -> &[x509_parser::extensions::GeneralName<'a>] {
+    pub(in super::super) fn alternative_names(
+        &self,
+    ) -> &[x509_parser::extensions::GeneralName<'a>] {
         match self
             .extension(SUBJECT_ALT_NAME)
             .map(X509Extension::parsed_extension)
@@ -87,6 +89,39 @@ impl<'a> Certificate<'a> {
             Some(ParsedExtension::SubjectAlternativeName(names)) => &names.general_names,
             _ => &[],
         }
+    }
+
+    /// Whether `issuer` has the name that this certificate gives its issuer.
+    pub(in super::super) fn names_issuer(&self, issuer: &Self) -> bool {
+        self.0.issuer().as_raw() == issuer.0.subject().as_raw()
+    }
+
+    /// Whether Key Usage is absent or has digitalSignature.
+    pub(in super::super) fn may_sign_data(&self) -> bool {
+        self.allows(|usage| usage.digital_signature())
+    }
+
+    /// Whether Key Usage is absent or has keyCertSign.
+    pub(in super::super) fn may_sign_certificates(&self) -> bool {
+        self.allows(|usage| usage.key_cert_sign())
+    }
+
+    fn allows(&self, asked: impl Fn(&KeyUsage) -> bool) -> bool {
+        match self.0.key_usage() {
+            Ok(usage) => usage.is_none_or(|usage| asked(usage.value)),
+            Err(_) => false,
+        }
+    }
+
+    /// First and last moment of its validity, Unix milliseconds; none before 1970.
+    pub(in super::super) fn validity_ms(&self) -> (u64, u64) {
+        let validity = self.0.validity();
+        let start = u64::try_from(validity.not_before.timestamp()).unwrap_or(0);
+        let end = u64::try_from(validity.not_after.timestamp()).unwrap_or(0);
+        (
+            start.saturating_mul(1000),
+            end.saturating_mul(1000).saturating_add(999),
+        )
     }
 
     /// The AAGUID extension: a 16-byte OCTET STRING, never critical.
@@ -118,7 +153,7 @@ impl<'a> Certificate<'a> {
     }
 
     /// The subject's public key, if of a kind that is known here.
-    pub(super) fn public_key(&self) -> Option<KeyMaterial> {
+    pub(in super::super) fn public_key(&self) -> Option<KeyMaterial> {
         let spki = self.0.public_key();
         let bytes = spki.subject_public_key.data.as_ref();
         match spki.algorithm.algorithm.to_id_string().as_str() {

@@ -47,8 +47,12 @@ pub(super) struct Issued {
 
 impl Authority {
     pub(super) fn new(name: &str) -> Self {
+        Self::of(Self::params(name))
+    }
+
+    /// A root as described.
+    pub(super) fn of(params: CertificateParams) -> Self {
         let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
-        let params = Self::params(name);
         let der = params.self_signed(&key).unwrap().der().to_vec();
         Self {
             der,
@@ -56,7 +60,7 @@ impl Authority {
         }
     }
 
-    fn params(name: &str) -> CertificateParams {
+    pub(super) fn params(name: &str) -> CertificateParams {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, name);
@@ -65,8 +69,12 @@ impl Authority {
 
     /// An intermediate below this authority.
     pub(super) fn intermediate(&self, name: &str) -> Self {
+        self.below(Self::params(name))
+    }
+
+    /// An intermediate as described.
+    pub(super) fn below(&self, params: CertificateParams) -> Self {
         let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
-        let params = Self::params(name);
         let der = params.signed_by(&key, &self.issuer).unwrap().der().to_vec();
         Self {
             der,
@@ -80,10 +88,14 @@ impl Authority {
         self.issue_for(params, &key)
     }
 
+    /// A certificate for a key of any kind.
+    pub(super) fn certify(&self, params: &CertificateParams, key: &KeyPair) -> Vec<u8> {
+        params.signed_by(key, &self.issuer).unwrap().der().to_vec()
+    }
+
     pub(super) fn issue_for(&self, params: &CertificateParams, key: &KeyPair) -> Issued {
-        let der = params.signed_by(key, &self.issuer).unwrap().der().to_vec();
         Issued {
-            der,
+            der: self.certify(params, key),
             key: es256_of(key),
         }
     }

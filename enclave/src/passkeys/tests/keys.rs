@@ -198,3 +198,33 @@ fn ed448_agrees_with_rfc_8032() {
         KeyError::TypeMismatch
     );
 }
+
+/// A key and a PKCS #1 v1.5 signature with SHA-1 made for this test by OpenSSL:
+/// aws-lc-rs makes none.
+#[test]
+fn rs1_signatures_verify_as_rs1_and_as_nothing_else() {
+    let modulus = hex::decode(
+        "b527433513b8e721d3c5a89771e471566b8d4d26922e3f42cb69bf86928938f64c145db68e1e6c433081a24e88caba03ca66ada9490b8308fe3c694040d6e4ce4b4dc6155e033c630dbb2524f3666fd0481a278062b0cace1dfe9045d77d6e5ee80c866680acf3899bf709133fc3b3f24251c80178577f4b6354e5c3f8d673a24939fa12099f66092ac433dfdde12875e1303276a6bfd2a742634ce555d3040bc6ae5125f95edb7021c3637f9438d8168a7779421d5317fbdbc597b41c6dba4b2894d7b8fe2f822cac049672939904727740b03a5ee02351276f56868e7b17ba0084aceec1a906f2c83ae115ed9d3ca0db37efae6ff811ee2529c311cf7f33f7",
+    )
+    .unwrap();
+    let signature = hex::decode(
+        "8c54f5eb905ee306873ee3c60456d36df3f1effd946f21aaa2d49cbbefae7de70eb5fd6966ebeabb9cd72eed43be2fa7b38b69437f48acac79071e6863bfbc70e88f82e1e04a5774b1713985ac172eb5a3722f6030adabac4bc750b767565ef5089fe66c141c1be11315bf122be5932d28ab81f212036e85bd2f27f32d751dfab8d3d9723ff9116739aed34d62d7cb77c68147511007865b90631a8d9a8f3f8694ea035e6ee26c5d03b8ca5c1410a72d9456e9f1c1d20f931b4428060687268721d6d53d0356ed51da0f4c650392700470f7db966d1e1b748dcb0e23a744bddb2a489c7d6dd4d971dd6add4a5c8b7bcc8d2b91d4e8c0cd9fb0ab94e891c0ffe9",
+    )
+    .unwrap();
+    let key = |algorithm: Algorithm| {
+        key_of(vec![
+            (Item::Int(1), Item::Int(3)),
+            (Item::Int(3), Item::Int(algorithm.cose_id())),
+            (Item::Int(-1), Item::bytes(&modulus)),
+            (Item::Int(-2), Item::bytes(&[1, 0, 1])),
+        ])
+        .unwrap()
+    };
+    let message = b"signed with SHA-1";
+    assert!(key(Algorithm::Rs1).verify(message, &signature));
+    assert!(!key(Algorithm::Rs1).verify(b"signed with SHA-2", &signature));
+    assert!(!key(Algorithm::Rs1).verify(message, &signature[1..]));
+    for other in [Algorithm::Rs256, Algorithm::Rs512, Algorithm::Ps256] {
+        assert!(!key(other).verify(message, &signature));
+    }
+}

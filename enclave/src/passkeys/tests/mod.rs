@@ -12,6 +12,7 @@ mod conformance_rows;
 mod decoding;
 mod expectations;
 mod keys;
+mod metadata;
 mod mutations;
 mod origins;
 mod platform_formats;

@@ -272,6 +272,14 @@ fn weak_and_unaudited_algorithms_are_not_offered_by_default() {
     for refused in [Algorithm::Rs1, Algorithm::Ed448, Algorithm::Es256K] {
         assert!(!Algorithm::DEFAULT.contains(&refused));
     }
+    let ledgers = Authenticator::with_key(Key::generate(Algorithm::Es256K)).register();
+    let mut expected = Registration {
+        algorithms: Algorithm::DEFAULT.to_vec(),
+        ..Registration::default()
+    };
+    refused(expected.run(&ledgers), "7.1.20", "algorithm_not_requested");
+    expected.algorithms.push(Algorithm::Es256K);
+    expected.run(&ledgers).unwrap();
 }
 
 #[test]

@@ -14,6 +14,7 @@ use redoubt_attestation::genesis::RootKind;
 use redoubt_attestation::nvidia::{self, NVIDIA_DEVICE_ROOT};
 use redoubt_bank::blindness::Markers;
 use redoubt_e2e::embeddings;
+use redoubt_e2e::metadata::{self, Judging};
 use redoubt_enclave::passkeys::conformance as ceremonies;
 use serde::Serialize;
 
@@ -49,6 +50,24 @@ enum Command {
         /// [default: nobody asks for their status]
         #[arg(long, value_name = "FILE")]
         revoked: Option<PathBuf>,
+        /// The rows
+        #[arg(long, value_name = "FILE")]
+        json: PathBuf,
+    },
+    /// Every FIDO metadata BLOB (`.jwt`, `.jws`, `.blob`) below a folder, in the order
+    /// of their names: one with a lower number than one accepted before is a rollback
+    Mds {
+        /// The folder
+        dir: PathBuf,
+        /// PEM or DER of the root [default: GlobalSign Root CA - R3, by its digest, in the folder]
+        #[arg(long, value_name = "PEM")]
+        root: Option<PathBuf>,
+        /// Judge at this time, RFC 3339, a day, or Unix seconds [default: now]
+        #[arg(long, value_name = "TIME", value_parser = time_ms)]
+        at: Option<u64>,
+        /// Refuse a BLOB once the day of its next update has passed
+        #[arg(long)]
+        refuse_overdue: bool,
         /// The rows
         #[arg(long, value_name = "FILE")]
         json: PathBuf,
@@ -105,6 +124,21 @@ fn main() -> ExitCode {
             revoked,
             json,
         } => gpus(&dir, root.as_deref(), at, revoked.as_deref(), &json),
+        Command::Mds {
+            dir,
+            root,
+            at,
+            refuse_overdue,
+            json,
+        } => now_or(at).and_then(|at_ms| {
+            let root = root.as_deref();
+            let judging = Judging {
+                root,
+                at_ms,
+                refuse_overdue,
+            };
+            blobs(&dir, &judging, &json)
+        }),
         Command::Webauthn { file, json } => webauthn(&file, &json),
         Command::Embeddings {
             models,
@@ -161,10 +195,7 @@ fn gpus(
         Some(path) => nvidia::root_of_pem(&text(path)?).map_err(anyhow::Error::msg)?,
         None => NVIDIA_DEVICE_ROOT,
     };
-    let at = match at {
-        Some(at) => at,
-        None => SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64,
-    };
+    let at = now_or(at)?;
     let revoked = revoked.map(|path| serials(&text(path)?)).transpose()?;
     let mut rows = Vec::new();
     for path in files_below(dir, "json")? {
@@ -184,6 +215,20 @@ fn gpus(
         .iter()
         .filter(|row| row.row.verdict == documents::Verdict::Accept);
     println!("{} of {} devices accepted", accepted.count(), rows.len());
+    write(json, &rows)
+}
+
+fn now_or(at: Option<u64>) -> Result<u64> {
+    match at {
+        Some(at) => Ok(at),
+        None => Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64),
+    }
+}
+
+fn blobs(dir: &Path, judging: &Judging<'_>, json: &Path) -> Result<()> {
+    let rows = metadata::judge(dir, judging)?;
+    let accepted = rows.iter().filter(|row| row.row.verdict == "ok");
+    println!("{} of {} BLOBs accepted", accepted.count(), rows.len());
     write(json, &rows)
 }
 
@@ -251,13 +296,14 @@ fn write(path: &Path, content: &impl Serialize) -> Result<()> {
     std::fs::write(path, text + "\n").with_context(|| path.display().to_string())
 }
 
-/// RFC 3339, or Unix seconds.
+/// RFC 3339, the beginning of a UTC day, or Unix seconds.
 fn time_ms(text: &str) -> Result<u64, String> {
     if let Ok(seconds) = text.parse::<u64>() {
         return seconds.checked_mul(1000).ok_or_else(|| "too late".into());
     }
     let format = &time::format_description::well_known::Rfc3339;
     let moment = time::OffsetDateTime::parse(text, format)
+        .or_else(|_| time::OffsetDateTime::parse(&format!("{text}T00:00:00Z"), format))
         .map_err(|_| "write RFC 3339, as 2026-01-31T12:00:00Z, or Unix seconds".to_owned())?;
     u64::try_from(moment.unix_timestamp_nanos() / 1_000_000).map_err(|_| "before 1970".to_owned())
 }

@@ -163,17 +163,26 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         }
     });
 
-    let standby = args.standby.standby_listen.map(|address| {
-        let file = args.standby.standby_port_file.as_deref();
-        (address, file, "standby")
-    });
-    let front = (args.listen, args.port_file.as_deref(), "ingress");
-    for (address, port_file, what) in std::iter::once(front).chain(standby) {
+    let StandbyArgs {
+        standby_listen,
+        standby_port_file,
+        first_listen,
+        first_port_file,
+        ..
+    } = &args.standby;
+    for (address, port_file, what, fixed) in [
+        (Some(args.listen), &args.port_file, "ingress", None),
+        (*first_listen, first_port_file, "first", Some(0)),
+        (*standby_listen, standby_port_file, "standby", Some(1)),
+    ] {
+        let Some(address) = address else {
+            continue;
+        };
         let listener = bind_ingress(address)?;
-        announce(&listener, port_file, what)?;
+        announce(&listener, port_file.as_deref(), what)?;
         let ingress = Arc::new(Ingress {
             quotas: args.quotas(),
-            enclave: places.door(what == "standby"),
+            enclave: places.door(fixed),
             metrics: metrics.clone(),
             capture: capture.clone(),
         });

@@ -26,11 +26,11 @@ pub struct Watched {
     at: usize,
 }
 
-/// Where a listener leads: to the place in front, or to the other one.
+/// Where a listener leads: to the place in front, or always to one place.
 #[derive(Debug, Clone)]
 pub struct Door {
     places: Arc<Places>,
-    behind: bool,
+    fixed: Option<usize>,
 }
 
 /// Where one connection leads.
@@ -38,7 +38,7 @@ pub struct Door {
 pub struct Way {
     /// The enclave that takes it.
     pub enclave: Endpoint,
-    front: watch::Receiver<usize>,
+    front: Option<watch::Receiver<usize>>,
 }
 
 impl Places {
@@ -61,11 +61,11 @@ impl Places {
         }
     }
 
-    /// For a listener.
-    pub fn door(self: &Arc<Self>, behind: bool) -> Door {
+    /// For a listener: of banks, or of officers at one place.
+    pub fn door(self: &Arc<Self>, fixed: Option<usize>) -> Door {
         Door {
             places: self.clone(),
-            behind,
+            fixed,
         }
     }
 }
@@ -101,29 +101,28 @@ impl Door {
     /// Where a connection leads now.
     pub fn way(&self) -> Way {
         let mut front = self.places.front.subscribe();
-        let place = *front.borrow_and_update();
-        let place = match self.behind {
-            true => self.places.ingress.len() - 1 - place,
-            false => place,
-        };
+        let place = self.fixed.unwrap_or(*front.borrow_and_update());
         Way {
             enclave: self.places.ingress[place].clone(),
-            front,
+            front: self.fixed.is_none().then_some(front),
         }
     }
 }
 
 impl From<Endpoint> for Door {
     fn from(enclave: Endpoint) -> Self {
-        Places::new(enclave, None).door(false)
+        Places::new(enclave, None).door(None)
     }
 }
 
 impl Way {
-    /// Waits until the front is another one.
+    /// Waits until it would lead to another enclave.
     pub async fn moved(&mut self) {
-        // The places outlive every listener.
-        let _ = self.front.changed().await;
+        match &mut self.front {
+            // The places outlive every listener.
+            Some(front) => drop(front.changed().await),
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -140,7 +139,7 @@ mod tests {
     fn the_front_moves_only_from_one_that_does_not_serve_to_one_that_does() {
         let (places, [a, b]) = two();
         let [first, second] = [0, 1].map(|at| places.watched(at));
-        let (front, behind) = (places.door(false), places.door(true));
+        let front = places.door(None);
         assert!(first.saw(Some(Phase::Serving)));
         for phase in [Some(Phase::AwaitingUnseal), Some(Phase::Recovering), None] {
             assert!(!second.saw(phase));
@@ -148,10 +147,7 @@ mod tests {
         }
         // Both say they serve: nothing moves under banks that are served.
         assert!(!second.saw(Some(Phase::Serving)));
-        assert_eq!(
-            (front.way().enclave, behind.way().enclave),
-            (a.clone(), b.clone())
-        );
+        assert_eq!(front.way().enclave, a);
         second.saw(Some(Phase::Recovering));
         for phase in [Some(Phase::HandingOver), Some(Phase::Halted), None] {
             assert!(
@@ -160,10 +156,7 @@ mod tests {
             );
         }
         assert!(second.saw(Some(Phase::Serving)));
-        assert_eq!(
-            (front.way().enclave, behind.way().enclave),
-            (b.clone(), a.clone())
-        );
+        assert_eq!(front.way().enclave, b);
         // And back again, when the next one waits at the first place.
         assert!(!first.saw(Some(Phase::AwaitingUnseal)));
         assert!(second.saw(Some(Phase::Halted)));
@@ -174,12 +167,19 @@ mod tests {
     #[tokio::test]
     async fn a_connection_hears_that_the_front_moved() {
         let (places, _) = two();
-        let mut way = places.door(false).way();
+        let mut way = places.door(None).way();
+        let mut officers = places.door(Some(0)).way();
         let [first, second] = [0, 1].map(|at| places.watched(at));
         first.saw(Some(Phase::Serving));
         first.saw(Some(Phase::Halted));
         second.saw(Some(Phase::Serving));
         way.moved().await;
-        assert_eq!(places.door(true).way().enclave, Endpoint::Unix("a".into()));
+        // An officers' door leads to its own place, whoever is in front.
+        let stays = tokio::time::timeout(std::time::Duration::from_millis(50), officers.moved());
+        assert!(stays.await.is_err());
+        assert_eq!(
+            places.door(Some(0)).way().enclave,
+            Endpoint::Unix("a".into())
+        );
     }
 }

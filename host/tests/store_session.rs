@@ -406,3 +406,38 @@ async fn arbitrary_bytes_end_their_session_and_nothing_else() {
         StoreResponse::Heads(_)
     ));
 }
+
+#[tokio::test]
+async fn one_that_waits_reads_beside_the_writer_and_takes_the_pen_with_its_first_write() {
+    let host = host().await;
+    let door = Endpoint::Unix(host.folder.path().join("standby.sock"));
+    let listener = door.listen().await.unwrap();
+    tokio::spawn(session::serve(
+        listener,
+        host.store.clone(),
+        host.metrics.clone(),
+    ));
+    let mut writer = host.connect().await;
+    let first = ask(&mut writer, append(&[record(1, 0, b"a")])).await;
+    assert_eq!(first, StoreResponse::Appended);
+
+    let mut waiter = door.connect().await.unwrap();
+    let heads = |count| StoreResponse::Heads(vec![(ledger(1), count)]);
+    assert_eq!(ask(&mut waiter, StoreRequest::Heads).await, heads(1));
+    let second = ask(&mut writer, append(&[record(1, 1, b"b")])).await;
+    assert_eq!(second, StoreResponse::Appended);
+    assert_eq!(ask(&mut waiter, StoreRequest::Heads).await, heads(2));
+
+    let third = ask(&mut waiter, append(&[record(1, 2, b"c")])).await;
+    assert_eq!(third, StoreResponse::Appended);
+    // The one before may still look, and writes no more.
+    assert_eq!(ask(&mut writer, StoreRequest::Heads).await, heads(3));
+    let late = Numbered {
+        number: u64::MAX,
+        body: append(&[record(1, 3, b"d")]),
+    };
+    write_frame(&mut writer, &late).await.unwrap();
+    let answer: Result<Numbered<StoreResponse>, _> = read_frame(&mut writer).await;
+    assert!(answer.is_err(), "{answer:?}");
+    assert_eq!(ask(&mut waiter, StoreRequest::Heads).await, heads(3));
+}

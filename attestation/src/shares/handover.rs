@@ -105,10 +105,10 @@ impl UnsealKey {
     }
 }
 
-/// The ledger whose one record carries the envelope to a boot key: who holds the
-/// key finds it without being told.
-pub fn envelope_ledger(appliance: LedgerId, recipient: &Digest32) -> LedgerId {
-    let digest = sha256(&[LEDGER_DOMAIN, appliance.as_bytes(), &recipient.0]);
+/// The ledger whose one record carries the envelope of an order (by its name) to a
+/// boot key: an order is good once, so nothing else ever stands there.
+pub fn envelope_ledger(appliance: LedgerId, recipient: &Digest32, order: &Digest32) -> LedgerId {
+    let digest = sha256(&[LEDGER_DOMAIN, appliance.as_bytes(), &recipient.0, &order.0]);
     let mut id = [0; 16];
     id.copy_from_slice(&digest.0[..16]);
     LedgerId::from_bytes(id)
@@ -164,15 +164,18 @@ mod tests {
     }
 
     #[test]
-    fn each_recipient_has_a_ledger_of_its_own() {
-        let id = |appliance, recipient| {
+    fn each_recipient_has_a_ledger_of_its_own_for_each_order() {
+        let id = |appliance, recipient, order| {
+            let appliance = LedgerId::from_bytes([appliance; 16]);
             envelope_ledger(
-                LedgerId::from_bytes([appliance; 16]),
+                appliance,
                 &Digest32([recipient; 32]),
+                &Digest32([order; 32]),
             )
         };
-        assert_eq!(id(1, 1), id(1, 1));
-        assert_ne!(id(1, 1), id(1, 2));
-        assert_ne!(id(1, 1), id(2, 1));
+        assert_eq!(id(1, 1, 1), id(1, 1, 1));
+        for other in [id(2, 1, 1), id(1, 2, 1), id(1, 1, 2)] {
+            assert_ne!(id(1, 1, 1), other);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! One enclave gives its secret to exactly one other, by officers' order.
 
+use redoubt_attestation::encode::Digest32;
 use redoubt_shared::supervise::Phase;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -16,6 +17,15 @@ pub struct HandoverRequest {
     /// The signed configuration that the other enclave booted with (JWS).
     #[schema(value_type = Object)]
     pub config: Document,
+}
+
+/// Officers' word to the enclave that waits: take what was left by this order.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TakeRequest {
+    /// The order's name, hexadecimal.
+    #[schema(value_type = String)]
+    pub order: Digest32,
 }
 
 /// The secret was given away: this enclave has halted.

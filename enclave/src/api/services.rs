@@ -172,7 +172,10 @@ pub trait Services: Send + Sync + 'static {
 
     /// Takes what another enclave left for this one. The gateway has checked that
     /// an officer asks.
-    fn take_over(&self) -> impl Future<Output = Result<TakingOver, Problem>> + Send;
+    fn take_over(
+        &self,
+        request: TakeRequest,
+    ) -> impl Future<Output = Result<TakingOver, Problem>> + Send;
 
     /// Where epochs stand, for officers.
     fn epoch_status(&self) -> impl Future<Output = Result<EpochStatus, Problem>> + Send;

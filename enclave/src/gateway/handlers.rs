@@ -380,11 +380,14 @@ pub(super) async fn hand_over<S: Services>(
 
 /// Takes what another enclave left for this one in the store.
 #[utoipa::path(
-    post, path = "/api/v1/handover/take", tag = "handover",
+    post, path = "/api/v1/handover/take", tag = "handover", request_body = TakeRequest,
     responses((status = 202, description = "Taken; the ledger is read", body = TakingOver)),
 )]
-pub(super) async fn take_over<S: Services>(State(shared): Asker<S>) -> Outcome<TakingOver> {
-    let taking = shared.services.take_over().await?;
+pub(super) async fn take_over<S: Services>(
+    State(shared): Asker<S>,
+    Received(request): Received<TakeRequest>,
+) -> Outcome<TakingOver> {
+    let taking = shared.services.take_over(request).await?;
     Ok(Reply(StatusCode::ACCEPTED, taking))
 }
 

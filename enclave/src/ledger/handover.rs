@@ -59,8 +59,11 @@ impl Core {
     /// Ledgers of envelopes, which nobody needs once another term began.
     pub(super) fn envelopes(&self) -> impl Iterator<Item = (LedgerId, u64)> {
         let appliance = self.appliance_book.ledger();
-        let recipients = self.appliance.handovers.iter();
-        recipients.map(move |record| (envelope_ledger(appliance, &Digest32(record.recipient)), 1))
+        let handovers = self.appliance.handovers.iter();
+        handovers.map(move |record| {
+            let (recipient, order) = (Digest32(record.recipient), Digest32(record.order));
+            (envelope_ledger(appliance, &recipient, &order), 1)
+        })
     }
 
     fn appliance_head(&self) -> Head {
@@ -73,16 +76,17 @@ impl Core {
     /// The record that carries an envelope.
     fn envelope_record(
         &self,
-        recipient: &Digest32,
+        record: &HandoverRecord,
         envelope: Vec<u8>,
     ) -> Result<StoredRecord, BookError> {
-        let ledger = envelope_ledger(self.appliance_book.ledger(), recipient);
+        let (recipient, order) = (Digest32(record.recipient), Digest32(record.order));
+        let ledger = envelope_ledger(self.appliance_book.ledger(), &recipient, &order);
         let header = Header {
             ledger,
             index: 0,
             epoch: self.epoch().epoch(),
             term: self.term(),
-            events_root: sha256(&[&envelope]).0,
+            events_root: record.envelope,
         };
         let bytes = record::carry(&header, self.pool.draw()?, envelope)?;
         Ok(StoredRecord {
@@ -113,8 +117,7 @@ impl Committer {
                 envelope: sha256(&[&envelope]).0,
                 at_ms: order.at_ms,
             };
-            self.write_last(&order.recipient, record.clone(), envelope)
-                .await?;
+            self.write_last(record.clone(), envelope).await?;
             // Who asked and went away finds the entry in the ledger.
             let _ = done.send(Ok(Handed { before, record }));
             return Ok(true);
@@ -127,11 +130,10 @@ impl Committer {
 
     async fn write_last(
         &mut self,
-        recipient: &Digest32,
         record: HandoverRecord,
         envelope: Vec<u8>,
     ) -> Result<(), HaltReason> {
-        let carrier = self.core.envelope_record(recipient, envelope)?;
+        let carrier = self.core.envelope_record(&record, envelope)?;
         let event = ApplianceEvent::HandedOver(record);
         let mut batch = self.core.write_events(vec![event])?;
         batch.records.push(carrier);
@@ -154,14 +156,15 @@ impl Committer {
     }
 }
 
-/// The envelope to a boot key, as the store shows it; nothing if there is none, or
-/// none that is whole.
+/// The envelope of an order to a boot key, as the store shows it; nothing if there is
+/// none, or none that is whole.
 pub async fn read_envelope(
     store: &mut StoreClient,
     appliance: LedgerId,
     recipient: &Digest32,
+    order: &Digest32,
 ) -> Result<Option<Vec<u8>>, StoreError> {
-    let ledger = envelope_ledger(appliance, recipient);
+    let ledger = envelope_ledger(appliance, recipient, order);
     let record = store.try_read(ledger, 0, 1).await?.pop();
     Ok(record.and_then(|record| {
         let carried = SealedRecord::decode(&record.bytes).ok()?.carried()?;

@@ -20,7 +20,7 @@ use super::history::supersedes;
 use super::problems::{commit, internal};
 use super::recover::{Opening, RecoverError};
 use super::serving::Serving;
-use crate::api::{HandedOver, HandoverRequest, Problem, TakingOver, TreeHead};
+use crate::api::{HandedOver, HandoverRequest, Problem, TakeRequest, TakingOver, TreeHead};
 use crate::ledger::{HandOver, Handed, Recovered, Sealing, StoreClient, read_envelope};
 
 /// How long requests that were begun may take to end before the secret goes.
@@ -183,11 +183,15 @@ impl Appliance {
     }
 
     /// Takes what another enclave left for this boot in the store.
-    pub(super) async fn take_over(self: &Arc<Self>) -> Result<TakingOver, Problem> {
+    pub(super) async fn take_over(
+        self: &Arc<Self>,
+        request: TakeRequest,
+    ) -> Result<TakingOver, Problem> {
         self.awaiting()?;
         let appliance = self.config.config.appliance_ledger;
         let mut store = StoreClient::new(self.store.clone());
-        let read = read_envelope(&mut store, appliance, &self.boot_key()).await;
+        let own = self.boot_key();
+        let read = read_envelope(&mut store, appliance, &own, &request.order).await;
         let bytes = read
             .map_err(|_| Problem::store_unavailable().because("no envelope could be read"))?
             .ok_or_else(Problem::no_envelope)?;

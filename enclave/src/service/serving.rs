@@ -252,8 +252,8 @@ impl Services for Front {
         self.0.hand_over(order).await
     }
 
-    async fn take_over(&self) -> Result<TakingOver, Problem> {
-        self.0.take_over().await
+    async fn take_over(&self, request: TakeRequest) -> Result<TakingOver, Problem> {
+        self.0.take_over(request).await
     }
 
     async fn epoch_status(&self) -> Result<EpochStatus, Problem> {

@@ -48,7 +48,8 @@ struct Ends {
     /// The appliance as it serves, https://HOST:PORT
     #[arg(long, value_name = "URL")]
     from: String,
-    /// The enclave that waits: the host's --standby-listen, https://HOST:PORT
+    /// The enclave that waits, by its own place's door: the host's --standby-listen or
+    /// --first-listen, https://HOST:PORT
     #[arg(long, value_name = "URL")]
     to: String,
     /// The policy file that pins the manifest in force
@@ -345,7 +346,8 @@ impl Run<'_> {
                 self.order.recipient
             )
         })?;
-        let reply = taker.post_json(TAKE, b"{}")?;
+        let body = json!({ "order": self.order.order });
+        let reply = taker.post_json(TAKE, &serde_json::to_vec(&body)?)?;
         match (reply.status, problem(&reply.body)) {
             (202, _) => say("taken; it reads the ledger"),
             (_, Problem { code, .. }) if code == "not_serving" => say("it was taken before"),

@@ -186,7 +186,13 @@ impl Appliance {
         self.standby = None;
     }
 
-    /// Where officers reach the enclave that banks do not reach.
+    /// Where officers reach the first place, whoever is in front.
+    pub fn first_url(&self) -> Result<String> {
+        let port = self.read_port("first.port")?;
+        Ok(format!("https://localhost:{port}"))
+    }
+
+    /// Where officers reach the second place, whoever is in front.
     pub fn standby_url(&self) -> Result<String> {
         let port = self.read_port("standby.port")?;
         Ok(format!("https://localhost:{port}"))

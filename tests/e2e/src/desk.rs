@@ -25,6 +25,8 @@ pub struct Desk {
     pub papers: Papers,
     _peers: Option<PeerSet>,
     beside: TempDir,
+    /// Whether the enclave that waits is in the first place.
+    back: bool,
 }
 
 impl Desk {
@@ -62,6 +64,7 @@ impl Desk {
             appliance,
             _peers: peers,
             beside,
+            back: false,
         }))
     }
 
@@ -78,19 +81,19 @@ impl Desk {
 
     /// An order between the enclaves of now: from the one that banks reach.
     pub fn order(&self) -> Result<Value> {
-        let to = self.appliance.standby_url()?;
+        let to = self.waiting()?;
         self.papers.order(&self.appliance.url(), &to)
     }
 
     /// The same, signed.
     pub fn signed(&self) -> Result<PathBuf> {
-        let to = self.appliance.standby_url()?;
+        let to = self.waiting()?;
         self.papers.signed(&self.appliance.url(), &to)
     }
 
     /// `redoubt handover run` between them.
     pub fn run(&self, signed: &Path) -> Result<Command> {
-        let to = self.appliance.standby_url()?;
+        let to = self.waiting()?;
         Ok(self.papers.run(&self.appliance.url(), &to, signed))
     }
 
@@ -113,10 +116,20 @@ impl Desk {
         Ok((text("code"), text("detail")))
     }
 
-    /// Starts an enclave in the place whose enclave is gone, and waits until it waits.
+    /// Where officers reach the enclave that waits.
+    pub fn waiting(&self) -> Result<String> {
+        match self.back {
+            true => self.appliance.first_url(),
+            false => self.appliance.standby_url(),
+        }
+    }
+
+    /// Starts an enclave in the first place, whose enclave is gone; from now on it is
+    /// the one that waits.
     pub fn another(&mut self) -> Result<()> {
         self.appliance.start()?;
-        let url = self.appliance.standby_url()?;
+        self.back = true;
+        let url = self.waiting()?;
         wait_for(PATIENCE, "another enclave", || {
             let phase = self.appliance.phase_at(&url).ok()?;
             (phase == "awaiting_unseal").then_some(())

@@ -102,9 +102,16 @@ impl Papers {
     }
 
     /// The request to the taker alone; the answer is printed.
-    pub fn take(&self, url: &str) -> Command {
+    pub fn take(&self, url: &str, order: &Value) -> Command {
         let mut curl = Command::new("curl");
-        curl.args(["--silent", "--insecure", "--request", "POST"]);
+        curl.args([
+            "--silent",
+            "--insecure",
+            "--header",
+            "content-type: application/json",
+        ]);
+        curl.arg("--data")
+            .arg(json!({ "order": order }).to_string());
         curl.arg("--cert").arg(&self.officer.cert);
         curl.arg("--key").arg(&self.officer.key);
         curl.arg(format!("{url}/api/v1/handover/take"));

@@ -162,8 +162,8 @@ fn an_order_is_obeyed_once_and_only_as_it_was_signed() {
         ensure!(desk.refusal_of(&spent).await?.0 == "order_spent");
         let again = changed(&third, "order", order["order"].clone());
         ensure!(desk.refusal(&again).await?.0 == "order_spent");
-        let place = desk.appliance.standby_url()?;
-        let said = run_ok(&mut desk.papers.take(&place))?.stdout;
+        let place = desk.waiting()?;
+        let said = run_ok(&mut desk.papers.take(&place, &order["order"]))?.stdout;
         let said: Value = serde_json::from_slice(&said).context("no problem")?;
         ensure!(said["code"] == "no_envelope", "{said}");
         customer.login(&bank).await?;
@@ -221,7 +221,7 @@ fn a_handover_interrupted_anywhere_goes_on_or_never_was() {
         desk.appliance.kill_enclave();
         desk.appliance.kill_standby();
         desk.another()?;
-        let place = desk.appliance.standby_url()?;
+        let place = desk.waiting()?;
         desk.appliance.unseal_at(&place)?;
         desk.until_served().await?;
         let after = customer.login(&desk.bank()?).await?;

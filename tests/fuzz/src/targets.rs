@@ -2,6 +2,7 @@
 
 mod frames;
 mod gpu;
+mod handover;
 mod metadata;
 mod passkeys;
 
@@ -50,6 +51,7 @@ pub(crate) const TARGETS: &[Target] = &[
     target("witness-wire", witness_wire),
     target("epoch-wire", epoch_wire),
     target("share", share),
+    target("handover", handover::handover),
     target("gpu-report", gpu::report),
     target("gpu-evidence", gpu::evidence),
     target("store-frame", frames::store),

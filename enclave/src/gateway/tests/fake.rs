@@ -380,7 +380,7 @@ impl Services for Fake {
         Err(Problem::order_spent())
     }
 
-    async fn take_over(&self) -> Result<TakingOver, Problem> {
+    async fn take_over(&self, _: TakeRequest) -> Result<TakingOver, Problem> {
         Err(Problem::no_envelope())
     }
 

@@ -7,6 +7,7 @@ use redoubt_attestation::shares::envelope_ledger;
 use super::*;
 
 const RECIPIENT: Digest32 = Digest32([9; 32]);
+const ORDER: Digest32 = Digest32([1; 32]);
 
 fn order(name: u8) -> HandOver {
     HandOver {
@@ -29,7 +30,10 @@ async fn a_handover_is_the_last_entry_and_its_envelope_stands_under_the_head_bef
     let handed = boot.ledgers.hand_over(order(1)).await.unwrap();
     let before = handed.before;
     assert_eq!(store.count(APPLIANCE), before.size + 1);
-    assert_eq!(store.count(envelope_ledger(APPLIANCE, &RECIPIENT)), 1);
+    assert_eq!(
+        store.count(envelope_ledger(APPLIANCE, &RECIPIENT, &ORDER)),
+        1
+    );
 
     // Nothing is taken any more, neither commands nor readings, and nothing is written.
     let refused = boot.ledgers.decide(&tenant(), refuse_login()).await;
@@ -43,13 +47,16 @@ async fn a_handover_is_the_last_entry_and_its_envelope_stands_under_the_head_bef
 
     // Who holds the recipient's key finds the envelope, and the ledger ends as it says.
     let mut client = client(&store, &dir).await;
-    let envelope = read_envelope(&mut client, APPLIANCE, &RECIPIENT)
+    let envelope = read_envelope(&mut client, APPLIANCE, &RECIPIENT, &ORDER)
         .await
         .unwrap();
     let envelope = envelope.unwrap();
     assert_eq!(envelope, before.root.0);
-    let other = read_envelope(&mut client, APPLIANCE, &Digest32([8; 32])).await;
-    assert_eq!(other.unwrap(), None);
+    let none = Digest32([8; 32]);
+    for (recipient, order) in [(&none, &ORDER), (&RECIPIENT, &none)] {
+        let other = read_envelope(&mut client, APPLIANCE, recipient, order).await;
+        assert_eq!(other.unwrap(), None);
+    }
     let recovered = recovered(&mut client, 7).await.unwrap();
     let (state, book) = &recovered.appliance;
     assert_eq!(book.size(), before.size + 1);
@@ -64,12 +71,13 @@ async fn an_altered_envelope_is_none() {
     let (dir, store, boot) = started().await;
     boot.ledgers.hand_over(order(1)).await.unwrap();
     drop(boot);
-    let ledger = envelope_ledger(APPLIANCE, &RECIPIENT);
+    let ledger = envelope_ledger(APPLIANCE, &RECIPIENT, &ORDER);
     store.edit(|records| {
         let bytes = &mut records.get_mut(&ledger).unwrap()[0].bytes;
         *bytes.last_mut().unwrap() ^= 1;
     });
-    let read = read_envelope(&mut client(&store, &dir).await, APPLIANCE, &RECIPIENT).await;
+    let mut client = client(&store, &dir).await;
+    let read = read_envelope(&mut client, APPLIANCE, &RECIPIENT, &ORDER).await;
     assert_eq!(read.unwrap(), None);
 }
 
@@ -111,6 +119,7 @@ async fn an_order_is_spent_for_good_and_another_one_is_not() {
         boot.decide(open_subject()).await;
         boot.ledgers.snapshot().await.unwrap();
     }
+    // Even to a recipient that was named before and never took.
     let boot = boot(client(&store, &dir).await).await;
     boot.ledgers.hand_over(order(2)).await.unwrap();
 }

@@ -9,14 +9,11 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use super::authenticator::*;
 use super::expectations::*;
 
-/// The best of several rounds of `work`, per call.
-fn best(rounds: usize, calls: u32, mut work: impl FnMut()) -> Duration {
-    let round = |_| {
-        let start = Instant::now();
-        (0..calls).for_each(|_| work());
-        start.elapsed() / calls
-    };
-    (0..rounds).map(round).min().unwrap()
+/// `calls` of `work`, per call.
+fn round(calls: u32, mut work: impl FnMut()) -> Duration {
+    let start = Instant::now();
+    (0..calls).for_each(|_| work());
+    start.elapsed() / calls
 }
 
 #[test]
@@ -31,9 +28,15 @@ fn an_assertion_costs_little_more_than_its_signature() {
     .concat();
     let signature = response.response.signature.as_slice();
     let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, authenticator.key.point());
-    let bare = best(20, 50, || key.verify(&signed, signature).unwrap());
-    let ours = best(20, 50, || drop(login.run(&response).unwrap()));
-    let ratio = bare.as_secs_f64() / ours.as_secs_f64();
-    println!("bare {bare:?}, ours {ours:?}, rate {ratio:.3} of bare");
-    assert!(ratio > 0.6, "bare {bare:?}, ours {ours:?}");
+    // Side by side and the best of many: a round that was disturbed says nothing.
+    let rate = |_| {
+        let bare = round(20, || key.verify(&signed, signature).unwrap());
+        let ours = round(20, || drop(login.run(&response).unwrap()));
+        bare.as_secs_f64() / ours.as_secs_f64()
+    };
+    let mut rates: Vec<f64> = (0..60).map(rate).collect();
+    rates.sort_by(f64::total_cmp);
+    let [middle, best] = [rates[rates.len() / 2], rates[rates.len() - 6]];
+    println!("rate {middle:.3} of bare in the median, {best:.3} in the best tenth");
+    assert!(best > 0.6, "{rates:?}");
 }

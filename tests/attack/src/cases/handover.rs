@@ -94,10 +94,11 @@ impl Given {
         ensure!(given.status == 200, "{given:?}");
         let payload = from_b64u(file["payload"].as_str().context("payload")?)?;
         let order: Value = serde_json::from_slice(&payload)?;
-        let recipient: Digest32 = serde_json::from_value(order["recipient"].clone())?;
+        let digest = |name: &str| serde_json::from_value::<Digest32>(order[name].clone());
+        let (recipient, name) = (digest("recipient")?, digest("order")?);
         let disk = giver.store.snapshot();
         Ok(Self {
-            ledger: envelope_ledger(lab.ledgers().appliance, &recipient),
+            ledger: envelope_ledger(lab.ledgers().appliance, &recipient, &name),
             giver,
             taker,
             papers,
@@ -152,10 +153,10 @@ impl Given {
 fn to_a_third(lab: &Lab) -> Result<Verdict> {
     let given = Given::new(lab)?;
     let third = lab.start(given.disk.clone())?;
-    // From the taker, which is shown nothing: an order only to learn the third's key.
     let evidence = given.papers.evidence(&third.url())?;
     let own = boot_key(&Binding::parse(&evidence)?.boot_keys);
-    let ledger = envelope_ledger(lab.ledgers().appliance, &own);
+    let name = serde_json::from_value(given.order["order"].clone())?;
+    let ledger = envelope_ledger(lab.ledgers().appliance, &own, &name);
     let mut disk = given.disk.clone();
     let record = given
         .disk
@@ -171,7 +172,7 @@ fn to_a_third(lab: &Lab) -> Result<Verdict> {
         bytes,
     });
     third.store.edit(|shown| *shown = disk);
-    let output = run(&mut given.papers.take(&third.url()))?;
+    let output = run(&mut given.papers.take(&third.url(), &given.order["order"]))?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let refused = said.contains("no_envelope") && said.contains("not for this enclave");
     Ok(match refused {

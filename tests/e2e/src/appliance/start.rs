@@ -53,7 +53,7 @@ impl Appliance {
     }
 
     pub(super) fn start_host(&self) -> Result<Part> {
-        for stale in ["port", "admin.port", "standby.port"] {
+        for stale in ["port", "admin.port", "standby.port", "first.port"] {
             let _ = std::fs::remove_file(self.path.join(stale));
         }
         let mut command = self.command(self.program("redoubt-host"));
@@ -92,6 +92,8 @@ impl Appliance {
     fn add_standby(&self, command: &mut Command) {
         command.args(["--standby-listen", "127.0.0.1:0", "--standby-port-file"]);
         command.arg(self.path.join("standby.port"));
+        command.args(["--first-listen", "127.0.0.1:0", "--first-port-file"]);
+        command.arg(self.path.join("first.port"));
         let (worker, peers) = (!self.options.without_worker, !self.options.peers.is_empty());
         for (stream, there) in [
             ("ingress", true),

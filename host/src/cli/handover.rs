@@ -11,17 +11,19 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use redoubt_attestation::binding::Purpose;
+use redoubt_attestation::appraise::{Appraisal, VerifiedAppraisalPolicy, appraise};
+use redoubt_attestation::binding::{NonceInput, Purpose};
 use redoubt_attestation::encode::Digest32;
 use redoubt_attestation::entropy::{SystemEntropy, draw};
 use redoubt_attestation::genesis::{SignedFile, SignedFileError, VerifiedGenesis};
 use redoubt_attestation::handover::{
-    HandoverOrder, HandoverOrderType, RecipientEvidence, boot_key,
+    HandoverOrder, HandoverOrderType, ORDER_MAX_MS, RecipientEvidence, boot_key,
 };
 use redoubt_audit::fetch::{AttestedConnection, ClientIdentity, FetchError, Pinned};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::memory::{Memory, appraisal};
 use super::signing::{self, Kind, Signing};
 use super::unseal::pinned;
 use super::{Report, now_ms, read_text};
@@ -72,6 +74,9 @@ pub(super) struct OrderArgs {
     /// Where the order goes, for `redoubt handover sign`
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// What officers ask of the waiting enclave beyond the manifest: a signed appraisal policy
+    #[arg(long, value_name = "FILE")]
+    appraisal: Option<PathBuf>,
 }
 
 /// Flags of `redoubt handover sign`.
@@ -80,6 +85,13 @@ pub(super) struct SignArgs {
     /// The order: plain JSON, or one that other officers signed already
     #[arg(long, value_name = "FILE")]
     order: PathBuf,
+    /// What officers ask of the waiting enclave beyond the manifest: a signed appraisal policy
+    #[arg(long, value_name = "FILE")]
+    appraisal: Option<PathBuf>,
+    /// This officer's memory file, as `redoubt unseal` keeps it: once it remembers an
+    /// appraisal policy, that one or a later one is asked for here too
+    #[arg(long, value_name = "FILE")]
+    memory: Option<PathBuf>,
     #[command(flatten)]
     signing: Signing,
 }
@@ -142,6 +154,9 @@ impl Pins {
 
 fn order(args: &OrderArgs) -> anyhow::Result<Report> {
     let (ends, pins) = (&args.ends, args.ends.pins()?);
+    let judged_by = args.appraisal.as_deref();
+    let judged_by = judged_by.map(|file| appraisal(file, &pins.next.genesis));
+    let judged_by = judged_by.transpose()?;
     let giver = AttestedConnection::open(&ends.from, pins.giver(), Purpose::Serve, None)
         .with_context(|| format!("--from {}", ends.from))?;
     let term = giver
@@ -174,10 +189,12 @@ fn order(args: &OrderArgs) -> anyhow::Result<Report> {
         },
     };
     order.judge(genesis, now_ms())?;
+    let image = recipient_image(&order, genesis, judged_by.as_ref())?;
     write_atomically(&args.out, &serde_json::to_vec_pretty(&order)?)?;
     let out = args.out.display();
     let text = format!(
-        "{out}: {}\nk officers check both boot keys and sign it: redoubt handover sign",
+        "{out}: {}\n{image}\nk officers check both boot keys and the image, and sign it: \
+         redoubt handover sign",
         describe(&order)
     );
     Ok(Report::yes(text, facts(&order, &args.out)))
@@ -218,11 +235,78 @@ fn sign(args: &SignArgs) -> anyhow::Result<Report> {
     let (signed, payload) = signing::open(&args.order)?;
     let order: HandoverOrder = serde_json::from_slice(&payload).with_context(|| file.clone())?;
     order.judge(&genesis, now_ms()).with_context(|| file)?;
+    let image = recipient_image(&order, &genesis, args.judged_by(&genesis)?.as_ref())?;
     let mut report = args.signing.sign(signed, &genesis, &ORDER, |file| {
         Ok(missing(&SignedFile::parse(file)?, &genesis)?)
     })?;
-    report.text = format!("{}\n{}", describe(&order), report.text);
+    report.text = format!("{}\n{image}\n{}", describe(&order), report.text);
     Ok(report)
+}
+
+impl SignArgs {
+    /// The policy this officer judges by; the memory may insist on one.
+    fn judged_by(
+        &self,
+        genesis: &VerifiedGenesis,
+    ) -> anyhow::Result<Option<VerifiedAppraisalPolicy>> {
+        let given = self.appraisal.as_deref();
+        match &self.memory {
+            Some(path) => Memory::load(path)?.judge_by(given, genesis, path),
+            None => given.map(|file| appraisal(file, genesis)).transpose(),
+        }
+    }
+}
+
+/// Which image the order gives the secret to, in words for an officer; a refusal if
+/// the policy withdraws it, or asks for younger evidence.
+fn recipient_image(
+    order: &HandoverOrder,
+    genesis: &VerifiedGenesis,
+    policy: Option<&VerifiedAppraisalPolicy>,
+) -> anyhow::Result<String> {
+    let RecipientEvidence {
+        document,
+        preimage,
+        client_nonce,
+        exporter,
+    } = &order.evidence;
+    let asked = Appraisal {
+        genesis,
+        minimum_counter: genesis.manifest.counter,
+        purpose: Purpose::Handover,
+        nonce: NonceInput::Session {
+            client_nonce,
+            exporter,
+        },
+        session_spki: None,
+        models: None,
+        now_ms: now_ms(),
+        max_age_ms: Some(ORDER_MAX_MS),
+        allow_debug: false,
+    };
+    let appraised = match policy {
+        Some(policy) => policy.appraise(document, preimage, &asked),
+        None => appraise(document, preimage, &asked),
+    };
+    let evidence = appraised.map_err(FetchError::from)?.document;
+    let register = |index: u8| {
+        evidence
+            .pcrs
+            .get(index)
+            .map(hex::encode)
+            .unwrap_or_default()
+    };
+    let judged = match policy {
+        Some(_) => "judged by the appraisal policy",
+        None => "judged by the manifest alone: no --appraisal was given",
+    };
+    Ok(format!(
+        "its image: PCR0 {}\n           PCR1 {}\n           PCR2 {}\nits evidence is {} s old, {judged}",
+        register(0),
+        register(1),
+        register(2),
+        asked.now_ms.saturating_sub(evidence.timestamp_ms) / 1000,
+    ))
 }
 
 /// How many signatures lack.
@@ -306,9 +390,22 @@ impl Run<'_> {
             .is_some_and(|taker| taker.reply.phase == "serving")
     }
 
+    /// The giver, once it is not in the middle of giving any more.
+    fn settled_giver(&self) -> Option<AttestedConnection> {
+        let (began, patience) = (Instant::now(), Duration::from_secs(self.args.wait));
+        loop {
+            let giver = self.find(self.order.giver, self.pins.giver());
+            let giving = |giver: &AttestedConnection| giver.reply.phase == "handing_over";
+            if !giver.as_ref().is_some_and(giving) || began.elapsed() > patience {
+                return giver;
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
     /// Has the giver obey, if it still serves.
     fn give(&self) -> anyhow::Result<()> {
-        let giver = self.find(self.order.giver, self.pins.giver());
+        let giver = self.settled_giver();
         let Some(mut giver) = giver.filter(|giver| giver.reply.phase == "serving") else {
             say("the enclave that the order is to does not serve; looking for what it left");
             return Ok(());
@@ -329,7 +426,8 @@ impl Run<'_> {
                 Problem { code, detail } => bail!("the order is refused, {code}: {detail}"),
             },
             Err(FetchError::TimedOut | FetchError::Io(_) | FetchError::Http(_)) => {
-                say("no answer; looking for what it left");
+                say("no answer; waiting for it to end, then looking for what it left");
+                self.settled_giver();
             }
             Err(error) => return Err(error.into()),
         }
@@ -353,7 +451,8 @@ impl Run<'_> {
             (_, Problem { code, .. }) if code == "not_serving" => say("it was taken before"),
             (_, Problem { code, detail }) => bail!(
                 "nothing can be taken, {code}: {detail} If the enclave before ended without its \
-                 last entry, unseal with the officers' shares"
+                 last entry, end this one too, wherever it runs, and only then unseal with the \
+                 officers' shares"
             ),
         }
         Ok(())

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::appliance::Appliance;
 use crate::pki;
-use crate::process::run_ok;
+use crate::process::{run, run_ok};
 
 /// The papers of one appliance's officer.
 pub struct Papers {
@@ -65,6 +65,19 @@ impl Papers {
         command.arg("--officer-key").arg(self.key_file());
         run_ok(command.arg("--out").arg(&signed))?;
         Ok(signed)
+    }
+
+    /// What the officer's tool says of the plain order made last, with more flags.
+    pub fn try_sign(&self, more: &[&Path]) -> Result<Value> {
+        let mut command = Command::new(&self.redoubt);
+        command.args(["--json", "handover", "sign", "--order"]);
+        command.arg(self.dir.join("order.plain.json"));
+        command
+            .arg("--genesis")
+            .arg(self.genesis.join("genesis.json"));
+        command.arg("--officer-key").arg(self.key_file()).args(more);
+        let output = run(command.arg("--out").arg(self.dir.join("tried.json")))?;
+        Ok(serde_json::from_slice(&output.stdout)?)
     }
 
     /// Any order under the officer's signature, whatever their tool would say.

@@ -6,6 +6,7 @@
 //! every stream is an address.
 
 pub mod appliance;
+pub mod appraisal;
 pub mod behaviour;
 pub mod customer;
 pub mod desk;

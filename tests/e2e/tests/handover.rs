@@ -1,5 +1,6 @@
 //! A running enclave gives its secret to another one; banks see one ledger.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -9,6 +10,7 @@ use redoubt_attestation::encode::{b64u, from_b64u};
 use redoubt_bank::BankError;
 use redoubt_bank::receipts::check_all;
 use redoubt_e2e::Customer;
+use redoubt_e2e::appraisal::{appraisal_policy, pcr0};
 use redoubt_e2e::customer::payment;
 use redoubt_e2e::desk::{Desk, desk};
 use redoubt_e2e::handover::read;
@@ -228,6 +230,34 @@ fn a_handover_interrupted_anywhere_goes_on_or_never_was() {
         let kept = [after.receipt];
         let checked = check_all(&desk.bank()?, &desk.appliance.auditor(), &kept).await?;
         ensure!(checked.good == 1, "{checked:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn no_order_names_an_image_that_the_officers_withdrew() {
+    let name = "no_order_names_an_image_that_the_officers_withdrew";
+    desk(name, 0, &[], async |desk| {
+        desk.order()?;
+        let image = pcr0(&desk.appliance, &desk.appliance.program("redoubt-enclave"))?;
+        let withdrawn = appraisal_policy(&desk.appliance, 2, &[&image])?;
+        let harmless = appraisal_policy(&desk.appliance, 3, &[])?;
+        let (judge, remember) = (Path::new("--appraisal"), Path::new("--memory"));
+        let memory = desk.file("memory.json");
+        let signed = desk.papers.try_sign(&[remember, &memory])?;
+        ensure!(signed["signatures_missing"] == 0, "{signed}");
+        let refused = desk
+            .papers
+            .try_sign(&[judge, &withdrawn, remember, &memory])?;
+        ensure!(refused["code"] == "image_withdrawn", "{refused}");
+        // The memory asks for a policy from then on.
+        let refused = desk.papers.try_sign(&[remember, &memory])?;
+        let said = refused["error"].as_str().unwrap_or_default();
+        ensure!(said.contains("counter 2 was used before"), "{refused}");
+        let signed = desk
+            .papers
+            .try_sign(&[judge, &harmless, remember, &memory])?;
+        ensure!(signed["signatures_missing"] == 0, "{signed}");
         Ok(())
     });
 }

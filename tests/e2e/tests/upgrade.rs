@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use redoubt_attestation::genesis::{Config, Genesis, SignedFile};
 use redoubt_attestation::sign::Es256Signer;
 use redoubt_e2e::appliance::wait_for;
+use redoubt_e2e::appraisal::{appraisal_policy, pcr0};
 use redoubt_e2e::behaviour::runtime;
 use redoubt_e2e::guarded::{Guarded, guarded};
 use redoubt_e2e::peers::Duty;
@@ -93,14 +94,6 @@ fn another_program(guarded: &Guarded, program: &Path) -> Result<PathBuf> {
     Ok(other)
 }
 
-fn pcr0(appliance: &Appliance, program: &Path) -> Result<String> {
-    let mut measure = Command::new(appliance.program("redoubt"));
-    let measured = run_ok(measure.args(["--json", "measure"]).arg(program))?;
-    let measured: Value = serde_json::from_slice(&measured.stdout)?;
-    let pcr0 = measured["pcrs"]["0"].as_str();
-    Ok(pcr0.context("no PCR0")?.to_owned())
-}
-
 fn refuses_to_start(guarded: &mut Guarded) -> Result<()> {
     let log = guarded.appliance.log_dir().join("enclave.log");
     let before = std::fs::read(&log)?.len();
@@ -181,24 +174,6 @@ fn no_share_goes_to_an_image_that_the_officers_withdrew() {
         ensure!(refused["code"] == "image_withdrawn", "{refused}");
         Ok(())
     });
-}
-
-/// An appraisal policy that the officer signed.
-fn appraisal_policy(appliance: &Appliance, counter: u64, withdrawn: &[&str]) -> Result<PathBuf> {
-    let genesis = appliance.genesis_dir().join("genesis.json");
-    let verified = Genesis::verify(&std::fs::read(&genesis)?)?;
-    let policy = json!({
-        "type": "redoubt/appraisal-policy/v1", "genesis": verified.digest, "counter": counter,
-        "not_after_ms": u64::MAX, "max_age_ms": 60_000, "withdrawn": withdrawn,
-    });
-    let path = appliance.dir().join(format!("appraisal-{counter}.json"));
-    std::fs::write(&path, policy.to_string())?;
-    let mut sign = Command::new(appliance.program("redoubt"));
-    sign.args(["policy", "sign", "--genesis"]).arg(genesis);
-    sign.arg("--policy").arg(&path).arg("--officer-key");
-    sign.arg(appliance.genesis_dir().join("officer-1.key.pem"));
-    run_ok(sign.arg("--out").arg(&path))?;
-    Ok(path)
 }
 
 #[test]

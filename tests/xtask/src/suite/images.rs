@@ -6,12 +6,13 @@
 //! says, whoever built it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
 
 use super::{Outcome, Suite, of_error};
 use crate::image::{self, BuiltImage, Kind};
-use crate::{boot, tools};
+use crate::{boot, say, tools};
 
 /// What was built, for the boot.
 #[derive(Default)]
@@ -20,11 +21,23 @@ struct Eifs {
     worker: Option<PathBuf>,
 }
 
+/// From nothing, a machine needs a kernel's build and an emulator's for these stages:
+/// begun later than this, they would outlast the hour that everything may take.
+const LAST_START: Duration = Duration::from_secs(30 * 60);
+
 impl Suite<'_> {
     /// Two stages. From nothing, most of the first is the kernel and most of the
     /// second the emulator, both made once.
     pub(super) fn images(&mut self) -> Result<()> {
         let mut eifs = Eifs::default();
+        if self.start.elapsed() > LAST_START {
+            let why = "the other stages took too long on this machine; `cargo xtask test --images` \
+                       runs these alone";
+            say(&format!("skipped: the images and their boots: {why}"));
+            self.total
+                .add(Outcome::skipped("the images and their boots", why));
+            return Ok(());
+        }
         self.stage("images", 600, |suite| Ok(suite.build_images(&mut eifs)))?;
         self.stage("the images boot", 480, |suite| suite.boot_images(eifs))
     }

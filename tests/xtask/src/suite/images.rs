@@ -91,7 +91,7 @@ impl Suite<'_> {
                 "its image was not built",
             ));
         }
-        let arguments = boot::BootArgs {
+        let mut arguments = boot::BootArgs {
             json: self.logs.join("boot.json"),
             eif: eifs.enclave,
             worker_eif: eifs.worker,
@@ -99,7 +99,15 @@ impl Suite<'_> {
             tools_only: false,
             no_build: self.built,
         };
-        outcome.add(Outcome::single(name, boot::run(self.repo, &arguments)?));
+        let mut well = boot::run(self.repo, &arguments)?;
+        if !well && !crate::signals::asked_to_stop() {
+            // The emulator's vsock back end now and then hangs before a guest's first
+            // byte. What is wrong with an image is wrong the second time, too.
+            say("the boots failed: once more, with a report of its own");
+            arguments.json = self.logs.join("boot-again.json");
+            well = boot::run(self.repo, &arguments)?;
+        }
+        outcome.add(Outcome::single(name, well));
         Ok(outcome)
     }
 }

@@ -2,10 +2,10 @@
 
 mod door;
 
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -16,7 +16,7 @@ use redoubt_attestation::binding::{Backend, WorkerBinding};
 use redoubt_attestation::encode::Digest32;
 use redoubt_attestation::genesis::Tier;
 use redoubt_shared::Endpoint;
-use redoubt_worker::cuda::{self, Compared, Cuda, Handle};
+use redoubt_worker::cuda::{Compared, Cuda, Handle};
 use redoubt_worker::manifest::Manifest;
 use redoubt_worker::pipeline::{Graphs, Pipeline, helper_threads};
 use redoubt_worker::sandbox::{self, Descriptors, selftest};
@@ -80,7 +80,7 @@ fn tier(text: &str) -> Result<Tier, String> {
         .ok_or_else(|| "use process, enclave or confidential_gpu".to_owned())
 }
 
-fn main() -> ExitCode {
+fn main() {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
@@ -92,21 +92,14 @@ fn main() -> ExitCode {
     let ended = match &arguments.cuda {
         _ if arguments.sandbox_selftest => print_selftest(),
         Some(cuda) if arguments.cuda_check => print_cuda_check(&arguments, cuda),
-        // Not past here: ending as usual, a sealed process would hang in the driver.
-        Some(_) => catch_unwind(AssertUnwindSafe(|| run(&arguments)))
+        _ => catch_unwind(AssertUnwindSafe(|| run(&arguments)))
             .unwrap_or_else(|_| Err(anyhow::anyhow!("the worker panicked"))),
-        None => run(&arguments),
     };
     if let Err(error) = &ended {
         tracing::error!("{error:#}");
     }
-    if arguments.cuda.is_some() {
-        cuda::end(i32::from(ended.is_err()));
-    }
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
-    }
+    // Job threads may be in the middle of a network: nothing is taken from under them.
+    sandbox::end(i32::from(ended.is_err()))
 }
 
 /// A panic's message may carry a piece of the sample that caused it.
@@ -143,7 +136,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     sandbox::harden(arguments.stream_fd)?;
     let manifest = Manifest::open(manifest, models)?;
     let identity = identity(arguments, &manifest)?;
-    let environment = runtime::load(&manifest)?;
+    // Job threads use it until the process ends.
+    let environment = ManuallyDrop::new(runtime::load(&manifest)?);
     let graphs = Graphs::read(&manifest)?;
     let gpu = Device::open(arguments, &environment, &graphs)?;
     let pipelines = pipelines(arguments, &environment, &graphs, &gpu.embedders)?;

@@ -1,6 +1,7 @@
 //! One thread owns the device and runs what waits, up to a batch at a time: while
 //! one batch runs, the next one gathers. Nobody waits for a batch to fill. If the
-//! device fails, hangs or its thread panics, this process ends: nothing it answers could be believed.
+//! device fails, hangs or its thread panics, this process ends: nothing it answers
+//! could be believed.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
@@ -10,7 +11,7 @@ use redoubt_shared::limits::JOB_DEADLINE_MS;
 
 use super::CudaError;
 use super::engine::{Device, Engine};
-use crate::sandbox::forbid_files;
+use crate::sandbox::{end, forbid_files};
 
 /// Nobody waits that long for a face: a device that takes longer hangs.
 const HUNG: Duration = Duration::from_millis(2 * JOB_DEADLINE_MS as u64);
@@ -107,14 +108,4 @@ fn work<D: Device>(engine: Engine<D>, waiting: &Receiver<Ask>) -> Result<(), D::
         }
     }
     Ok(())
-}
-
-/// Ends this process at once. A driver that tidies up at exit would wait for ever
-/// for what a sealed process may not ask.
-pub fn end(code: i32) -> ! {
-    #[expect(unsafe_code, reason = "_exit has no safe wrapper")]
-    // SAFETY: takes a number and does not return; nothing here is buffered.
-    unsafe {
-        libc::_exit(code)
-    }
 }

@@ -24,7 +24,8 @@ unsafe impl DeviceRepr for Shape {}
 /// The first GPU. All its work is in one stream.
 pub(super) struct Gpu {
     stream: Arc<CudaStream>,
-    functions: Vec<(Kernel, CudaFunction)>,
+    /// In the order of [`Kernel::ALL`].
+    functions: Vec<CudaFunction>,
     staging: PinnedHostSlice<f32>,
 }
 
@@ -55,7 +56,7 @@ impl Gpu {
         let load = |kernel: Kernel| {
             let function = module.load_function(kernel.name())?;
             match function.local_size_bytes()? {
-                0 => Ok((kernel, function)),
+                0 => Ok(function),
                 _ => Err(CudaError::Spills(kernel.name())),
             }
         };
@@ -126,9 +127,7 @@ impl Device for Gpu {
             block_dim: (threads, 1, 1),
             shared_mem_bytes: 0,
         };
-        let known = self.functions.iter().find(|(known, _)| *known == kernel);
-        let (_, function) = known.ok_or(CudaError::NoDriver)?;
-        let mut launch = self.stream.launch_builder(function);
+        let mut launch = self.stream.launch_builder(&self.functions[kernel as usize]);
         launch
             .arg(buffers.input)
             .arg(buffers.weights)

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use cudarc::driver::{CudaContext, DriverError};
 use ort::environment::Environment;
 
-pub use batches::{Handle, end};
+pub use batches::Handle;
 use check::Expected;
 pub use check::{Report, TOLERANCE};
 pub use plan::Plan;
@@ -98,7 +98,7 @@ impl Compared {
     /// Every embedder, run on the CPU.
     pub fn all(environment: &Environment, graphs: &Graphs) -> Result<Vec<Self>, CudaError> {
         let compared = |(model, graph): (&str, &[u8])| {
-            let plan = plan(graph)?;
+            let plan = Plan::new(&Graph::read(graph)?, 3, FACE_SIDE)?;
             let reference = graphs.reference(environment, model)?;
             Ok(Self {
                 model: model.to_owned(),
@@ -148,37 +148,37 @@ impl Cuda {
         environment: &Environment,
         graphs: &Graphs,
     ) -> Result<Vec<Report>, CudaError> {
-        let measure = |(model, graph)| self.report(environment, graphs, model, graph);
-        graphs.embedders().map(measure).collect()
+        let all = Compared::all(environment, graphs)?;
+        all.into_iter()
+            .map(|compared| {
+                let reference = graphs.reference(environment, &compared.model)?;
+                self.report(compared, reference)
+            })
+            .collect()
     }
 
     fn report(
         &self,
-        environment: &Environment,
-        graphs: &Graphs,
-        model: &str,
-        graph: &[u8],
+        compared: Compared,
+        mut reference: impl FnMut(&[f32]) -> Result<Vec<f32>, NetworkError>,
     ) -> Result<Report, CudaError> {
         let (device, capability) = gpu::describe(&self.context)?;
         let compile = || self.compiler.kernels(capability).map(drop);
         let compile_ms = check::median_ms(3, compile)?;
-        let plan = plan(graph)?;
-        let mut engine = engine(&self.context, &self.compiler, &plan)?;
-        let mut reference = graphs.reference(environment, model)?;
-        let expected = Expected::compute(COMPARED, plan.input, &mut reference)?;
-        let agreement = check::agree(&mut engine, &expected)?;
-        let face = check::images(1, plan.input);
+        let mut engine = engine(&self.context, &self.compiler, &compared.plan)?;
+        let agreement = check::agree(&mut engine, &compared.expected)?;
+        let face = check::images(1, engine.input());
         let cpu_ms = check::median_ms(20, || reference(&face).map(drop))?;
         let mut device_ms = Vec::new();
         for count in [1, 4, 16, BATCH] {
-            let faces = check::images(count, plan.input);
+            let faces = check::images(count, engine.input());
             let ms = check::median_ms(100, || engine.run(&faces).map(drop))?;
             device_ms.push((count, ms));
         }
         Ok(Report {
             device,
             compute_capability: format!("{}.{}", capability.0, capability.1),
-            model: model.to_owned(),
+            model: compared.model,
             compile_ms,
             compared: agreement.compared,
             largest_difference: agreement.largest,
@@ -188,10 +188,6 @@ impl Cuda {
             device_ms,
         })
     }
-}
-
-fn plan(graph: &[u8]) -> Result<Plan, CudaError> {
-    Ok(Plan::new(&Graph::read(graph)?, 3, FACE_SIDE)?)
 }
 
 fn engine(

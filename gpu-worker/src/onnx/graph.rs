@@ -85,7 +85,7 @@ impl<'a> Graph<'a> {
 }
 
 impl<'a> Operation<'a> {
-    fn read(message: &'a [u8]) -> Result<Self, WireError> {
+    pub(super) fn read(message: &'a [u8]) -> Result<Self, WireError> {
         let mut operation = Self::default();
         for field in fields(message) {
             let field = field?;

@@ -62,7 +62,7 @@ fn mend_graph(graph: &[u8], size: InputSize) -> Result<Vec<u8>, TensorError> {
             continue;
         };
         match field.number {
-            GRAPH_NODE if Node::read(body)?.is_folded(&folded) => {}
+            GRAPH_NODE if is_folded(&Operation::read(body)?, &folded) => {}
             GRAPH_INITIALIZER if spent.contains(Constant::read(body)?.name) => {}
             GRAPH_INPUT if constants.contains_key(name_of(body)?) => {}
             GRAPH_INPUT if size == InputSize::AnyImage => {
@@ -106,9 +106,9 @@ fn fold<'a>(
         let (GRAPH_NODE, Some(body)) = (field.number, field.bytes()) else {
             continue;
         };
-        let node = Node::read(body)?;
-        let (["DequantizeLinear"], [q, s, z], [output]) =
-            ([node.op], node.inputs.as_slice(), node.outputs.as_slice())
+        let node = Operation::read(body)?;
+        let ("DequantizeLinear", [q, s, z], [output]) =
+            (node.op, node.inputs.as_slice(), node.outputs.as_slice())
         else {
             continue;
         };
@@ -117,73 +117,21 @@ fn fold<'a>(
         else {
             continue;
         };
-        if node.block == 0 {
+        let count = |name, absent| usize::try_from(node.integer(name, absent));
+        let (axis, block) = (count("axis", 1), count("block_size", 0));
+        let (axis, block) = (axis.unwrap_or(usize::MAX), block.unwrap_or(usize::MAX));
+        if block == 0 {
             continue;
         }
-        let tensor = dequantise(output, quantised, scales, zeros, node.axis, node.block)?;
+        let tensor = dequantise(output, quantised, scales, zeros, axis, block)?;
         folded.insert(*output, tensor);
         spent.extend([*q, *s, *z]);
     }
     Ok((folded, spent))
 }
 
-#[derive(Debug, Default)]
-struct Node<'a> {
-    op: &'a str,
-    inputs: Vec<&'a str>,
-    outputs: Vec<&'a str>,
-    axis: usize,
-    block: usize,
-}
-
-impl<'a> Node<'a> {
-    fn read(message: &'a [u8]) -> Result<Self, WireError> {
-        let mut node = Node {
-            axis: 1,
-            ..Node::default()
-        };
-        for field in fields(message) {
-            let field = field?;
-            let Some(body) = field.bytes() else { continue };
-            match field.number {
-                1 => node.inputs.push(text(body)),
-                2 => node.outputs.push(text(body)),
-                4 => node.op = text(body),
-                5 => node.attribute(body)?,
-                _ => {}
-            }
-        }
-        Ok(node)
-    }
-
-    fn attribute(&mut self, message: &'a [u8]) -> Result<(), WireError> {
-        let (mut name, mut number) = ("", 0);
-        for field in fields(message) {
-            match field? {
-                Field {
-                    number: 1,
-                    value: Value::Bytes(bytes),
-                    ..
-                } => name = text(bytes),
-                Field {
-                    number: 3,
-                    value: Value::Varint(value),
-                    ..
-                } => number = usize::try_from(value).unwrap_or(usize::MAX),
-                _ => {}
-            }
-        }
-        match name {
-            "axis" => self.axis = number,
-            "block_size" => self.block = number,
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn is_folded(&self, folded: &HashMap<&str, Vec<u8>>) -> bool {
-        self.op == "DequantizeLinear" && self.outputs.iter().all(|name| folded.contains_key(name))
-    }
+fn is_folded(node: &Operation<'_>, folded: &HashMap<&str, Vec<u8>>) -> bool {
+    node.op == "DequantizeLinear" && node.outputs.iter().all(|name| folded.contains_key(name))
 }
 
 fn text(bytes: &[u8]) -> &str {

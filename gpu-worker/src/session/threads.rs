@@ -10,7 +10,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::Queue;
 use crate::pipeline::Pipeline;
-use crate::sandbox::forbid_files;
+use crate::sandbox::{end, forbid_files};
 
 /// One picture to look at.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ fn work(pipeline: &mut Pipeline, queue: &Queue<Job>, first: FirstRun) {
         let began = Instant::now();
         if let Err(error) = pipeline.warm_up() {
             tracing::error!("the networks do not run: {error}");
-            std::process::exit(1);
+            end(1);
         }
         let millis = began.elapsed().as_millis();
         tracing::info!(millis, "the networks have run once");

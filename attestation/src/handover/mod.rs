@@ -50,6 +50,27 @@ pub struct RecipientEvidence {
     pub exporter: [u8; EXPORTER_BYTES],
 }
 
+impl RecipientEvidence {
+    /// What it must show: to officers before they sign, and to the giver.
+    pub fn appraisal<'a>(&'a self, genesis: &'a VerifiedGenesis, now_ms: u64) -> Appraisal<'a> {
+        Appraisal {
+            genesis,
+            minimum_counter: genesis.manifest.counter,
+            purpose: Purpose::Handover,
+            nonce: NonceInput::Session {
+                client_nonce: &self.client_nonce,
+                exporter: &self.exporter,
+            },
+            session_spki: None,
+            // Another image may bring other models.
+            models: None,
+            now_ms,
+            max_age_ms: Some(ORDER_MAX_MS),
+            allow_debug: false,
+        }
+    }
+}
+
 /// The payload that officers sign.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -155,22 +176,8 @@ impl HandoverOrder {
             return Err(OrderRefusal::TooLong);
         }
         let evidence = &self.evidence;
-        let appraisal = Appraisal {
-            genesis,
-            minimum_counter: genesis.manifest.counter,
-            purpose: Purpose::Handover,
-            nonce: NonceInput::Session {
-                client_nonce: &evidence.client_nonce,
-                exporter: &evidence.exporter,
-            },
-            session_spki: None,
-            // Another image may bring other models.
-            models: None,
-            now_ms,
-            max_age_ms: Some(ORDER_MAX_MS),
-            allow_debug: false,
-        };
-        let appraised = appraise(&evidence.document, &evidence.preimage, &appraisal)?;
+        let asked = evidence.appraisal(genesis, now_ms);
+        let appraised = appraise(&evidence.document, &evidence.preimage, &asked)?;
         let recipient = appraised.enclave().ok_or(OrderRefusal::OtherRecipient)?;
         if boot_key(&recipient.boot_keys) != self.recipient || self.recipient == self.giver {
             return Err(OrderRefusal::OtherRecipient);

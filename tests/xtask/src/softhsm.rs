@@ -1,22 +1,27 @@
 //! SoftHSM2, a token without hardware, for the tests of officers' keys: Debian's
-//! packages, downloaded and unpacked once into the cache, never installed.
-//!
-//! Protects the machine: apt works on a cache of its own, and on lists of its own
-//! where the machine's are missing or old. Signatures are apt's to check.
+//! packages, unpacked once into the cache, never installed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
+use crate::apt::{Apt, Pin, Wanted};
 use crate::repo::cache_dir;
-use crate::{digest, process, say};
+use crate::work::{Scratch, Work};
+use crate::{digest, say};
 
-const PACKAGE: &str = "softhsm2";
 const PROGRAM: &str = "usr/bin/softhsm2-util";
 /// The recipe: where it changes, the folder is made anew.
 const RECIPE: &str = include_str!("softhsm.rs");
+
+fn pin() -> Pin {
+    Pin {
+        package: "softhsm2".into(),
+        version: "2.6.1-2.1".into(),
+        sha256: "10bf00517295d1da6229684a73fbf90d64841d0a8df69517dc0004586720d04e".into(),
+    }
+}
 
 /// The folder below which `usr/bin/softhsm2-util` and its module are; none, with the
 /// reason said, where no archive of Debian is in reach.
@@ -32,66 +37,23 @@ pub(crate) fn fetch() -> Result<Option<PathBuf>> {
         return Ok(Some(folder));
     }
     say("unpacking SoftHSM2");
-    let partial = folder.with_extension("partial");
-    if partial.exists() {
-        fs::remove_dir_all(&partial)?;
-    }
-    match unpack(&partial) {
-        Ok(()) => fs::rename(partial.join("root"), &folder)?,
+    let scratch = Scratch::new(folder.with_extension("partial"))?;
+    match unpack(&scratch.0) {
+        Ok(root) => fs::rename(root, &folder)?,
         Err(error) => {
             say(&format!("SoftHSM2 cannot be had: {error:#}"));
             return Ok(None);
         }
     }
-    fs::remove_dir_all(&partial)?;
     Ok(Some(folder))
 }
 
-fn unpack(work: &Path) -> Result<()> {
-    let root = work.join("root");
-    fs::create_dir_all(&root)?;
-    fs::create_dir_all(work.join("archives/partial"))?;
-    if download(work, &[]).is_err() {
-        fs::create_dir_all(work.join("lists/partial"))?;
-        let lists = format!("-oDir::State::lists={}", work.join("lists").display());
-        let mut update = apt(work, std::slice::from_ref(&lists));
-        // A hook of the machine's may fail for an ordinary user after the lists came.
-        let _ = process::output_of(update.arg("update"));
-        download(work, &[lists])?;
-    }
-    for entry in fs::read_dir(work.join("archives"))? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|end| end == "deb") {
-            let mut unpack = Command::new("dpkg-deb");
-            process::output_of(unpack.arg("-x").arg(&path).arg(&root))?;
-        }
-    }
-    anyhow::ensure!(root.join(PROGRAM).exists(), "the package has no {PROGRAM}");
-    Ok(())
-}
-
 /// The package and what it needs that is not installed.
-fn download(work: &Path, options: &[String]) -> Result<()> {
-    let mut apt = apt(work, options);
-    apt.args([
-        "install",
-        "--yes",
-        "--download-only",
-        "--no-install-recommends",
-    ]);
-    process::output_of(apt.arg(PACKAGE)).map(drop)
-}
-
-fn apt(work: &Path, options: &[String]) -> Command {
-    let mut apt = Command::new("apt-get");
-    // Its sandbox user cannot enter this user's cache; nothing of the system is written.
-    apt.args(["-qq", "-o", "APT::Sandbox::User=root"]);
-    apt.args(["-o", "Debug::NoLocking=1"]);
-    for (name, folder) in [("Cache", ""), ("Cache::archives", "archives")] {
-        apt.arg(format!("-oDir::{name}={}", work.join(folder).display()));
-    }
-    apt.args(options);
-    apt.env("LC_ALL", "C")
-        .env("DEBIAN_FRONTEND", "noninteractive");
-    apt
+fn unpack(scratch: &Path) -> Result<PathBuf> {
+    let work = Work::new(scratch.to_owned())?;
+    let root = work.folder("root")?;
+    let apt = Apt::new(&work, "apt", Wanted::Binaries)?;
+    apt.unpack_missing(&[pin()], &root)?;
+    ensure!(root.join(PROGRAM).exists(), "the package has no {PROGRAM}");
+    Ok(root)
 }

@@ -87,6 +87,29 @@ pub fn alone(
     }
 }
 
+/// Runs a behaviour on whatever `made` makes around an appliance; nothing, if it says
+/// that something lacks. Where it fails, files stay and the last lines are shown.
+pub fn on<T: AsRef<Appliance>>(
+    made: impl FnOnce() -> Result<Option<T>>,
+    behaviour: impl AsyncFnOnce(&mut T) -> Result<()>,
+) {
+    let outcome = runtime().block_on(async {
+        let Some(mut whole) = made()? else {
+            return Ok(());
+        };
+        let outcome = behaviour(&mut whole).await;
+        if outcome.is_err() {
+            let appliance = whole.as_ref();
+            appliance.keep_files();
+            let logs = appliance.logs().unwrap_or_default();
+            let lines: Vec<&str> = logs.lines().collect();
+            eprintln!("{}", lines[lines.len().saturating_sub(80)..].join("\n"));
+        }
+        outcome
+    });
+    outcome.unwrap_or_else(|error| fail(&error));
+}
+
 /// A runtime for one test.
 pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread()

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::appliance::{Appliance, Options, wait_for};
-use crate::behaviour::runtime;
+use crate::behaviour::on;
 use crate::environment::Environment;
 use crate::handover::Papers;
 use crate::peers::{Duty, PeerSet};
@@ -159,18 +159,11 @@ pub fn desk(
     duties: &[(Duty, usize)],
     behaviour: impl AsyncFnOnce(&mut Desk) -> Result<()>,
 ) {
-    let outcome = runtime().block_on(async {
-        let Some(mut desk) = Desk::new(test, peers, duties)? else {
-            return Ok(());
-        };
-        let outcome = behaviour(&mut desk).await;
-        if outcome.is_err() {
-            desk.appliance.keep_files();
-            let logs = desk.appliance.logs().unwrap_or_default();
-            let lines: Vec<&str> = logs.lines().collect();
-            eprintln!("{}", lines[lines.len().saturating_sub(80)..].join("\n"));
-        }
-        outcome
-    });
-    outcome.unwrap_or_else(|error| panic!("{error:?}"));
+    on(|| Desk::new(test, peers, duties), behaviour);
+}
+
+impl AsRef<Appliance> for Desk {
+    fn as_ref(&self) -> &Appliance {
+        &self.appliance
+    }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::appliance::{Appliance, Options};
-use crate::behaviour::runtime;
+use crate::behaviour::on;
 use crate::customer::Customer;
 use crate::environment::Environment;
 use crate::peers::{Duty, PeerSet};
@@ -153,17 +153,13 @@ pub fn guarded(
     duties: &[(Duty, usize)],
     behaviour: impl AsyncFnOnce(&mut Guarded) -> Result<()>,
 ) {
-    let outcome = runtime().block_on(async {
-        let Some(mut guarded) = Guarded::new(test, count, duties)? else {
-            return Ok(());
-        };
-        let outcome = behaviour(&mut guarded).await;
-        if outcome.is_err() {
-            guarded.appliance.keep_files();
-        }
-        outcome
-    });
-    outcome.unwrap_or_else(|error| panic!("{error:?}"));
+    on(|| Guarded::new(test, count, duties), behaviour);
+}
+
+impl AsRef<Appliance> for Guarded {
+    fn as_ref(&self) -> &Appliance {
+        &self.appliance
+    }
 }
 
 /// The shares in a ceremony's folder, by name.

@@ -72,7 +72,7 @@ impl hkdf::KeyType for Length {
 }
 
 /// HKDF-Expand (RFC 5869) into `out`.
-pub(super) fn expand(
+pub(crate) fn expand(
     prk: &hkdf::Prk,
     info: &[&[u8]],
     out: &mut [u8],

@@ -22,6 +22,7 @@ mod receipts;
 mod recover;
 mod rotate;
 mod serving;
+mod strangers;
 mod unseal;
 mod verify;
 mod witnesses;

@@ -110,14 +110,11 @@ impl Appliance {
     ) -> Result<RequestOptions, Problem> {
         let (serving, now_ms) = (self.serving()?, self.time()?);
         let rp_id = serving.tenant(&caller.tenant)?.config.rp.id.clone();
-        let known = known(&serving, caller, &request.user_id).await?;
-        let passkeys = known.map_or(Vec::new(), |known| known.passkeys);
-        if passkeys.is_empty() {
-            return Err(Problem::no_passkey());
-        }
+        let asked = asked(&serving, caller, &request.user_id).await?;
         let challenge =
             self.open_challenge(&serving, caller, &request.user_id, Ceremony::Login, now_ms)?;
-        let mut options = RequestOptions::passkey(&rp_id, &challenge, descriptors(&passkeys));
+        let allowed = descriptors(&asked.as_known().passkeys);
+        let mut options = RequestOptions::passkey(&rp_id, &challenge, allowed);
         options.timeout = Some(u64::from(self.config.config.policy.challenge_seconds) * 1000);
         Ok(options)
     }
@@ -137,12 +134,10 @@ impl Appliance {
         if spent != Some(Ceremony::Login) {
             return Err(Problem::authentication_failed());
         }
-        let known = known(&serving, caller, &user)
-            .await?
-            .ok_or_else(Problem::authentication_failed)?;
-        let verified =
-            verify_assertion(&rp.id, &rp.origins, &challenge, &request.credential, &known);
-        let (record, assertion) = match verified {
+        let asked = asked(&serving, caller, &user).await?;
+        let answer = &request.credential;
+        let verified = verify_assertion(&rp.id, &rp.origins, &challenge, answer, asked.as_known());
+        let (record, assertion) = match verified.and_then(|verified| asked.settle(verified)) {
             Ok(verified) => verified,
             Err(reason) => {
                 self.decide(
@@ -246,6 +241,41 @@ pub(super) async fn known(
         })
         .await
         .map_err(|error| commit(error, 0))
+}
+
+/// Whom a login is asked of.
+enum Asked {
+    /// A customer with a passkey at least.
+    Customer(Known),
+    /// Nobody: made up, so that the reply tells nothing.
+    Stranger(Known),
+}
+
+impl Asked {
+    fn as_known(&self) -> &Known {
+        let (Self::Customer(known) | Self::Stranger(known)) = self;
+        known
+    }
+
+    /// Nothing that is verified makes a stranger a customer.
+    fn settle<T>(&self, verified: T) -> Result<T, &'static str> {
+        match self {
+            Self::Customer(_) => Ok(verified),
+            Self::Stranger(_) => Err("credential_unknown"),
+        }
+    }
+}
+
+async fn asked(serving: &Serving, caller: &Caller, user: &UserId) -> Result<Asked, Problem> {
+    // Made up for everybody, so that it takes the same time.
+    let stranger = serving.tenant(&caller.tenant)?.strangers.customer(user);
+    let known = known(serving, caller, user).await?;
+    match known.filter(|known| !known.passkeys.is_empty()) {
+        Some(known) => Ok(Asked::Customer(known)),
+        None => stranger
+            .map(Asked::Stranger)
+            .ok_or_else(|| internal("an imaginary customer could not be made")),
+    }
 }
 
 fn verify_registration(

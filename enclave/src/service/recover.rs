@@ -21,6 +21,7 @@ use super::epochs::EpochSecret;
 use super::handover::{HandoverClaim, check_taken};
 use super::rotate::Epochs;
 use super::serving::{Serving, TenantService};
+use super::strangers::Strangers;
 use crate::core::{Command, TenantKeySeeds, TermContext};
 use crate::keys::{CertificateAuthority, CertificateError, EpochKey, Keyring, Root, SealError};
 use crate::ledger::{
@@ -418,5 +419,6 @@ fn tenant_service(tenant: &Tenant, core: &Core) -> Result<TenantService, Recover
     Ok(TenantService {
         config: tenant.clone(),
         signer: Arc::new(signer),
+        strangers: Strangers::new(keys).ok_or_else(missing)?,
     })
 }

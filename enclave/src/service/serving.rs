@@ -14,6 +14,7 @@ use super::challenges::Challenges;
 use super::freshness::NoteKeys;
 use super::problems::internal;
 use super::rotate::Epochs;
+use super::strangers::Strangers;
 use crate::api::{self, *};
 use crate::keys::CertificateAuthority;
 use crate::ledger::Ledgers;
@@ -26,6 +27,7 @@ const RENEW_LEAF: Duration = Duration::from_secs(6 * 3600);
 pub(super) struct TenantService {
     pub(super) config: Tenant,
     pub(super) signer: Arc<HybridSigner>,
+    pub(super) strangers: Strangers,
 }
 
 /// Everything behind a serving enclave's routes.

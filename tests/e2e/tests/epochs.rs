@@ -50,7 +50,7 @@ fn after_erasure_and_rotation_an_old_disk_with_old_shares_opens_nothing() {
             erased["depends_on"].as_array().map(Vec::len) == Some(3),
             "{erased}"
         );
-        expect_code(gone.login(&bank).await, "no_passkey")?;
+        expect_code(gone.login(&bank).await, "authentication_failed")?;
         run_ok(&mut guarded.rotate(&[])?)?;
         ensure!(guarded.epoch().await? == 1);
         let dark = erasure(&bank, &erased).await?;
@@ -93,7 +93,7 @@ fn after_erasure_and_rotation_an_old_disk_with_old_shares_opens_nothing() {
         guarded.start()?;
         guarded.appliance.bring_up()?;
         stays.login(&guarded.bank()?).await?;
-        expect_code(gone.login(&guarded.bank()?).await, "no_passkey")?;
+        expect_code(gone.login(&guarded.bank()?).await, "authentication_failed")?;
         Ok(())
     });
 }

@@ -197,3 +197,61 @@ fn every_answer_carries_a_request_id_and_refusals_are_problem_documents() {
         Ok(())
     });
 }
+
+#[test]
+fn a_strange_name_is_answered_like_a_customer() {
+    with_passkeys(
+        "a_strange_name_is_answered_like_a_customer",
+        async |appliance| {
+            let bank = appliance.bank(&appliance.banks.a)?;
+            let mut customer = Customer::registered(&bank, &appliance.banks.a).await?;
+            let mut stranger = Customer::new(&appliance.banks.a)?;
+            let known = shape(bank.login_options(&customer.id).await?);
+            let made_up = bank.login_options(&stranger.id).await?;
+            ensure!(known == shape(made_up.clone()), "{known} {made_up}");
+            // The imaginary credential stays, and is another at another bank.
+            let again = bank.login_options(&stranger.id).await?;
+            ensure!(made_up["allowCredentials"] == again["allowCredentials"]);
+            let other = appliance.bank(&appliance.banks.b)?;
+            let other = other.login_options(&stranger.id).await?;
+            ensure!(made_up["allowCredentials"] != other["allowCredentials"]);
+
+            // Answered with the imaginary id and any signature.
+            let mut forged = stranger.login_assertion(&bank).await?;
+            let id = again["allowCredentials"][0]["id"].clone();
+            (forged["id"], forged["rawId"]) = (id.clone(), id);
+            let refused = answer(&bank, &stranger.id, &forged).await?;
+            let mut wrong = customer.login_assertion(&bank).await?;
+            wrong["response"]["signature"] = forged["response"]["signature"].clone();
+            ensure!(refused == answer(&bank, &customer.id, &wrong).await?);
+            ensure!(refused.0 == 401, "{refused:?}");
+            Ok(())
+        },
+    );
+}
+
+/// Options without what differs between any two customers.
+fn shape(mut options: serde_json::Value) -> serde_json::Value {
+    options["challenge"] = json!(null);
+    for allowed in options["allowCredentials"]
+        .as_array_mut()
+        .into_iter()
+        .flatten()
+    {
+        (allowed["id"], allowed["transports"]) = (json!(null), json!(null));
+    }
+    options
+}
+
+/// Status and body of a refused login, but for the request's own number.
+async fn answer(
+    bank: &redoubt_bank::Bank,
+    user: &str,
+    signed: &serde_json::Value,
+) -> anyhow::Result<(u16, serde_json::Value)> {
+    let path = "/api/v1/passkeys/authenticate/verify";
+    let reply = bank.post(path, &with_user(user, signed)).await?;
+    let mut problem: serde_json::Value = serde_json::from_slice(&reply.body)?;
+    problem["request_id"] = json!(null);
+    Ok((reply.status.as_u16(), problem))
+}

@@ -10,6 +10,7 @@ mod face;
 mod ledger;
 mod login;
 mod rows;
+mod webauthn;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,7 +23,7 @@ use rows::Row;
 /// Measure, and report ratios.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// One benchmark: login, durable, face, documents or ledger [default: all]
+    /// One benchmark: login, durable, face, documents, webauthn or ledger [default: all]
     name: Option<String>,
     /// Where the rows go.
     #[arg(long, value_name = "FILE")]
@@ -55,11 +56,12 @@ impl Arguments {
 
 type Bench = fn(&Arguments) -> Result<Vec<Row>>;
 
-const ALL: [(&str, Bench); 5] = [
+const ALL: [(&str, Bench); 6] = [
     ("login", |_| login::run()),
     ("durable", |_| durable::run()),
     ("face", |_| face::run()),
     ("documents", |_| documents::run()),
+    ("webauthn", |_| webauthn::run()),
     ("ledger", |arguments| ledger::run(arguments.limits())),
 ];
 
@@ -86,7 +88,7 @@ fn measure(arguments: &Arguments) -> Result<()> {
             .is_none_or(|wanted| wanted == name)
     };
     if !ALL.iter().any(|(name, _)| wanted(name)) {
-        bail!("no such benchmark; use login, durable, face, documents or ledger");
+        bail!("no such benchmark; use login, durable, face, documents, webauthn or ledger");
     }
     let mut all = Vec::new();
     for (name, bench) in ALL.iter().filter(|(name, _)| wanted(name)) {

@@ -61,7 +61,7 @@ pub fn decide(
             };
             passkey::conclude_login(&cx, user, used, user_verified)
         }
-        Command::RefuseLogin { user, reason } => passkey::refuse_login(&cx, user, reason),
+        Command::RefuseLogin { user, reason } => Ok(passkey::refuse_login(&cx, user, reason)),
         Command::BeginEnrollment {
             user,
             id,

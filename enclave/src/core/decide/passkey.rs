@@ -71,16 +71,16 @@ pub(super) fn conclude_login(
     Ok(cx.done(vec![owned(handle, used.event(handle)), claim]))
 }
 
-pub(super) fn refuse_login(cx: &Cx<'_>, user: UserId, reason: &str) -> Result<Decision, Refusal> {
-    let (handle, _) = cx.subject(&user)?;
+/// A name that is no customer's is recorded too, without the name: whoever was
+/// erased stays so, and the reply takes as long.
+pub(super) fn refuse_login(cx: &Cx<'_>, user: UserId, reason: &str) -> Decision {
     let own = json!({ "verdict": "refused", "reason": reason });
-    Ok(cx.done(vec![cx.claim(
-        handle,
-        "passkey_authentication",
-        &user,
-        None,
-        own,
-    )]))
+    let kind = "passkey_authentication";
+    let claim = match cx.subject(&user) {
+        Ok((handle, _)) => cx.claim(handle, kind, &user, None, own),
+        Err(_) => cx.claim_about_nobody(kind, own),
+    };
+    cx.done(vec![claim])
 }
 
 impl Used {

@@ -8,14 +8,15 @@ mod restart;
 mod rig;
 mod verify;
 mod witness;
-mod work;
+pub(crate) mod work;
 
 use std::fmt::Arguments;
 
 use anyhow::Result;
 
 use crate::rows::Row;
-use rig::Rig;
+pub(crate) use memory::Memory;
+pub(crate) use rig::Rig;
 
 /// How far the long rows go.
 #[derive(Debug, Clone, Copy)]

@@ -55,9 +55,14 @@ pub(crate) fn register(number: u64) -> Result<Command> {
 
 /// A login whose assertion held.
 pub(crate) fn login(number: u64, sign_count: u32) -> Result<Command> {
+    login_with(number, credential(number), sign_count)
+}
+
+/// The same with one of several passkeys.
+pub(crate) fn login_with(number: u64, credential_id: Vec<u8>, sign_count: u32) -> Result<Command> {
     Ok(Command::ConcludeLogin {
         user: user(number)?,
-        credential_id: credential(number),
+        credential_id,
         sign_count,
         backup_state: true,
         user_verified: true,

@@ -1,0 +1,18 @@
+//! Passkeys: verification beside the bare signature check, a crowd of customers
+//! with three devices each, and what the time of a reply tells of a customer.
+
+mod crowd;
+mod keys;
+mod strangers;
+mod verification;
+
+use anyhow::Result;
+
+use crate::rows::Row;
+
+pub(crate) fn run() -> Result<Vec<Row>> {
+    let mut rows = verification::rows()?;
+    rows.extend(crowd::rows()?);
+    rows.extend(strangers::rows()?);
+    Ok(rows)
+}

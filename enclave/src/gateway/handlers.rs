@@ -110,7 +110,8 @@ pub(super) async fn register_verify<S: Services>(
     Ok(Reply::ok(registered))
 }
 
-/// Options to use a passkey (`PublicKeyCredentialRequestOptionsJSON`).
+/// Options to use a passkey (`PublicKeyCredentialRequestOptionsJSON`). A `user_id`
+/// that no passkey belongs to gets options of the same shape, the same each time.
 #[utoipa::path(
     post, path = "/api/v1/passkeys/authenticate/options", tag = "passkeys",
     request_body = AuthenticateOptions,

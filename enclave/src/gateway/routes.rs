@@ -80,12 +80,8 @@ const REGISTER: Refusals = &[
     Problem::credential_exists,
     Problem::store_unavailable,
 ];
-const LOGIN_OPTIONS: Refusals = &[Problem::no_passkey, Problem::store_unavailable];
-const LOGIN: Refusals = &[
-    Problem::authentication_failed,
-    Problem::no_passkey,
-    Problem::store_unavailable,
-];
+const LOGIN_OPTIONS: Refusals = &[Problem::store_unavailable];
+const LOGIN: Refusals = &[Problem::authentication_failed, Problem::store_unavailable];
 const INITIATE: Refusals = &[
     Problem::consent_required,
     Problem::enrollment_busy,

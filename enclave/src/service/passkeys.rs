@@ -140,6 +140,9 @@ impl Appliance {
         let (record, assertion) = match verified.and_then(|verified| asked.settle(verified)) {
             Ok(verified) => verified,
             Err(reason) => {
+                if !passkeys::signature_was_checked(reason) {
+                    serving.tenant(&caller.tenant)?.strangers.spend_a_check();
+                }
                 self.decide(
                     &serving,
                     caller,
@@ -261,7 +264,7 @@ impl Asked {
     fn settle<T>(&self, verified: T) -> Result<T, &'static str> {
         match self {
             Self::Customer(_) => Ok(verified),
-            Self::Stranger(_) => Err("credential_unknown"),
+            Self::Stranger(_) => Err("user_unknown"),
         }
     }
 }

@@ -10,8 +10,7 @@ use super::receipts::to_json;
 use super::serving::Serving;
 use crate::api::{
     AuthenticateOptions, Authenticated, AuthenticationResponse, Caller, CreationOptions, Presented,
-    Problem, RegisterOptions, Registered, RegistrationResponse, RequestOptions, SessionToken,
-    Timestamp,
+    Problem, RegisterOptions, Registered, RegistrationResponse, RequestOptions, Timestamp,
 };
 use crate::core::{Command, Reply};
 use crate::ledger::Claim;
@@ -21,13 +20,22 @@ use crate::passkeys::{
     RegistrationExpectation, RpEntity, SignCountPolicy, UserEntity, UserPresence, UserVerification,
 };
 
-/// How long a login counts.
-const SESSION_MS: u64 = 5 * 60_000;
-
 /// A customer's passkeys and handle, as the core knows them now.
 pub(super) struct Known {
     pub(super) user_handle: [u8; 16],
     pub(super) passkeys: Vec<CredentialRecord>,
+    /// Ids of those that are out of use for good.
+    closed: Vec<Vec<u8>>,
+}
+
+impl Known {
+    /// What options may name: passkeys that are not out of use for good.
+    fn usable(&self) -> Vec<CredentialRecord> {
+        let all = self.passkeys.iter();
+        all.filter(|record| !self.closed.contains(&record.id))
+            .cloned()
+            .collect()
+    }
 }
 
 impl Appliance {
@@ -64,7 +72,7 @@ impl Appliance {
         let mut options = CreationOptions::passkey(rp, user, &challenge, Algorithm::DEFAULT);
         options.timeout = Some(u64::from(self.config.config.policy.challenge_seconds) * 1000);
         options.exclude_credentials =
-            descriptors(&known.map_or(Vec::new(), |known| known.passkeys));
+            descriptors(&known.map_or(Vec::new(), |known| known.usable()));
         Ok(options)
     }
 
@@ -92,9 +100,13 @@ impl Appliance {
             user_handle,
             record: Box::new(record),
         };
-        let claim = self.decide_claim(&serving, caller, command, now_ms).await?;
+        let (reply, claim) = self.decide(&serving, caller, command, now_ms).await?;
+        let (Reply::Device(device_id), Some(claim)) = (reply, claim) else {
+            return Err(internal("a registration without a device or a claim"));
+        };
         Ok(Registered {
             verified: true,
+            device_id,
             credential_id: id.into(),
             user_id: request.user_id,
             attestation_format: format,
@@ -111,10 +123,15 @@ impl Appliance {
         let (serving, now_ms) = (self.serving()?, self.time()?);
         let rp_id = serving.tenant(&caller.tenant)?.config.rp.id.clone();
         let known = known(&serving, caller, &request.user_id).await?;
-        let passkeys = known.map_or(Vec::new(), |known| known.passkeys);
-        if passkeys.is_empty() {
-            return Err(Problem::no_passkey());
-        }
+        let known = known.filter(|known| !known.passkeys.is_empty());
+        let known = known.ok_or_else(Problem::no_passkey)?;
+        // With nothing left to log in with, the options look as before, and the login fails.
+        let usable = known.usable();
+        let passkeys = if usable.is_empty() {
+            known.passkeys
+        } else {
+            usable
+        };
         let challenge =
             self.open_challenge(&serving, caller, &request.user_id, Ceremony::Login, now_ms)?;
         let mut options = RequestOptions::passkey(&rp_id, &challenge, descriptors(&passkeys));
@@ -148,28 +165,41 @@ impl Appliance {
                 self.decide(
                     &serving,
                     caller,
-                    Command::RefuseLogin { user, reason },
+                    Command::RefuseLogin {
+                        user,
+                        credential_id: request.credential.raw_id.as_slice().to_vec(),
+                        reason,
+                    },
                     now_ms,
                 )
                 .await?;
                 return Err(Problem::authentication_failed());
             }
         };
+        let (session_token, session) = self.draw_session(caller)?;
         let command = Command::ConcludeLogin {
             user,
             credential_id: record.id.clone(),
             sign_count: assertion.sign_count,
             backup_state: assertion.backup_state,
             user_verified: assertion.user_verified,
+            session: Box::new(session),
         };
-        let claim = self.decide_claim(&serving, caller, command, now_ms).await?;
-        let token = self.pool.draw::<32>().map_err(|_| internal("no entropy"))?;
+        let (reply, claim) = self.decide(&serving, caller, command, now_ms).await?;
+        let (session, claim) = match (reply, claim) {
+            (Reply::Session(session), Some(claim)) => (session, claim),
+            (Reply::Refused, _) => return Err(Problem::authentication_failed()),
+            _ => return Err(internal("a login without a session or a claim")),
+        };
         Ok(Authenticated {
             verified: true,
             user_id: request.user_id,
             credential_id: record.id.into(),
-            session_token: SessionToken::new(redoubt_attestation::encode::b64u(&token)),
-            expires_at: Timestamp(now_ms.saturating_add(SESSION_MS)),
+            session_token,
+            expires_at: Timestamp(session.expires_ms),
+            idle_seconds: session.idle_ms / 1000,
+            session_id: session.id,
+            device_id: session.device,
             receipt: to_json(&claim.receipt())?,
         })
     }
@@ -237,11 +267,13 @@ pub(super) async fn known(
     serving
         .ledgers
         .look(move |core| {
-            let (_, subject) = core.tenants.get(&tenant)?.state.subject(&user)?;
-            let passkeys = subject.passkeys.values().cloned().collect();
+            let state = &core.tenants.get(&tenant)?.state;
+            let (_, subject) = state.subject(&user)?;
+            let is_closed = |id: &&Vec<u8>| state.device(subject.device_id(id)).state.is_final();
             Some(Known {
                 user_handle: subject.user_handle,
-                passkeys,
+                passkeys: subject.passkeys.values().cloned().collect(),
+                closed: subject.passkeys.keys().filter(is_closed).cloned().collect(),
             })
         })
         .await

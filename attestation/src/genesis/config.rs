@@ -15,6 +15,12 @@ use crate::jcs::to_jcs;
 const FILE: &str = "configuration";
 /// How long a tenant's entries are kept when its configuration does not say: seven years.
 pub const RETENTION_DAYS: u32 = 2_557;
+/// Idle limit of a session when the policy does not say, and the most it may say
+/// (RTS on SCA art. 4(3)(d): five minutes).
+pub const SESSION_IDLE_SECONDS: u32 = 300;
+/// Absolute limit of a session when the policy does not say, and the most it may
+/// say (NIST SP 800-63B: twelve hours at AAL3).
+pub const SESSION_ABSOLUTE_MINUTES: u32 = 720;
 /// A century: nobody means more.
 const RETENTION_MOST: u32 = 36_525;
 
@@ -119,6 +125,12 @@ pub struct Policy {
     pub challenge_seconds: u32,
     /// How long an approval stays open.
     pub approval_seconds: u32,
+    /// Longest time without a question about a session; [`SESSION_IDLE_SECONDS`] if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_idle_seconds: Option<u32>,
+    /// Longest life of a session; [`SESSION_ABSOLUTE_MINUTES`] if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_absolute_minutes: Option<u32>,
 }
 
 impl Policy {
@@ -126,6 +138,17 @@ impl Policy {
     pub fn digest(&self) -> Digest32 {
         let text = to_jcs(self).expect("32-bit integers and names always have a canonical form");
         sha256(&[text.as_bytes()])
+    }
+
+    /// Longest time without a question about a session, in seconds.
+    pub fn session_idle(&self) -> u32 {
+        self.session_idle_seconds.unwrap_or(SESSION_IDLE_SECONDS)
+    }
+
+    /// Longest life of a session, in minutes.
+    pub fn session_absolute(&self) -> u32 {
+        self.session_absolute_minutes
+            .unwrap_or(SESSION_ABSOLUTE_MINUTES)
     }
 
     fn validate(&self) -> Result<(), GenesisError> {
@@ -137,7 +160,10 @@ impl Policy {
             enrollment_minutes,
             challenge_seconds,
             approval_seconds,
+            session_idle_seconds: _,
+            session_absolute_minutes: _,
         } = self;
+        let (idle, absolute) = (self.session_idle(), self.session_absolute());
         let bounds = [
             (
                 "face_false_matches_per_million",
@@ -151,6 +177,13 @@ impl Policy {
             ("enrollment_minutes", enrollment_minutes, 1, 1_440),
             ("challenge_seconds", challenge_seconds, 10, 3_600),
             ("approval_seconds", approval_seconds, 10, 3_600),
+            ("session_idle_seconds", &idle, 10, SESSION_IDLE_SECONDS),
+            (
+                "session_absolute_minutes",
+                &absolute,
+                1,
+                SESSION_ABSOLUTE_MINUTES,
+            ),
         ];
         for (name, value, low, high) in bounds {
             require(

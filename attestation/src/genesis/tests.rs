@@ -66,6 +66,8 @@ fn config(genesis: Digest32) -> Config {
             enrollment_minutes: 30,
             challenge_seconds: 300,
             approval_seconds: 300,
+            session_idle_seconds: None,
+            session_absolute_minutes: None,
         },
         restore: None,
     }
@@ -471,6 +473,33 @@ fn the_policy_digest_is_that_of_its_canonical_text() {
         r#""max_failed_attempts":3}"#
     );
     assert_eq!(policy.digest(), crate::encode::sha256(&[text.as_bytes()]));
+}
+
+#[test]
+fn limits_of_sessions_have_bounds_and_a_policy_without_them_keeps_its_digest() {
+    let mut config = config(Digest32([0; 32]));
+    assert_eq!(config.policy.session_idle(), 300);
+    assert_eq!(config.policy.session_absolute(), 720);
+    let digest = config.policy.digest();
+    for (idle, absolute, field) in [
+        (Some(10), Some(1), None),
+        (Some(300), Some(720), None),
+        (Some(9), None, Some("policy.session_idle_seconds")),
+        (Some(301), None, Some("policy.session_idle_seconds")),
+        (None, Some(0), Some("policy.session_absolute_minutes")),
+        (None, Some(721), Some("policy.session_absolute_minutes")),
+    ] {
+        config.policy.session_idle_seconds = idle;
+        config.policy.session_absolute_minutes = absolute;
+        assert_ne!(config.policy.digest(), digest);
+        match (config.validate(), field) {
+            (Ok(()), None) => {}
+            (Err(GenesisError::Field { field: named, .. }), Some(field)) => {
+                assert_eq!(named, field);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[test]

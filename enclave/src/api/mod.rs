@@ -11,11 +11,13 @@ mod attestation;
 mod audit;
 mod biometrics;
 mod caller;
+mod devices;
 mod erasures;
 mod handover;
 mod passkeys;
 mod problem;
 mod services;
+mod sessions;
 mod text;
 mod trust;
 
@@ -37,6 +39,10 @@ pub use biometrics::{
     Liveness, Modality, Sample, SecurityFlags, Verdict, Verification, VerifyRequest,
 };
 pub use caller::{ApplianceRole, Caller, Identity, Peer, Reader, RequestId, Role};
+pub use devices::{
+    DescribeDevice, Device, DeviceState, DeviceStateSet, DeviceTrust, Devices, SetDeviceState,
+    TrustReason,
+};
 pub use erasures::{
     DeletionStatement, EpochStatus, Erased, Erasure, ErasureCovers, ErasureStage, RotateEpoch,
     RotateMembers, Rotation,
@@ -48,6 +54,10 @@ pub use passkeys::{
 };
 pub use problem::{Kind, LogSafe, Problem, ProblemBody};
 pub use services::Services;
+pub use sessions::{
+    Confirmation, Introspected, Introspection, IntrospectionForm, JwkSet, SessionClaims,
+    SessionScope, SessionsEnded, TokenForm,
+};
 pub use text::{SessionToken, Text, Timestamp};
 pub use trust::{Anchor, Grants, RoleMapping, Trust, TrustError};
 

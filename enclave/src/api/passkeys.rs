@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use redoubt_shared::UserId;
+use redoubt_shared::{DeviceId, SessionId, UserId};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Error as _, IntoDeserializer, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -16,7 +16,7 @@ use utoipa::openapi::schema::{AllOfBuilder, ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::Document;
-use super::text::{SessionToken, Text, Timestamp};
+use super::text::{SessionToken, Text, Timestamp, id};
 use crate::passkeys::{AuthenticationResponse, Base64Url, RegistrationResponse};
 
 /// Asks for options to create a passkey.
@@ -193,6 +193,10 @@ pub struct Registered {
     pub attestation_format: String,
     /// Model of the authenticator (UUID).
     pub aaguid: String,
+    /// Names the passkey as a device.
+    #[serde(with = "id")]
+    #[schema(value_type = String)]
+    pub device_id: DeviceId,
     /// Signed proof of the ledger entry.
     #[schema(value_type = Object)]
     pub receipt: Document,
@@ -211,9 +215,19 @@ pub struct Authenticated {
     /// Opaque bearer token of the session.
     #[schema(value_type = String)]
     pub session_token: SessionToken,
-    /// When the session ends (RFC 3339, UTC).
+    /// When the session ends if it never idles (RFC 3339, UTC).
     #[schema(value_type = String, format = DateTime)]
     pub expires_at: Timestamp,
+    /// Seconds without an introspection after which it ends before that.
+    pub idle_seconds: u64,
+    /// Names the session.
+    #[serde(with = "id")]
+    #[schema(value_type = String)]
+    pub session_id: SessionId,
+    /// The device that logged in.
+    #[serde(with = "id")]
+    #[schema(value_type = String)]
+    pub device_id: DeviceId,
     /// Signed proof of the ledger entry.
     #[schema(value_type = Object)]
     pub receipt: Document,

@@ -255,6 +255,10 @@ kinds! {
     CREDENTIAL_EXISTS credential_exists 409 "This credential is already registered" "Use another authenticator or another credential.";
     NO_PASSKEY no_passkey 409 "No passkey is registered for this user" "Register a passkey first.";
 
+    // devices
+    UNKNOWN_DEVICE unknown_device 404 "There is no such device" "Use a device_id of GET /api/v1/subjects/{user_id}/devices.";
+    DEVICE_CLOSED device_closed 409 "The device is out of use for good" "Have the customer register a new passkey.";
+
     // biometrics
     CONSENT_REQUIRED consent_required 422 "Consent is required" "Ask the customer, then send consent_given: true.";
     UNSUPPORTED_MODALITY unsupported_modality 422 "This modality is not supported" "Use facial.";

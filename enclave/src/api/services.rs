@@ -8,7 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use redoubt_shared::supervise::Phase;
-use redoubt_shared::{ApprovalId, ErasureId, ReceiptId, UserId};
+use redoubt_shared::{ApprovalId, DeviceId, ErasureId, ReceiptId, UserId};
 
 use super::*;
 
@@ -187,4 +187,54 @@ pub trait Services: Send + Sync + 'static {
         caller: Caller,
         note: String,
     ) -> impl Future<Output = Result<(), Problem>> + Send;
+
+    /// What a session token stands for. Costs no entry of the ledger.
+    fn introspect(
+        &self,
+        caller: Caller,
+        token: SessionToken,
+        form: IntrospectionForm,
+    ) -> impl Future<Output = Result<Introspected, Problem>> + Send;
+
+    /// Ends the session of a token.
+    fn revoke_token(
+        &self,
+        caller: Caller,
+        token: SessionToken,
+    ) -> impl Future<Output = Result<SessionsEnded, Problem>> + Send;
+
+    /// Ends sessions of a device, a customer or the whole tenant.
+    fn end_sessions(
+        &self,
+        caller: Caller,
+        scope: SessionScope,
+    ) -> impl Future<Output = Result<SessionsEnded, Problem>> + Send;
+
+    /// The tenant's public keys.
+    fn jwks(&self, caller: Caller) -> impl Future<Output = Result<JwkSet, Problem>> + Send;
+
+    /// A customer's devices.
+    fn devices(
+        &self,
+        caller: Caller,
+        user: UserId,
+    ) -> impl Future<Output = Result<Devices, Problem>> + Send;
+
+    /// Describes a device.
+    fn describe_device(
+        &self,
+        caller: Caller,
+        user: UserId,
+        device: DeviceId,
+        request: DescribeDevice,
+    ) -> impl Future<Output = Result<Device, Problem>> + Send;
+
+    /// Suspends, resumes, revokes or flags a device.
+    fn set_device_state(
+        &self,
+        caller: Caller,
+        user: UserId,
+        device: DeviceId,
+        request: SetDeviceState,
+    ) -> impl Future<Output = Result<DeviceStateSet, Problem>> + Send;
 }

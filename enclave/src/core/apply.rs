@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::erasure;
 use super::event::{Content, Event, Recorded};
 use super::state::*;
+use super::{device, erasure, session};
 use crate::passkeys::CredentialRecord;
 
 /// Folds one event into the state; claims change nothing. Events come from our
@@ -30,6 +30,7 @@ fn apply_event(state: &mut TenantState, event: &Event) {
         } => {
             begin_term(state, *at_ms, *max_failures, *lockout_ms);
             state.kept.prune(*at_ms);
+            state.sessions.prune(*at_ms);
         }
         Event::Restored {
             at_ms,
@@ -79,6 +80,14 @@ fn apply_event(state: &mut TenantState, event: &Event) {
         | Event::BudgetKept { .. }
         | Event::BudgetTakenUp { .. }
         | Event::ErasuresDarkened { .. } => erasure::apply(state, event),
+        Event::SessionOpened { .. }
+        | Event::SessionsEnded { .. }
+        | Event::AllSessionsEnded
+        | Event::FaceMatched { .. } => session::apply(state, event),
+        Event::DeviceUsed { .. }
+        | Event::DeviceRefused { .. }
+        | Event::DeviceDescribed { .. }
+        | Event::DeviceStateSet { .. } => device::apply(state, event),
     }
 }
 
@@ -138,9 +147,10 @@ fn begin_term(state: &mut TenantState, at_ms: u64, max_failures: u32, lockout_ms
     }
 }
 
-/// What was lost may have spent every attempt and every approval. Claims of the
-/// ledger before are found in it, not here.
+/// What was lost may have spent every attempt and every approval, and ended every
+/// session. Claims of the ledger before are found in it, not here.
 fn restore(state: &mut TenantState, at_ms: u64, max_failures: u32, until_ms: u64) {
+    state.sessions = Default::default();
     let handles: Vec<SubjectHandle> = state.subjects.keys().copied().collect();
     for handle in handles {
         with(state, &handle, |subject| {
@@ -211,16 +221,24 @@ fn apply_passkey(state: &mut TenantState, event: &Event) {
             credential_id,
             sign_count,
             backup_state,
-        } => {
-            with(state, handle, |subject| {
-                if let Some(record) = subject.passkeys.get_mut(credential_id) {
-                    record.sign_count = record.sign_count.max(*sign_count);
-                    record.backup_state = *backup_state;
-                }
-            });
-        }
+        } => use_passkey(state, handle, credential_id, *sign_count, *backup_state),
         _ => {}
     }
+}
+
+pub(super) fn use_passkey(
+    state: &mut TenantState,
+    handle: &SubjectHandle,
+    credential_id: &[u8],
+    sign_count: u32,
+    backup_state: bool,
+) {
+    with(state, handle, |subject| {
+        if let Some(record) = subject.passkeys.get_mut(credential_id) {
+            record.sign_count = record.sign_count.max(sign_count);
+            record.backup_state = backup_state;
+        }
+    });
 }
 
 fn apply_attempt(state: &mut TenantState, event: &Event) {

@@ -1,8 +1,12 @@
 //! What the core is asked, the facts it is given, and what it answers.
 
-use redoubt_shared::{ApprovalId, EnrollmentId, ErasureId, ReceiptId, UserId, VerificationId};
+use redoubt_shared::{
+    ApprovalId, DeviceId, EnrollmentId, ErasureId, ReceiptId, SessionId, UserId, VerificationId,
+};
 
+use super::device::DeviceState;
 use super::erasure::Deletion;
+use super::session::Session;
 use super::state::{SubjectHandle, Template, TenantKeySeeds, Transaction};
 use crate::passkeys::CredentialRecord;
 
@@ -59,11 +63,15 @@ pub enum Command {
         backup_state: bool,
         /// Whether the authenticator verified the user.
         user_verified: bool,
+        /// The session it opens.
+        session: Box<OpenSession>,
     },
     /// A login assertion was refused at this step of the specification.
     RefuseLogin {
         /// Whom.
         user: UserId,
+        /// The credential that the answer named.
+        credential_id: Vec<u8>,
         /// Stable reason, for the tenant's audit.
         reason: &'static str,
     },
@@ -184,6 +192,69 @@ pub enum Command {
         /// Empty: the erasures are dark.
         depends_on: Vec<String>,
     },
+    /// End one session.
+    EndSession {
+        /// SHA-256 of its token.
+        hash: [u8; 32],
+        /// SHA-256 of the client certificate of whoever shows it.
+        client: [u8; 32],
+    },
+    /// End a customer's sessions.
+    EndSessions {
+        /// Whose.
+        user: UserId,
+        /// Only those of this device.
+        device: Option<DeviceId>,
+    },
+    /// End every session of the tenant.
+    EndAllSessions,
+    /// Describe a device.
+    DescribeDevice(Box<DescribeDevice>),
+    /// Say whether a device may be used.
+    SetDeviceState(Box<SetDeviceState>),
+}
+
+/// A session to open.
+#[derive(Debug, Clone)]
+pub struct OpenSession {
+    /// Its id, drawn by the shell.
+    pub id: SessionId,
+    /// SHA-256 of its token.
+    pub hash: [u8; 32],
+    /// SHA-256 of the client certificate it is bound to.
+    pub client: [u8; 32],
+    /// Policy of the time: longest time without a question about it, in milliseconds.
+    pub idle_ms: u64,
+    /// Policy of the time: longest life, in milliseconds.
+    pub absolute_ms: u64,
+}
+
+/// What the bank says of a device.
+pub struct DescribeDevice {
+    /// Whose.
+    pub user: UserId,
+    /// Which.
+    pub device: DeviceId,
+    /// Its name; `None` leaves it as it is.
+    pub name: Option<String>,
+    /// What kind it is; likewise.
+    pub kind: Option<String>,
+    /// Its operating system; likewise.
+    pub os: Option<String>,
+}
+
+/// A device's state from now on.
+pub struct SetDeviceState {
+    /// Whose.
+    pub user: UserId,
+    /// Which.
+    pub device: DeviceId,
+    /// Its state.
+    pub next: DeviceState,
+    /// Why.
+    pub reason: String,
+    /// Who says so: `bank`, or what else watches over devices.
+    pub source: &'static str,
 }
 
 /// What an approval is asked for.
@@ -253,4 +324,12 @@ pub enum Reply {
         /// On whom that depends.
         depends_on: Vec<String>,
     },
+    /// The passkey is this device.
+    Device(DeviceId),
+    /// The login opened this session.
+    Session(Box<Session>),
+    /// The login was refused, and that is recorded.
+    Refused,
+    /// So many sessions ended.
+    Ended(usize),
 }

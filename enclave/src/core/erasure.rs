@@ -242,6 +242,7 @@ fn erase_face(
     failures: u32,
     locked_until_ms: Option<u64>,
 ) {
+    state.faces_matched.remove(handle);
     let mut enrollment = None;
     with(state, handle, |subject| {
         subject.face = None;
@@ -258,6 +259,9 @@ fn erase_face(
 }
 
 fn erase_subject(state: &mut TenantState, handle: &SubjectHandle) {
+    super::device::forget(state, handle);
+    state.sessions.end_all_of(*handle);
+    state.faces_matched.remove(handle);
     let Some(subject) = state.subjects.remove(handle) else {
         return;
     };

@@ -1,12 +1,14 @@
 //! What the ledger records. Variants are append-only: postcard numbers them.
 
 use redoubt_shared::{
-    ApprovalId, EnrollmentId, ErasureId, ReceiptId, TenantId, UserId, VerificationId,
+    ApprovalId, DeviceId, EnrollmentId, ErasureId, ReceiptId, TenantId, UserId, VerificationId,
 };
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
+use super::device::DeviceState;
 use super::erasure::{Deletion, Erasure, KeptBudget};
+use super::session::Session;
 use super::state::{Enrollment, SubjectHandle, Template, TenantKeySeeds, Transaction};
 use crate::passkeys::CredentialRecord;
 
@@ -92,7 +94,7 @@ pub enum Event {
         /// What is kept of it.
         record: Box<CredentialRecord>,
     },
-    /// A passkey signed: its counters moved.
+    /// A passkey signed: its counters moved. Written before [`Event::DeviceUsed`] was.
     PasskeyUsed {
         /// By whom.
         handle: SubjectHandle,
@@ -252,5 +254,74 @@ pub enum Event {
         max_failures: u32,
         /// For how long, in milliseconds.
         lockout_ms: u64,
+    },
+    /// A login opened a session.
+    SessionOpened {
+        /// SHA-256 of its token.
+        hash: [u8; 32],
+        /// What the token stands for.
+        session: Box<Session>,
+    },
+    /// Sessions are over before their time.
+    SessionsEnded {
+        /// Hashes of their tokens.
+        hashes: Vec<[u8; 32]>,
+    },
+    /// Every session of the tenant is over.
+    AllSessionsEnded,
+    /// A face matched: for a while sessions name it among their methods.
+    FaceMatched {
+        /// Whose.
+        handle: SubjectHandle,
+        /// When, Unix milliseconds.
+        at_ms: u64,
+    },
+    /// A passkey signed: its counters moved.
+    DeviceUsed {
+        /// By whom.
+        handle: SubjectHandle,
+        /// Which.
+        credential_id: Vec<u8>,
+        /// New signature counter.
+        sign_count: u32,
+        /// New backup state.
+        backup_state: bool,
+        /// When, Unix milliseconds.
+        at_ms: u64,
+    },
+    /// An answer that named this device was refused.
+    DeviceRefused {
+        /// Whose.
+        handle: SubjectHandle,
+        /// Which.
+        device: DeviceId,
+        /// Because its signature counter did not move on.
+        counter: bool,
+    },
+    /// The bank described a device.
+    DeviceDescribed {
+        /// Whose.
+        handle: SubjectHandle,
+        /// Which.
+        device: DeviceId,
+        /// Its name.
+        name: String,
+        /// What kind it is.
+        kind: String,
+        /// Its operating system.
+        os: String,
+    },
+    /// A device may be used from now on, or may not.
+    DeviceStateSet {
+        /// Whose.
+        handle: SubjectHandle,
+        /// Which.
+        device: DeviceId,
+        /// Its state from now on.
+        next: DeviceState,
+        /// Why.
+        reason: String,
+        /// When, Unix milliseconds.
+        at_ms: u64,
     },
 }

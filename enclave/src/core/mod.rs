@@ -9,21 +9,28 @@ mod apply;
 mod claims;
 mod command;
 mod decide;
+mod device;
 mod erasure;
 mod event;
 mod refusal;
+mod session;
 mod snapshot;
 mod state;
 
 pub use apply::apply;
 pub use claims::{TermContext, receipt_of};
-pub use command::{Command, Comparison, CreateApproval, Facts, Reply, SampleUse};
+pub use command::{
+    Command, Comparison, CreateApproval, DescribeDevice, Facts, OpenSession, Reply, SampleUse,
+    SetDeviceState,
+};
 pub use decide::{Decision, decide};
+pub use device::{Device, DeviceState, TrustScore, trust};
 pub use erasure::{
     Deletion, Erasure, ErasureScope, ErasureStatus, KeptBudget, KeptBudgets, MARK_MAX,
 };
 pub use event::{Content, Event, Recorded, SubjectKey};
 pub use refusal::Refusal;
+pub use session::{Assurance, FACE_COUNTS_MS, KeyCustody, SESSIONS_MAX, Session, Sessions};
 pub use snapshot::{Piece, SubjectPiece};
 pub use state::{
     Approval, ApprovalStatus, Attempts, Enrollment, EnrollmentStatus, Subject, SubjectHandle,

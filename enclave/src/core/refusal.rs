@@ -69,4 +69,16 @@ pub enum Refusal {
     /// No such erasure in this tenant, or it is dark already.
     #[error("no such erasure")]
     UnknownErasure,
+    /// No such session, or not of this client.
+    #[error("no such session")]
+    UnknownSession,
+    /// No such device of this customer.
+    #[error("no such device")]
+    UnknownDevice,
+    /// The device is revoked or compromised, for good.
+    #[error("the device is out of use for good")]
+    DeviceClosed,
+    /// The device is suspended, revoked or compromised.
+    #[error("the device may not be used")]
+    DeviceNotActive,
 }

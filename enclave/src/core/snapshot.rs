@@ -7,11 +7,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use redoubt_shared::{ApprovalId, EnrollmentId, ErasureId, TenantId, UserId};
+use redoubt_shared::{ApprovalId, DeviceId, EnrollmentId, ErasureId, TenantId, UserId};
 use serde::{Deserialize, Serialize};
 
+use super::device::Device;
 use super::erasure::{Deletion, Erasure, KeptBudget};
 use super::event::SubjectKey;
+use super::session::Session;
 use super::state::*;
 use crate::passkeys::CredentialRecord;
 
@@ -47,6 +49,12 @@ pub enum Piece {
         /// By hashed name.
         budgets: Vec<([u8; 32], KeptBudget)>,
     },
+    /// Sessions, by the hashes of their tokens.
+    Sessions(Vec<([u8; 32], Session)>),
+    /// What is known of devices.
+    Devices(Vec<(DeviceId, Device)>),
+    /// When faces last matched.
+    FacesMatched(Vec<(SubjectHandle, u64)>),
 }
 
 /// One subject as a piece holds it.
@@ -88,6 +96,11 @@ impl TenantState {
         let deletions = self.deletions.values().map(|d| Deletion::clone(d));
         let salt = self.kept.salt.unwrap_or_default();
         let budgets = self.kept.by_name.iter().map(|(name, kept)| (*name, *kept));
+        let sessions = self.sessions.iter();
+        let sessions = sessions.map(|(hash, session)| (*hash, Session::clone(session)));
+        let devices = self.devices.iter();
+        let devices = devices.map(|(id, device)| (*id, Device::clone(device)));
+        let matched = self.faces_matched.iter().map(|(id, at_ms)| (*id, *at_ms));
         std::iter::once(tenant)
             .chain(subjects)
             .chain(grouped(enrollments).map(Piece::Enrollments))
@@ -96,6 +109,9 @@ impl TenantState {
             .chain(grouped(erasures).map(Piece::Erasures))
             .chain(grouped(deletions).map(Piece::Deletions))
             .chain(grouped(budgets).map(move |budgets| Piece::KeptBudgets { salt, budgets }))
+            .chain(grouped(sessions).map(Piece::Sessions))
+            .chain(grouped(devices).map(Piece::Devices))
+            .chain(grouped(matched).map(Piece::FacesMatched))
     }
 
     /// Takes one piece over. All pieces of a state, in any order, make a default
@@ -131,6 +147,17 @@ impl TenantState {
                     self.kept.keep(salt, name, budget);
                 }
             }
+            Piece::Sessions(group) => {
+                for (hash, session) in group {
+                    self.sessions.keep(hash, session);
+                }
+            }
+            Piece::Devices(group) => {
+                let devices = group.into_iter();
+                self.devices
+                    .extend(devices.map(|(id, device)| (id, Arc::new(device))));
+            }
+            Piece::FacesMatched(group) => self.faces_matched.extend(group),
         }
     }
 

@@ -9,13 +9,15 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 use redoubt_shared::{
-    ApprovalId, EnrollmentId, ErasureId, ReceiptId, TenantId, UserId, VerificationId,
+    ApprovalId, DeviceId, EnrollmentId, ErasureId, ReceiptId, TenantId, UserId, VerificationId,
 };
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
+use super::device::Device;
 use super::erasure::{Deletion, Erasure, KeptBudgets};
 use super::event::SubjectKey;
+use super::session::Sessions;
 use crate::passkeys::CredentialRecord;
 
 /// A subject's name inside the ledger: random, means nothing outside it.
@@ -51,6 +53,12 @@ pub struct TenantState {
     pub deletions: OrdMap<[u8; 32], Arc<Deletion>>,
     /// What erased names had spent.
     pub kept: KeptBudgets,
+    /// Open sessions, by the hashes of their tokens.
+    pub sessions: Sessions,
+    /// What is known of devices that were used or spoken of.
+    pub devices: OrdMap<DeviceId, Arc<Device>>,
+    /// When a subject's face last matched, Unix milliseconds.
+    pub faces_matched: OrdMap<SubjectHandle, u64>,
 }
 
 /// Seeds of a tenant's signing keys, sealed in its ledger.

@@ -6,7 +6,11 @@ use redoubt_shared::{ApprovalId, EnrollmentId, ReceiptId, UserId, VerificationId
 
 use super::*;
 
+mod devices;
 mod erasure;
+mod sessions;
+
+use sessions::session;
 
 fn context() -> TermContext {
     TermContext {
@@ -315,6 +319,7 @@ fn of_two_assertions_with_one_counter_only_the_first_counts() {
         sign_count,
         backup_state: false,
         user_verified: true,
+        session: Box::new(session(sign_count as u8)),
     };
     world.run(login(6)).unwrap();
     assert_eq!(world.run(login(6)), Err(Refusal::SignCount));

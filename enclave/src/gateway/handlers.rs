@@ -17,8 +17,8 @@ use super::reply::{Reply, json_lines, json_text};
 use super::serve::Shared;
 use crate::api::*;
 
-type Asker<S> = State<Arc<Shared<S>>>;
-type Outcome<T> = Result<Reply<T>, Problem>;
+pub(super) type Asker<S> = State<Arc<Shared<S>>>;
+pub(super) type Outcome<T> = Result<Reply<T>, Problem>;
 
 #[derive(Deserialize)]
 pub(super) struct EvidenceQuery {

@@ -12,6 +12,7 @@ mod admit;
 mod body;
 mod connection;
 mod counters;
+mod devices;
 mod extract;
 mod handlers;
 mod identity;
@@ -21,6 +22,7 @@ mod rate;
 mod reply;
 mod routes;
 mod serve;
+mod sessions;
 mod supervise;
 mod tls;
 

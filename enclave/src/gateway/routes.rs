@@ -13,8 +13,8 @@ use utoipa_axum::PathItemExt;
 use utoipa_axum::router::UtoipaMethodRouter;
 
 use super::admit::{Access, Badge, Gate};
-use super::handlers as h;
 use super::serve::Shared;
+use super::{devices as d, handlers as h, sessions as s};
 use crate::api::{Problem, Services, Timestamp};
 
 /// One row of the table.
@@ -174,6 +174,20 @@ const HAND_OVER: Refusals = &[
 const TAKE_OVER: Refusals = &[Problem::no_envelope, Problem::store_unavailable];
 const READ_EPOCHS: Refusals = &[Problem::store_unavailable];
 
+const READ_SESSION: Refusals = &[Problem::store_unavailable];
+const READ_DEVICES: Refusals = &[Problem::unknown_subject, Problem::store_unavailable];
+const END_DEVICE: Refusals = &[
+    Problem::unknown_subject,
+    Problem::unknown_device,
+    Problem::store_unavailable,
+];
+const SET_DEVICE: Refusals = &[
+    Problem::unknown_subject,
+    Problem::unknown_device,
+    Problem::device_closed,
+    Problem::store_unavailable,
+];
+
 /// The table.
 #[rustfmt::skip]
 pub(super) fn table<S: Services>() -> Vec<Row<S>> {
@@ -202,6 +216,15 @@ pub(super) fn table<S: Services>() -> Vec<Row<S>> {
         row(h::__path_epoch_status, h::epoch_status::<S>, SERVING, OFFICER, READ_EPOCHS),
         row(h::__path_hand_over, h::hand_over::<S>, SERVING, OFFICER, HAND_OVER),
         row(h::__path_take_over, h::take_over::<S>, WAITING, OFFICER, TAKE_OVER),
+        row(s::__path_introspect, s::introspect::<S>, SERVING, BANK, READ_SESSION),
+        row(s::__path_revoke_token, s::revoke_token::<S>, SERVING, BANK, READ_SESSION),
+        row(s::__path_end_all_sessions, s::end_all_sessions::<S>, SERVING, BANK, READ_SESSION),
+        row(s::__path_end_user_sessions, s::end_user_sessions::<S>, SERVING, BANK, READ_DEVICES),
+        row(s::__path_end_device_sessions, s::end_device_sessions::<S>, SERVING, BANK, END_DEVICE),
+        row(s::__path_jwks, s::jwks::<S>, SERVING, TENANT, &[]),
+        row(d::__path_devices, d::devices::<S>, SERVING, TENANT, READ_DEVICES),
+        row(d::__path_describe_device, d::describe_device::<S>, SERVING, BANK, END_DEVICE),
+        row(d::__path_set_device_state, d::set_device_state::<S>, SERVING, BANK, SET_DEVICE),
     ]
 }
 

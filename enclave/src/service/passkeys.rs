@@ -10,8 +10,7 @@ use super::receipts::to_json;
 use super::serving::Serving;
 use crate::api::{
     AuthenticateOptions, Authenticated, AuthenticationResponse, Caller, CreationOptions, Presented,
-    Problem, RegisterOptions, Registered, RegistrationResponse, RequestOptions, SessionToken,
-    Timestamp,
+    Problem, RegisterOptions, Registered, RegistrationResponse, RequestOptions, Timestamp,
 };
 use crate::core::{Command, Reply};
 use crate::ledger::Claim;
@@ -21,13 +20,33 @@ use crate::passkeys::{
     RegistrationExpectation, RpEntity, SignCountPolicy, UserEntity, UserPresence, UserVerification,
 };
 
-/// How long a login counts.
-const SESSION_MS: u64 = 5 * 60_000;
-
 /// A customer's passkeys and handle, as the core knows them now.
 pub(super) struct Known {
     pub(super) user_handle: [u8; 16],
     pub(super) passkeys: Vec<CredentialRecord>,
+    /// Ids of those that are out of use for good.
+    pub(super) closed: Vec<Vec<u8>>,
+}
+
+impl Known {
+    /// What options may name: passkeys that are not out of use for good.
+    fn usable(&self) -> Vec<CredentialRecord> {
+        let all = self.passkeys.iter();
+        all.filter(|record| !self.closed.contains(&record.id))
+            .cloned()
+            .collect()
+    }
+
+    /// What login options name. With nothing left to log in with they look as
+    /// before, and the login fails.
+    fn offered(&self) -> Vec<CredentialRecord> {
+        let usable = self.usable();
+        if usable.is_empty() {
+            self.passkeys.clone()
+        } else {
+            usable
+        }
+    }
 }
 
 impl Appliance {
@@ -64,7 +83,7 @@ impl Appliance {
         let mut options = CreationOptions::passkey(rp, user, &challenge, Algorithm::DEFAULT);
         options.timeout = Some(u64::from(self.config.config.policy.challenge_seconds) * 1000);
         options.exclude_credentials =
-            descriptors(&known.map_or(Vec::new(), |known| known.passkeys));
+            descriptors(&known.map_or(Vec::new(), |known| known.usable()));
         Ok(options)
     }
 
@@ -92,9 +111,13 @@ impl Appliance {
             user_handle,
             record: Box::new(record),
         };
-        let claim = self.decide_claim(&serving, caller, command, now_ms).await?;
+        let (reply, claim) = self.decide(&serving, caller, command, now_ms).await?;
+        let (Reply::Device(device_id), Some(claim)) = (reply, claim) else {
+            return Err(internal("a registration without a device or a claim"));
+        };
         Ok(Registered {
             verified: true,
+            device_id,
             credential_id: id.into(),
             user_id: request.user_id,
             attestation_format: format,
@@ -113,7 +136,7 @@ impl Appliance {
         let asked = asked(&serving, caller, &request.user_id).await?;
         let challenge =
             self.open_challenge(&serving, caller, &request.user_id, Ceremony::Login, now_ms)?;
-        let allowed = descriptors(&asked.as_known().passkeys);
+        let allowed = descriptors(&asked.as_known().offered());
         let mut options = RequestOptions::passkey(&rp_id, &challenge, allowed);
         options.timeout = Some(u64::from(self.config.config.policy.challenge_seconds) * 1000);
         Ok(options)
@@ -146,28 +169,41 @@ impl Appliance {
                 self.decide(
                     &serving,
                     caller,
-                    Command::RefuseLogin { user, reason },
+                    Command::RefuseLogin {
+                        user,
+                        credential_id: request.credential.raw_id.as_slice().to_vec(),
+                        reason,
+                    },
                     now_ms,
                 )
                 .await?;
                 return Err(Problem::authentication_failed());
             }
         };
+        let (session_token, session) = self.draw_session(caller)?;
         let command = Command::ConcludeLogin {
             user,
             credential_id: record.id.clone(),
             sign_count: assertion.sign_count,
             backup_state: assertion.backup_state,
             user_verified: assertion.user_verified,
+            session: Box::new(session),
         };
-        let claim = self.decide_claim(&serving, caller, command, now_ms).await?;
-        let token = self.pool.draw::<32>().map_err(|_| internal("no entropy"))?;
+        let (reply, claim) = self.decide(&serving, caller, command, now_ms).await?;
+        let (session, claim) = match (reply, claim) {
+            (Reply::Session(session), Some(claim)) => (session, claim),
+            (Reply::Refused, _) => return Err(Problem::authentication_failed()),
+            _ => return Err(internal("a login without a session or a claim")),
+        };
         Ok(Authenticated {
             verified: true,
             user_id: request.user_id,
             credential_id: record.id.into(),
-            session_token: SessionToken::new(redoubt_attestation::encode::b64u(&token)),
-            expires_at: Timestamp(now_ms.saturating_add(SESSION_MS)),
+            session_token,
+            expires_at: Timestamp(session.expires_ms),
+            idle_seconds: session.idle_ms / 1000,
+            session_id: session.id,
+            device_id: session.device,
             receipt: to_json(&claim.receipt())?,
         })
     }
@@ -235,11 +271,13 @@ pub(super) async fn known(
     serving
         .ledgers
         .look(move |core| {
-            let (_, subject) = core.tenants.get(&tenant)?.state.subject(&user)?;
-            let passkeys = subject.passkeys.values().cloned().collect();
+            let state = &core.tenants.get(&tenant)?.state;
+            let (_, subject) = state.subject(&user)?;
+            let is_closed = |id: &&Vec<u8>| state.device(subject.device_id(id)).state.is_final();
             Some(Known {
                 user_handle: subject.user_handle,
-                passkeys,
+                passkeys: subject.passkeys.values().cloned().collect(),
+                closed: subject.passkeys.keys().filter(is_closed).cloned().collect(),
             })
         })
         .await

@@ -62,6 +62,10 @@ fn refused(refusal: Refusal, now_ms: u64) -> Problem {
         Refusal::IdempotencyConflict => Problem::idempotency_conflict(),
         Refusal::UnknownSubject => Problem::unknown_subject(),
         Refusal::UnknownErasure => Problem::unknown_erasure(),
+        Refusal::UnknownSession => internal("a session that nobody named"),
+        Refusal::UnknownDevice => Problem::unknown_device(),
+        Refusal::DeviceClosed => Problem::device_closed(),
+        Refusal::DeviceNotActive => Problem::authentication_failed().because("device_not_active"),
     }
 }
 

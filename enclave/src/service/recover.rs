@@ -378,6 +378,7 @@ impl Appliance {
             ca,
             term: term.term,
             challenges: Default::default(),
+            idle: Default::default(),
             note_keys: Default::default(),
             worker: self.worker_link()?,
             epochs: Epochs::new(officers),

@@ -7,13 +7,14 @@ use std::time::Duration;
 use redoubt_attestation::genesis::Tenant;
 use redoubt_attestation::sign::HybridSigner;
 use redoubt_shared::supervise::Phase;
-use redoubt_shared::{ApprovalId, ErasureId, ReceiptId, TenantId, UserId};
+use redoubt_shared::{ApprovalId, DeviceId, ErasureId, ReceiptId, TenantId, UserId};
 
 use super::boot::{Appliance, BootError, anchors};
 use super::challenges::Challenges;
 use super::freshness::NoteKeys;
 use super::problems::internal;
 use super::rotate::Epochs;
+use super::sessions::Idle;
 use super::strangers::Strangers;
 use crate::api::{self, *};
 use crate::keys::CertificateAuthority;
@@ -37,6 +38,7 @@ pub(super) struct Serving {
     pub(super) ca: CertificateAuthority,
     pub(super) term: u64,
     pub(super) challenges: Challenges,
+    pub(super) idle: Idle,
     pub(super) note_keys: NoteKeys,
     pub(super) worker: WorkerLink,
     pub(super) epochs: Epochs,
@@ -264,5 +266,60 @@ impl Services for Front {
 
     async fn checkpoint(&self, caller: Caller, note: String) -> Result<(), Problem> {
         self.0.checkpoint(&caller, note).await
+    }
+
+    async fn introspect(
+        &self,
+        caller: Caller,
+        token: SessionToken,
+        form: IntrospectionForm,
+    ) -> Result<Introspected, Problem> {
+        self.0.introspect(&caller, &token, form).await
+    }
+
+    async fn revoke_token(
+        &self,
+        caller: Caller,
+        token: SessionToken,
+    ) -> Result<SessionsEnded, Problem> {
+        self.0.revoke_token(&caller, &token).await
+    }
+
+    async fn end_sessions(
+        &self,
+        caller: Caller,
+        scope: SessionScope,
+    ) -> Result<SessionsEnded, Problem> {
+        self.0.end_sessions(&caller, scope).await
+    }
+
+    async fn jwks(&self, caller: Caller) -> Result<JwkSet, Problem> {
+        self.0.jwks(&caller)
+    }
+
+    async fn devices(&self, caller: Caller, user: UserId) -> Result<Devices, Problem> {
+        self.0.devices(&caller, user).await
+    }
+
+    async fn describe_device(
+        &self,
+        caller: Caller,
+        user: UserId,
+        device: DeviceId,
+        request: DescribeDevice,
+    ) -> Result<Device, Problem> {
+        self.0.describe_device(&caller, user, device, request).await
+    }
+
+    async fn set_device_state(
+        &self,
+        caller: Caller,
+        user: UserId,
+        device: DeviceId,
+        request: SetDeviceState,
+    ) -> Result<DeviceStateSet, Problem> {
+        self.0
+            .set_device_state(&caller, user, device, request)
+            .await
     }
 }

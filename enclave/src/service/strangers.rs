@@ -82,6 +82,7 @@ impl Strangers {
         Some(Known {
             user_handle: handle.try_into().ok()?,
             passkeys: vec![record],
+            closed: Vec::new(),
         })
     }
 }

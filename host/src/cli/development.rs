@@ -137,6 +137,8 @@ fn policy() -> Policy {
         enrollment_minutes: 30,
         challenge_seconds: 300,
         approval_seconds: 300,
+        session_idle_seconds: None,
+        session_absolute_minutes: None,
     }
 }
 

@@ -86,7 +86,11 @@ pub(super) fn conclude(
         accepted,
         locked_until_ms,
     };
-    let events = vec![owned(handle, concluded), claim];
+    let at_ms = cx.facts.now_ms;
+    let matched = accepted.then(|| owned(handle, Event::FaceMatched { handle, at_ms }));
+    let mut events = vec![owned(handle, concluded)];
+    events.extend(matched);
+    events.push(claim);
     Ok(Decision {
         events,
         reply: Reply::Verdict { locked_until_ms },

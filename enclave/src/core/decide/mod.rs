@@ -2,9 +2,11 @@
 
 mod approve;
 mod attempt;
+mod device;
 mod enroll;
 mod erase;
 mod passkey;
+mod session;
 
 use redoubt_shared::UserId;
 use serde_json::Value;
@@ -53,15 +55,25 @@ pub fn decide(
             sign_count,
             backup_state,
             user_verified,
+            session,
         } => {
             let used = passkey::Used {
                 credential_id,
                 sign_count,
                 backup_state,
             };
-            passkey::conclude_login(&cx, user, used, user_verified)
+            passkey::conclude_login(&cx, user, used, user_verified, &session)
         }
-        Command::RefuseLogin { user, reason } => Ok(passkey::refuse_login(&cx, user, reason)),
+        Command::RefuseLogin {
+            user,
+            credential_id,
+            reason,
+        } => Ok(passkey::refuse_login(&cx, user, &credential_id, reason)),
+        Command::EndSession { hash, client } => session::end_one(&cx, hash, client),
+        Command::EndSessions { user, device } => session::end_of_subject(&cx, user, device),
+        Command::EndAllSessions => Ok(session::end_all(&cx)),
+        Command::DescribeDevice(asked) => device::describe(&cx, *asked),
+        Command::SetDeviceState(asked) => device::set_state(&cx, *asked),
         Command::BeginEnrollment {
             user,
             id,

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use redoubt_shared::supervise::Phase;
-use redoubt_shared::{ApprovalId, EnrollmentId, ErasureId, ReceiptId, UserId, VerificationId};
+use redoubt_shared::{
+    ApprovalId, DeviceId, EnrollmentId, ErasureId, ReceiptId, SessionId, UserId, VerificationId,
+};
 use serde_json::json;
 
 use super::pki::NOW;
@@ -155,6 +157,7 @@ impl Services for Fake {
             user_id: request.user_id,
             attestation_format: "none".to_owned(),
             aaguid: String::new(),
+            device_id: DeviceId::from_bytes([1; 16]),
             receipt: receipt(),
         })
     }
@@ -181,6 +184,9 @@ impl Services for Fake {
             credential_id: request.credential.raw_id,
             session_token: SessionToken::new("t"),
             expires_at: Timestamp(0),
+            idle_seconds: 300,
+            session_id: SessionId::from_bytes([1; 16]),
+            device_id: DeviceId::from_bytes([1; 16]),
             receipt: receipt(),
         })
     }
@@ -390,6 +396,77 @@ impl Services for Fake {
             pending_erasures: 2,
             rotation: None,
         })
+    }
+
+    async fn introspect(
+        &self,
+        caller: Caller,
+        token: SessionToken,
+        form: IntrospectionForm,
+    ) -> Result<Introspected, Problem> {
+        self.seen(caller);
+        Ok(match form {
+            IntrospectionForm::Jwt => Introspected::Jwt(token.expose().to_owned()),
+            IntrospectionForm::Hybrid => Introspected::Hybrid(json!({"payload": token.expose()})),
+            IntrospectionForm::Json => Introspected::Json(Introspection {
+                active: false,
+                session: None,
+            }),
+        })
+    }
+
+    async fn revoke_token(
+        &self,
+        caller: Caller,
+        _: SessionToken,
+    ) -> Result<SessionsEnded, Problem> {
+        self.end_sessions(caller, SessionScope::Tenant).await
+    }
+
+    async fn end_sessions(
+        &self,
+        caller: Caller,
+        _: SessionScope,
+    ) -> Result<SessionsEnded, Problem> {
+        self.seen(caller);
+        let (ended, receipt) = (0, None);
+        Ok(SessionsEnded { ended, receipt })
+    }
+
+    async fn jwks(&self, caller: Caller) -> Result<JwkSet, Problem> {
+        self.seen(caller);
+        Ok(JwkSet { keys: vec![] })
+    }
+
+    async fn devices(&self, caller: Caller, user_id: UserId) -> Result<Devices, Problem> {
+        self.seen(caller);
+        Ok(Devices {
+            user_id,
+            re_enrollment_required: false,
+            devices: vec![],
+        })
+    }
+
+    async fn describe_device(
+        &self,
+        caller: Caller,
+        _: UserId,
+        _: DeviceId,
+        _: DescribeDevice,
+    ) -> Result<Device, Problem> {
+        self.seen(caller);
+        Err(Problem::unknown_device())
+    }
+
+    async fn set_device_state(
+        &self,
+        caller: Caller,
+        _: UserId,
+        _: DeviceId,
+        _: SetDeviceState,
+    ) -> Result<DeviceStateSet, Problem> {
+        self.seen(caller);
+        Err(Problem::device_closed())
     }
 
     async fn checkpoint(&self, caller: Caller, note: String) -> Result<(), Problem> {

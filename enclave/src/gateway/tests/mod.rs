@@ -13,6 +13,7 @@ mod overhead;
 mod parsing;
 mod pki;
 mod replies;
+mod sessions;
 mod table;
 mod tls;
 mod uploads;

@@ -43,6 +43,30 @@ const MEANT: &[(&str, &str, &str, &str)] = &[
     ("GET", "/api/v1/epochs", "s", "O"),
     ("POST", "/api/v1/handover", "s", "O"),
     ("POST", "/api/v1/handover/take", "a", "O"),
+    ("POST", "/api/v1/token/introspect", "s", "b"),
+    ("POST", "/api/v1/token/revoke", "s", "b"),
+    ("DELETE", "/api/v1/sessions", "s", "b"),
+    ("DELETE", "/api/v1/subjects/{user_id}/sessions", "s", "b"),
+    (
+        "DELETE",
+        "/api/v1/subjects/{user_id}/devices/{device_id}/sessions",
+        "s",
+        "b",
+    ),
+    ("GET", "/api/v1/jwks", "s", "br"),
+    ("GET", "/api/v1/subjects/{user_id}/devices", "s", "br"),
+    (
+        "POST",
+        "/api/v1/subjects/{user_id}/devices/{device_id}",
+        "s",
+        "b",
+    ),
+    (
+        "POST",
+        "/api/v1/subjects/{user_id}/devices/{device_id}/state",
+        "s",
+        "b",
+    ),
 ];
 
 fn phase_letter(phase: Phase) -> char {
@@ -126,6 +150,7 @@ async fn every_route_answers_exactly_its_roles_in_exactly_its_phases() {
                         template
                             .replace("{id}", &"0".repeat(32))
                             .replace("{user_id}", "alice")
+                            .replace("{device_id}", &"0".repeat(32))
                             .replace("{modality}", "facial"),
                     )
                     .extension(exchange.clone())

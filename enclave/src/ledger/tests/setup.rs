@@ -220,6 +220,7 @@ impl Boot {
 pub(super) fn refuse_login() -> Command {
     Command::RefuseLogin {
         user: user(),
+        credential_id: Vec::new(),
         reason: "signature",
     }
 }

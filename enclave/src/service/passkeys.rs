@@ -189,7 +189,12 @@ impl Appliance {
             user_verified: assertion.user_verified,
             session: Box::new(session),
         };
-        let (reply, claim) = self.decide(&serving, caller, command, now_ms).await?;
+        let decided = self.decide(&serving, caller, command, now_ms).await;
+        let (reply, claim) = decided.map_err(|problem| match problem.code() {
+            // Erased since the assertion was verified: nobody's name any more.
+            "no_passkey" => Problem::authentication_failed(),
+            _ => problem,
+        })?;
         let (session, claim) = match (reply, claim) {
             (Reply::Session(session), Some(claim)) => (session, claim),
             (Reply::Refused, _) => return Err(Problem::authentication_failed()),

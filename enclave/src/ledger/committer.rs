@@ -105,7 +105,7 @@ impl Committer {
                 self.begin(rotate, Some(done));
             }
             if let Some((order, done)) = handover
-                && self.hand_over(*order, done).await?
+                && self.hand_over(*order, now(), done).await?
             {
                 return Ok(());
             }

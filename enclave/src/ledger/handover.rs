@@ -40,8 +40,8 @@ pub struct HandOver {
     pub order_digest: [u8; 32],
     /// The recipient's boot key, as the order names it.
     pub recipient: Digest32,
-    /// When, Unix milliseconds.
-    pub at_ms: u64,
+    /// Until when it is good, Unix milliseconds.
+    pub not_after_ms: u64,
     /// Makes the envelope.
     pub seal: Sealing,
 }
@@ -98,14 +98,22 @@ impl Core {
 }
 
 impl Committer {
-    /// Writes the last entry. `false`: refused, and the ledger goes on.
+    /// Writes the last entry. `false`: refused, and the ledger goes on. The order was
+    /// good when it arrived; what counts is `now_ms`, when the secret is sealed.
     pub(super) async fn hand_over(
         &mut self,
         order: HandOver,
+        now_ms: Option<u64>,
         done: Answer<Handed>,
     ) -> Result<bool, HaltReason> {
         let before = self.core.appliance_head();
-        let refused = if self.way.as_ref().is_some_and(|way| way.rotates) {
+        let Some(at_ms) = now_ms else {
+            let _ = done.send(Err(CommitError::NoTime));
+            return Ok(false);
+        };
+        let refused = if at_ms > order.not_after_ms {
+            CommitError::OrderExpired
+        } else if self.way.as_ref().is_some_and(|way| way.rotates) {
             CommitError::Snapshot(SnapshotFailed::UnderWay)
         } else if self.core.appliance.is_spent(&order.order) {
             CommitError::OrderSpent
@@ -115,7 +123,7 @@ impl Committer {
                 order_digest: order.order_digest,
                 recipient: order.recipient.0,
                 envelope: sha256(&[&envelope]).0,
-                at_ms: order.at_ms,
+                at_ms,
             };
             self.write_last(record.clone(), envelope).await?;
             // Who asked and went away finds the entry in the ledger.

@@ -89,7 +89,7 @@ impl Appliance {
             order: accepted.order.order.0,
             order_digest: accepted.digest.0,
             recipient: accepted.order.recipient,
-            at_ms: now_ms,
+            not_after_ms: accepted.order.not_after_ms,
             seal: self.sealing(officers, accepted),
         };
         self.drain(serving).await?;
@@ -145,6 +145,7 @@ impl Appliance {
                 head,
                 genesis: accepted.order.genesis,
                 recipient: accepted.order.recipient,
+                not_after_ms: accepted.order.not_after_ms,
             };
             let key = &accepted.recipient.boot_keys.unseal_xwing;
             let sealed = Envelope::seal(&officers, key, &aad, &*pool);
@@ -229,6 +230,10 @@ impl Appliance {
             && secret.commitment() == self.genesis.manifest.secret_commitment;
         if !fits {
             return Err(foreign());
+        }
+        if self.time()? > aad.not_after_ms {
+            return Err(Problem::order_expired()
+                .detail("The order by which the secret was left here is not good any more."));
         }
         let claim = HandoverClaim {
             before: aad.head,

@@ -32,6 +32,7 @@ pub(super) fn commit(error: CommitError, now_ms: u64) -> Problem {
         }
         CommitError::HandedOver => Problem::handing_over(),
         CommitError::OrderSpent => Problem::order_spent(),
+        CommitError::OrderExpired => Problem::order_expired(),
         CommitError::NotSealed => internal("the envelope could not be sealed"),
         CommitError::Damaged => {
             Problem::store_unavailable().because("the store returned a damaged entry")

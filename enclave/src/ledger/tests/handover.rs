@@ -14,7 +14,7 @@ fn order(name: u8) -> HandOver {
         order: [name; 32],
         order_digest: [name + 1; 32],
         recipient: RECIPIENT,
-        at_ms: 1000,
+        not_after_ms: 1000,
         seal: Box::new(|head: Head| Some(head.root.0.to_vec())),
     }
 }
@@ -122,6 +122,25 @@ async fn an_order_is_spent_for_good_and_another_one_is_not() {
     // Even to a recipient that was named before and never took.
     let boot = boot(client(&store, &dir).await).await;
     boot.ledgers.hand_over(order(2)).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_order_that_ends_before_the_secret_is_sealed_is_not_obeyed() {
+    let (_dir, store, boot) = started().await;
+    let size = store.count(APPLIANCE);
+    // It was good when it arrived: time passes while requests come to their end.
+    for (now_ms, expired) in [(1001, true), (0, false)] {
+        boot.clock.store(now_ms, Relaxed);
+        match boot.ledgers.hand_over(order(1)).await {
+            Err(CommitError::OrderExpired) => assert!(expired),
+            Err(CommitError::NoTime) => assert!(!expired),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(store.count(APPLIANCE), size);
+    boot.clock.store(1000, Relaxed);
+    let handed = boot.ledgers.hand_over(order(1)).await.unwrap();
+    assert_eq!(handed.record.at_ms, 1000);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! A handover over a host that shows the taker something else than the giver wrote.
 
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use redoubt_attestation::binding::Binding;
@@ -24,6 +25,8 @@ use crate::record::Sealed;
 use crate::running::{End, Running};
 
 const GROUP: &str = "handover";
+/// What an order is good for that the host wants to outlast.
+const SHORT: Duration = Duration::from_secs(5);
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -42,6 +45,12 @@ pub(super) fn cases() -> Vec<Case> {
                 let mut disk = lab.history()?.last.clone();
                 *disk.edit(given.ledger) = given.disk.records(given.ledger).to_vec();
                 Ok(disk)
+            })
+        }),
+        Case::refused(GROUP, "the_envelope_shown_after_the_order_s_end", |lab| {
+            Given::good_for(lab, Some(SHORT))?.taken(lab, |given| {
+                std::thread::sleep(SHORT);
+                Ok(given.disk.clone())
             })
         }),
         Case::refused(GROUP, "another_enclave_went_on", |lab| {
@@ -78,11 +87,23 @@ struct Given {
 
 impl Given {
     fn new(lab: &Lab) -> Result<Self> {
+        Self::good_for(lab, None)
+    }
+
+    /// By an order that is good for so long, if not for what the tool makes it.
+    fn good_for(lab: &Lab, time: Option<Duration>) -> Result<Self> {
         let giver = served(lab, lab.history()?.last.clone())?;
         let kept = logins(lab, &giver, 1)?;
         let taker = lab.start(giver.store.snapshot())?;
         let papers = Papers::new(&lab.appliance, &lab.place()?)?;
         let signed = papers.signed(&giver.url(), &taker.url())?;
+        if let Some(time) = time {
+            let ends = now_ms()? + u64::try_from(time.as_millis())?;
+            let mut order = payload(&read(&signed)?)?;
+            order["not_after_ms"] = ends.into();
+            let file = papers.sign_blindly(&order)?;
+            std::fs::write(&signed, serde_json::to_vec(&file)?)?;
+        }
         let officer = Bank::open(&Connection {
             url: giver.url(),
             ca: lab.appliance.ca()?,
@@ -92,8 +113,7 @@ impl Given {
         let file = read(&signed)?;
         let given = lab.runtime.block_on(papers.give(&officer, &file))?;
         ensure!(given.status == 200, "{given:?}");
-        let payload = from_b64u(file["payload"].as_str().context("payload")?)?;
-        let order: Value = serde_json::from_slice(&payload)?;
+        let order = payload(&file)?;
         let digest = |name: &str| serde_json::from_value::<Digest32>(order[name].clone());
         let (recipient, name) = (digest("recipient")?, digest("order")?);
         let disk = giver.store.snapshot();
@@ -120,11 +140,12 @@ impl Given {
         if output.status.success() {
             return keeps_its_word(lab, &self.taker, &self.kept);
         }
-        if let Some(reason) = self.taker.halted(std::time::Duration::from_millis(100))? {
+        if let Some(reason) = self.taker.halted(Duration::from_millis(100))? {
             return judge(lab, &self.taker, End::Halted(reason));
         }
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        ensure!(said.contains("no_envelope"), "{said}");
+        let named = ["no_envelope", "order_expired"];
+        ensure!(named.iter().any(|code| said.contains(code)), "{said}");
         Ok(Verdict::Refused(said.trim().to_owned()))
     }
 
@@ -147,6 +168,17 @@ impl Given {
         record.bytes = sealed.write()?;
         Ok(disk)
     }
+}
+
+/// What officers signed.
+fn payload(signed: &Value) -> Result<Value> {
+    let payload = from_b64u(signed["payload"].as_str().context("payload")?)?;
+    Ok(serde_json::from_slice(&payload)?)
+}
+
+fn now_ms() -> Result<u64> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    Ok(u64::try_from(now.as_millis())?)
 }
 
 /// A third enclave of the same image finds the envelope where its own would stand.

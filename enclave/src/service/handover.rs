@@ -21,7 +21,9 @@ use super::problems::{commit, internal};
 use super::recover::{Opening, RecoverError};
 use super::serving::Serving;
 use crate::api::{HandedOver, HandoverRequest, Problem, TakeRequest, TakingOver, TreeHead};
-use crate::ledger::{HandOver, Handed, Recovered, Sealing, StoreClient, read_envelope};
+use crate::ledger::{
+    CommitError, HandOver, Handed, Recovered, Sealing, StoreClient, read_envelope,
+};
 
 /// How long requests that were begun may take to end before the secret goes.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -62,7 +64,7 @@ impl Appliance {
     }
 
     async fn give(
-        &self,
+        self: &Arc<Self>,
         serving: &Arc<Serving>,
         officers: Arc<OfficersSecret>,
         genesis: VerifiedGenesis,
@@ -135,10 +137,14 @@ impl Appliance {
         Ok(())
     }
 
-    /// Seals the secret for one head and forgets it.
-    fn sealing(&self, officers: Arc<OfficersSecret>, accepted: Accepted) -> Sealing {
-        let pool = Arc::clone(&self.pool);
+    /// Seals the secret for one head and forgets it. Whatever halted this enclave
+    /// meanwhile ended the handover, too.
+    fn sealing(self: &Arc<Self>, officers: Arc<OfficersSecret>, accepted: Accepted) -> Sealing {
+        let appliance = Arc::clone(self);
         Box::new(move |head| {
+            if !matches!(*appliance.stage(), Stage::HandingOver) {
+                return Err(CommitError::Halted);
+            }
             let aad = EnvelopeAad {
                 order: accepted.digest,
                 appliance: accepted.order.appliance,
@@ -148,8 +154,9 @@ impl Appliance {
                 not_after_ms: accepted.order.not_after_ms,
             };
             let key = &accepted.recipient.boot_keys.unseal_xwing;
-            let sealed = Envelope::seal(&officers, key, &aad, &*pool);
-            sealed.ok().map(|envelope| envelope.to_json())
+            let sealed = Envelope::seal(&officers, key, &aad, &*appliance.pool);
+            let envelope = sealed.map_err(|_| CommitError::NotSealed)?;
+            Ok(envelope.to_json())
         })
     }
 

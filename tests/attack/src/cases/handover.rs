@@ -9,20 +9,22 @@ use redoubt_attestation::encode::{Digest32, from_b64u, sha256};
 use redoubt_attestation::entropy::SystemEntropy;
 use redoubt_attestation::handover::boot_key;
 use redoubt_attestation::shares::{Envelope, EnvelopeAad, OfficersSecret, envelope_ledger};
-use redoubt_bank::{Bank, Connection};
+use redoubt_bank::{Bank, Connection, Reply};
 use redoubt_e2e::handover::{Papers, read};
 use redoubt_e2e::process::run;
 use redoubt_shared::LedgerId;
 use redoubt_shared::store::StoredRecord;
 use serde_json::Value;
 
-use super::{logins, served};
+use super::rollback::show;
+use super::{logins, on_appends, served};
 use crate::disk::Disk;
 use crate::judge::{judge, keeps_its_word};
 use crate::lab::Lab;
 use crate::outcome::{Case, Verdict};
 use crate::record::Sealed;
-use crate::running::{End, Running};
+use crate::running::{End, PATIENCE, Running};
+use crate::store::Act;
 
 const GROUP: &str = "handover";
 /// What an order is good for that the host wants to outlast.
@@ -53,6 +55,11 @@ pub(super) fn cases() -> Vec<Case> {
                 Ok(given.disk.clone())
             })
         }),
+        Case::refused(
+            GROUP,
+            "a_giver_that_learns_of_a_rollback_while_it_drains",
+            learns,
+        ),
         Case::refused(GROUP, "another_enclave_went_on", |lab| {
             Given::new(lab)?.taken(lab, |given| Ok(served(lab, given.disk.clone())?.kill()))
         }),
@@ -104,12 +111,7 @@ impl Given {
             let file = papers.sign_blindly(&order)?;
             std::fs::write(&signed, serde_json::to_vec(&file)?)?;
         }
-        let officer = Bank::open(&Connection {
-            url: giver.url(),
-            ca: lab.appliance.ca()?,
-            client: Some(lab.appliance.banks.officer.1.clone()),
-            http2: false,
-        })?;
+        let officer = officer(lab, &giver)?;
         let file = read(&signed)?;
         let given = lab.runtime.block_on(papers.give(&officer, &file))?;
         ensure!(given.status == 200, "{given:?}");
@@ -168,6 +170,53 @@ impl Given {
         record.bytes = sealed.write()?;
         Ok(disk)
     }
+}
+
+/// The disk goes back before the giver opens; a bank shows what it was told before, in
+/// the moment in which the giver is told to hand over.
+fn learns(lab: &Lab) -> Result<Verdict> {
+    let history = lab.history()?;
+    let told = history.receipts.iter().rev().find(|kept| kept.of_a);
+    let note = told.context("no receipt")?.receipt["checkpoint"].as_str();
+    let note = note.context("no checkpoint")?;
+    let giver = served(lab, history.pending.clone())?;
+    let taker = lab.start(giver.store.snapshot())?;
+    let papers = Papers::new(&lab.appliance, &lab.place()?)?;
+    let signed = read(&papers.signed(&giver.url(), &taker.url())?)?;
+    let (officer, bank) = (
+        officer(lab, &giver)?,
+        giver.bank(lab, &lab.appliance.banks.b)?,
+    );
+    // Both wait behind a batch that the store is slow to acknowledge.
+    let slow = || Act::Late(Duration::from_millis(1500));
+    giver.store.play(on_appends(slow));
+    let pause = || std::thread::sleep(Duration::from_millis(400));
+    let given = std::thread::scope(|scope| -> Result<Reply> {
+        scope.spawn(|| Ok::<_, anyhow::Error>(lab.runtime.block_on(history.b().login(&bank))));
+        pause();
+        scope.spawn(|| show(lab, &giver, note));
+        pause();
+        lab.runtime.block_on(papers.give(&officer, &signed))
+    })?;
+    let envelopes = giver.store.snapshot().ledgers.len() - history.pending.ledgers.len();
+    Ok(
+        match (giver.halted(PATIENCE)?, given.status.as_u16(), envelopes) {
+            (None, ..) => Verdict::Failed("it never learned of the rollback".into()),
+            (Some(reason), 503 | 504, 0) => Verdict::Refused(reason),
+            (Some(_), status, left) => {
+                Verdict::Failed(format!("it gave: {status}, {left} envelopes"))
+            }
+        },
+    )
+}
+
+fn officer(lab: &Lab, at: &Running) -> Result<Bank> {
+    Bank::open(&Connection {
+        url: at.url(),
+        ca: lab.appliance.ca()?,
+        client: Some(lab.appliance.banks.officer.1.clone()),
+        http2: false,
+    })
 }
 
 /// What officers signed.

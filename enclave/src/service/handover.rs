@@ -24,9 +24,12 @@ use crate::api::{HandedOver, HandoverRequest, Problem, TakeRequest, TakingOver, 
 use crate::ledger::{
     CommitError, HandOver, Handed, Recovered, Sealing, StoreClient, read_envelope,
 };
+use crate::worker_link::LONGEST_JOB;
 
-/// How long requests that were begun may take to end before the secret goes.
-const DRAIN: Duration = Duration::from_secs(10);
+/// How long requests that were begun may take to end before the secret goes: the
+/// longest job, so that no attempt that was reserved is lost, and a commit on either
+/// side of it.
+const DRAIN: Duration = LONGEST_JOB.saturating_add(Duration::from_secs(3));
 const STEP: Duration = Duration::from_millis(5);
 
 /// What must be the ledger's last entry.
@@ -142,7 +145,7 @@ impl Appliance {
     fn sealing(self: &Arc<Self>, officers: Arc<OfficersSecret>, accepted: Accepted) -> Sealing {
         let appliance = Arc::clone(self);
         Box::new(move |head| {
-            if !matches!(*appliance.stage(), Stage::HandingOver) {
+            if !appliance.hands_over() {
                 return Err(CommitError::Halted);
             }
             let aad = EnvelopeAad {
@@ -172,7 +175,7 @@ impl Appliance {
         }
         // The task of this handover is the last holder.
         let ended = async {
-            while Arc::strong_count(serving) > 1 {
+            while Arc::strong_count(serving) > 1 && self.hands_over() {
                 tokio::time::sleep(STEP).await;
             }
         };
@@ -180,6 +183,11 @@ impl Appliance {
             tracing::warn!("requests are still under way; they will be told to come again");
         }
         Ok(())
+    }
+
+    /// Whether nothing halted this enclave while it drains.
+    fn hands_over(&self) -> bool {
+        matches!(*self.stage(), Stage::HandingOver)
     }
 
     /// Whether this enclave waits for a secret.

@@ -10,8 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::appliance::{Appliance, Options, wait_for};
-use crate::behaviour::on;
-use crate::environment::Environment;
+use crate::behaviour::{Needs, on};
 use crate::handover::Papers;
 use crate::peers::{Duty, PeerSet};
 
@@ -31,15 +30,20 @@ pub struct Desk {
 
 impl Desk {
     /// `None` when there are no programs: the test is skipped by name.
-    fn new(test: &str, peers: usize, duties: &[(Duty, usize)]) -> Result<Option<Self>> {
-        let Some(environment) = Environment::find(test) else {
+    fn new(
+        test: &str,
+        peers: usize,
+        duties: &[(Duty, usize)],
+        needs: Needs,
+    ) -> Result<Option<Self>> {
+        let Some(environment) = needs.find(test) else {
             return Ok(None);
         };
         let beside = tempfile::Builder::new().prefix("rdh").tempdir()?;
         let dir = beside.path().join("peers");
         std::fs::create_dir(&dir)?;
         let options = Options {
-            without_worker: true,
+            without_worker: needs == Needs::Programs,
             standby: true,
             ..Options::default()
         };
@@ -159,7 +163,15 @@ pub fn desk(
     duties: &[(Duty, usize)],
     behaviour: impl AsyncFnOnce(&mut Desk) -> Result<()>,
 ) {
-    on(|| Desk::new(test, peers, duties), behaviour);
+    on(
+        || Desk::new(test, peers, duties, Needs::Programs),
+        behaviour,
+    );
+}
+
+/// The same with a worker, and photographs for it.
+pub fn desk_with_faces(test: &str, behaviour: impl AsyncFnOnce(&mut Desk) -> Result<()>) {
+    on(|| Desk::new(test, 0, &[], Needs::Photographs), behaviour);
 }
 
 impl AsRef<Appliance> for Desk {

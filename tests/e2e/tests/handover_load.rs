@@ -9,8 +9,9 @@ use redoubt_bank::receipts::{Journal, check_all};
 use redoubt_bank::{Bank, BankError, Transaction, random_name};
 use redoubt_e2e::Customer;
 use redoubt_e2e::customer::payment;
-use redoubt_e2e::desk::{Desk, desk};
-use redoubt_e2e::process::run_ok;
+use redoubt_e2e::desk::{Desk, desk, desk_with_faces};
+use redoubt_e2e::process::{run_ok, signal};
+use serde_json::Value;
 
 /// How often a byte string stands in the memory of a process.
 fn copies(pid: u32, secret: &[u8]) -> Result<usize> {
@@ -217,6 +218,39 @@ fn under_load_no_acknowledged_request_is_lost_and_the_others_are_asked_again() {
             "too little load to tell: {checked:?}"
         );
         ensure!(checked.bad.is_empty(), "{:?}", checked.bad);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_face_job_that_takes_all_its_time_ends_before_the_secret_goes() {
+    let name = "a_face_job_that_takes_all_its_time_ends_before_the_secret_goes";
+    desk_with_faces(name, async |desk| {
+        let media = desk.appliance.environment().media()?;
+        let (bank, user) = (desk.bank()?, random_name("customer"));
+        bank.enroll(&user, &media.person).await?;
+        let mut run = desk.run(&desk.signed()?)?;
+        // A stopped worker: the job ends with the time that the enclave gives it.
+        signal(desk.appliance.worker_pid()?, libc::SIGSTOP)?;
+        let (client, who) = (bank.clone(), user.clone());
+        let asked = tokio::spawn(async move { client.verify(&who, &media.person).await });
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let began = Instant::now();
+        tokio::task::spawn_blocking(move || run_ok(&mut run)).await??;
+        let took = began.elapsed();
+        ensure!(took > Duration::from_secs(10), "the job was not waited for");
+        let answer = asked.await?;
+        let code = answer.as_ref().err().and_then(BankError::code);
+        ensure!(code == Some("worker_unavailable"), "{answer:?}");
+
+        // The attempt was given back by the giver, and the taker finds none open.
+        desk.until_served().await?;
+        let path = format!("/api/v1/audit/events?user_id={user}");
+        let events: Value = desk.bank()?.get(&path).await?.read()?;
+        ensure!(
+            events.to_string().contains("worker_deadline"),
+            "nothing tells of the job's end: {events}"
+        );
         Ok(())
     });
 }

@@ -93,12 +93,15 @@ async fn what_came_before_is_answered_and_what_comes_after_is_not_decided() {
         boot.ledgers.decide(&tenant, command)
     };
     let early = futures::future::join_all((0..EACH).map(ask));
+    let readings = futures::future::join_all((0..EACH).map(|_| boot.ledgers.root_at(None, 1)));
     let late = futures::future::join_all((EACH..2 * EACH).map(ask));
     // Polled in this order, so asked in this order.
-    let (early, handed, late) =
-        futures::future::join3(early, boot.ledgers.hand_over(order(1)), late).await;
+    let handing = boot.ledgers.hand_over(order(1));
+    let (early, readings, handed, late) =
+        futures::future::join4(early, readings, handing, late).await;
     handed.unwrap();
     assert!(early.iter().all(Result::is_ok));
+    assert!(readings.iter().all(|read| matches!(read, Ok(Some(_)))));
     assert!(
         late.iter()
             .all(|answer| matches!(answer, Err(CommitError::HandedOver)))

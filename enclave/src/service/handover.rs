@@ -55,10 +55,10 @@ impl Appliance {
         let appliance = Arc::clone(self);
         let task = tokio::spawn(async move {
             let serving = appliance.serving()?;
-            let (officers, genesis) = appliance.claim_rotation(&serving)?;
+            let (officers, genesis, aside) = appliance.claim_handover(&serving)?;
             let given = appliance.give(&serving, officers, genesis, request).await;
             if given.is_err() {
-                serving.epochs.rest();
+                serving.epochs.resume(aside);
             }
             given
         });

@@ -13,6 +13,7 @@ use crate::appliance::{Appliance, Options, wait_for};
 use crate::behaviour::{Needs, on};
 use crate::handover::Papers;
 use crate::peers::{Duty, PeerSet};
+use crate::process::run_ok;
 
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -99,6 +100,20 @@ impl Desk {
     pub fn run(&self, signed: &Path) -> Result<Command> {
         let to = self.waiting()?;
         Ok(self.papers.run(&self.appliance.url(), &to, signed))
+    }
+
+    /// `redoubt genesis successor` of the present manifest into a folder beside.
+    pub fn successor(&self, name: &str) -> Result<PathBuf> {
+        let (out, genesis) = (self.file(name), self.appliance.genesis_dir());
+        let mut command = Command::new(self.appliance.program("redoubt"));
+        command.args(["genesis", "successor", "--from"]);
+        command.arg(genesis.join("genesis.json"));
+        command.arg("--officer-key");
+        command.arg(genesis.join("officer-1.key.pem"));
+        command.arg("--config");
+        command.arg(self.appliance.boot_dir().join("config.json"));
+        run_ok(command.arg("--out").arg(&out))?;
+        Ok(out)
     }
 
     /// A file beside the appliance.

@@ -7,8 +7,8 @@ use anyhow::{Context, Result, ensure};
 use redoubt_attestation::attester::{AttestRequest, Attester, EmulatedAttester};
 use redoubt_attestation::binding::{Binding, NonceInput, user_data};
 use redoubt_attestation::encode::{b64u, from_b64u};
-use redoubt_bank::BankError;
 use redoubt_bank::receipts::check_all;
+use redoubt_bank::{Bank, BankError};
 use redoubt_e2e::Customer;
 use redoubt_e2e::appraisal::{appraisal_policy, pcr0};
 use redoubt_e2e::customer::payment;
@@ -258,6 +258,41 @@ fn no_order_names_an_image_that_the_officers_withdrew() {
             .papers
             .try_sign(&[judge, &harmless, remember, &memory])?;
         ensure!(signed["signatures_missing"] == 0, "{signed}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_rotation_that_waits_for_shares_gives_way_to_an_order() {
+    let name = "a_rotation_that_waits_for_shares_gives_way_to_an_order";
+    desk(name, 0, &[], async |desk| {
+        let next = desk.successor("next")?;
+        let file = |name: &str| read(&next.join(name));
+        let body = json!({ "genesis": file("genesis.json")?, "config": file("config.json")? });
+        let officer = desk.officer()?;
+        let begun = officer.post("/api/v1/epochs/rotate", &body).await?;
+        ensure!(begun.status == 202, "{begun:?}");
+        let rotation = async |officer: &Bank| -> Result<Value> {
+            let mut status: Value = officer.get("/api/v1/epochs").await?.read()?;
+            Ok(status["rotation"].take())
+        };
+
+        // It waits on where the order is refused, and is gone where it is obeyed.
+        let order = desk.order()?;
+        let (code, _) = desk.refusal(&changed(&order, "not_after_ms", 1)).await?;
+        ensure!(code == "order_expired", "{code}");
+        ensure!(rotation(&officer).await?["stage"] == "awaiting_shares");
+        run_ok(&mut desk.run(&desk.signed()?)?)?;
+        desk.until_served().await?;
+        let officer = desk.officer()?;
+        ensure!(rotation(&officer).await?.is_null());
+        let share = json!({
+            "officer": "officer-1", "aad": b64u(b"{}"), "enc": b64u(b"e"), "ciphertext": b64u(b"c"),
+        });
+        let told = officer.post("/api/v1/unseal/share", &share).await?;
+        let told: Value = serde_json::from_slice(&told.body)?;
+        let detail = told["detail"].as_str().unwrap_or_default();
+        ensure!(detail.contains("begin it again"), "{told}");
         Ok(())
     });
 }

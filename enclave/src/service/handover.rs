@@ -101,6 +101,7 @@ impl Appliance {
         match serving.ledgers.hand_over(order).await {
             Ok(handed) => {
                 *self.stage() = Stage::Halted;
+                self.let_go(serving).await;
                 let recipient = Digest32(handed.record.recipient);
                 tracing::warn!(%recipient, "handed over; nothing is answered here any more");
                 Ok(reply(&handed))
@@ -183,6 +184,21 @@ impl Appliance {
             tracing::warn!("requests are still under way; they will be told to come again");
         }
         Ok(())
+    }
+
+    /// The secret is another enclave's: it goes here at once, and the officer is
+    /// answered once nobody holds the keys of tenants and CA either. Whoever still
+    /// does finds no ledger for a next step, and has at most a job to wait for.
+    async fn let_go(&self, serving: &Arc<Serving>) {
+        serving.epochs.forget();
+        let held = async {
+            while Arc::strong_count(serving) > 1 {
+                tokio::time::sleep(STEP).await;
+            }
+        };
+        if tokio::time::timeout(LONGEST_JOB, held).await.is_err() {
+            tracing::warn!("a request still holds keys of what was handed over");
+        }
     }
 
     /// Whether nothing halted this enclave while it drains.

@@ -31,7 +31,8 @@ const AGAIN: Duration = Duration::from_secs(10);
 pub(super) struct Epochs(Mutex<Held>);
 
 struct Held {
-    officers: Arc<OfficersSecret>,
+    /// None once it was given to another enclave.
+    officers: Option<Arc<OfficersSecret>>,
     /// The manifest whose officers hold it, once it is another than this boot's.
     genesis: Option<VerifiedGenesis>,
     stage: Stage,
@@ -52,7 +53,7 @@ pub(super) struct Aside(Stage);
 impl Epochs {
     pub(super) fn new(officers: OfficersSecret) -> Self {
         Self(Mutex::new(Held {
-            officers: Arc::new(officers),
+            officers: Some(Arc::new(officers)),
             genesis: None,
             stage: Stage::Idle,
             rotations: 0,
@@ -67,7 +68,7 @@ impl Epochs {
 
     fn hold(&self, officers: Arc<OfficersSecret>, genesis: VerifiedGenesis) {
         let mut held = self.held();
-        held.officers = officers;
+        held.officers = Some(officers);
         held.genesis = Some(genesis);
         held.rotations += 1;
     }
@@ -79,6 +80,11 @@ impl Epochs {
     /// Takes up again what a handover that was refused had put aside.
     pub(super) fn resume(&self, aside: Aside) {
         self.held().stage = aside.0;
+    }
+
+    /// The officers' secret is another enclave's now, whoever still holds this.
+    pub(super) fn forget(&self) {
+        self.held().officers = None;
     }
 
     /// Nothing is under way any more.
@@ -223,7 +229,7 @@ impl Appliance {
     ) -> Result<(Arc<OfficersSecret>, VerifiedGenesis), Problem> {
         let mut held = serving.epochs.held();
         match held.stage {
-            Stage::Idle => Ok(self.claimed(&mut held, "custodians")),
+            Stage::Idle => self.claimed(&mut held, "custodians"),
             _ => Err(Problem::rotation_in_progress()),
         }
     }
@@ -240,7 +246,7 @@ impl Appliance {
             return Err(Problem::rotation_in_progress());
         }
         let aside = Aside(std::mem::replace(&mut held.stage, Stage::Idle));
-        let (officers, genesis) = self.claimed(&mut held, "handover");
+        let (officers, genesis) = self.claimed(&mut held, "handover")?;
         Ok((officers, genesis, aside))
     }
 
@@ -248,10 +254,11 @@ impl Appliance {
         &self,
         held: &mut Held,
         stage: &'static str,
-    ) -> (Arc<OfficersSecret>, VerifiedGenesis) {
+    ) -> Result<(Arc<OfficersSecret>, VerifiedGenesis), Problem> {
+        let officers = held.officers.clone().ok_or_else(Problem::handing_over)?;
         held.stage = Stage::Running(None, stage);
         let genesis = held.genesis.clone().unwrap_or_else(|| self.genesis.clone());
-        (held.officers.clone(), genesis)
+        Ok((officers, genesis))
     }
 
     /// In its own task: an officer who hangs up leaves no half rotation behind.

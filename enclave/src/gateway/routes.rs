@@ -174,8 +174,20 @@ const HAND_OVER: Refusals = &[
     Problem::order_spent,
     Problem::rotation_in_progress,
     Problem::store_unavailable,
+    Problem::not_fresh,
 ];
-const TAKE_OVER: Refusals = &[Problem::no_envelope, Problem::store_unavailable];
+const TAKE_OVER: Refusals = &[
+    Problem::no_envelope,
+    Problem::order_expired,
+    Problem::store_unavailable,
+];
+const HALT: Refusals = &[
+    Problem::order_not_signed,
+    Problem::order_other_manifest,
+    Problem::order_other_ledger,
+    Problem::order_other_giver,
+    Problem::order_expired,
+];
 const READ_EPOCHS: Refusals = &[Problem::store_unavailable];
 
 /// The table.
@@ -206,6 +218,7 @@ pub(super) fn table<S: Services>() -> Vec<Row<S>> {
         row(h::__path_epoch_status, h::epoch_status::<S>, SERVING, OFFICER, READ_EPOCHS),
         row(h::__path_hand_over, h::hand_over::<S>, SERVING, OFFICER, HAND_OVER),
         row(h::__path_take_over, h::take_over::<S>, WAITING, OFFICER, TAKE_OVER),
+        row(h::__path_halt, h::halt::<S>, MEASURED, OFFICER, HALT),
     ]
 }
 

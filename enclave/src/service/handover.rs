@@ -11,7 +11,9 @@ use std::time::Duration;
 use redoubt_attestation::binding::Head;
 use redoubt_attestation::encode::{Digest32, sha256};
 use redoubt_attestation::genesis::{Config, VerifiedConfig, VerifiedGenesis};
-use redoubt_attestation::handover::{Accepted, Giver, HandoverOrder, OrderRefusal, boot_key};
+use redoubt_attestation::handover::{
+    Accepted, Giver, HaltOrder, HandoverOrder, OrderRefusal, boot_key,
+};
 use redoubt_attestation::shares::{Envelope, EnvelopeAad, OfficersSecret};
 use redoubt_shared::supervise::Phase;
 
@@ -20,7 +22,9 @@ use super::history::supersedes;
 use super::problems::{commit, internal};
 use super::recover::{Opening, RecoverError};
 use super::serving::Serving;
-use crate::api::{HandedOver, HandoverRequest, Problem, TakeRequest, TakingOver, TreeHead};
+use crate::api::{
+    HaltRequest, Halted, HandedOver, HandoverRequest, Problem, TakeRequest, TakingOver, TreeHead,
+};
 use crate::ledger::{
     CommitError, HandOver, Handed, Recovered, Sealing, StoreClient, read_envelope,
 };
@@ -206,6 +210,28 @@ impl Appliance {
         matches!(*self.stage(), Stage::HandingOver)
     }
 
+    /// Ends this enclave for good, whatever it does: it gives, takes and opens nothing
+    /// any more. Asked again it says so again.
+    pub(super) async fn halt_by_order(&self, request: HaltRequest) -> Result<Halted, Problem> {
+        let serving = self.serving().ok();
+        let genesis = serving
+            .as_ref()
+            .and_then(|serving| serving.epochs.genesis());
+        let genesis = genesis.unwrap_or_else(|| self.genesis.clone());
+        let (appliance, boot) = (self.config.config.appliance_ledger, self.boot_key());
+        let order = request.order.to_string();
+        HaltOrder::check(order.as_bytes(), &genesis, appliance, boot, self.time()?)
+            .map_err(refused)?;
+        self.halt(&"officers ordered it");
+        if let Some(serving) = serving {
+            self.let_go(&serving).await;
+        }
+        Ok(Halted {
+            boot: boot.to_string(),
+            phase: Phase::Halted,
+        })
+    }
+
     /// Whether this enclave waits for a secret.
     pub(super) fn awaiting(&self) -> Result<(), Problem> {
         match self.current_phase() {
@@ -314,7 +340,9 @@ fn refused(refusal: OrderRefusal) -> Problem {
         OrderRefusal::OtherManifest { .. } => Problem::order_other_manifest(),
         OrderRefusal::OtherLedger(_) => Problem::order_other_ledger(),
         OrderRefusal::Spent => Problem::order_spent(),
-        OrderRefusal::OtherGiver { .. } => Problem::order_other_giver(),
+        OrderRefusal::OtherGiver { .. } | OrderRefusal::OtherBoot(_) => {
+            Problem::order_other_giver()
+        }
         OrderRefusal::Expired { .. } | OrderRefusal::TooLong => Problem::order_expired(),
         OrderRefusal::Recipient(_) => Problem::order_recipient_refused(),
         OrderRefusal::OtherRecipient => Problem::order_other_recipient(),

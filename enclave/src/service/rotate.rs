@@ -73,6 +73,11 @@ impl Epochs {
         held.rotations += 1;
     }
 
+    /// The manifest in force, once it is another than this boot's.
+    pub(super) fn genesis(&self) -> Option<VerifiedGenesis> {
+        self.held().genesis.clone()
+    }
+
     fn rotations(&self) -> u32 {
         self.held().rotations
     }

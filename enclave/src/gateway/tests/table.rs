@@ -43,6 +43,7 @@ const MEANT: &[(&str, &str, &str, &str)] = &[
     ("GET", "/api/v1/epochs", "s", "O"),
     ("POST", "/api/v1/handover", "s", "O"),
     ("POST", "/api/v1/handover/take", "a", "O"),
+    ("POST", "/api/v1/halt", "arsoh", "O"),
 ];
 
 fn phase_letter(phase: Phase) -> char {

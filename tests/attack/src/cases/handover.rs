@@ -11,7 +11,8 @@ use redoubt_attestation::handover::boot_key;
 use redoubt_attestation::shares::{Envelope, EnvelopeAad, OfficersSecret, envelope_ledger};
 use redoubt_bank::{Bank, Connection, Reply};
 use redoubt_e2e::handover::{Papers, read};
-use redoubt_e2e::process::run;
+use redoubt_e2e::peers::Ports;
+use redoubt_e2e::process::{run, run_ok};
 use redoubt_shared::LedgerId;
 use redoubt_shared::store::StoredRecord;
 use serde_json::Value;
@@ -20,18 +21,37 @@ use super::rollback::show;
 use super::{logins, on_appends, served};
 use crate::disk::Disk;
 use crate::judge::{judge, keeps_its_word};
-use crate::lab::Lab;
+use crate::lab::{Kind, Lab};
 use crate::outcome::{Case, Verdict};
 use crate::record::Sealed;
 use crate::running::{End, PATIENCE, Running};
-use crate::store::Act;
+use crate::store::{Act, honest};
 
 const GROUP: &str = "handover";
 /// What an order is good for that the host wants to outlast.
 const SHORT: Duration = Duration::from_secs(5);
 
 pub(super) fn cases() -> Vec<Case> {
+    let mut cases = alone();
+    for (kind, mode) in [(Kind::Strict, "strict"), (Kind::Lease, "lease")] {
+        for (what, cut) in [("cosigned", false), ("kept_from_witnesses", true)] {
+            let name = format!("in_reserve_with_its_last_entry_{what}_{mode}");
+            cases.push(Case::refused(GROUP, name, move |lab| {
+                among_witnesses(&*lab.other(kind)?, cut)
+            }));
+        }
+    }
+    cases
+}
+
+fn alone() -> Vec<Case> {
     vec![
+        Case::refused(GROUP, "in_reserve_and_halted_by_officers", |lab| {
+            in_reserve(lab, true)
+        }),
+        Case::refused(GROUP, "in_reserve_until_the_order_s_end", |lab| {
+            in_reserve(lab, false)
+        }),
         Case::harmless(GROUP, "shown_as_it_was_written", |lab| {
             Given::new(lab)?.taken(lab, |given| Ok(given.disk.clone()))
         }),
@@ -97,11 +117,19 @@ impl Given {
         Self::good_for(lab, None)
     }
 
-    /// By an order that is good for so long, if not for what the tool makes it.
+    /// Without witnesses.
     fn good_for(lab: &Lab, time: Option<Duration>) -> Result<Self> {
-        let giver = served(lab, lab.history()?.last.clone())?;
+        Self::of(lab, time, None, false)
+    }
+
+    /// By an order that is good for so long, if not for what the tool makes it.
+    /// `cut`: witnesses hear nothing from the moment in which the giver is told.
+    fn of(lab: &Lab, time: Option<Duration>, witnesses: Option<&Ports>, cut: bool) -> Result<Self> {
+        let giver = lab.start_among(lab.history()?.last.clone(), honest(), witnesses)?;
+        let end = giver.unseal(lab, None, PATIENCE)?;
+        ensure!(end == End::Serving, "an honest disk: {end:?}");
         let kept = logins(lab, &giver, 1)?;
-        let taker = lab.start(giver.store.snapshot())?;
+        let taker = lab.start_among(giver.store.snapshot(), honest(), witnesses)?;
         let papers = Papers::new(&lab.appliance, &lab.place()?)?;
         let signed = papers.signed(&giver.url(), &taker.url())?;
         if let Some(time) = time {
@@ -113,6 +141,9 @@ impl Given {
         }
         let officer = officer(lab, &giver)?;
         let file = read(&signed)?;
+        if cut {
+            giver.peers.as_ref().context("peers")?.allow(0);
+        }
         let given = lab.runtime.block_on(papers.give(&officer, &file))?;
         ensure!(given.status == 200, "{given:?}");
         let order = payload(&file)?;
@@ -129,6 +160,14 @@ impl Given {
             disk,
             kept,
         })
+    }
+
+    /// The disk without what the giver wrote last.
+    fn hidden(&self, lab: &Lab) -> Disk {
+        let mut disk = self.disk.clone();
+        disk.edit(lab.ledgers().appliance).pop();
+        disk.ledgers.remove(&self.ledger);
+        disk
     }
 
     /// Shows the taker a disk, and has it take.
@@ -216,6 +255,65 @@ fn officer(lab: &Lab, at: &Running) -> Result<Bank> {
         ca: lab.appliance.ca()?,
         client: Some(lab.appliance.banks.officer.1.clone()),
         http2: false,
+    })
+}
+
+/// A host keeps the taker in reserve: officers hear that it is gone, and unseal a third
+/// enclave over a disk without the last entry; then the taker is shown everything.
+fn in_reserve(lab: &Lab, halted: bool) -> Result<Verdict> {
+    let given = Given::good_for(lab, (!halted).then_some(SHORT))?;
+    if halted {
+        // Before they unseal another, officers end it: its own answer says that it did.
+        let (url, papers) = (given.taker.url(), &given.papers);
+        run_ok(&mut papers.halt(&url, &papers.halt_order(&url)?))?;
+    }
+    let third = served(lab, given.hidden(lab))?;
+    if !halted {
+        // Or they wait until the order is over.
+        std::thread::sleep(SHORT);
+    }
+    let disk = given.disk.clone();
+    given.taker.store.edit(|shown| *shown = disk);
+    let output = run(&mut given.papers.take(&given.taker.url(), &given.order["order"]))?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let expected = if halted {
+        "not_serving"
+    } else {
+        "order_expired"
+    };
+    if !said.contains(expected) {
+        return Ok(Verdict::Failed(format!("both may serve: {said}")));
+    }
+    logins(lab, &third, 1)?;
+    Ok(Verdict::Refused(said))
+}
+
+/// The same where witnesses look on, and nobody halts or waits.
+fn among_witnesses(lab: &Lab, cut: bool) -> Result<Verdict> {
+    let witnesses = lab.witnesses()?;
+    let given = Given::of(lab, None, Some(&witnesses.ports()), cut)?;
+    let third = lab.start_among(given.hidden(lab), honest(), Some(&witnesses.ports()))?;
+    let first = third.unseal(lab, None, Duration::from_secs(8))?;
+    let disk = given.disk.clone();
+    given.taker.store.edit(|shown| *shown = disk);
+    let (from, to) = (given.giver.url(), given.taker.url());
+    let mut command = given.papers.run(&from, &to, &given.signed);
+    let took = run(command.args(["--wait", "8"]))?.status.success();
+    let goes_on = |running: &Running| logins(lab, running, 1).is_ok();
+    let ends = [
+        first == End::Serving && goes_on(&third),
+        took && goes_on(&given.taker),
+    ];
+    let why = [&third, &given.taker].map(|running| running.halted(Duration::ZERO));
+    let why: Vec<String> = why
+        .into_iter()
+        .filter_map(|why| why.ok().flatten())
+        .collect();
+    Ok(match ends {
+        [true, true] => Verdict::Failed("both serve".into()),
+        // The third's term is introduced: availability is the host's to take.
+        [false, false] => Verdict::Refused(format!("neither serves: {first:?}; {why:?}")),
+        _ => Verdict::Refused(why.join("; ")),
     })
 }
 

@@ -23,7 +23,8 @@ pub struct Desk {
     pub appliance: Appliance,
     /// Its officer's.
     pub papers: Papers,
-    _peers: Option<PeerSet>,
+    /// Witnesses and custodians, if there are any.
+    pub peers: Option<PeerSet>,
     beside: TempDir,
     /// Whether the enclave that waits is in the first place.
     back: bool,
@@ -67,7 +68,7 @@ impl Desk {
         Ok(Some(Self {
             papers: Papers::new(&appliance, beside.path())?,
             appliance,
-            _peers: peers,
+            peers,
             beside,
             back: false,
         }))
@@ -112,6 +113,7 @@ impl Desk {
         command.arg(genesis.join("officer-1.key.pem"));
         command.arg("--config");
         command.arg(self.appliance.boot_dir().join("config.json"));
+        command.args(["--officers", "1", "--threshold", "1", "--keep", "officer-1"]);
         run_ok(command.arg("--out").arg(&out))?;
         Ok(out)
     }

@@ -375,3 +375,45 @@ fn officers_halt_the_enclave_they_name_and_no_other() {
         Ok(())
     });
 }
+
+#[test]
+fn the_ledger_goes_on_under_a_later_configuration() {
+    let name = "the_ledger_goes_on_under_a_later_configuration";
+    desk(name, 0, &[], async |desk| {
+        let mut customer = Customer::registered(&desk.bank()?, &desk.appliance.banks.a).await?;
+        let before = customer.login(&desk.bank()?).await?.receipt;
+        let file = desk.appliance.boot_dir().join("config.json");
+        let present = read(&file)?;
+        let payload = from_b64u(present["payload"].as_str().context("payload")?)?;
+        let config: Value = serde_json::from_slice(&payload)?;
+        let counter = config["counter"].as_u64().context("counter")?;
+        let next = desk
+            .papers
+            .sign_blindly(&changed(&config, "counter", counter + 1))?;
+        desk.appliance.kill_standby();
+        std::fs::write(&file, serde_json::to_vec(&next)?)?;
+        desk.appliance.start_standby()?;
+
+        run_ok(&mut desk.run(&desk.signed()?)?)?;
+        desk.until_served().await?;
+        let after = customer.login(&desk.bank()?).await?.receipt;
+        ensure!(claims(&before)?["config"] != claims(&after)?["config"]);
+        let kept = [before, after];
+        let checked = check_all(&desk.bank()?, &desk.appliance.auditor(), &kept).await?;
+        ensure!(checked.good == 2, "{checked:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_silent_custodian_does_not_hold_a_handover_up() {
+    let name = "a_silent_custodian_does_not_hold_a_handover_up";
+    desk(name, 2, &[(Duty::Custodian, 1)], async |desk| {
+        let mut customer = Customer::registered(&desk.bank()?, &desk.appliance.banks.a).await?;
+        desk.peers.as_mut().context("no custodians")?.kill(1);
+        run_ok(&mut desk.run(&desk.signed()?)?)?;
+        desk.until_served().await?;
+        customer.login(&desk.bank()?).await?;
+        Ok(())
+    });
+}

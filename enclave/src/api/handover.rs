@@ -41,6 +41,25 @@ pub struct HandedOver {
     pub before: TreeHead,
 }
 
+/// Officers' order to the enclave itself: end for good.
+#[derive(Debug, Clone, PartialEq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HaltRequest {
+    /// The signed order (JWS).
+    #[schema(value_type = Object)]
+    pub order: Document,
+}
+
+/// The enclave has halted, and takes nothing any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Halted {
+    /// Its boot key, as the order names it.
+    pub boot: String,
+    /// Where it stands now.
+    #[schema(value_type = String)]
+    pub phase: Phase,
+}
+
 /// The secret was taken: this enclave reads the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct TakingOver {

@@ -47,7 +47,7 @@ pub use erasures::{
     DeletionStatement, EpochStatus, Erased, Erasure, ErasureCovers, ErasureStage, RotateEpoch,
     RotateMembers, Rotation,
 };
-pub use handover::{HandedOver, HandoverRequest, TakeRequest, TakingOver};
+pub use handover::{HaltRequest, Halted, HandedOver, HandoverRequest, TakeRequest, TakingOver};
 pub use passkeys::{
     AuthenticateOptions, Authenticated, Presented, PresentedAuthentication, PresentedRegistration,
     RegisterOptions, Registered,

@@ -177,6 +177,13 @@ pub trait Services: Send + Sync + 'static {
         request: TakeRequest,
     ) -> impl Future<Output = Result<TakingOver, Problem>> + Send;
 
+    /// Ends this enclave for good, by an officers' order that names it. The gateway has
+    /// checked that an officer asks.
+    fn halt_by_order(
+        &self,
+        request: HaltRequest,
+    ) -> impl Future<Output = Result<Halted, Problem>> + Send;
+
     /// Where epochs stand, for officers.
     fn epoch_status(&self) -> impl Future<Output = Result<EpochStatus, Problem>> + Send;
 

@@ -392,6 +392,18 @@ pub(super) async fn take_over<S: Services>(
     Ok(Reply(StatusCode::ACCEPTED, taking))
 }
 
+/// Ends this enclave for good, by an order that names its boot.
+#[utoipa::path(
+    post, path = "/api/v1/halt", tag = "handover", request_body = HaltRequest,
+    responses((status = 200, description = "Halted, with nothing kept that opens the ledger", body = Halted)),
+)]
+pub(super) async fn halt<S: Services>(
+    State(shared): Asker<S>,
+    Received(request): Received<HaltRequest>,
+) -> Outcome<Halted> {
+    Ok(Reply::ok(shared.services.halt_by_order(request).await?))
+}
+
 /// Where epochs stand.
 #[utoipa::path(
     get, path = "/api/v1/epochs", tag = "epochs",

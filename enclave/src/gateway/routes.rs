@@ -170,8 +170,20 @@ const HAND_OVER: Refusals = &[
     Problem::order_spent,
     Problem::rotation_in_progress,
     Problem::store_unavailable,
+    Problem::not_fresh,
 ];
-const TAKE_OVER: Refusals = &[Problem::no_envelope, Problem::store_unavailable];
+const TAKE_OVER: Refusals = &[
+    Problem::no_envelope,
+    Problem::order_expired,
+    Problem::store_unavailable,
+];
+const HALT: Refusals = &[
+    Problem::order_not_signed,
+    Problem::order_other_manifest,
+    Problem::order_other_ledger,
+    Problem::order_other_giver,
+    Problem::order_expired,
+];
 const READ_EPOCHS: Refusals = &[Problem::store_unavailable];
 
 const READ_SESSION: Refusals = &[Problem::store_unavailable];
@@ -225,6 +237,7 @@ pub(super) fn table<S: Services>() -> Vec<Row<S>> {
         row(d::__path_devices, d::devices::<S>, SERVING, TENANT, READ_DEVICES),
         row(d::__path_describe_device, d::describe_device::<S>, SERVING, BANK, END_DEVICE),
         row(d::__path_set_device_state, d::set_device_state::<S>, SERVING, BANK, SET_DEVICE),
+        row(h::__path_halt, h::halt::<S>, MEASURED, OFFICER, HALT),
     ]
 }
 

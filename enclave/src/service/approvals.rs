@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::boot::Appliance;
 use super::passkeys::{Known, known, verify_assertion};
-use super::problems::{commit, internal};
+use super::problems::{commit, in_part, internal};
 use super::receipts::to_json;
 use super::serving::Serving;
 use crate::api::{
@@ -64,6 +64,7 @@ impl Appliance {
             transaction_jcs.as_bytes(),
         ])
         .0;
+        let repeatable = idempotency_key.is_some();
         let idempotency = idempotency_key.map(|key| (sha256(&[key.as_str().as_bytes()]).0, asked));
         let command = Command::CreateApproval(Box::new(CreateApproval {
             id,
@@ -79,7 +80,11 @@ impl Appliance {
         let Reply::Approval(id) = reply else {
             return Err(internal("an approval without an id"));
         };
-        self.approval_created(&serving, caller, request, id).await
+        let created = self.approval_created(&serving, caller, request, id).await;
+        created.map_err(|problem| match repeatable {
+            true => problem,
+            false => in_part(problem),
+        })
     }
 
     /// The reply for an approval, new or found again by its idempotency key.
@@ -217,10 +222,11 @@ impl Appliance {
             rp_id: rp.id.clone(),
         };
         let claim = self.decide_claim(&serving, caller, command, now_ms).await?;
+        let artefact = self.artefact(&serving, &caller.tenant, &claim);
         Ok(ApprovalVerified {
             approval_id: id,
             status: api::ApprovalStatus::Approved,
-            artefact: self.artefact(&serving, &caller.tenant, &claim).await?,
+            artefact: artefact.await.map_err(in_part)?,
             receipt: to_json(&claim.receipt())?,
         })
     }

@@ -32,10 +32,20 @@ pub(super) fn commit(error: CommitError, now_ms: u64) -> Problem {
         }
         CommitError::HandedOver => Problem::handing_over(),
         CommitError::OrderSpent => Problem::order_spent(),
+        CommitError::OrderExpired => Problem::order_expired(),
         CommitError::NotSealed => internal("the envelope could not be sealed"),
         CommitError::Damaged => {
             Problem::store_unavailable().because("the store returned a damaged entry")
         }
+    }
+}
+
+/// A later step of a request: what the steps before decided stands in the ledger, so
+/// that "not acknowledged, send it again" would not be the truth.
+pub(super) fn in_part(problem: Problem) -> Problem {
+    match problem.kind() == Problem::handing_over().kind() {
+        true => Problem::request_deadline().because("handed over between its steps"),
+        false => problem,
     }
 }
 
@@ -102,4 +112,19 @@ pub(super) fn seen_at(problem: &Problem, serving: &Serving) -> Option<String> {
     about_the_sample
         .then(|| serving.worker.tier().map(|tier| tier.name().to_owned()))
         .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_was_decided_in_part_is_not_told_to_come_again() {
+        let first = commit(CommitError::HandedOver, 0);
+        assert_eq!((first.code(), first.status()), ("handing_over", 503));
+        let later = in_part(first);
+        assert_eq!((later.code(), later.status()), ("request_deadline", 504));
+        let other = in_part(commit(CommitError::Busy, 0));
+        assert_eq!(other.code(), "busy");
+    }
 }

@@ -186,7 +186,7 @@ impl Appliance {
         }
         let ca = CertificateAuthority::generate(&self.genesis.manifest.name, now_ms, &*self.pool)?;
         let secret = CaSecret {
-            pkcs8: ca.expose_pkcs8().to_vec(),
+            pkcs8: ca.expose_pkcs8()?.to_vec(),
             certificate: ca.certificate().to_vec(),
         };
         let opened = ApplianceEvent::Opened {

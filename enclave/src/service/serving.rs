@@ -260,6 +260,10 @@ impl Services for Front {
         self.0.take_over(request).await
     }
 
+    async fn halt_by_order(&self, request: HaltRequest) -> Result<Halted, Problem> {
+        self.0.halt_by_order(request).await
+    }
+
     async fn epoch_status(&self) -> Result<EpochStatus, Problem> {
         self.0.epoch_status().await
     }

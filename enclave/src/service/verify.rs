@@ -32,22 +32,31 @@ impl Appliance {
             id,
         };
         self.decide(&serving, caller, reserve, now_ms).await?;
+        let ended = self.attempt(&serving, caller, (user, id), request.biometric_data);
+        ended.await.map_err(problems::in_part)
+    }
+
+    /// What follows an attempt that is reserved.
+    async fn attempt(
+        &self,
+        serving: &Serving,
+        caller: &Caller,
+        (user, id): (UserId, VerificationId),
+        sample: Sample,
+    ) -> Result<Verification, Problem> {
         Counters::add(&self.counters.samples);
-        match self
-            .measure(&serving, caller, &user, request.biometric_data)
-            .await
-        {
-            Ok(comparison) => self.conclude(&serving, caller, user, id, comparison).await,
+        match self.measure(serving, caller, &user, sample).await {
+            Ok(comparison) => self.conclude(serving, caller, user, id, comparison).await,
             Err((problem, reason)) => {
                 // No comparison was made: the attempt is given back.
-                let worker_tier = problems::seen_at(&problem, &serving);
+                let worker_tier = problems::seen_at(&problem, serving);
                 let release = Command::ReleaseAttempt {
                     user,
                     id,
                     worker_tier,
                     reason,
                 };
-                self.decide(&serving, caller, release, self.time()?).await?;
+                self.decide(serving, caller, release, self.time()?).await?;
                 Err(problem)
             }
         }

@@ -390,6 +390,10 @@ impl Services for Fake {
         Err(Problem::no_envelope())
     }
 
+    async fn halt_by_order(&self, _: HaltRequest) -> Result<Halted, Problem> {
+        Err(Problem::order_not_signed())
+    }
+
     async fn epoch_status(&self) -> Result<EpochStatus, Problem> {
         Ok(EpochStatus {
             epoch: 3,

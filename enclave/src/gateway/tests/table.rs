@@ -67,6 +67,7 @@ const MEANT: &[(&str, &str, &str, &str)] = &[
         "s",
         "b",
     ),
+    ("POST", "/api/v1/halt", "arsoh", "O"),
 ];
 
 fn phase_letter(phase: Phase) -> char {

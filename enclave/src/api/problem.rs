@@ -257,6 +257,7 @@ kinds! {
 
     // devices
     UNKNOWN_DEVICE unknown_device 404 "There is no such device" "Use a device_id of GET /api/v1/subjects/{user_id}/devices.";
+    TOO_MANY_DEVICES too_many_devices 409 "The customer has as many passkeys as one may have" "Revoke one with POST /api/v1/subjects/{user_id}/devices/{device_id}/state; after 256 in all, erase and enrol the customer again.";
     DEVICE_CLOSED device_closed 409 "The device is out of use for good" "Have the customer register a new passkey.";
 
     // biometrics

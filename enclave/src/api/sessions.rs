@@ -81,6 +81,11 @@ pub struct SessionClaims {
     pub acr: &'static str,
     /// Methods, by the names of RFC 8176.
     pub amr: Vec<&'static str>,
+    /// When a face of the customer last matched, if that is less than five minutes
+    /// ago, in Unix seconds. Not a method of this session: it may have matched
+    /// anywhere the bank asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub face_matched_at: Option<u64>,
     /// The client certificate it is bound to (RFC 8705).
     pub cnf: Confirmation,
     /// Digest of the policy in force (hexadecimal).

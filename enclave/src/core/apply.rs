@@ -30,7 +30,8 @@ fn apply_event(state: &mut TenantState, event: &Event) {
         } => {
             begin_term(state, *at_ms, *max_failures, *lockout_ms);
             state.kept.prune(*at_ms);
-            state.sessions.prune(*at_ms);
+            state.sessions.prune(*at_ms, usize::MAX);
+            session::forget_faces(state, *at_ms);
         }
         Event::Restored {
             at_ms,

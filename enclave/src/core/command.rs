@@ -196,8 +196,6 @@ pub enum Command {
     EndSession {
         /// SHA-256 of its token.
         hash: [u8; 32],
-        /// SHA-256 of the client certificate of whoever shows it.
-        client: [u8; 32],
     },
     /// End a customer's sessions.
     EndSessions {

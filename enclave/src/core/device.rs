@@ -38,6 +38,8 @@ pub struct Device {
     pub failures: u32,
     /// Times the signature counter did not move on.
     pub counter_anomalies: u32,
+    /// When it was first called compromised, Unix milliseconds; stays so.
+    pub compromised_ms: Option<u64>,
 }
 
 /// Whether a device may be used.
@@ -113,17 +115,20 @@ impl TenantState {
     }
 
     /// Whether the bank must ask for a new passkey: one of this subject's is
-    /// compromised, and none was registered since.
+    /// or was compromised, and none that may be used was registered since.
     pub fn must_enrol_again(&self, subject: &Subject) -> bool {
-        let flagged = subject.passkeys.values().filter_map(|record| {
-            let device = self.device(subject.device_id(&record.id));
-            (device.state == DeviceState::Compromised).then_some(device.since_ms)
-        });
+        let flagged = subject
+            .passkeys
+            .values()
+            .filter_map(|record| self.device(subject.device_id(&record.id)).compromised_ms);
         let Some(last_ms) = flagged.max() else {
             return false;
         };
         let mut all = subject.passkeys.values();
-        !all.any(|record| record.created_ms > last_ms)
+        !all.any(|record| {
+            let device = self.device(subject.device_id(&record.id));
+            record.created_ms > last_ms && !device.state.is_final()
+        })
     }
 }
 
@@ -234,6 +239,9 @@ pub(super) fn apply(state: &mut TenantState, event: &Event) {
             // Said again, it is since the first time.
             if device.state != *next {
                 device.since_ms = *at_ms;
+            }
+            if *next == DeviceState::Compromised {
+                device.compromised_ms.get_or_insert(*at_ms);
             }
             device.state = *next;
             device.reason.clone_from(reason);

@@ -81,4 +81,7 @@ pub enum Refusal {
     /// The device is suspended, revoked or compromised.
     #[error("the device may not be used")]
     DeviceNotActive,
+    /// The customer has as many devices as one may have.
+    #[error("the customer has too many devices")]
+    TooManyDevices,
 }

@@ -16,7 +16,9 @@ use crate::passkeys::CredentialRecord;
 
 /// Sessions one customer may have; the oldest gives way.
 pub const SESSIONS_MAX: usize = 16;
-/// For how long a face that matched is named among the methods, in milliseconds.
+/// Sessions that are over and leave with one that opens: the work of one login is bounded.
+const PRUNED_MAX: usize = 64;
+/// For how long it is told that a face matched, in milliseconds.
 pub const FACE_COUNTS_MS: u64 = 5 * 60_000;
 
 /// One session. Its token is nowhere.
@@ -74,12 +76,9 @@ pub struct Assurance {
 }
 
 impl Session {
-    /// The session's level at `now_ms`, if the customer's face last matched at
-    /// `face_ms`: without user verification AAL1, with it AAL2, and with it on a
-    /// key that is proven to stay in hardware AAL3. A face is named for a while and
-    /// raises nothing: its liveness was not evaluated.
-    pub fn assurance(&self, face_ms: Option<u64>, now_ms: u64) -> Assurance {
-        let face = face_ms.is_some_and(|at_ms| now_ms < at_ms.saturating_add(FACE_COUNTS_MS));
+    /// The session's level: without user verification AAL1, with it AAL2, and with
+    /// it on a key that is proven to stay in hardware AAL3.
+    pub fn assurance(&self) -> Assurance {
         let acr = match (self.user_verified, self.key) {
             (false, _) => "urn:redoubt:acr:aal1",
             (true, KeyCustody::Hardware) => "urn:redoubt:acr:aal3",
@@ -91,7 +90,6 @@ impl Session {
             KeyCustody::Unproven => "pop",
         };
         let mut amr = vec![custody, "user"];
-        amr.extend(face.then_some("face"));
         amr.extend(self.user_verified.then_some("mfa"));
         Assurance { acr, amr }
     }
@@ -148,7 +146,16 @@ impl Sessions {
 
     fn open(&mut self, hash: [u8; 32], session: Session) {
         let subject = session.subject;
-        self.prune(session.opened_ms);
+        let now_ms = session.opened_ms;
+        self.prune(now_ms, PRUNED_MAX);
+        let own = self
+            .of(subject)
+            .filter_map(|hash| Some((hash, self.get(&hash)?)));
+        let over: Vec<_> = own
+            .filter(|(_, own)| own.expires_ms <= now_ms)
+            .map(|(hash, _)| hash)
+            .collect();
+        over.iter().for_each(|hash| self.end(hash));
         self.keep(hash, session);
         let over = self.of(subject).count().saturating_sub(SESSIONS_MAX);
         let oldest: Vec<_> = self.of(subject).take(over).collect();
@@ -168,14 +175,24 @@ impl Sessions {
         all.iter().for_each(|hash| self.end(hash));
     }
 
-    /// Forgets what is over.
-    pub(super) fn prune(&mut self, now_ms: u64) {
-        while let Some((expires_ms, hash)) = self.by_expiry.get_min().copied()
-            && expires_ms <= now_ms
-        {
-            self.end(&hash);
-        }
+    /// Forgets what is over, so many at most.
+    pub(super) fn prune(&mut self, now_ms: u64, most: usize) {
+        let over = self.by_expiry.iter();
+        let over = over.take_while(|(expires_ms, _)| *expires_ms <= now_ms);
+        let hashes: Vec<_> = over.take(most).map(|(_, hash)| *hash).collect();
+        hashes.iter().for_each(|hash| self.end(hash));
     }
+}
+
+/// Forgets matches that nobody is told of any more.
+pub(super) fn forget_faces(state: &mut TenantState, now_ms: u64) {
+    let fresh = |at_ms: &u64| at_ms.saturating_add(FACE_COUNTS_MS) > now_ms;
+    state.faces_matched = state
+        .faces_matched
+        .iter()
+        .filter(|(_, at_ms)| fresh(at_ms))
+        .map(|(handle, at_ms)| (*handle, *at_ms))
+        .collect();
 }
 
 /// The events of this room.
@@ -219,26 +236,17 @@ mod tests {
     fn the_level_follows_from_user_verification_and_custody() {
         use KeyCustody::*;
         let aal = |n: u8| format!("urn:redoubt:acr:aal{n}");
-        let now_ms = 10 * FACE_COUNTS_MS;
-        let (fresh, old) = (
-            Some(now_ms - FACE_COUNTS_MS + 1),
-            Some(now_ms - FACE_COUNTS_MS),
-        );
-        for (key, verified, face_ms, acr, amr) in [
-            (Hardware, true, None, 3, "hwk user mfa"),
-            (Hardware, false, None, 1, "hwk user"),
-            (Hardware, false, fresh, 1, "hwk user face"),
-            (Hardware, true, fresh, 3, "hwk user face mfa"),
-            (Synced, true, None, 2, "swk user mfa"),
-            (Synced, false, fresh, 1, "swk user face"),
-            (Synced, true, fresh, 2, "swk user face mfa"),
-            (Synced, false, old, 1, "swk user"),
-            (Unproven, true, old, 2, "pop user mfa"),
-            (Unproven, false, None, 1, "pop user"),
+        for (key, verified, acr, amr) in [
+            (Hardware, true, 3, "hwk user mfa"),
+            (Hardware, false, 1, "hwk user"),
+            (Synced, true, 2, "swk user mfa"),
+            (Synced, false, 1, "swk user"),
+            (Unproven, true, 2, "pop user mfa"),
+            (Unproven, false, 1, "pop user"),
         ] {
-            let found = session(key, verified).assurance(face_ms, now_ms);
-            assert_eq!(found.acr, aal(acr), "{key:?} {verified} {face_ms:?}");
-            assert_eq!(found.amr.join(" "), amr, "{key:?} {verified} {face_ms:?}");
+            let found = session(key, verified).assurance();
+            assert_eq!(found.acr, aal(acr), "{key:?} {verified}");
+            assert_eq!(found.amr.join(" "), amr, "{key:?} {verified}");
         }
     }
 

@@ -117,6 +117,14 @@ impl<St: Sync> FromRequestParts<St> for Idempotency {
     }
 }
 
+/// The media type of one member of `Accept`, unless it says `q=0` (RFC 9110 section 12.5.1).
+fn accepted(range: &str) -> Option<&str> {
+    let mut parts = range.split(';').map(str::trim);
+    let kind = parts.next()?;
+    let refused = |part: &str| matches!(part, "q=0" | "q=0." | "q=0.0" | "q=0.00" | "q=0.000");
+    (!parts.any(refused)).then_some(kind)
+}
+
 impl<St: Sync> FromRequestParts<St> for Wanted {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, _: &St) -> Result<Self, Problem> {
@@ -124,7 +132,7 @@ impl<St: Sync> FromRequestParts<St> for Wanted {
         let mut kinds = values
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(','))
-            .map(|range| range.split(';').next().unwrap_or_default().trim());
+            .filter_map(accepted);
         let form = kinds.find_map(|kind| match kind.to_ascii_lowercase().as_str() {
             "application/json" => Some(IntrospectionForm::Json),
             "application/token-introspection+jwt" => Some(IntrospectionForm::Jwt),

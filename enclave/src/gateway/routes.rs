@@ -78,6 +78,7 @@ const EVIDENCE: Refusals = &[
 const REGISTER: Refusals = &[
     Problem::registration_failed,
     Problem::credential_exists,
+    Problem::too_many_devices,
     Problem::store_unavailable,
 ];
 const LOGIN_OPTIONS: Refusals = &[Problem::store_unavailable];

@@ -4,7 +4,7 @@
 use redoubt_shared::{DeviceId, TenantId, UserId};
 
 use super::boot::Appliance;
-use super::problems::{commit, internal};
+use super::problems::{commit, in_part, internal};
 use super::receipts::to_json;
 use super::serving::Serving;
 use crate::api::{
@@ -45,8 +45,8 @@ impl Appliance {
             os: request.os.map(|text| text.into_string()),
         }));
         self.decide(&serving, caller, command, now_ms).await?;
-        let devices = self.devices(caller, user).await?.devices;
-        let mut described = devices.into_iter();
+        let devices = self.devices(caller, user).await.map_err(in_part)?;
+        let mut described = devices.devices.into_iter();
         described
             .find(|shown| shown.device_id == device)
             .ok_or_else(Problem::unknown_device)
@@ -87,8 +87,17 @@ pub(super) async fn put(
     tenant: &TenantId,
     asked: SetDeviceState,
 ) -> Result<(usize, Option<Claim>), CommitError> {
+    // What was begun with the device must not end after it is out of use.
+    let (user, next) = (asked.user.clone(), asked.next);
+    let forget = || {
+        if next != DeviceState::Active {
+            serving.challenges.forget(tenant, &user);
+        }
+    };
+    forget();
     let command = Command::SetDeviceState(Box::new(asked));
     let outcome = serving.ledgers.decide(tenant, command).await?;
+    forget();
     match outcome.reply {
         Reply::Ended(ended) => Ok((ended, outcome.claim)),
         _ => Ok((0, outcome.claim)),

@@ -54,6 +54,7 @@ fn refused(refusal: Refusal, now_ms: u64) -> Problem {
         Refusal::UnknownUser | Refusal::UnknownCredential => Problem::no_passkey(),
         Refusal::SignCount => Problem::authentication_failed().because("sign_count"),
         Refusal::TooMany => Problem::too_many_requests(),
+        Refusal::TooManyDevices => Problem::too_many_devices(),
         Refusal::CredentialTaken => Problem::credential_exists(),
         Refusal::StaleOptions => Problem::registration_failed(),
         Refusal::ConsentRequired => Problem::consent_required(),

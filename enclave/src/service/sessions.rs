@@ -21,7 +21,9 @@ use crate::api::{
     Caller, Confirmation, Introspected, Introspection, IntrospectionForm, JwkSet, Problem,
     SessionClaims, SessionScope, SessionToken, SessionsEnded,
 };
-use crate::core::{Command, DeviceState, OpenSession, Refusal, Reply, Session, TenantState};
+use crate::core::{
+    Command, DeviceState, FACE_COUNTS_MS, OpenSession, Refusal, Reply, Session, TenantState,
+};
 use crate::ledger::CommitError;
 
 /// The greatest idle limit there is.
@@ -146,14 +148,15 @@ impl Appliance {
         let longest_ms = session.opened_ms.saturating_add(absolute_ms);
         let end_ms = session.expires_ms.min(longest_ms);
         let idle_ms = session.idle_ms.min(idle_ms);
-        let in_time =
-            now_ms < end_ms && serving.idle.touch(hash, session.opened_ms, idle_ms, now_ms);
+        let in_time = now_ms / 1000 < end_ms / 1000
+            && serving.idle.touch(hash, session.opened_ms, idle_ms, now_ms);
         Ok(in_time.then(|| (self.claims(caller, &open, end_ms, now_ms), idle_ms)))
     }
 
     fn claims(&self, caller: &Caller, open: &Open, end_ms: u64, now_ms: u64) -> SessionClaims {
         let session = &open.session;
-        let assurance = session.assurance(open.face_ms, now_ms);
+        let assurance = session.assurance();
+        let fresh = |at_ms: &u64| now_ms < at_ms.saturating_add(FACE_COUNTS_MS);
         SessionClaims {
             iss: self.issuer(),
             sub: open.user.clone(),
@@ -164,6 +167,7 @@ impl Appliance {
             device_id: session.device,
             acr: assurance.acr,
             amr: assurance.amr,
+            face_matched_at: open.face_ms.filter(fresh).map(|at_ms| at_ms / 1000),
             cnf: Confirmation {
                 x5t_s256: b64u(&session.client),
             },
@@ -248,7 +252,8 @@ impl Appliance {
         Ok(JwkSet { keys })
     }
 
-    /// RFC 7009: a token that names no session of this client is as good as revoked.
+    /// RFC 7009: a token that names no session of this bank is as good as revoked. Any
+    /// client of the bank may end it: the one it is bound to may be gone.
     pub(super) async fn revoke_token(
         &self,
         caller: &Caller,
@@ -257,7 +262,6 @@ impl Appliance {
         let (serving, now_ms) = (self.serving()?, self.time()?);
         let command = Command::EndSession {
             hash: hash_of(token),
-            client: caller.leaf_sha256,
         };
         let outcome = serving.ledgers.decide(&caller.tenant, command).await;
         let outcome = match outcome {

@@ -92,7 +92,7 @@ pub(super) fn refused(
     let refused = Event::DeviceRefused {
         handle,
         device: subject.device_id(credential_id),
-        counter: reason == "sign_count_not_increased",
+        counter: reason == super::passkey::COUNTER,
     };
     Some(owned(handle, refused))
 }

@@ -69,7 +69,7 @@ pub fn decide(
             credential_id,
             reason,
         } => Ok(passkey::refuse_login(&cx, user, &credential_id, reason)),
-        Command::EndSession { hash, client } => session::end_one(&cx, hash, client),
+        Command::EndSession { hash } => session::end_one(&cx, hash),
         Command::EndSessions { user, device } => session::end_of_subject(&cx, user, device),
         Command::EndAllSessions => Ok(session::end_all(&cx)),
         Command::DescribeDevice(asked) => device::describe(&cx, *asked),

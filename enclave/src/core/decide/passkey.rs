@@ -11,6 +11,8 @@ use crate::passkeys::CredentialRecord;
 
 /// Passkeys one customer may have that are not out of use for good.
 const PASSKEYS_MAX: usize = 32;
+/// Reason of a counter that did not move on (WebAuthn Level 3 section 7.2 step 22).
+pub(super) const COUNTER: &str = "sign_count_not_increased";
 /// And with those that are.
 const PASSKEYS_EVER: usize = 256;
 
@@ -42,7 +44,7 @@ pub(super) fn register(
         .subject(&user)
         .is_some_and(|(_, known)| is_full(cx, known))
     {
-        return Err(Refusal::TooMany);
+        return Err(Refusal::TooManyDevices);
     }
     let (handle, mut events) = cx.open_subject(&user, user_handle);
     let known = cx.state.subject(&user);
@@ -86,26 +88,29 @@ pub(super) fn conclude_login(
     let (handle, subject) = cx.subject(&user)?;
     let record = used.record(subject)?;
     let device = subject.device_id(&used.credential_id);
-    if let Some(reason) = cx.unusable(device) {
+    let stays = used.moves_on(record).err().map(|_| COUNTER);
+    if let Some(reason) = cx.unusable(device).or(stays) {
         let own =
             json!({ "verdict": "refused", "device_id": device.to_string(), "reason": reason });
         let claim = cx.claim(handle, "passkey_authentication", &user, None, own);
+        let counted = device::refused(cx, &user, &used.credential_id, reason);
         return Ok(Decision {
-            events: vec![claim],
+            events: counted.into_iter().chain([claim]).collect(),
             reply: Reply::Refused,
         });
     }
-    used.moves_on(record)?;
     let opened = session::opened(cx, handle, device, record, user_verified, asked);
-    let face_ms = cx.state.faces_matched.get(&handle).copied();
+    let gives_way = session::gives_way(cx, handle);
     let own = json!({
         "verdict": "accepted",
         "credential_id": URL_SAFE_NO_PAD.encode(&used.credential_id),
         "user_verified": user_verified,
         "device_id": device.to_string(),
         "session_id": opened.id.to_string(),
-        "acr": opened.assurance(face_ms, cx.facts.now_ms).acr,
+        "acr": opened.assurance().acr,
         "expires_ms": opened.expires_ms,
+        "client": URL_SAFE_NO_PAD.encode(opened.client),
+        "sessions_ended": session::names(&gives_way),
     });
     let claim = cx.claim(handle, "passkey_authentication", &user, None, own);
     let session = Event::SessionOpened {

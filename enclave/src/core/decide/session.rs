@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{Cx, Decision, owned, unowned};
 use crate::core::{
-    Event, KeyCustody, OpenSession, Recorded, Refusal, Reply, Session, SubjectHandle,
+    Event, KeyCustody, OpenSession, Recorded, Refusal, Reply, SESSIONS_MAX, Session, SubjectHandle,
 };
 use crate::passkeys::CredentialRecord;
 
@@ -32,11 +32,20 @@ pub(super) fn opened(
     }
 }
 
-/// By its token, if it is bound to the certificate of whoever shows it.
-pub(super) fn end_one(cx: &Cx<'_>, hash: [u8; 32], client: [u8; 32]) -> Result<Decision, Refusal> {
+/// The sessions that give way to one that this subject opens now.
+pub(super) fn gives_way(cx: &Cx<'_>, subject: SubjectHandle) -> Vec<SessionId> {
+    let sessions = &cx.state.sessions;
+    let all = sessions.of(subject).filter_map(|hash| sessions.get(&hash));
+    let open: Vec<_> = all.filter(|session| cx.is_open(session)).collect();
+    let over = (open.len() + 1).saturating_sub(SESSIONS_MAX);
+    open.iter().take(over).map(|session| session.id).collect()
+}
+
+/// By its token, shown by any client of its bank.
+pub(super) fn end_one(cx: &Cx<'_>, hash: [u8; 32]) -> Result<Decision, Refusal> {
     let session = cx.state.sessions.get(&hash);
     let session = session
-        .filter(|session| session.client == client && session.expires_ms > cx.facts.now_ms)
+        .filter(|session| cx.is_open(session))
         .ok_or(Refusal::UnknownSession)?;
     let subject = cx.state.subjects.get(&session.subject);
     let user = subject.ok_or(Refusal::UnknownSession)?.user.clone();
@@ -77,7 +86,8 @@ pub(super) fn end_of_subject(
 
 /// All of the tenant's.
 pub(super) fn end_all(cx: &Cx<'_>) -> Decision {
-    let count = cx.state.sessions.len();
+    let all = cx.state.sessions.iter();
+    let count = all.filter(|(_, session)| cx.is_open(session)).count();
     let own = json!({ "scope": "tenant", "count": count });
     let claim = cx.claim_about_nobody("session_end", own);
     done(vec![unowned(Event::AllSessionsEnded), claim], count)
@@ -94,11 +104,19 @@ pub(super) fn ending(
         .of(handle)
         .filter_map(|hash| Some((hash, sessions.get(&hash)?)))
         .filter(|(_, session)| device.is_none_or(|device| session.device == device))
+        .filter(|(_, session)| cx.is_open(session))
         .map(|(hash, session)| (hash, session.id))
         .unzip();
     let some = !hashes.is_empty();
     let event = some.then(|| owned(handle, Event::SessionsEnded { hashes }));
     (event, ids)
+}
+
+impl Cx<'_> {
+    /// Whether a session's time is not over; it may idle.
+    fn is_open(&self, session: &Session) -> bool {
+        session.expires_ms > self.facts.now_ms
+    }
 }
 
 /// Ids as claims show them.

@@ -97,14 +97,13 @@ pub(super) fn conclude_login(
     }
     used.moves_on(record)?;
     let opened = session::opened(cx, handle, device, record, user_verified, asked);
-    let face_ms = cx.state.faces_matched.get(&handle).copied();
     let own = json!({
         "verdict": "accepted",
         "credential_id": URL_SAFE_NO_PAD.encode(&used.credential_id),
         "user_verified": user_verified,
         "device_id": device.to_string(),
         "session_id": opened.id.to_string(),
-        "acr": opened.assurance(face_ms, cx.facts.now_ms).acr,
+        "acr": opened.assurance(None, cx.facts.now_ms).acr,
         "expires_ms": opened.expires_ms,
     });
     let claim = cx.claim(handle, "passkey_authentication", &user, None, own);

@@ -205,10 +205,8 @@ pub(super) fn apply(state: &mut TenantState, event: &Event) {
             hashes.iter().for_each(|hash| state.sessions.end(hash));
         }
         Event::AllSessionsEnded => state.sessions = Sessions::default(),
-        Event::FaceMatched { handle, at_ms } => {
-            if state.subjects.contains_key(handle) {
-                state.faces_matched.insert(*handle, *at_ms);
-            }
+        Event::FaceMatched { handle, at_ms } if state.subjects.contains_key(handle) => {
+            state.faces_matched.insert(*handle, *at_ms);
         }
         _ => {}
     }

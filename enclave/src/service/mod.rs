@@ -17,6 +17,7 @@ mod erasures;
 mod freshness;
 mod handover;
 mod history;
+mod idle;
 mod passkeys;
 mod problems;
 mod receipts;

@@ -12,9 +12,9 @@ use redoubt_shared::{ApprovalId, DeviceId, ErasureId, ReceiptId, TenantId, UserI
 use super::boot::{Appliance, BootError, anchors};
 use super::challenges::Challenges;
 use super::freshness::NoteKeys;
+use super::idle::Idle;
 use super::problems::internal;
 use super::rotate::Epochs;
-use super::sessions::Idle;
 use super::strangers::Strangers;
 use crate::api::{self, *};
 use crate::keys::CertificateAuthority;

@@ -259,7 +259,7 @@ fn a_session_ends_when_it_idles_and_when_it_is_old() {
 }
 
 /// The two signatures of a session for inner services, by the keys that are served.
-fn signatures<'a>(jws: &'a Value, keys: &'a Value) -> Result<Vec<(Value, Value, String, Vec<u8>)>> {
+fn signatures(jws: &Value, keys: &Value) -> Result<Vec<(Value, Value, String, Vec<u8>)>> {
     let payload = jws["payload"].as_str().context("payload")?;
     let signatures = jws["signatures"].as_array().context("signatures")?;
     let found = signatures.iter().map(|signature| {

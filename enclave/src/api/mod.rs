@@ -17,6 +17,7 @@ mod passkeys;
 mod problem;
 mod services;
 mod text;
+mod transactions;
 mod trust;
 
 pub use crate::passkeys::{
@@ -25,8 +26,9 @@ pub use crate::passkeys::{
     RequestOptions, RpEntity, UserEntity,
 };
 pub use approvals::{
-    Amount, Approval, ApprovalCreated, ApprovalRequest, ApprovalStatus, ApprovalVerified, Currency,
-    IdempotencyKey, Payee, Transaction,
+    AnswerOptions, AnswerPurpose, Answered, Approval, ApprovalChange, ApprovalCreated,
+    ApprovalFeed, ApprovalNews, ApprovalRequest, ApprovalStatus, ApprovalVerified, ApproverOptions,
+    ApproverState, Factor, IdempotencyKey, Rejection,
 };
 pub use attestation::{
     AttestationReply, AttestationRequest, Health, Purpose, ShareAccepted, ShareSubmission, TreeHead,
@@ -49,6 +51,7 @@ pub use passkeys::{
 pub use problem::{Kind, LogSafe, Problem, ProblemBody};
 pub use services::Services;
 pub use text::{SessionToken, Text, Timestamp};
+pub use transactions::{Amount, Batch, BatchPayment, Currency, Payee, Payment, Transaction};
 pub use trust::{Anchor, Grants, RoleMapping, Trust, TrustError};
 
 /// A receipt or artefact as its own format defines it (`enclave/SPEC.md`).

@@ -2,8 +2,9 @@
 
 use redoubt_shared::{ApprovalId, EnrollmentId, ErasureId, ReceiptId, UserId, VerificationId};
 
+use super::approval::Ask;
 use super::erasure::Deletion;
-use super::state::{SubjectHandle, Template, TenantKeySeeds, Transaction};
+use super::state::{SubjectHandle, Template, TenantKeySeeds};
 use crate::passkeys::CredentialRecord;
 
 /// Values that come from outside the core: time and randomness, drawn per command.
@@ -184,26 +185,83 @@ pub enum Command {
         /// Empty: the erasures are dark.
         depends_on: Vec<String>,
     },
+    /// A customer rejects an approval, signed or by the bank's word.
+    RejectApproval {
+        /// Which.
+        id: ApprovalId,
+        /// Who.
+        user: UserId,
+        /// Signed over a challenge of purpose `rejection`.
+        proof: Option<Box<Proof>>,
+        /// Hashed idempotency key and digest of the request.
+        idempotency: Option<([u8; 32], [u8; 32])>,
+    },
+    /// The bank takes an approval back.
+    CancelApproval {
+        /// Which.
+        id: ApprovalId,
+        /// Hashed idempotency key and digest of the request.
+        idempotency: Option<([u8; 32], [u8; 32])>,
+    },
+    /// A comparison was made for an approval that asks for a face.
+    ConcludeApprovalFace {
+        /// Which approval.
+        approval: ApprovalId,
+        /// Whom.
+        user: UserId,
+        /// Which attempt.
+        id: VerificationId,
+        /// Its outcome.
+        comparison: Comparison,
+    },
 }
 
 /// What an approval is asked for.
 pub struct CreateApproval {
     /// Its id, drawn by the shell.
     pub id: ApprovalId,
-    /// Who is asked.
-    pub user: UserId,
-    /// What for.
-    pub transaction: Transaction,
-    /// RFC 8785 form of it.
+    /// Who is asked, 1 to [`APPROVERS_MAX`](super::APPROVERS_MAX), each once.
+    pub approvers: Vec<AskedOf>,
+    /// How many of them must approve.
+    pub needed: u16,
+    /// Whether each needs a verified face as well.
+    pub face: bool,
+    /// RFC 8785 form of the transaction.
     pub transaction_jcs: String,
-    /// Single-use.
-    pub nonce: [u8; 32],
-    /// Over everything above.
-    pub challenge: [u8; 32],
+    /// Its currency, ISO 4217.
+    pub currency: String,
+    /// Its amount or total, in ten-thousandths.
+    pub amount: u64,
     /// Until when, Unix milliseconds.
     pub expires_ms: u64,
     /// Hashed idempotency key and digest of the request.
     pub idempotency: Option<([u8; 32], [u8; 32])>,
+}
+
+/// One person an approval asks.
+pub struct AskedOf {
+    /// Who.
+    pub user: UserId,
+    /// A challenge for each device that may be needed.
+    pub asks: [Ask; 2],
+}
+
+/// A customer's verified assertion, for a claim that proves what they decided.
+pub struct Proof {
+    /// What was verified; the claim repeats it so that anyone can verify it again.
+    pub assertion: serde_json::Value,
+    /// With which passkey.
+    pub credential_id: Vec<u8>,
+    /// Its new counter.
+    pub sign_count: u32,
+    /// Its new backup state.
+    pub backup_state: bool,
+    /// Thumbprints of the tenant's signing keys: ES256, ML-DSA-65.
+    pub tenant_keys: [String; 2],
+    /// The relying party the challenge names.
+    pub rp_id: String,
+    /// The challenge that was answered.
+    pub challenge: [u8; 32],
 }
 
 /// How a sample was used.
@@ -244,7 +302,7 @@ pub enum Reply {
         /// Set when the subject is locked now.
         locked_until_ms: Option<u64>,
     },
-    /// The approval created, or the one this idempotency key created before.
+    /// The approval created, or the one that this idempotency key was used for before.
     Approval(ApprovalId),
     /// The erasure began.
     Erasure {
@@ -252,5 +310,10 @@ pub enum Reply {
         epoch: u32,
         /// On whom that depends.
         depends_on: Vec<String>,
+    },
+    /// The answer counts.
+    Granted {
+        /// Whether it completed the approval.
+        complete: bool,
     },
 }

@@ -6,6 +6,7 @@
 //! made durable, and recovery is the same `apply` over the same events.
 
 mod apply;
+mod approval;
 mod claims;
 mod command;
 mod decide;
@@ -16,18 +17,22 @@ mod snapshot;
 mod state;
 
 pub use apply::apply;
+pub use approval::{
+    APPROVERS_MAX, Approval, ApprovalStatus, Approver, Ask, Grant, GrantedBy, IDEMPOTENCY_MS,
+    KeptKey, Terms,
+};
 pub use claims::{TermContext, receipt_of};
-pub use command::{Command, Comparison, CreateApproval, Facts, Reply, SampleUse};
+pub use command::{AskedOf, Command, Comparison, CreateApproval, Facts, Proof, Reply, SampleUse};
 pub use decide::{Decision, decide};
 pub use erasure::{
     Deletion, Erasure, ErasureScope, ErasureStatus, KeptBudget, KeptBudgets, MARK_MAX,
 };
 pub use event::{Content, Event, Recorded, SubjectKey};
 pub use refusal::Refusal;
-pub use snapshot::{Piece, SubjectPiece};
+pub use snapshot::{ApprovalV1, Piece, SubjectPiece};
 pub use state::{
-    Approval, ApprovalStatus, Attempts, Enrollment, EnrollmentStatus, Subject, SubjectHandle,
-    Template, TenantKeySeeds, TenantState, Transaction,
+    Attempts, Enrollment, EnrollmentStatus, Subject, SubjectHandle, Template, TenantKeySeeds,
+    TenantState, Transaction,
 };
 
 #[cfg(test)]

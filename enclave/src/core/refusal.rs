@@ -60,6 +60,30 @@ pub enum Refusal {
     /// The approval's time is over.
     #[error("the approval expired")]
     ApprovalExpired,
+    /// Too many rejected it.
+    #[error("the approval was rejected")]
+    ApprovalRejected,
+    /// The bank took it back.
+    #[error("the approval was cancelled")]
+    ApprovalCancelled,
+    /// This person gave or rejected what was asked of them.
+    #[error("this customer answered already")]
+    AlreadyAnswered,
+    /// A request names one person twice.
+    #[error("one person is asked twice")]
+    OnePersonTwice,
+    /// More approvals than people, none at all, or too many people.
+    #[error("the terms cannot be met")]
+    ImpossibleTerms,
+    /// Another person answered with this passkey's key.
+    #[error("another approver answered with this passkey")]
+    SharedDevice,
+    /// The amount needs two devices, and copies of one passkey are one.
+    #[error("a second device is needed")]
+    SecondDeviceNeeded,
+    /// The face comes before the last passkey.
+    #[error("a verified face is needed first")]
+    FaceNeeded,
     /// The same idempotency key with another request.
     #[error("this idempotency key was used for another request")]
     IdempotencyConflict,

@@ -13,6 +13,7 @@ mod body;
 mod connection;
 mod counters;
 mod extract;
+mod feed;
 mod handlers;
 mod identity;
 mod limits;

@@ -39,7 +39,7 @@ pub(super) fn commit(error: CommitError, now_ms: u64) -> Problem {
     }
 }
 
-fn refused(refusal: Refusal, now_ms: u64) -> Problem {
+pub(super) fn refused(refusal: Refusal, now_ms: u64) -> Problem {
     match refusal {
         Refusal::UnknownUser | Refusal::UnknownCredential => Problem::no_passkey(),
         Refusal::SignCount => Problem::authentication_failed().because("sign_count"),
@@ -59,6 +59,15 @@ fn refused(refusal: Refusal, now_ms: u64) -> Problem {
         Refusal::UnknownApproval => Problem::unknown_approval(),
         Refusal::ApprovalSpent => Problem::approval_closed(),
         Refusal::ApprovalExpired => Problem::approval_expired(),
+        Refusal::ApprovalRejected => Problem::approval_rejected(),
+        Refusal::ApprovalCancelled => Problem::approval_cancelled(),
+        Refusal::AlreadyAnswered => Problem::already_answered(),
+        Refusal::OnePersonTwice | Refusal::ImpossibleTerms => Problem::malformed_request().detail(
+            "approvers: name 1 to 16 customers, each once, and require 1 of them at least.",
+        ),
+        Refusal::SharedDevice => Problem::shared_device(),
+        Refusal::SecondDeviceNeeded => Problem::second_device_required(),
+        Refusal::FaceNeeded => Problem::face_required(),
         Refusal::IdempotencyConflict => Problem::idempotency_conflict(),
         Refusal::UnknownSubject => Problem::unknown_subject(),
         Refusal::UnknownErasure => Problem::unknown_erasure(),

@@ -325,6 +325,7 @@ impl Appliance {
                 WitnessMode::Strict => 0,
                 WitnessMode::Lease => policy.lease_ms,
             }),
+            second_device_above: policy.second_device_limits(),
             restore_count: restores,
         }
     }
@@ -377,6 +378,7 @@ impl Appliance {
             ca,
             term: term.term,
             challenges: Default::default(),
+            listeners: Default::default(),
             note_keys: Default::default(),
             worker: self.worker_link()?,
             epochs: Epochs::new(officers),

@@ -137,6 +137,7 @@ fn policy() -> Policy {
         enrollment_minutes: 30,
         challenge_seconds: 300,
         approval_seconds: 300,
+        second_device_above: None,
     }
 }
 

@@ -87,7 +87,7 @@ pub fn decide(
             user,
             id,
             comparison,
-        } => attempt::conclude(&cx, user, id, &comparison),
+        } => attempt::conclude(&cx, user, id, &comparison, None),
         Command::EraseFace { user, id } => erase::face(&cx, user, id),
         Command::EraseSubject { user, id, salt } => erase::subject(&cx, user, id, salt),
         Command::MarkDark {
@@ -111,18 +111,30 @@ pub fn decide(
                 sign_count,
                 backup_state,
             };
-            approve::give(
-                &cx,
-                id,
-                user,
-                approve::Given {
-                    assertion,
-                    used,
-                    tenant_keys,
-                    rp_id,
-                },
-            )
+            let given = approve::Given {
+                assertion,
+                used,
+                tenant_keys,
+                rp_id,
+            };
+            approve::give(&cx, id, user, given)
         }
+        Command::RejectApproval {
+            id,
+            user,
+            proof,
+            idempotency,
+        } => {
+            let given = proof.map(|proof| approve::Given::of(*proof));
+            approve::reject(&cx, id, user, given, idempotency)
+        }
+        Command::CancelApproval { id, idempotency } => approve::cancel(&cx, id, idempotency),
+        Command::ConcludeApprovalFace {
+            approval,
+            user,
+            id,
+            comparison,
+        } => approve::face(&cx, approval, user, id, &comparison),
     }
 }
 

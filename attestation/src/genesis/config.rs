@@ -8,6 +8,7 @@ use rustls_pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
 
 use super::{GenesisError, SignedFile, Tier, VerifiedGenesis, require};
+use crate::amount::{is_currency, ten_thousandths};
 use crate::binding::Head;
 use crate::encode::{Digest32, as_text, sha256};
 use crate::jcs::to_jcs;
@@ -131,9 +132,24 @@ pub struct Policy {
     /// Longest life of a session; [`SESSION_ABSOLUTE_MINUTES`] if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_absolute_minutes: Option<u32>,
+    /// Amounts by currency (ISO 4217) above which an approval takes two devices of
+    /// the same person, as decimal text; any other currency always takes two. Left
+    /// out: one device is always enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second_device_above: Option<BTreeMap<String, String>>,
 }
 
 impl Policy {
+    /// The limits of `second_device_above` in ten-thousandths.
+    pub fn second_device_limits(&self) -> Option<BTreeMap<String, u64>> {
+        let limits = self.second_device_above.as_ref()?.iter();
+        // Validated; what is no amount would need two devices.
+        let exact = |(currency, limit): (&String, &String)| {
+            (currency.clone(), ten_thousandths(limit).unwrap_or_default())
+        };
+        Some(limits.map(exact).collect())
+    }
+
     /// SHA-256 over the policy in JCS.
     pub fn digest(&self) -> Digest32 {
         let text = to_jcs(self).expect("32-bit integers and names always have a canonical form");
@@ -162,6 +178,7 @@ impl Policy {
             approval_seconds,
             session_idle_seconds: _,
             session_absolute_minutes: _,
+            second_device_above,
         } = self;
         let (idle, absolute) = (self.session_idle(), self.session_absolute());
         let bounds = [
@@ -191,6 +208,14 @@ impl Policy {
                 FILE,
                 format!("policy.{name}"),
                 format!("use {low} to {high}"),
+            )?;
+        }
+        for (currency, limit) in second_device_above.iter().flatten() {
+            require(
+                is_currency(currency) && ten_thousandths(limit).is_some(),
+                FILE,
+                format!("policy.second_device_above.{currency}"),
+                "use decimal text under three capital letters, such as \"EUR\": \"1000.00\"",
             )?;
         }
         require(

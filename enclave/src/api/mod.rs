@@ -19,6 +19,7 @@ mod problem;
 mod services;
 mod sessions;
 mod text;
+mod transactions;
 mod trust;
 
 pub use crate::passkeys::{
@@ -27,8 +28,9 @@ pub use crate::passkeys::{
     RequestOptions, RpEntity, UserEntity,
 };
 pub use approvals::{
-    Amount, Approval, ApprovalCreated, ApprovalRequest, ApprovalStatus, ApprovalVerified, Currency,
-    IdempotencyKey, Payee, Transaction,
+    AnswerOptions, AnswerPurpose, Answered, Approval, ApprovalChange, ApprovalCreated,
+    ApprovalFeed, ApprovalNews, ApprovalRequest, ApprovalStatus, ApprovalVerified, ApproverOptions,
+    ApproverState, Factor, IdempotencyKey, Rejection,
 };
 pub use attestation::{
     AttestationReply, AttestationRequest, Health, Purpose, ShareAccepted, ShareSubmission, TreeHead,
@@ -59,6 +61,7 @@ pub use sessions::{
     SessionScope, SessionsEnded, TokenForm,
 };
 pub use text::{SessionToken, Text, Timestamp};
+pub use transactions::{Amount, Batch, BatchPayment, Currency, Payee, Payment, Transaction};
 pub use trust::{Anchor, Grants, RoleMapping, Trust, TrustError};
 
 /// A receipt or artefact as its own format defines it (`enclave/SPEC.md`).

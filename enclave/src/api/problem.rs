@@ -282,6 +282,13 @@ kinds! {
     INVALID_TRANSACTION invalid_transaction 422 "The transaction is not acceptable" "Check amount, currency, payee and reference.";
     UNKNOWN_APPROVAL unknown_approval 404 "There is no such approval" "Create one with /api/v1/approvals.";
     APPROVAL_EXPIRED approval_expired 410 "The approval has expired" "Create another one.";
+    APPROVAL_REJECTED approval_rejected 409 "The approval was rejected" "Read it with GET /api/v1/approvals/{id}.";
+    APPROVAL_CANCELLED approval_cancelled 409 "The approval was cancelled" "Create another one.";
+    ALREADY_ANSWERED already_answered 409 "This customer has answered" "Read who is still asked with GET /api/v1/approvals/{id}.";
+    SHARED_DEVICE shared_device 409 "Another approver answered with this passkey" "Each approver needs a passkey of their own.";
+    SECOND_DEVICE_REQUIRED second_device_required 409 "This amount needs a second device" "Register a second passkey; of passkeys that sync between devices only one counts.";
+    FACE_REQUIRED face_required 409 "A face comes before the last passkey" "Verify it with POST /api/v1/approvals/{id}/face.";
+    TOO_MANY_LISTENERS too_many_listeners 429 retry 5 "Too many of this tenant listen" "Close a feed, or read GET /api/v1/approvals/{id}.";
     APPROVAL_CLOSED approval_closed 409 "The approval is already decided" "Read it with GET /api/v1/approvals/{id}.";
     IDEMPOTENCY_CONFLICT idempotency_conflict 409 "The idempotency key was used for another request" "Use a fresh key for a different request.";
     UNKNOWN_RECEIPT unknown_receipt 404 "There is no such receipt" "Use a receipt_id of this tenant.";

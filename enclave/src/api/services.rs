@@ -113,6 +113,46 @@ pub trait Services: Send + Sync + 'static {
         request: PresentedAuthentication,
     ) -> impl Future<Output = Result<ApprovalVerified, Problem>> + Send;
 
+    /// Options for an answer of one of those asked.
+    fn approval_options(
+        &self,
+        caller: Caller,
+        id: ApprovalId,
+        query: AnswerOptions,
+    ) -> impl Future<Output = Result<RequestOptions, Problem>> + Send;
+
+    /// Compares a sample with the template of somebody whose face an approval asks for.
+    fn approval_face(
+        &self,
+        caller: Caller,
+        id: ApprovalId,
+        request: VerifyRequest,
+    ) -> impl Future<Output = Result<Verification, Problem>> + Send;
+
+    /// Takes a customer's rejection.
+    fn reject_approval(
+        &self,
+        caller: Caller,
+        id: ApprovalId,
+        request: Rejection,
+        idempotency_key: Option<IdempotencyKey>,
+    ) -> impl Future<Output = Result<ApprovalVerified, Problem>> + Send;
+
+    /// Takes an approval back.
+    fn cancel_approval(
+        &self,
+        caller: Caller,
+        id: ApprovalId,
+        idempotency_key: Option<IdempotencyKey>,
+    ) -> impl Future<Output = Result<ApprovalVerified, Problem>> + Send;
+
+    /// Tells of an approval's changes, each once it is durable.
+    fn follow_approval(
+        &self,
+        caller: Caller,
+        id: ApprovalId,
+    ) -> impl Future<Output = Result<ApprovalFeed, Problem>> + Send;
+
     /// A receipt with its evidence.
     fn receipt(
         &self,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::approval::{self, ApprovalStatus};
 use super::event::{Content, Event, Recorded};
 use super::state::*;
 use super::{device, erasure, session};
@@ -32,6 +33,7 @@ fn apply_event(state: &mut TenantState, event: &Event) {
             state.kept.prune(*at_ms);
             state.sessions.prune(*at_ms, usize::MAX);
             session::forget_faces(state, *at_ms);
+            approval::begin_term(state, *at_ms);
         }
         Event::Restored {
             at_ms,
@@ -75,7 +77,13 @@ fn apply_event(state: &mut TenantState, event: &Event) {
         | Event::AttemptReleased { .. }
         | Event::AttemptConcluded { .. }
         | Event::LockExpired { .. } => apply_attempt(state, event),
-        Event::ApprovalCreated { .. } | Event::ApprovalGiven { .. } => apply_approval(state, event),
+        Event::ApprovalCreated { .. }
+        | Event::ApprovalGiven { .. }
+        | Event::ApprovalAsked { .. }
+        | Event::ApprovalGranted { .. }
+        | Event::ApprovalRejected { .. }
+        | Event::ApprovalCancelled { .. }
+        | Event::IdempotencyKept { .. } => approval::apply(state, event),
         Event::FaceErased { .. }
         | Event::SubjectErased { .. }
         | Event::BudgetKept { .. }
@@ -271,50 +279,6 @@ fn apply_attempt(state: &mut TenantState, event: &Event) {
             with(state, handle, |subject| {
                 subject.attempts.failures = 0;
                 subject.attempts.locked_until_ms = None;
-            });
-        }
-        _ => {}
-    }
-}
-
-fn apply_approval(state: &mut TenantState, event: &Event) {
-    match event {
-        Event::ApprovalCreated {
-            id,
-            handle,
-            transaction,
-            transaction_jcs,
-            nonce,
-            challenge,
-            expires_ms,
-            idempotency,
-        } => {
-            let approval = Approval {
-                subject: *handle,
-                transaction: Transaction::clone(transaction),
-                transaction_jcs: transaction_jcs.clone(),
-                nonce: *nonce,
-                challenge: *challenge,
-                expires_ms: *expires_ms,
-                status: ApprovalStatus::Pending,
-                idempotency: idempotency.map(|(key, _)| key),
-            };
-            state.approvals.insert(*id, Arc::new(approval));
-            state.approvals_of.insert((*handle, *id));
-            with(state, handle, |subject| subject.approvals.push(*id));
-            if let Some((key, request)) = idempotency {
-                state.idempotency.insert(*key, (*request, *id));
-            }
-        }
-        Event::ApprovalGiven { id, receipt } => {
-            let Some(approval) = state.approvals.get_mut(id) else {
-                return;
-            };
-            let approval = Arc::make_mut(approval);
-            approval.status = ApprovalStatus::Approved(*receipt);
-            let handle = approval.subject;
-            with(state, &handle, |subject| {
-                subject.approvals.retain(|open| open != id)
             });
         }
         _ => {}

@@ -4,10 +4,11 @@ use redoubt_shared::{
     ApprovalId, DeviceId, EnrollmentId, ErasureId, ReceiptId, SessionId, UserId, VerificationId,
 };
 
+use super::approval::Ask;
 use super::device::DeviceState;
 use super::erasure::Deletion;
 use super::session::Session;
-use super::state::{SubjectHandle, Template, TenantKeySeeds, Transaction};
+use super::state::{SubjectHandle, Template, TenantKeySeeds};
 use crate::passkeys::CredentialRecord;
 
 /// Values that come from outside the core: time and randomness, drawn per command.
@@ -81,6 +82,8 @@ pub enum Command {
         id: ApprovalId,
         /// Whom.
         user: UserId,
+        /// The credential that the answer names.
+        credential_id: Vec<u8>,
         /// Stable reason, for the tenant's audit.
         reason: &'static str,
     },
@@ -210,6 +213,35 @@ pub enum Command {
     DescribeDevice(Box<DescribeDevice>),
     /// Say whether a device may be used.
     SetDeviceState(Box<SetDeviceState>),
+    /// A customer rejects an approval, signed or by the bank's word.
+    RejectApproval {
+        /// Which.
+        id: ApprovalId,
+        /// Who.
+        user: UserId,
+        /// Signed over a challenge of purpose `rejection`.
+        proof: Option<Box<Proof>>,
+        /// Hashed idempotency key and digest of the request.
+        idempotency: Option<([u8; 32], [u8; 32])>,
+    },
+    /// The bank takes an approval back.
+    CancelApproval {
+        /// Which.
+        id: ApprovalId,
+        /// Hashed idempotency key and digest of the request.
+        idempotency: Option<([u8; 32], [u8; 32])>,
+    },
+    /// A comparison was made for an approval that asks for a face.
+    ConcludeApprovalFace {
+        /// Which approval.
+        approval: ApprovalId,
+        /// Whom.
+        user: UserId,
+        /// Which attempt.
+        id: VerificationId,
+        /// Its outcome.
+        comparison: Comparison,
+    },
 }
 
 /// A session to open.
@@ -259,20 +291,48 @@ pub struct SetDeviceState {
 pub struct CreateApproval {
     /// Its id, drawn by the shell.
     pub id: ApprovalId,
-    /// Who is asked.
-    pub user: UserId,
-    /// What for.
-    pub transaction: Transaction,
-    /// RFC 8785 form of it.
+    /// Who is asked, 1 to [`APPROVERS_MAX`](super::APPROVERS_MAX), each once.
+    pub approvers: Vec<AskedOf>,
+    /// How many of them must approve.
+    pub needed: u16,
+    /// Whether each needs a verified face as well.
+    pub face: bool,
+    /// RFC 8785 form of the transaction.
     pub transaction_jcs: String,
-    /// Single-use.
-    pub nonce: [u8; 32],
-    /// Over everything above.
-    pub challenge: [u8; 32],
+    /// Its currency, ISO 4217.
+    pub currency: String,
+    /// Its amount or total, in ten-thousandths.
+    pub amount: u64,
     /// Until when, Unix milliseconds.
     pub expires_ms: u64,
     /// Hashed idempotency key and digest of the request.
     pub idempotency: Option<([u8; 32], [u8; 32])>,
+}
+
+/// One person an approval asks.
+pub struct AskedOf {
+    /// Who.
+    pub user: UserId,
+    /// A challenge for each device that may be needed.
+    pub asks: [Ask; 2],
+}
+
+/// A customer's verified assertion, for a claim that proves what they decided.
+pub struct Proof {
+    /// What was verified; the claim repeats it so that anyone can verify it again.
+    pub assertion: serde_json::Value,
+    /// With which passkey.
+    pub credential_id: Vec<u8>,
+    /// Its new counter.
+    pub sign_count: u32,
+    /// Its new backup state.
+    pub backup_state: bool,
+    /// Thumbprints of the tenant's signing keys: ES256, ML-DSA-65.
+    pub tenant_keys: [String; 2],
+    /// The relying party the challenge names.
+    pub rp_id: String,
+    /// The challenge that was answered.
+    pub challenge: [u8; 32],
 }
 
 /// How a sample was used.
@@ -313,7 +373,7 @@ pub enum Reply {
         /// Set when the subject is locked now.
         locked_until_ms: Option<u64>,
     },
-    /// The approval created, or the one this idempotency key created before.
+    /// The approval created, or the one that this idempotency key was used for before.
     Approval(ApprovalId),
     /// The erasure began.
     Erasure {
@@ -330,4 +390,9 @@ pub enum Reply {
     Refused,
     /// So many sessions ended.
     Ended(usize),
+    /// The answer counts.
+    Granted {
+        /// Whether it completed the approval.
+        complete: bool,
+    },
 }

@@ -6,6 +6,7 @@ use redoubt_shared::{
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
+use super::approval::{Ask, Grant, Terms};
 use super::device::DeviceState;
 use super::erasure::{Deletion, Erasure, KeptBudget};
 use super::session::Session;
@@ -161,7 +162,7 @@ pub enum Event {
         /// Whose.
         handle: SubjectHandle,
     },
-    /// A payment waits for approval.
+    /// A payment waits for approval. Entries of before: now [`Event::ApprovalAsked`].
     ApprovalCreated {
         /// Its id.
         id: ApprovalId,
@@ -321,6 +322,58 @@ pub enum Event {
         next: DeviceState,
         /// Why.
         reason: String,
+        /// When, Unix milliseconds.
+        at_ms: u64,
+    },
+    /// A payment waits for approval by this person, perhaps among others: the first
+    /// of these events makes the approval.
+    ApprovalAsked {
+        /// Its id.
+        id: ApprovalId,
+        /// Who is asked.
+        handle: SubjectHandle,
+        /// What for and of how many.
+        terms: Terms,
+        /// RFC 8785 form of the transaction.
+        transaction_jcs: String,
+        /// One challenge for each device.
+        asks: Vec<Ask>,
+        /// Until when, Unix milliseconds.
+        expires_ms: u64,
+    },
+    /// An answer that does not complete the approval yet.
+    ApprovalGranted {
+        /// Which.
+        id: ApprovalId,
+        /// The answer.
+        grant: Grant,
+    },
+    /// Somebody rejected.
+    ApprovalRejected {
+        /// Which.
+        id: ApprovalId,
+        /// Who.
+        handle: SubjectHandle,
+        /// Its evidence.
+        receipt: ReceiptId,
+        /// Whether too few are left.
+        closes: bool,
+    },
+    /// The bank took it back.
+    ApprovalCancelled {
+        /// Which.
+        id: ApprovalId,
+        /// Its evidence.
+        receipt: ReceiptId,
+    },
+    /// An idempotency key finds what it did, for its time.
+    IdempotencyKept {
+        /// The key, hashed.
+        key: [u8; 32],
+        /// Digest of the request.
+        request: [u8; 32],
+        /// The approval it was about.
+        id: ApprovalId,
         /// When, Unix milliseconds.
         at_ms: u64,
     },

@@ -6,6 +6,7 @@
 //! made durable, and recovery is the same `apply` over the same events.
 
 mod apply;
+mod approval;
 mod claims;
 mod command;
 mod decide;
@@ -18,10 +19,14 @@ mod snapshot;
 mod state;
 
 pub use apply::apply;
+pub use approval::{
+    APPROVERS_MAX, Approval, ApprovalStatus, Approver, Ask, Grant, GrantedBy, IDEMPOTENCY_MS,
+    KeptKey, Terms,
+};
 pub use claims::{TermContext, receipt_of};
 pub use command::{
-    Command, Comparison, CreateApproval, DescribeDevice, Facts, OpenSession, Reply, SampleUse,
-    SetDeviceState,
+    AskedOf, Command, Comparison, CreateApproval, DescribeDevice, Facts, OpenSession, Proof, Reply,
+    SampleUse, SetDeviceState,
 };
 pub use decide::{Decision, decide};
 pub use device::{Device, DeviceState, TrustScore, trust};
@@ -31,10 +36,10 @@ pub use erasure::{
 pub use event::{Content, Event, Recorded, SubjectKey};
 pub use refusal::Refusal;
 pub use session::{Assurance, FACE_COUNTS_MS, KeyCustody, SESSIONS_MAX, Session, Sessions};
-pub use snapshot::{Piece, SubjectPiece};
+pub use snapshot::{ApprovalV1, Piece, SubjectPiece};
 pub use state::{
-    Approval, ApprovalStatus, Attempts, Enrollment, EnrollmentStatus, Subject, SubjectHandle,
-    Template, TenantKeySeeds, TenantState, Transaction,
+    Attempts, Enrollment, EnrollmentStatus, Subject, SubjectHandle, Template, TenantKeySeeds,
+    TenantState, Transaction,
 };
 
 #[cfg(test)]

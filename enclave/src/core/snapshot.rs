@@ -10,6 +10,7 @@ use std::sync::Arc;
 use redoubt_shared::{ApprovalId, DeviceId, EnrollmentId, ErasureId, TenantId, UserId};
 use serde::{Deserialize, Serialize};
 
+use super::approval::{Approval, ApprovalStatus, Approver, Ask, KeptKey, Terms};
 use super::device::Device;
 use super::erasure::{Deletion, Erasure, KeptBudget};
 use super::event::SubjectKey;
@@ -34,9 +35,9 @@ pub enum Piece {
     Subject(Box<SubjectPiece>),
     /// Enrolments.
     Enrollments(Vec<(EnrollmentId, Enrollment)>),
-    /// Approvals.
-    Approvals(Vec<(ApprovalId, Approval)>),
-    /// Idempotency keys: hashed key, digest of the request, what it made.
+    /// Approvals of before, each of one person.
+    Approvals(Vec<(ApprovalId, ApprovalV1)>),
+    /// Idempotency keys of before: hashed key, digest of the request, what it made.
     Idempotency(Vec<([u8; 32], [u8; 32], ApprovalId)>),
     /// Erasures.
     Erasures(Vec<(ErasureId, Erasure)>),
@@ -55,6 +56,54 @@ pub enum Piece {
     Devices(Vec<(DeviceId, Device)>),
     /// When faces last matched.
     FacesMatched(Vec<(SubjectHandle, u64)>),
+    /// Approvals.
+    ApprovalsAsked(Vec<(ApprovalId, Approval)>),
+    /// Idempotency keys: hashed key, digest of the request, approval, end.
+    IdempotencyKept(Vec<([u8; 32], [u8; 32], ApprovalId, u64)>),
+}
+
+/// An approval as snapshots of before hold it; its fields and their order are fixed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(
+    missing_docs,
+    reason = "fields are those of Approval, Ask and Approver"
+)]
+pub struct ApprovalV1 {
+    pub subject: SubjectHandle,
+    pub transaction: Transaction,
+    pub transaction_jcs: String,
+    pub nonce: [u8; 32],
+    pub challenge: [u8; 32],
+    pub expires_ms: u64,
+    pub status: ApprovalStatus,
+    pub idempotency: Option<[u8; 32]>,
+}
+
+impl From<ApprovalV1> for Approval {
+    fn from(old: ApprovalV1) -> Self {
+        let asks = vec![Ask {
+            nonce: old.nonce,
+            challenge: old.challenge,
+        }];
+        Self {
+            terms: Terms {
+                approvers: 1,
+                needed: 1,
+                devices: 1,
+                face: false,
+            },
+            approvers: vec![Approver {
+                subject: old.subject,
+                asks,
+                rejected: None,
+            }],
+            transaction_jcs: old.transaction_jcs,
+            expires_ms: old.expires_ms,
+            status: old.status,
+            grants: Vec::new(),
+            keys: old.idempotency.into_iter().collect(),
+        }
+    }
 }
 
 /// One subject as a piece holds it.
@@ -90,7 +139,7 @@ impl TenantState {
         let idempotency = self
             .idempotency
             .iter()
-            .map(|(key, (request, id))| (*key, *request, *id));
+            .map(|(key, kept)| (*key, kept.request, kept.id, kept.expires_ms));
         let erasures = self.erasures.iter();
         let erasures = erasures.map(|(id, erasure)| (*id, Erasure::clone(erasure)));
         let deletions = self.deletions.values().map(|d| Deletion::clone(d));
@@ -104,8 +153,8 @@ impl TenantState {
         std::iter::once(tenant)
             .chain(subjects)
             .chain(grouped(enrollments).map(Piece::Enrollments))
-            .chain(grouped(approvals).map(Piece::Approvals))
-            .chain(grouped(idempotency).map(Piece::Idempotency))
+            .chain(grouped(approvals).map(Piece::ApprovalsAsked))
+            .chain(grouped(idempotency).map(Piece::IdempotencyKept))
             .chain(grouped(erasures).map(Piece::Erasures))
             .chain(grouped(deletions).map(Piece::Deletions))
             .chain(grouped(budgets).map(move |budgets| Piece::KeptBudgets { salt, budgets }))
@@ -122,15 +171,25 @@ impl TenantState {
             Piece::Subject(subject) => self.absorb_subject(*subject),
             Piece::Enrollments(group) => self.enrollments.extend(group),
             Piece::Approvals(group) => {
-                for (id, approval) in group {
-                    self.approvals_of.insert((approval.subject, id));
-                    self.approvals.insert(id, Arc::new(approval));
+                group
+                    .into_iter()
+                    .for_each(|(id, old)| self.absorb_approval(id, old.into()));
+            }
+            Piece::ApprovalsAsked(group) => {
+                group
+                    .into_iter()
+                    .for_each(|(id, approval)| self.absorb_approval(id, approval));
+            }
+            // Without an end; the term that follows gives them one.
+            Piece::Idempotency(group) => {
+                for (key, request, id) in group {
+                    self.absorb_key(key, request, id, u64::MAX);
                 }
             }
-            Piece::Idempotency(group) => {
-                let entries = group.into_iter();
-                self.idempotency
-                    .extend(entries.map(|(key, request, id)| (key, (request, id))));
+            Piece::IdempotencyKept(group) => {
+                for (key, request, id, expires_ms) in group {
+                    self.absorb_key(key, request, id, expires_ms);
+                }
             }
             Piece::Erasures(group) => {
                 for (id, erasure) in group {
@@ -159,6 +218,23 @@ impl TenantState {
             }
             Piece::FacesMatched(group) => self.faces_matched.extend(group),
         }
+    }
+
+    fn absorb_approval(&mut self, id: ApprovalId, approval: Approval) {
+        for approver in &approval.approvers {
+            self.approvals_of.insert((approver.subject, id));
+        }
+        self.approvals.insert(id, Arc::new(approval));
+    }
+
+    fn absorb_key(&mut self, key: [u8; 32], request: [u8; 32], id: ApprovalId, expires_ms: u64) {
+        let kept = KeptKey {
+            request,
+            id,
+            expires_ms,
+        };
+        self.idempotency.insert(key, kept);
+        self.idempotency_ends.insert((expires_ms, key));
     }
 
     fn absorb_subject(&mut self, piece: SubjectPiece) {

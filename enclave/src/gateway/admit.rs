@@ -113,17 +113,13 @@ impl Exchange {
 
 /// The table's answer: phase first, then certificate, then role.
 pub(super) fn admit(route: &Route, phase: Phase, session: &Session) -> Result<(), Problem> {
-    if phase == Phase::HandingOver && route.phases.contains(&Phase::Serving) {
-        // Soon another enclave serves it; until then nothing new begins.
-        let begun = route.phases.contains(&phase);
-        return if begun {
-            Ok(())
-        } else {
-            Err(Problem::handing_over())
-        };
-    }
     if !route.phases.contains(&phase) {
-        return Err(Problem::not_serving().because(phase.name()));
+        // Soon another enclave serves it; until then nothing new begins.
+        let later = phase == Phase::HandingOver && route.phases.contains(&Phase::Serving);
+        return Err(match later {
+            true => Problem::handing_over(),
+            false => Problem::not_serving().because(phase.name()),
+        });
     }
     let Access::Holders(holders) = route.access else {
         return Ok(());

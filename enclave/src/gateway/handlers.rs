@@ -13,6 +13,7 @@ use super::extract::{
     Asked, Binding, Client, Idempotency, LedgerReader, Named, NamedPair, Received, ReceivedSample,
     Upload,
 };
+use super::feed;
 use super::reply::{Reply, json_lines, json_text};
 use super::serve::Shared;
 use crate::api::*;
@@ -243,7 +244,7 @@ pub(super) async fn get_approval<S: Services>(
     post, path = "/api/v1/approvals/{id}/verify", tag = "approvals",
     params(("id" = String, Path, description = "approval_id")),
     request_body = PresentedAuthentication,
-    responses((status = 200, description = "Approved, with its proof", body = ApprovalVerified)),
+    responses((status = 200, description = "Taken; with its proof once approved", body = ApprovalVerified)),
 )]
 pub(super) async fn verify_approval<S: Services>(
     State(shared): Asker<S>,
@@ -254,6 +255,111 @@ pub(super) async fn verify_approval<S: Services>(
     let id = name.parse(Problem::unknown_approval)?;
     let verified = shared.services.verify_approval(caller, id, request).await?;
     Ok(Reply::ok(verified))
+}
+
+/// Options for the next answer of one of those asked.
+#[utoipa::path(
+    get, path = "/api/v1/approvals/{id}/options", tag = "approvals",
+    params(
+        ("id" = String, Path, description = "approval_id"),
+        ("user_id" = String, Query, description = "One of those asked"),
+        ("purpose" = inline(Option<AnswerPurpose>), Query, description = "approval if absent"),
+    ),
+    responses((status = 200, description = "For `navigator.credentials.get`", body = RequestOptions)),
+)]
+pub(super) async fn approval_options<S: Services>(
+    State(shared): Asker<S>,
+    Client(caller): Client,
+    name: Named,
+    Asked(query): Asked<AnswerOptions>,
+) -> Outcome<RequestOptions> {
+    let id = name.parse(Problem::unknown_approval)?;
+    let options = shared.services.approval_options(caller, id, query).await?;
+    Ok(Reply::ok(options))
+}
+
+/// Verifies the face that an approval asks for: an attempt like any other.
+#[utoipa::path(
+    post, path = "/api/v1/approvals/{id}/face", tag = "approvals",
+    params(("id" = String, Path, description = "approval_id")),
+    request_body = VerifyRequest,
+    responses((status = 200, description = "The verdict", body = Verification)),
+)]
+pub(super) async fn approval_face<S: Services>(
+    State(shared): Asker<S>,
+    Client(caller): Client,
+    name: Named,
+    ReceivedSample(request, _budget): ReceivedSample<VerifyRequest>,
+) -> Outcome<Verification> {
+    let id = name.parse(Problem::unknown_approval)?;
+    if request.biometric_data.as_bytes().len() > shared.limits.sample {
+        return Err(Problem::body_too_large());
+    }
+    let verification = shared.services.approval_face(caller, id, request).await?;
+    Ok(Reply::ok(verification))
+}
+
+/// A customer rejects.
+#[utoipa::path(
+    post, path = "/api/v1/approvals/{id}/reject", tag = "approvals",
+    params(
+        ("id" = String, Path, description = "approval_id"),
+        ("Idempotency-Key" = Option<String>, Header,
+            description = "Makes a retry find the first answer; 1 to 128 visible ASCII characters"),
+    ),
+    request_body = Rejection,
+    responses((status = 200, description = "Recorded", body = ApprovalVerified)),
+)]
+pub(super) async fn reject_approval<S: Services>(
+    State(shared): Asker<S>,
+    Client(caller): Client,
+    name: Named,
+    Idempotency(key): Idempotency,
+    Received(request): Received<Rejection>,
+) -> Outcome<ApprovalVerified> {
+    let id = name.parse(Problem::unknown_approval)?;
+    let services = &shared.services;
+    let rejected = services.reject_approval(caller, id, request, key).await?;
+    Ok(Reply::ok(rejected))
+}
+
+/// Takes an approval back.
+#[utoipa::path(
+    post, path = "/api/v1/approvals/{id}/cancel", tag = "approvals",
+    params(
+        ("id" = String, Path, description = "approval_id"),
+        ("Idempotency-Key" = Option<String>, Header,
+            description = "Makes a retry find the first answer; 1 to 128 visible ASCII characters"),
+    ),
+    responses((status = 200, description = "Taken back", body = ApprovalVerified)),
+)]
+pub(super) async fn cancel_approval<S: Services>(
+    State(shared): Asker<S>,
+    Client(caller): Client,
+    name: Named,
+    Idempotency(key): Idempotency,
+) -> Outcome<ApprovalVerified> {
+    let id = name.parse(Problem::unknown_approval)?;
+    let cancelled = shared.services.cancel_approval(caller, id, key).await?;
+    Ok(Reply::ok(cancelled))
+}
+
+/// An approval's changes as server-sent events, until it ends.
+#[utoipa::path(
+    get, path = "/api/v1/approvals/{id}/events", tag = "approvals",
+    params(("id" = String, Path, description = "approval_id")),
+    responses((status = 200, content_type = "text/event-stream", body = ApprovalChange,
+        description = "`event: status` with `data:` of this schema: first as it stands, then each change; \
+            a comment every 15 seconds; ends with the approval")),
+)]
+pub(super) async fn follow_approval<S: Services>(
+    State(shared): Asker<S>,
+    Client(caller): Client,
+    name: Named,
+) -> Result<Response, Problem> {
+    let id = name.parse(Problem::unknown_approval)?;
+    let feed = shared.services.follow_approval(caller, id).await?;
+    Ok(feed::response(feed))
 }
 
 /// A receipt with its evidence.

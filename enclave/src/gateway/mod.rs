@@ -14,6 +14,7 @@ mod connection;
 mod counters;
 mod devices;
 mod extract;
+mod feed;
 mod handlers;
 mod identity;
 mod limits;

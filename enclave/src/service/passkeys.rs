@@ -30,7 +30,7 @@ pub(super) struct Known {
 
 impl Known {
     /// What options may name: passkeys that are not out of use for good.
-    fn usable(&self) -> Vec<CredentialRecord> {
+    pub(super) fn usable(&self) -> Vec<CredentialRecord> {
         let all = self.passkeys.iter();
         all.filter(|record| !self.closed.contains(&record.id))
             .cloned()

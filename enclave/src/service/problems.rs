@@ -49,10 +49,9 @@ pub(super) fn in_part(problem: Problem) -> Problem {
     }
 }
 
-fn refused(refusal: Refusal, now_ms: u64) -> Problem {
+pub(super) fn refused(refusal: Refusal, now_ms: u64) -> Problem {
     match refusal {
         Refusal::UnknownUser | Refusal::UnknownCredential => Problem::no_passkey(),
-        Refusal::SignCount => Problem::authentication_failed().because("sign_count"),
         Refusal::TooMany => Problem::too_many_requests(),
         Refusal::TooManyDevices => Problem::too_many_devices(),
         Refusal::CredentialTaken => Problem::credential_exists(),
@@ -70,13 +69,21 @@ fn refused(refusal: Refusal, now_ms: u64) -> Problem {
         Refusal::UnknownApproval => Problem::unknown_approval(),
         Refusal::ApprovalSpent => Problem::approval_closed(),
         Refusal::ApprovalExpired => Problem::approval_expired(),
+        Refusal::ApprovalRejected => Problem::approval_rejected(),
+        Refusal::ApprovalCancelled => Problem::approval_cancelled(),
+        Refusal::AlreadyAnswered => Problem::already_answered(),
+        Refusal::OnePersonTwice | Refusal::ImpossibleTerms => Problem::malformed_request().detail(
+            "approvers: name 1 to 16 customers, each once, and require 1 of them at least.",
+        ),
+        Refusal::SharedDevice => Problem::shared_device(),
+        Refusal::SecondDeviceNeeded => Problem::second_device_required(),
+        Refusal::FaceNeeded => Problem::face_required(),
         Refusal::IdempotencyConflict => Problem::idempotency_conflict(),
         Refusal::UnknownSubject => Problem::unknown_subject(),
         Refusal::UnknownErasure => Problem::unknown_erasure(),
         Refusal::UnknownSession => internal("a session that nobody named"),
         Refusal::UnknownDevice => Problem::unknown_device(),
         Refusal::DeviceClosed => Problem::device_closed(),
-        Refusal::DeviceNotActive => Problem::authentication_failed().because("device_not_active"),
     }
 }
 

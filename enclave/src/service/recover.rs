@@ -326,6 +326,7 @@ impl Appliance {
                 WitnessMode::Strict => 0,
                 WitnessMode::Lease => policy.lease_ms,
             }),
+            second_device_above: policy.second_device_limits(),
             restore_count: restores,
         }
     }
@@ -379,6 +380,7 @@ impl Appliance {
             term: term.term,
             challenges: Default::default(),
             idle: Default::default(),
+            listeners: Default::default(),
             note_keys: Default::default(),
             worker: self.worker_link()?,
             epochs: Epochs::new(officers),

@@ -9,6 +9,7 @@ use redoubt_attestation::sign::HybridSigner;
 use redoubt_shared::supervise::Phase;
 use redoubt_shared::{ApprovalId, DeviceId, ErasureId, ReceiptId, TenantId, UserId};
 
+use super::approvals::Listeners;
 use super::boot::{Appliance, BootError, anchors};
 use super::challenges::Challenges;
 use super::freshness::NoteKeys;
@@ -39,6 +40,7 @@ pub(super) struct Serving {
     pub(super) term: u64,
     pub(super) challenges: Challenges,
     pub(super) idle: Idle,
+    pub(super) listeners: Arc<Listeners>,
     pub(super) note_keys: NoteKeys,
     pub(super) worker: WorkerLink,
     pub(super) epochs: Epochs,
@@ -212,6 +214,54 @@ impl Services for Front {
         request: Presented<AuthenticationResponse>,
     ) -> Result<ApprovalVerified, Problem> {
         self.0.verify_approval(&caller, id, request).await
+    }
+
+    async fn approval_options(
+        &self,
+        caller: Caller,
+        id: ApprovalId,
+        query: AnswerOptions,
+    ) -> Result<RequestOptions, Problem> {
+        self.0.answer_options(&caller, id, query).await
+    }
+
+    async fn approval_face(
+        &self,
+        caller: Caller,
+        id: ApprovalId,
+        request: VerifyRequest,
+    ) -> Result<Verification, Problem> {
+        let appliance = Arc::clone(&self.0);
+        to_its_end(async move { appliance.approval_face(&caller, id, request).await }).await
+    }
+
+    async fn reject_approval(
+        &self,
+        caller: Caller,
+        id: ApprovalId,
+        request: Rejection,
+        idempotency_key: Option<IdempotencyKey>,
+    ) -> Result<ApprovalVerified, Problem> {
+        self.0
+            .reject_approval(&caller, id, request, idempotency_key)
+            .await
+    }
+
+    async fn cancel_approval(
+        &self,
+        caller: Caller,
+        id: ApprovalId,
+        idempotency_key: Option<IdempotencyKey>,
+    ) -> Result<ApprovalVerified, Problem> {
+        self.0.cancel_approval(&caller, id, idempotency_key).await
+    }
+
+    async fn follow_approval(
+        &self,
+        caller: Caller,
+        id: ApprovalId,
+    ) -> Result<ApprovalFeed, Problem> {
+        Arc::clone(&self.0).follow_approval(caller, id).await
     }
 
     async fn receipt(&self, reader: Reader, id: ReceiptId) -> Result<Document, Problem> {

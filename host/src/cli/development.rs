@@ -139,6 +139,7 @@ fn policy() -> Policy {
         approval_seconds: 300,
         session_idle_seconds: None,
         session_absolute_minutes: None,
+        second_device_above: None,
     }
 }
 

@@ -81,7 +81,12 @@ pub fn decide(
             consent_given,
         } => enroll::begin(&cx, user, id, token_hash, consent_given),
         Command::ReserveEnrollmentSample { id, token_hash } => enroll::reserve(&cx, id, token_hash),
-        Command::RefuseApproval { id, user, reason } => approve::refuse(&cx, id, user, reason),
+        Command::RefuseApproval {
+            id,
+            user,
+            credential_id,
+            reason,
+        } => approve::refuse(&cx, id, user, &credential_id, reason),
         Command::ReleaseEnrollmentSample {
             id,
             worker_tier,
@@ -99,7 +104,7 @@ pub fn decide(
             user,
             id,
             comparison,
-        } => attempt::conclude(&cx, user, id, &comparison),
+        } => attempt::conclude(&cx, user, id, &comparison, None),
         Command::EraseFace { user, id } => erase::face(&cx, user, id),
         Command::EraseSubject { user, id, salt } => erase::subject(&cx, user, id, salt),
         Command::MarkDark {
@@ -123,18 +128,30 @@ pub fn decide(
                 sign_count,
                 backup_state,
             };
-            approve::give(
-                &cx,
-                id,
-                user,
-                approve::Given {
-                    assertion,
-                    used,
-                    tenant_keys,
-                    rp_id,
-                },
-            )
+            let given = approve::Given {
+                assertion,
+                used,
+                tenant_keys,
+                rp_id,
+            };
+            approve::give(&cx, id, user, given)
         }
+        Command::RejectApproval {
+            id,
+            user,
+            proof,
+            idempotency,
+        } => {
+            let given = proof.map(|proof| approve::Given::of(*proof));
+            approve::reject(&cx, id, user, given, idempotency)
+        }
+        Command::CancelApproval { id, idempotency } => approve::cancel(&cx, id, idempotency),
+        Command::ConcludeApprovalFace {
+            approval,
+            user,
+            id,
+            comparison,
+        } => approve::face(&cx, approval, user, id, &comparison),
     }
 }
 

@@ -88,8 +88,7 @@ pub(super) fn conclude_login(
     let (handle, subject) = cx.subject(&user)?;
     let record = used.record(subject)?;
     let device = subject.device_id(&used.credential_id);
-    let stays = used.moves_on(record).err().map(|_| COUNTER);
-    if let Some(reason) = cx.unusable(device).or(stays) {
+    if let Some(reason) = used.refused(cx, subject)? {
         let own =
             json!({ "verdict": "refused", "device_id": device.to_string(), "reason": reason });
         let claim = cx.claim(handle, "passkey_authentication", &user, None, own);
@@ -147,16 +146,19 @@ pub(super) fn refuse_login(
 }
 
 impl Used {
-    /// The passkey is still this customer's and may be used, and its counter moves
-    /// on. Checked here once more: two assertions verified against one state may be
-    /// decided one after the other (WebAuthn Level 3 section 7.2 step 22).
-    pub(super) fn check(&self, cx: &Cx<'_>, subject: &Subject) -> Result<(), Refusal> {
+    /// Why the passkey's answer does not count, as the tenant's audit names it: it may
+    /// not be used, or its counter did not move on. Checked here once more: two
+    /// assertions verified against one state may be decided one after the other
+    /// (WebAuthn Level 3 section 7.2 step 22).
+    pub(super) fn refused(
+        &self,
+        cx: &Cx<'_>,
+        subject: &Subject,
+    ) -> Result<Option<&'static str>, Refusal> {
         let record = self.record(subject)?;
         let device = subject.device_id(&self.credential_id);
-        match cx.unusable(device) {
-            Some(_) => Err(Refusal::DeviceNotActive),
-            None => self.moves_on(record),
-        }
+        let stays = (!self.moves_on(record)).then_some(COUNTER);
+        Ok(cx.unusable(device).or(stays))
     }
 
     fn record<'a>(&self, subject: &'a Subject) -> Result<&'a CredentialRecord, Refusal> {
@@ -164,12 +166,9 @@ impl Used {
         record.ok_or(Refusal::UnknownCredential)
     }
 
-    fn moves_on(&self, record: &CredentialRecord) -> Result<(), Refusal> {
+    fn moves_on(&self, record: &CredentialRecord) -> bool {
         let unused = self.sign_count == 0 && record.sign_count == 0;
-        if unused || self.sign_count > record.sign_count {
-            return Ok(());
-        }
-        Err(Refusal::SignCount)
+        unused || self.sign_count > record.sign_count
     }
 
     /// The counters' move, as an event.

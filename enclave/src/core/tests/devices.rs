@@ -84,10 +84,10 @@ fn what_is_not_active_neither_logs_in_nor_approves_and_has_no_session() {
             format!("device_{}", next.name())
         );
         assert!(world.state.sessions.is_empty());
-        assert_eq!(
-            world.run(give(1, b"credential")),
-            Err(Refusal::DeviceNotActive)
-        );
+        assert_eq!(world.run(give(1, b"credential")).unwrap(), Reply::Refused);
+        let claim = world.last_claim();
+        assert_eq!(claim["decision"], "refused");
+        assert_eq!(claim["reason"], format!("device_{}", next.name()));
         assert!(world.replayed() == world.state);
     }
 }

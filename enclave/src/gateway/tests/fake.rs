@@ -273,7 +273,8 @@ impl Services for Fake {
             status: ApprovalStatus::Pending,
             expires_at: Timestamp(0),
             transaction: request.transaction,
-            options: options(),
+            options: Some(options()),
+            approvers: vec![],
         })
     }
 
@@ -284,6 +285,10 @@ impl Services for Fake {
             status: ApprovalStatus::Pending,
             expires_at: Timestamp(0),
             transaction: transaction(),
+            approvers: vec![],
+            required: 1,
+            devices: 1,
+            factors: vec![Factor::Passkey],
             artefact: None,
         })
     }
@@ -298,9 +303,86 @@ impl Services for Fake {
         Ok(ApprovalVerified {
             approval_id: id,
             status: ApprovalStatus::Approved,
-            artefact: json!({}),
+            artefact: Some(json!({})),
             receipt: receipt(),
         })
+    }
+
+    async fn approval_options(
+        &self,
+        caller: Caller,
+        _: ApprovalId,
+        _: AnswerOptions,
+    ) -> Result<RequestOptions, Problem> {
+        self.seen(caller);
+        Ok(options())
+    }
+
+    async fn approval_face(
+        &self,
+        caller: Caller,
+        _: ApprovalId,
+        request: VerifyRequest,
+    ) -> Result<Verification, Problem> {
+        self.verify(caller, request).await
+    }
+
+    async fn reject_approval(
+        &self,
+        caller: Caller,
+        id: ApprovalId,
+        _: Rejection,
+        key: Option<IdempotencyKey>,
+    ) -> Result<ApprovalVerified, Problem> {
+        self.cancel_approval(caller, id, key).await
+    }
+
+    async fn cancel_approval(
+        &self,
+        caller: Caller,
+        id: ApprovalId,
+        _: Option<IdempotencyKey>,
+    ) -> Result<ApprovalVerified, Problem> {
+        self.seen(caller);
+        Ok(ApprovalVerified {
+            approval_id: id,
+            status: ApprovalStatus::Cancelled,
+            artefact: None,
+            receipt: receipt(),
+        })
+    }
+
+    /// Pending at once, a sign of life each 50 ms, and the end after a second.
+    async fn follow_approval(
+        &self,
+        caller: Caller,
+        id: ApprovalId,
+    ) -> Result<ApprovalFeed, Problem> {
+        self.seen(caller);
+        let change = move |status| {
+            ApprovalNews::Changed(ApprovalChange {
+                approval_id: id,
+                status,
+                approved: 0,
+                rejected: 0,
+                required: 1,
+            })
+        };
+        Ok(Box::pin(futures::stream::unfold(
+            0,
+            move |told| async move {
+                if told > 0 {
+                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                }
+                let news = match told {
+                    0 => change(ApprovalStatus::Pending),
+                    1..20 => ApprovalNews::Unchanged,
+                    20 => change(ApprovalStatus::Approved),
+                    _ => return None,
+                };
+                Some((news, told + 1))
+            },
+        )))
     }
 
     async fn receipt(&self, reader: Reader, _: ReceiptId) -> Result<Document, Problem> {

@@ -8,6 +8,7 @@ mod connections;
 mod contract;
 mod erasure;
 mod fake;
+mod feed;
 mod logs;
 mod overhead;
 mod parsing;

@@ -60,6 +60,7 @@ pub(super) fn context() -> TermContext {
         depends_on: Vec::new(),
         freshness: "none".into(),
         unwitnessed_ms: None,
+        second_device_above: None,
         restore_count: 0,
     }
 }

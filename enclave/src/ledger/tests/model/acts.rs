@@ -251,19 +251,21 @@ fn asked(who: Who, id: ApprovalId, expires_ms: u64) -> CreateApproval {
         nonce: [1; 32],
         transaction_jcs: "{}".into(),
     };
-    CreateApproval {
-        id,
-        user: name(who),
-        transaction: Transaction {
-            amount: "250.00".into(),
-            currency: "EUR".into(),
-            payee_name: "P".into(),
-            payee_account: "A".into(),
-            reference: "R".into(),
-        },
-        transaction_jcs: "{}".into(),
+    let ask = Ask {
         nonce: [1; 32],
         challenge: input.challenge().0,
+    };
+    CreateApproval {
+        id,
+        approvers: vec![AskedOf {
+            user: name(who),
+            asks: [ask, ask],
+        }],
+        needed: 1,
+        face: false,
+        currency: "EUR".into(),
+        amount: 2_500_000,
+        transaction_jcs: "{}".into(),
         expires_ms,
         idempotency: Some(([who; 32], [2; 32])),
     }

@@ -4,7 +4,7 @@
 use redoubt_shared::{EnrollmentId, ErasureId};
 
 use super::*;
-use crate::core::{Refusal, Reply, Template};
+use crate::core::{Reply, Template};
 
 fn erase_subject() -> Command {
     Command::EraseSubject {

@@ -80,10 +80,10 @@ impl<'de> Deserialize<'de> for Currency {
 #[serde(deny_unknown_fields)]
 pub struct Payee {
     /// Name of the payee.
-    #[schema(value_type = String, max_length = 140)]
+    #[schema(value_type = String, min_length = 1, max_length = 140, pattern = r"^[^\x00-\x1F\x7F-\x9F]+$")]
     pub name: Text<140>,
     /// Account of the payee, such as an IBAN.
-    #[schema(value_type = String, max_length = 64)]
+    #[schema(value_type = String, min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1F\x7F-\x9F]+$")]
     pub account: Text<64>,
 }
 
@@ -92,7 +92,7 @@ pub struct Payee {
 #[serde(deny_unknown_fields)]
 pub struct Transaction {
     /// Decimal text above zero.
-    #[schema(value_type = String, example = "250.00", pattern = r"^(0|[1-9][0-9]{0,14})(\.[0-9]{1,4})?$")]
+    #[schema(value_type = String, example = "250.00", pattern = r"^([1-9][0-9]{0,14}(\.[0-9]{1,4})?|0\.([1-9][0-9]{0,3}|0[1-9][0-9]{0,2}|00[1-9][0-9]?|000[1-9]))$")]
     pub amount: Amount,
     /// ISO 4217 code.
     #[schema(value_type = String, example = "EUR", pattern = "^[A-Z]{3}$")]
@@ -100,7 +100,7 @@ pub struct Transaction {
     /// Who is paid.
     pub payee: Payee,
     /// Remittance reference.
-    #[schema(value_type = String, max_length = 140)]
+    #[schema(value_type = String, min_length = 1, max_length = 140, pattern = r"^[^\x00-\x1F\x7F-\x9F]+$")]
     pub reference: Text<140>,
 }
 
@@ -109,7 +109,7 @@ pub struct Transaction {
 #[serde(deny_unknown_fields)]
 pub struct ApprovalRequest {
     /// The bank's name for its customer.
-    #[schema(value_type = String, max_length = 128)]
+    #[schema(value_type = String, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     pub user_id: UserId,
     /// What is to be approved.
     pub transaction: Transaction,

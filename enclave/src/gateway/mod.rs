@@ -12,6 +12,7 @@ mod admit;
 mod body;
 mod connection;
 mod counters;
+mod exact;
 mod extract;
 mod handlers;
 mod identity;

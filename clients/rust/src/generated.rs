@@ -291,7 +291,7 @@ pub struct CredentialDescriptor {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CredentialParameters {
     /// `COSEAlgorithmIdentifier`.
-    pub alg: u64,
+    pub alg: i64,
     /// `public-key`.
     pub r#type: String,
 }

@@ -141,7 +141,8 @@ pub(super) fn type_of(schema: &Value) -> Result<String> {
     let of = match text(schema, "type") {
         "string" => "String",
         "boolean" => "bool",
-        "integer" => "u64",
+        "integer" if schema["minimum"].as_f64().is_some_and(|least| least >= 0.0) => "u64",
+        "integer" => "i64",
         "number" => "f64",
         "object" if schema["properties"].is_null() => "Value",
         "array" => return Ok(format!("Vec<{}>", type_of(&schema["items"])?)),
@@ -196,10 +197,18 @@ mod tests {
     }
 
     #[test]
+    fn numbers_below_zero_have_a_place_where_they_may_come() {
+        let integer = json!({"type": "integer", "format": "int64"});
+        assert_eq!(type_of(&integer).unwrap(), "i64");
+        let counted = json!({"type": "integer", "format": "int64", "minimum": 0});
+        assert_eq!(type_of(&counted).unwrap(), "u64");
+    }
+
+    #[test]
     fn a_shape_nobody_described_is_refused() {
         assert_eq!(
             type_of(&json!({"type": ["integer", "null"]})).unwrap(),
-            "Option<u64>"
+            "Option<i64>"
         );
         assert!(type_of(&json!({"type": "object", "properties": {}})).is_err());
         let choice = json!({"oneOf": [{"type": "string"}, {"type": "integer"}]});

@@ -28,7 +28,7 @@ pub enum Factor {
 pub struct ApprovalRequest {
     /// The bank's name for its customer.
     #[serde(default)]
-    #[schema(value_type = Option<String>, max_length = 128)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     pub user_id: Option<UserId>,
     /// Several customers, each once, at most 16.
     #[serde(default)]
@@ -50,7 +50,7 @@ pub struct ApprovalRequest {
 #[serde(deny_unknown_fields)]
 pub struct Rejection {
     /// Who rejects.
-    #[schema(value_type = String, max_length = 128)]
+    #[schema(value_type = String, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     pub user_id: UserId,
     /// The answer to options of purpose `rejection`.
     #[serde(default)]

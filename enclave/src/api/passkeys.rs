@@ -11,8 +11,8 @@ use redoubt_shared::{DeviceId, SessionId, UserId};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Error as _, IntoDeserializer, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
-use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{AllOfBuilder, ObjectBuilder, Schema, Type};
+use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::Document;
@@ -24,15 +24,15 @@ use crate::passkeys::{AuthenticationResponse, Base64Url, RegistrationResponse};
 #[serde(deny_unknown_fields)]
 pub struct RegisterOptions {
     /// The bank's name for its customer.
-    #[schema(value_type = String, max_length = 128)]
+    #[schema(value_type = String, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     pub user_id: UserId,
     /// Account name the authenticator shows; `user_id` if absent.
     #[serde(default)]
-    #[schema(value_type = Option<String>, max_length = 64)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1F\x7F-\x9F]+$")]
     pub user_name: Option<Text<64>>,
     /// Display name the authenticator shows; the account name if absent.
     #[serde(default)]
-    #[schema(value_type = Option<String>, max_length = 64)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1F\x7F-\x9F]+$")]
     pub display_name: Option<Text<64>>,
 }
 
@@ -41,7 +41,7 @@ pub struct RegisterOptions {
 #[serde(deny_unknown_fields)]
 pub struct AuthenticateOptions {
     /// The bank's name for its customer.
-    #[schema(value_type = String, max_length = 128)]
+    #[schema(value_type = String, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     pub user_id: UserId,
 }
 
@@ -153,14 +153,16 @@ impl<T: ToSchema> PartialSchema for Presented<T> {
     fn schema() -> RefOr<Schema> {
         let user_id = ObjectBuilder::new()
             .schema_type(Type::String)
+            .min_length(Some(1))
             .max_length(Some(128))
+            .pattern(Some("^[!-~]+$"))
             .description(Some("The bank's name for its customer."));
         let named = ObjectBuilder::new()
             .property("user_id", user_id)
             .required("user_id");
         AllOfBuilder::new()
             .item(named)
-            .item(T::schema())
+            .item(Ref::from_schema_name(T::name()))
             .description(Some(
                 "The browser's answer with the customer it is for: the answer's members \
                  beside `user_id` as here, or all of them under `credential`.",
@@ -175,6 +177,7 @@ impl<T: ToSchema> ToSchema for Presented<T> {
     }
 
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((T::name().into_owned(), T::schema()));
         T::schemas(schemas);
     }
 }

@@ -35,6 +35,19 @@ pub(super) enum Badge {
     Operator,
 }
 
+impl Badge {
+    /// As certificates' roles are spelt in the configuration and in the contract.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Badge::Bank => "bank",
+            Badge::ReadOnly => "read_only",
+            Badge::Auditor => "auditor",
+            Badge::Officer => "officer",
+            Badge::Operator => "operator",
+        }
+    }
+}
+
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {

@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 
 use super::admit::Exchange;
 use super::body::{declared_length, read_whole};
+use super::exact::Exact;
 use super::serve::Shared;
 use crate::api::{Caller, IdempotencyKey, IntrospectionForm, Problem, Reader, Sample, Services};
 
@@ -305,10 +306,11 @@ fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
 
 /// Reads JSON; only when that fails it is read again to learn where.
 pub(super) fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(text).or_else(|_| {
-        let located = axum::Json::<T>::from_bytes(text);
+    let Exact(value) = serde_json::from_slice(text).or_else(|_| {
+        let located = axum::Json::<Exact<T>>::from_bytes(text);
         located.map(|found| found.0).map_err(json_problem)
-    })
+    })?;
+    Ok(value)
 }
 
 fn json_problem(rejection: JsonRejection) -> Problem {

@@ -32,7 +32,8 @@ pub(super) struct EvidenceQuery {
 #[utoipa::path(
     get, path = "/.well-known/attestation", tag = "evidence",
     params(
-        ("nonce" = String, Query, description = "8 to 64 fresh bytes, base64url or hexadecimal"),
+        ("nonce" = String, Query, description = "8 to 64 fresh bytes, base64url or hexadecimal",
+            pattern = r"^([0-9A-Fa-f]{2}){8,64}$|^([A-Za-z0-9_-]{4}){2}([A-Za-z0-9_-]{2}[AEIMQUYcgkosw048])$|^([A-Za-z0-9_-]{4}){3,20}([A-Za-z0-9_-][AQgw]|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048])?$|^([A-Za-z0-9_-]{4}){21}([A-Za-z0-9_-][AQgw])?$"),
         ("purpose" = inline(Option<Purpose>), Query, description = "What the key is for; serve if absent"),
     ),
     responses((status = 200, description = "The document and its preimage", body = AttestationReply)),
@@ -160,11 +161,12 @@ pub(super) async fn enroll_initiate<S: Services>(
 }
 
 /// The form of `enroll/submit`, for the OpenAPI document.
-#[derive(utoipa::ToSchema)]
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "describes a form that is read as a stream")]
 pub(super) struct EnrollForm {
     /// JPEG, PNG or WebP, at most 8 MiB.
-    #[schema(value_type = String, format = Binary)]
+    #[schema(value_type = String, format = Binary, min_length = 1)]
     biometric_file: Vec<u8>,
 }
 
@@ -204,11 +206,20 @@ pub(super) async fn verify<S: Services>(
     Ok(Reply::ok(verification))
 }
 
+/// The header of a request that may be sent again, for the OpenAPI document.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code, reason = "describes a header that is read by its extractor")]
+pub(super) struct Retry {
+    /// Makes a retry find the first answer; 1 to 128 visible ASCII characters.
+    #[param(rename = "Idempotency-Key", pattern = "^[!#-~]{1,128}$")]
+    key: Option<String>,
+}
+
 /// Asks for a customer's approval of a transaction.
 #[utoipa::path(
     post, path = "/api/v1/approvals", tag = "approvals", request_body = ApprovalRequest,
-    params(("Idempotency-Key" = Option<String>, Header,
-        description = "Makes a retry find the first answer; 1 to 128 visible ASCII characters")),
+    params(Retry),
     responses((status = 201, description = "Pending", body = ApprovalCreated)),
 )]
 pub(super) async fn create_approval<S: Services>(

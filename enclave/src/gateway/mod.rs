@@ -13,6 +13,7 @@ mod body;
 mod connection;
 mod counters;
 mod devices;
+mod exact;
 mod extract;
 mod feed;
 mod handlers;

@@ -32,6 +32,13 @@ pub(super) struct Route {
     pub(super) problems: &'static [fn() -> Problem],
 }
 
+impl Route {
+    /// `METHOD /path`
+    pub(super) fn name(&self) -> String {
+        format!("{} {}", self.method, self.template)
+    }
+}
+
 /// A row with its handler.
 pub(super) struct Row<S: Services> {
     pub(super) route: Arc<Route>,

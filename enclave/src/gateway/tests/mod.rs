@@ -7,6 +7,7 @@ mod client;
 mod connections;
 mod contract;
 mod erasure;
+mod examples;
 mod fake;
 mod feed;
 mod logs;

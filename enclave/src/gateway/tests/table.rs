@@ -86,7 +86,7 @@ fn phase_letter(phase: Phase) -> char {
     }
 }
 
-fn session(who: char) -> Arc<Session> {
+pub(super) fn session(who: char) -> Arc<Session> {
     let tenant = |role| Identity::Tenant {
         tenant: "bank-a".parse().unwrap(),
         role,

@@ -222,7 +222,7 @@ fn passkeys_out_of_use_make_room_for_new_ones() {
     for n in 0..32 {
         register(&mut world, n).unwrap();
     }
-    assert_eq!(register(&mut world, 32), Err(Refusal::TooMany));
+    assert_eq!(register(&mut world, 32), Err(Refusal::TooManyDevices));
     let (_, subject) = world.state.subject(&user()).unwrap();
     let id = subject.device_id(&5u32.to_be_bytes());
     world.run(put(id, DeviceState::Suspended)).unwrap();

@@ -3599,6 +3599,8 @@ export interface operations {
              *
              *     `already_answered`: This customer has answered
              *
+             *     `answered_meanwhile`: Another device of this customer answered meanwhile
+             *
              *     `shared_device`: Another approver answered with this passkey
              *
              *     `second_device_required`: This amount needs a second device

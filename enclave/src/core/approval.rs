@@ -280,6 +280,41 @@ pub(super) fn apply(state: &mut TenantState, event: &Event) {
     }
 }
 
+/// Takes back what was answered with a passkey, in every approval that waits: its
+/// device was put out of use.
+pub(super) fn withdraw(state: &mut TenantState, subject: &SubjectHandle, credential_id: &[u8]) {
+    let open = state
+        .subjects
+        .get(subject)
+        .map(|known| known.approvals.clone());
+    for id in open.unwrap_or_default() {
+        change(state, &id, |approval| {
+            approval.grants.retain(|grant| {
+                let by = grant
+                    .passkey
+                    .as_ref()
+                    .map(|passkey| &*passkey.credential_id);
+                grant.by != *subject || by != Some(credential_id)
+            });
+        });
+    }
+}
+
+/// Takes back a face's answers: its template was erased.
+pub(super) fn withdraw_face(state: &mut TenantState, subject: &SubjectHandle) {
+    let open = state
+        .subjects
+        .get(subject)
+        .map(|known| known.approvals.clone());
+    for id in open.unwrap_or_default() {
+        change(state, &id, |approval| {
+            approval
+                .grants
+                .retain(|grant| grant.by != *subject || grant.passkey.is_some());
+        });
+    }
+}
+
 fn ask_one(
     state: &mut TenantState,
     id: ApprovalId,

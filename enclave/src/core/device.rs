@@ -235,17 +235,27 @@ pub(super) fn apply(state: &mut TenantState, event: &Event) {
             next,
             reason,
             at_ms,
-        } if state.subjects.contains_key(handle) => with(state, *device, |device| {
-            // Said again, it is since the first time.
-            if device.state != *next {
-                device.since_ms = *at_ms;
+        } if state.subjects.contains_key(handle) => {
+            let subject = state.subjects.get(handle);
+            let credential = subject.and_then(|subject| subject.credential_of(*device));
+            let credential = credential.map(|record| record.id.clone());
+            if let Some(id) = credential
+                && *next != DeviceState::Active
+            {
+                super::approval::withdraw(state, handle, &id);
             }
-            if *next == DeviceState::Compromised {
-                device.compromised_ms.get_or_insert(*at_ms);
-            }
-            device.state = *next;
-            device.reason.clone_from(reason);
-        }),
+            with(state, *device, |device| {
+                // Said again, it is since the first time.
+                if device.state != *next {
+                    device.since_ms = *at_ms;
+                }
+                if *next == DeviceState::Compromised {
+                    device.compromised_ms.get_or_insert(*at_ms);
+                }
+                device.state = *next;
+                device.reason.clone_from(reason);
+            })
+        }
         _ => {}
     }
 }

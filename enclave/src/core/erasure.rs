@@ -244,6 +244,7 @@ fn erase_face(
     locked_until_ms: Option<u64>,
 ) {
     state.faces_matched.remove(handle);
+    super::approval::withdraw_face(state, handle);
     let mut enrollment = None;
     with(state, handle, |subject| {
         subject.face = None;

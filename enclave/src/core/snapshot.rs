@@ -20,6 +20,9 @@ use crate::passkeys::CredentialRecord;
 
 /// Entries of a map that share a piece.
 const GROUP: usize = 256;
+/// Bytes of a group, where items may be large: the store takes no piece of twice
+/// a chunk's size.
+const GROUP_BYTES: usize = 128 * 1024;
 
 /// A part of a tenant's state. Variants are append-only: postcard numbers them.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
@@ -153,7 +156,7 @@ impl TenantState {
         std::iter::once(tenant)
             .chain(subjects)
             .chain(grouped(enrollments).map(Piece::Enrollments))
-            .chain(grouped(approvals).map(Piece::ApprovalsAsked))
+            .chain(grouped_by(approvals, approval_bytes).map(Piece::ApprovalsAsked))
             .chain(grouped(idempotency).map(Piece::IdempotencyKept))
             .chain(grouped(erasures).map(Piece::Erasures))
             .chain(grouped(deletions).map(Piece::Deletions))
@@ -279,9 +282,32 @@ impl SubjectPiece {
 }
 
 /// The items, a bounded number to a group.
-fn grouped<T>(mut items: impl Iterator<Item = T>) -> impl Iterator<Item = Vec<T>> {
+fn grouped<T>(items: impl Iterator<Item = T>) -> impl Iterator<Item = Vec<T>> {
+    grouped_by(items, |_| 0)
+}
+
+/// The items, to a group a bounded number and about [`GROUP_BYTES`] at most, or one.
+fn grouped_by<T>(
+    items: impl Iterator<Item = T>,
+    bytes: impl Fn(&T) -> usize,
+) -> impl Iterator<Item = Vec<T>> {
+    let mut items = items.peekable();
     std::iter::from_fn(move || {
-        let group: Vec<T> = items.by_ref().take(GROUP).collect();
+        let mut group: Vec<T> = Vec::new();
+        let mut left = GROUP_BYTES;
+        while group.len() < GROUP
+            && let Some(item) = items.next_if(|item| group.is_empty() || bytes(item) <= left)
+        {
+            left = left.saturating_sub(bytes(&item));
+            group.push(item);
+        }
         (!group.is_empty()).then_some(group)
     })
+}
+
+/// About what an approval takes: its transaction, and a kilobyte for each person
+/// with their answers.
+fn approval_bytes((_, approval): &(ApprovalId, Approval)) -> usize {
+    let people = approval.approvers.len() + approval.grants.len() + approval.keys.len();
+    approval.transaction_jcs.len() + 1024 * people
 }

@@ -161,6 +161,7 @@ const APPROVE: Refusals = &[
     Problem::approval_rejected,
     Problem::approval_cancelled,
     Problem::already_answered,
+    Problem::answered_meanwhile,
     Problem::shared_device,
     Problem::second_device_required,
     Problem::face_required,

@@ -72,6 +72,7 @@ pub(super) fn refused(refusal: Refusal, now_ms: u64) -> Problem {
         Refusal::ApprovalRejected => Problem::approval_rejected(),
         Refusal::ApprovalCancelled => Problem::approval_cancelled(),
         Refusal::AlreadyAnswered => Problem::already_answered(),
+        Refusal::AnsweredMeanwhile => Problem::answered_meanwhile(),
         Refusal::OnePersonTwice | Refusal::ImpossibleTerms => Problem::malformed_request().detail(
             "approvers: name 1 to 16 customers, each once, and require 1 of them at least.",
         ),

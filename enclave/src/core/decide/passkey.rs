@@ -14,7 +14,7 @@ const PASSKEYS_MAX: usize = 32;
 /// Reason of a counter that did not move on (WebAuthn Level 3 section 7.2 step 22).
 pub(super) const COUNTER: &str = "sign_count_not_increased";
 /// And with those that are.
-const PASSKEYS_EVER: usize = 256;
+const PASSKEYS_EVER: usize = 128;
 
 /// A passkey that signed, and where its counters stand now.
 pub(super) struct Used {

@@ -85,16 +85,37 @@ pub(super) fn give(id: u8, credential_id: &[u8]) -> Command {
 }
 
 fn give_by(id: u8, user: &str, credential_id: &[u8]) -> Command {
-    Command::GiveApproval {
-        id: ApprovalId::from_bytes([id; 16]),
-        user: user.parse().unwrap(),
+    let proof = Box::new(Proof {
         assertion: serde_json::json!({}),
         credential_id: credential_id.to_vec(),
         sign_count: 0,
         backup_state: false,
         tenant_keys: ["a".into(), "b".into()],
         rp_id: "localhost".into(),
+        challenge: NEXT,
+    });
+    Command::GiveApproval {
+        id: ApprovalId::from_bytes([id; 16]),
+        user: user.parse().unwrap(),
+        proof,
     }
+}
+
+/// Stands for the challenge that somebody is asked next.
+const NEXT: [u8; 32] = [0; 32];
+
+/// The command with [`NEXT`] filled in, as the service does.
+pub(super) fn answering(state: &TenantState, mut command: Command) -> Command {
+    if let Command::GiveApproval { id, user, proof } = &mut command
+        && proof.challenge == NEXT
+        && let Some((handle, _)) = state.subject(user)
+        && let Some(approval) = state.approvals.get(id)
+        && let Some(approver) = approval.approver(handle)
+        && let Some(ask) = approver.asks.get(approval.passkeys_of(handle).count())
+    {
+        proof.challenge = ask.challenge;
+    }
+    command
 }
 
 fn reject(id: u8, user: &str) -> Command {
@@ -419,6 +440,76 @@ fn above_a_limit_two_devices_answer_and_copies_are_one() {
     };
     let refused = world.run_under(&dollars, ask(3, "ben", 1));
     assert_eq!(refused, Err(Refusal::SecondDeviceNeeded));
+}
+
+#[test]
+fn two_devices_cannot_answer_one_challenge() {
+    let mut world = World::new();
+    people(&mut world, &[("anna", &["a", "b"])]);
+    let asking = Asking {
+        amount: 2_500_001,
+        ..Asking::of(1, &["anna"], 1)
+    };
+    world
+        .run_under(&above(2_500_000), asking.command())
+        .unwrap();
+    // Both were verified against the first challenge before either was decided.
+    let stale = answering(&world.state, give_by(1, "anna", b"b"));
+    let first = world.run(give_by(1, "anna", b"a"));
+    assert_eq!(first, Ok(Reply::Granted { complete: false }));
+    assert_eq!(world.run(stale), Err(Refusal::AnsweredMeanwhile));
+    let second = world.run(give_by(1, "anna", b"b"));
+    assert_eq!(second, Ok(Reply::Granted { complete: true }));
+}
+
+#[test]
+fn an_answer_goes_with_its_device() {
+    let mut world = World::new();
+    people(&mut world, &[("anna", &["a", "b"]), ("ben", &["c"])]);
+    world
+        .run(Asking::of(1, &["anna", "ben"], 2).command())
+        .unwrap();
+    world.run(give_by(1, "anna", b"a")).unwrap();
+    let (_, anna) = world.state.subject(&"anna".parse().unwrap()).unwrap();
+    let device = anna.device_id(b"a");
+    world
+        .run(Command::SetDeviceState(Box::new(SetDeviceState {
+            user: "anna".parse().unwrap(),
+            device,
+            next: DeviceState::Compromised,
+            reason: "stolen".into(),
+            source: "bank",
+        })))
+        .unwrap();
+    let second = world.run(give_by(1, "ben", b"c"));
+    assert_eq!(second, Ok(Reply::Granted { complete: false }));
+    let again = world.run(give_by(1, "anna", b"b"));
+    assert_eq!(again, Ok(Reply::Granted { complete: true }));
+}
+
+#[test]
+fn large_transactions_share_no_piece() {
+    let mut world = World::new();
+    people(&mut world, &[("anna", &["a"])]);
+    let large = "x".repeat(32 * 1024);
+    for id in 0..40 {
+        world.run(Asking::of(id, &["anna"], 1).command()).unwrap();
+    }
+    let ids: Vec<_> = world.state.approvals.keys().copied().collect();
+    for id in ids {
+        let mut approval = Approval::clone(&world.state.approvals[&id]);
+        approval.transaction_jcs.clone_from(&large);
+        world
+            .state
+            .approvals
+            .insert(id, std::sync::Arc::new(approval));
+    }
+    let largest = world
+        .state
+        .pieces()
+        .map(|piece| postcard::to_allocvec(&piece).unwrap().len());
+    assert!(largest.max().unwrap() < 256 * 1024);
+    assert!(through_pieces(&world.state) == world.state);
 }
 
 #[test]

@@ -228,13 +228,13 @@ fn passkeys_out_of_use_make_room_for_new_ones() {
     world.run(put(id, DeviceState::Suspended)).unwrap();
     assert_eq!(
         register(&mut world, 32),
-        Err(Refusal::TooMany),
+        Err(Refusal::TooManyDevices),
         "it may come back"
     );
     world.run(put(id, DeviceState::Revoked)).unwrap();
     assert_eq!(register(&mut world, 5), Err(Refusal::CredentialTaken));
     register(&mut world, 32).unwrap();
-    assert_eq!(register(&mut world, 33), Err(Refusal::TooMany));
+    assert_eq!(register(&mut world, 33), Err(Refusal::TooManyDevices));
 }
 
 #[test]

@@ -54,6 +54,7 @@ impl Appliance {
         let found = find(&serving, caller, id).await?;
         let handle = found.person(&request.user_id)?;
         must_be_open(&found.approval, now_ms)?;
+        must_be_asked(&found.approval, handle)?;
         let ask = next_ask(&found.approval, handle);
         let challenge = ask.map(|ask| ask.challenge);
         let challenge = challenge.ok_or_else(|| internal("somebody is asked nothing"))?;
@@ -61,16 +62,8 @@ impl Appliance {
         let proof = self
             .proof(&serving, caller, id, &user, &challenge, answer)
             .await?;
-        let command = Command::GiveApproval {
-            id,
-            user,
-            assertion: proof.assertion,
-            credential_id: proof.credential_id,
-            sign_count: proof.sign_count,
-            backup_state: proof.backup_state,
-            tenant_keys: proof.tenant_keys,
-            rp_id: proof.rp_id,
-        };
+        let proof = Box::new(proof);
+        let command = Command::GiveApproval { id, user, proof };
         let (reply, claim) = self.decide(&serving, caller, command, now_ms).await?;
         if reply == Reply::Refused {
             return Err(Problem::authentication_failed());
@@ -98,6 +91,7 @@ impl Appliance {
         let handle = found.person(&request.user_id)?;
         must_be_open(&found.approval, now_ms)?;
         // Nobody's attempts are spent on what would not count.
+        must_be_asked(&found.approval, handle)?;
         if !found.approval.terms.face || found.approval.face_of(handle) {
             return Err(Problem::already_answered());
         }
@@ -121,7 +115,7 @@ impl Appliance {
         let proof = match &request.credential {
             None => None,
             // Over what was decided it is decided already, whatever is presented.
-            Some(_) if key.is_some() && found.approval.open(now_ms).is_err() => None,
+            Some(_) if self.is_kept(&serving, caller, key).await? => None,
             Some(answer) => {
                 must_be_open(&found.approval, now_ms)?;
                 let rp_id = &serving.tenant(&caller.tenant)?.config.rp.id;
@@ -182,6 +176,25 @@ impl Appliance {
         self.answered(&serving, caller, id, status, &claim)
             .await
             .map_err(in_part)
+    }
+
+    /// Whether this key did something before; the core says whether it was the same.
+    async fn is_kept(
+        &self,
+        serving: &Serving,
+        caller: &Caller,
+        key: Option<([u8; 32], [u8; 32])>,
+    ) -> Result<bool, Problem> {
+        let (Some((key, _)), tenant) = (key, caller.tenant.clone()) else {
+            return Ok(false);
+        };
+        let kept = serving.ledgers.look(move |core| {
+            let state = &core.tenants.get(&tenant)?.state;
+            state.idempotency.get(&key).map(|_| ())
+        });
+        kept.await
+            .map(|kept| kept.is_some())
+            .map_err(|error| commit(error, 0))
     }
 
     /// The claim that an idempotent retry finds.
@@ -270,6 +283,17 @@ impl Appliance {
             rp_id: rp.id.clone(),
             challenge: *challenge,
         })
+    }
+}
+
+/// Somebody who rejected, or gave all that was asked of them, is asked no more.
+fn must_be_asked(approval: &Approval, handle: SubjectHandle) -> Result<(), Problem> {
+    let rejected = approval
+        .approver(handle)
+        .is_some_and(|one| one.rejected.is_some());
+    match rejected || approval.complete(handle) {
+        true => Err(Problem::already_answered()),
+        false => Ok(()),
     }
 }
 

@@ -5,6 +5,7 @@ mod feed;
 
 pub(super) use feed::Listeners;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use redoubt_attestation::artefact::{Assertion as Evidence, ChallengeInput};
@@ -21,13 +22,19 @@ use crate::api::{
     Factor, IdempotencyKey, Problem, RequestOptions, Timestamp,
 };
 use crate::core::{
-    Approval, ApprovalStatus, Ask, AskedOf, Command, CreateApproval, Refusal, Reply, SubjectHandle,
+    APPROVERS_MAX, Approval, ApprovalStatus, Ask, AskedOf, Command, CreateApproval, Refusal, Reply,
+    SubjectHandle,
 };
 use crate::ledger::CommitError;
 use crate::passkeys::CredentialDescriptor;
 
 /// Longest canonical transaction, in bytes: it stands in claims twice.
 const TRANSACTION_MAX: usize = 32 * 1024;
+/// And times the answers that an artefact repeats it in, so that verifiers read it
+/// (4 MiB): JSON in JSON in base64url takes eight bytes of one at most.
+const REPEATED_MAX: usize = 256 * 1024;
+/// Passkeys that one person answers with at most.
+const DEVICES_MAX: usize = 2;
 
 /// An approval and the names of those it asks.
 pub(super) struct Found {
@@ -73,7 +80,11 @@ impl Appliance {
         let face = asks_for_face(&request)?;
         let transaction_jcs =
             to_jcs(&request.transaction).map_err(|_| Problem::invalid_transaction())?;
-        if !request.transaction.adds_up() || transaction_jcs.len() > TRANSACTION_MAX {
+        let repeated = transaction_jcs.len() * usize::from(needed) * DEVICES_MAX;
+        if !request.transaction.adds_up()
+            || transaction_jcs.len() > TRANSACTION_MAX
+            || (users.len() > 1 && repeated > REPEATED_MAX)
+        {
             return Err(Problem::invalid_transaction());
         }
         let rp_id = &serving.tenant(&caller.tenant)?.config.rp.id;
@@ -279,7 +290,16 @@ impl Appliance {
 fn asked_of(request: &ApprovalRequest) -> Result<(Vec<UserId>, u16), Problem> {
     match (&request.user_id, &request.approvers, request.required) {
         (Some(user), None, None) => Ok((vec![user.clone()], 1)),
-        (None, Some(users), Some(required)) => Ok((users.clone(), required)),
+        (None, Some(users), Some(required)) => {
+            let distinct: BTreeSet<_> = users.iter().collect();
+            let fits = (1..=APPROVERS_MAX).contains(&users.len())
+                && (1..=users.len()).contains(&required.into());
+            match (fits, distinct.len() == users.len()) {
+                (true, true) => Ok((users.clone(), required)),
+                (true, false) => Err(refused(Refusal::OnePersonTwice, 0)),
+                (false, _) => Err(refused(Refusal::ImpossibleTerms, 0)),
+            }
+        }
         _ => Err(Problem::malformed_request().detail("Give user_id, or approvers and required.")),
     }
 }

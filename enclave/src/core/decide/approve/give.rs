@@ -44,6 +44,7 @@ pub(in crate::core::decide) fn give(
     id: ApprovalId,
     user: UserId,
     given: Given,
+    answered: [u8; 32],
 ) -> Result<Decision, Refusal> {
     let (approval, approver, subject) = open_for(cx, id, &user)?;
     let handle = approver.subject;
@@ -57,8 +58,12 @@ pub(in crate::core::decide) fn give(
         return Err(Refusal::FaceNeeded);
     }
     // The binding is checked here, not trusted: what the claim will say is what
-    // the customer's challenge was made from.
+    // the customer's challenge was made from. Another device may have answered this
+    // challenge since it was verified.
     let ask = approver.asks.get(before).ok_or(Refusal::AlreadyAnswered)?;
+    if answered != ask.challenge {
+        return Err(Refusal::AnsweredMeanwhile);
+    }
     let purpose = ChallengeInput::PURPOSE;
     let input = claim::input(cx, approval, &user, &given.rp_id, purpose, ask.nonce);
     if input.challenge().0 != ask.challenge {

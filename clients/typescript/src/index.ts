@@ -58,7 +58,10 @@ export function introspected(client: Redoubt, token: string): Promise<Introspect
   const reply = client.POST("/api/v1/token/introspect", {
     body: { token },
     bodySerializer: (body) => new URLSearchParams({ token: body.token }),
-    headers: { accept: "application/json" },
+    headers: {
+      accept: "application/json",
+      "content-type": "application/x-www-form-urlencoded",
+    },
   });
   return answer(reply) as Promise<Introspection>;
 }

@@ -115,7 +115,7 @@ impl TenantState {
     }
 
     /// Whether the bank must ask for a new passkey: one of this subject's is
-    /// or was compromised, and none that may be used was registered since.
+    /// or was compromised, and none was registered since that is not out of use for good.
     pub fn must_enrol_again(&self, subject: &Subject) -> bool {
         let flagged = subject
             .passkeys
@@ -242,7 +242,10 @@ pub(super) fn apply(state: &mut TenantState, event: &Event) {
             if let Some(id) = credential
                 && *next != DeviceState::Active
             {
-                super::approval::withdraw(state, handle, &id);
+                super::approval::withdraw(state, handle, |grant| {
+                    let with = grant.passkey.as_ref().map(|passkey| &passkey.credential_id);
+                    with == Some(&id)
+                });
             }
             with(state, *device, |device| {
                 // Said again, it is since the first time.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use redoubt_shared::{ApprovalId, DeviceId, EnrollmentId, ErasureId, TenantId, UserId};
 use serde::{Deserialize, Serialize};
 
-use super::approval::{Approval, ApprovalStatus, Approver, Ask, KeptKey, Terms};
+use super::approval::{Approval, ApprovalStatus, Approver, Ask, KeptKey, NO_END, Terms};
 use super::device::Device;
 use super::erasure::{Deletion, Erasure, KeptBudget};
 use super::event::SubjectKey;
@@ -89,12 +89,7 @@ impl From<ApprovalV1> for Approval {
             challenge: old.challenge,
         }];
         Self {
-            terms: Terms {
-                approvers: 1,
-                needed: 1,
-                devices: 1,
-                face: false,
-            },
+            terms: Terms::PLAIN,
             approvers: vec![Approver {
                 subject: old.subject,
                 asks,
@@ -186,7 +181,7 @@ impl TenantState {
             // Without an end; the term that follows gives them one.
             Piece::Idempotency(group) => {
                 for (key, request, id) in group {
-                    self.absorb_key(key, request, id, u64::MAX);
+                    self.absorb_key(key, request, id, NO_END);
                 }
             }
             Piece::IdempotencyKept(group) => {

@@ -213,7 +213,8 @@ impl Services for Front {
         id: ApprovalId,
         request: Presented<AuthenticationResponse>,
     ) -> Result<ApprovalVerified, Problem> {
-        self.0.verify_approval(&caller, id, request).await
+        let appliance = Arc::clone(&self.0);
+        to_its_end(async move { appliance.verify_approval(&caller, id, request).await }).await
     }
 
     async fn approval_options(
@@ -242,9 +243,12 @@ impl Services for Front {
         request: Rejection,
         idempotency_key: Option<IdempotencyKey>,
     ) -> Result<ApprovalVerified, Problem> {
-        self.0
-            .reject_approval(&caller, id, request, idempotency_key)
-            .await
+        let appliance = Arc::clone(&self.0);
+        to_its_end(async move {
+            let rejected = appliance.reject_approval(&caller, id, request, idempotency_key);
+            rejected.await
+        })
+        .await
     }
 
     async fn cancel_approval(
@@ -253,7 +257,12 @@ impl Services for Front {
         id: ApprovalId,
         idempotency_key: Option<IdempotencyKey>,
     ) -> Result<ApprovalVerified, Problem> {
-        self.0.cancel_approval(&caller, id, idempotency_key).await
+        let appliance = Arc::clone(&self.0);
+        to_its_end(async move {
+            let cancelled = appliance.cancel_approval(&caller, id, idempotency_key);
+            cancelled.await
+        })
+        .await
     }
 
     async fn follow_approval(
@@ -372,8 +381,11 @@ impl Services for Front {
         device: DeviceId,
         request: SetDeviceState,
     ) -> Result<DeviceStateSet, Problem> {
-        self.0
-            .set_device_state(&caller, user, device, request)
-            .await
+        let appliance = Arc::clone(&self.0);
+        to_its_end(async move {
+            let set = appliance.set_device_state(&caller, user, device, request);
+            set.await
+        })
+        .await
     }
 }

@@ -134,6 +134,45 @@ fn so_many_reject_that_it_cannot_be_given_and_it_is_proven() {
 }
 
 #[test]
+fn a_rejection_sent_again_is_found_by_its_key_and_costs_nothing() {
+    let name = "a_rejection_sent_again_is_found_by_its_key_and_costs_nothing";
+    with_approvals(name, async |appliance| {
+        let (bank, mut customers) = three(appliance).await?;
+        let created = ask(&bank, &customers, 2).await?;
+        let path = format!("/api/v1/approvals/{}", id(&created)?);
+        let user = customers[1].id.clone();
+        let options: Value = bank
+            .get(&format!("{path}/options?user_id={user}&purpose=rejection"))
+            .await?
+            .read()?;
+        let origin = appliance.banks.a.approval_origin;
+        let signed = customers[1].key.get(origin, &options)?;
+        let body = json!({ "user_id": user, "credential": signed });
+        let key = redoubt_bank::random_name("key");
+        let headers = [("idempotency-key", key.as_str())];
+        let path = format!("{path}/reject");
+        let first: Value = bank.post_with(&path, &body, &headers).await?.read()?;
+        let again: Value = bank.post_with(&path, &body, &headers).await?.read()?;
+        ensure!(first["status"] == "pending", "{first}");
+        ensure!(
+            first["receipt"]["claims"] == again["receipt"]["claims"],
+            "{again}"
+        );
+        // Without the key it is another one, by somebody who answered.
+        let other = bank.post(&path, &body).await?;
+        expect_code(other.read::<Value>(), "already_answered")?;
+        let devices = format!("/api/v1/subjects/{user}/devices");
+        let devices: Value = bank.get(&devices).await?.read()?;
+        let reasons = devices["devices"][0]["trust"]["reasons"].to_string();
+        ensure!(
+            !reasons.contains("fail") && !reasons.contains("counter"),
+            "{reasons}"
+        );
+        Ok(())
+    });
+}
+
+#[test]
 fn a_cancelled_approval_is_given_by_nobody_and_its_key_finds_it() {
     let name = "a_cancelled_approval_is_given_by_nobody_and_its_key_finds_it";
     with_approvals(name, async |appliance| {

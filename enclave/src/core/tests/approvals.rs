@@ -243,7 +243,7 @@ impl Model {
     }
 }
 
-/// Every order of five acts of three people, bank and time, for one, two and three needed.
+/// Every order of four acts of three people, bank and time, for one, two and three needed.
 #[test]
 fn every_order_of_answers_ends_as_the_table_says() {
     let acts: Vec<Do> = (0..3)
@@ -462,6 +462,19 @@ fn two_devices_cannot_answer_one_challenge() {
     assert_eq!(second, Ok(Reply::Granted { complete: true }));
 }
 
+fn put_out(world: &World, user: &str, credential_id: &[u8]) -> Command {
+    let user: UserId = user.parse().unwrap();
+    let (_, subject) = world.state.subject(&user).unwrap();
+    let device = subject.device_id(credential_id);
+    Command::SetDeviceState(Box::new(SetDeviceState {
+        user,
+        device,
+        next: DeviceState::Compromised,
+        reason: "stolen".into(),
+        source: "bank",
+    }))
+}
+
 #[test]
 fn an_answer_goes_with_its_device() {
     let mut world = World::new();
@@ -470,21 +483,46 @@ fn an_answer_goes_with_its_device() {
         .run(Asking::of(1, &["anna", "ben"], 2).command())
         .unwrap();
     world.run(give_by(1, "anna", b"a")).unwrap();
-    let (_, anna) = world.state.subject(&"anna".parse().unwrap()).unwrap();
-    let device = anna.device_id(b"a");
-    world
-        .run(Command::SetDeviceState(Box::new(SetDeviceState {
-            user: "anna".parse().unwrap(),
-            device,
-            next: DeviceState::Compromised,
-            reason: "stolen".into(),
-            source: "bank",
-        })))
-        .unwrap();
+    let stolen = put_out(&world, "anna", b"a");
+    world.run(stolen).unwrap();
     let second = world.run(give_by(1, "ben", b"c"));
     assert_eq!(second, Ok(Reply::Granted { complete: false }));
     let again = world.run(give_by(1, "anna", b"b"));
     assert_eq!(again, Ok(Reply::Granted { complete: true }));
+}
+
+#[test]
+fn with_a_device_goes_all_that_its_person_answered() {
+    let mut world = World::new();
+    people(
+        &mut world,
+        &[("anna", &["a", "b", "c"]), ("ben", &["d", "e"])],
+    );
+    let asking = Asking {
+        amount: 2_500_001,
+        ..Asking::of(1, &["anna", "ben"], 2)
+    };
+    world
+        .run_under(&above(2_500_000), asking.command())
+        .unwrap();
+    for device in [b"a", b"b"] {
+        world.run(give_by(1, "anna", device)).unwrap();
+    }
+    let stolen = put_out(&world, "anna", b"a");
+    world.run(stolen).unwrap();
+    // Both again, so that neither challenge counts twice.
+    let mut challenges = Vec::new();
+    for (user, device) in [("anna", b"b"), ("anna", b"c"), ("ben", b"d"), ("ben", b"e")] {
+        let reply = world.run(give_by(1, user, device)).unwrap();
+        let complete = device == b"e";
+        assert_eq!(reply, Reply::Granted { complete }, "{user}");
+        challenges.push(world.last_claim()["challenge"].to_string());
+    }
+    challenges.sort();
+    challenges.dedup();
+    assert_eq!(challenges.len(), 4);
+    let named = world.last_claim()["grants"].as_array().unwrap().len();
+    assert_eq!(named, 3, "and only those that count are named");
 }
 
 #[test]
@@ -512,6 +550,61 @@ fn large_transactions_share_no_piece() {
     assert!(through_pieces(&world.state) == world.state);
 }
 
+/// A comparison of the first customer's face for approval 1, and its claim.
+fn face(world: &mut World, accepted: bool) -> serde_json::Value {
+    let id = world.reserve(&user()).unwrap();
+    let sample = SampleUse {
+        model: "m".into(),
+        worker_tier: "process".into(),
+        template_tier: "process".into(),
+        quality: 0.9,
+    };
+    let comparison = Comparison {
+        accepted,
+        confidence: 0.5,
+        sample,
+    };
+    let approval = ApprovalId::from_bytes([1; 16]);
+    let user = user();
+    let command = Command::ConcludeApprovalFace {
+        approval,
+        user,
+        id,
+        comparison,
+    };
+    world.run(command).unwrap();
+    let verdict = world.last_claim();
+    assert_eq!(verdict["approval_id"], approval.to_string());
+    verdict
+}
+
+#[test]
+fn with_a_face_goes_all_that_its_person_answered() {
+    let mut world = World::new();
+    people(&mut world, &[("customer-1", &["a", "b"])]);
+    world.enrol(&user());
+    let asking = Asking {
+        face: true,
+        amount: 2_500_001,
+        ..Asking::of(1, &["customer-1"], 1)
+    };
+    world
+        .run_under(&above(2_500_000), asking.command())
+        .unwrap();
+    face(&mut world, true);
+    world.run(give(1, b"a")).unwrap();
+    let id = ErasureId::from_bytes([7; 16]);
+    let user = user();
+    world.run(Command::EraseFace { user, id }).unwrap();
+    assert!(world.approval(1).grants.is_empty());
+    world.enrol(&super::user());
+    world.run(give(1, b"a")).unwrap();
+    assert_eq!(world.run(give(1, b"b")), Err(Refusal::FaceNeeded));
+    face(&mut world, true);
+    let last = world.run(give(1, b"b"));
+    assert_eq!(last, Ok(Reply::Granted { complete: true }));
+}
+
 #[test]
 fn a_face_comes_before_the_last_passkey_and_spends_an_attempt() {
     let mut world = World::new();
@@ -524,32 +617,6 @@ fn a_face_comes_before_the_last_passkey_and_spends_an_attempt() {
     world.enrol(&user());
     world.run(asking.command()).unwrap();
     assert_eq!(world.run(give(1, b"credential")), Err(Refusal::FaceNeeded));
-    let face = |world: &mut World, accepted| {
-        let id = world.reserve(&user()).unwrap();
-        let sample = SampleUse {
-            model: "m".into(),
-            worker_tier: "process".into(),
-            template_tier: "process".into(),
-            quality: 0.9,
-        };
-        let comparison = Comparison {
-            accepted,
-            confidence: 0.5,
-            sample,
-        };
-        let approval = ApprovalId::from_bytes([1; 16]);
-        let user = user();
-        let command = Command::ConcludeApprovalFace {
-            approval,
-            user,
-            id,
-            comparison,
-        };
-        world.run(command).unwrap();
-        let verdict = world.last_claim();
-        assert_eq!(verdict["approval_id"], approval.to_string());
-        verdict
-    };
     assert_eq!(face(&mut world, false)["verdict"], "rejected");
     assert_eq!(world.run(give(1, b"credential")), Err(Refusal::FaceNeeded));
     let (_, subject) = world.state.subject(&user()).unwrap();

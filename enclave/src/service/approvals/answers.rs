@@ -9,7 +9,7 @@ use super::super::passkeys::{known, verify_assertion};
 use super::super::problems::{commit, in_part, internal};
 use super::super::receipts::to_json;
 use super::super::serving::Serving;
-use super::{Found, find, idempotency, must_be_open, next_ask, status};
+use super::{Found, find, idempotency, must_be_open, next_challenge, status};
 use crate::api::{
     self, AnswerOptions, AnswerPurpose, ApprovalVerified, AuthenticationResponse, Caller, Document,
     IdempotencyKey, Presented, Problem, Rejection, RequestOptions, Verification, VerifyRequest,
@@ -36,7 +36,7 @@ impl Appliance {
         let known = known(&serving, caller, &query.user_id).await?;
         let known = known.ok_or_else(Problem::no_passkey)?;
         Ok(match query.purpose {
-            AnswerPurpose::Approval => self.options(rp_id, &found.approval, handle, &known),
+            AnswerPurpose::Approval => self.options(rp_id, &found.approval, handle, &known)?,
             AnswerPurpose::Rejection => {
                 let challenge = rejection(caller, rp_id, &found, handle, &query.user_id)?;
                 self.options_over(rp_id, &found.approval, handle, &known, &challenge)
@@ -55,9 +55,7 @@ impl Appliance {
         let handle = found.person(&request.user_id)?;
         must_be_open(&found.approval, now_ms)?;
         must_be_asked(&found.approval, handle)?;
-        let ask = next_ask(&found.approval, handle);
-        let challenge = ask.map(|ask| ask.challenge);
-        let challenge = challenge.ok_or_else(|| internal("somebody is asked nothing"))?;
+        let challenge = next_challenge(&found.approval, handle)?;
         let (user, answer) = (request.user_id, &request.credential);
         let proof = self
             .proof(&serving, caller, id, &user, &challenge, answer)
@@ -112,12 +110,14 @@ impl Appliance {
         let user = request.user_id;
         let handle = found.person(&user)?;
         let key = idempotency(key, &[b"reject", id.as_bytes(), user.as_str().as_bytes()]);
+        if self.is_done(&serving, caller, key, now_ms).await? {
+            return self.rejected(&serving, caller, id, handle, None).await;
+        }
         let proof = match &request.credential {
             None => None,
-            // Over what was decided it is decided already, whatever is presented.
-            Some(_) if self.is_kept(&serving, caller, key).await? => None,
             Some(answer) => {
                 must_be_open(&found.approval, now_ms)?;
+                must_be_asked(&found.approval, handle)?;
                 let rp_id = &serving.tenant(&caller.tenant)?.config.rp.id;
                 let challenge = rejection(caller, rp_id, &found, handle, &user)?;
                 let proof = self
@@ -137,18 +137,29 @@ impl Appliance {
             return Err(Problem::authentication_failed());
         }
         serving.listeners.tell(&caller.tenant, id);
-        let found = find(&serving, caller, id).await.map_err(in_part)?;
+        let rejected = self.rejected(&serving, caller, id, handle, claim);
+        rejected.await.map_err(in_part)
+    }
+
+    /// The reply to a rejection; without its claim to one that an idempotency key finds.
+    async fn rejected(
+        &self,
+        serving: &Serving,
+        caller: &Caller,
+        id: ApprovalId,
+        handle: SubjectHandle,
+        claim: Option<Claim>,
+    ) -> Result<ApprovalVerified, Problem> {
+        let approval = find(serving, caller, id).await?.approval;
         let claim = match claim {
             Some(claim) => claim,
             None => {
-                let rejected = found.approval.approver(handle).and_then(|one| one.rejected);
-                self.claim_of(&serving, caller, rejected).await?
+                let rejected = approval.approver(handle).and_then(|one| one.rejected);
+                self.claim_of(serving, caller, rejected).await?
             }
         };
-        let status = status(&found.approval, now_ms);
-        self.answered(&serving, caller, id, status, &claim)
-            .await
-            .map_err(in_part)
+        let status = status(&approval, self.time()?);
+        self.answered(serving, caller, id, status, &claim).await
     }
 
     pub(in crate::service) async fn cancel_approval(
@@ -178,23 +189,28 @@ impl Appliance {
             .map_err(in_part)
     }
 
-    /// Whether this key did something before; the core says whether it was the same.
-    async fn is_kept(
+    /// Whether this very request was decided before, by its key: then nothing that comes
+    /// with it is looked at again.
+    async fn is_done(
         &self,
         serving: &Serving,
         caller: &Caller,
         key: Option<([u8; 32], [u8; 32])>,
+        now_ms: u64,
     ) -> Result<bool, Problem> {
-        let (Some((key, _)), tenant) = (key, caller.tenant.clone()) else {
+        let (Some((key, request)), tenant) = (key, caller.tenant.clone()) else {
             return Ok(false);
         };
         let kept = serving.ledgers.look(move |core| {
             let state = &core.tenants.get(&tenant)?.state;
-            state.idempotency.get(&key).map(|_| ())
+            state.idempotency.get(&key).copied()
         });
-        kept.await
-            .map(|kept| kept.is_some())
-            .map_err(|error| commit(error, 0))
+        let kept = kept.await.map_err(|error| commit(error, 0))?;
+        match kept.filter(|kept| kept.expires_ms > now_ms) {
+            None => Ok(false),
+            Some(kept) if kept.request == request => Ok(true),
+            Some(_) => Err(Problem::idempotency_conflict()),
+        }
     }
 
     /// The claim that an idempotent retry finds.
@@ -288,12 +304,9 @@ impl Appliance {
 
 /// Somebody who rejected, or gave all that was asked of them, is asked no more.
 fn must_be_asked(approval: &Approval, handle: SubjectHandle) -> Result<(), Problem> {
-    let rejected = approval
-        .approver(handle)
-        .is_some_and(|one| one.rejected.is_some());
-    match rejected || approval.complete(handle) {
-        true => Err(Problem::already_answered()),
-        false => Ok(()),
+    match approval.still_asks(handle) {
+        true => Ok(()),
+        false => Err(Problem::already_answered()),
     }
 }
 

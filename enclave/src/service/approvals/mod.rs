@@ -11,7 +11,7 @@ use std::sync::Arc;
 use redoubt_attestation::artefact::{Assertion as Evidence, ChallengeInput};
 use redoubt_attestation::encode::sha256;
 use redoubt_attestation::jcs::to_jcs;
-use redoubt_shared::{ApprovalId, ReceiptId, UserId};
+use redoubt_shared::{ApprovalId, ReceiptId, TenantId, UserId};
 
 use super::boot::Appliance;
 use super::passkeys::{Known, known};
@@ -168,7 +168,7 @@ impl Appliance {
             let known = known.ok_or_else(Problem::no_passkey)?;
             approvers.push(ApproverOptions {
                 user_id: user.clone(),
-                options: self.options(rp_id, &found.approval, *handle, &known),
+                options: self.options(rp_id, &found.approval, *handle, &known)?,
             });
         }
         let alone = found.approval.terms.approvers == 1;
@@ -193,13 +193,13 @@ impl Appliance {
         approval: &Approval,
         handle: SubjectHandle,
         known: &Known,
-    ) -> RequestOptions {
-        let challenge = next_ask(approval, handle).map_or([0; 32], |ask| ask.challenge);
-        self.options_over(rp_id, approval, handle, known, &challenge)
+    ) -> Result<RequestOptions, Problem> {
+        let challenge = next_challenge(approval, handle)?;
+        Ok(self.options_over(rp_id, approval, handle, known, &challenge))
     }
 
-    /// Options that offer the passkeys which still count: judged offline, not used
-    /// for this approval, and of copies only one.
+    /// Options that offer the passkeys which may still count: not out of use for good,
+    /// judged offline, not used for this approval, and of copies only one.
     fn options_over(
         &self,
         rp_id: &str,
@@ -320,10 +320,14 @@ fn approves(known: &Known) -> bool {
     passkeys.any(|record| Evidence::judges(&record.public_key))
 }
 
-fn next_ask(approval: &Approval, handle: SubjectHandle) -> Option<&Ask> {
-    let approver = approval.approver(handle)?;
+/// What somebody is asked next; the last again, once they answered all.
+fn next_challenge(approval: &Approval, handle: SubjectHandle) -> Result<[u8; 32], Problem> {
     let next = approval.passkeys_of(handle).count();
-    approver.asks.get(next).or(approver.asks.last())
+    let approver = approval.approver(handle);
+    approver
+        .and_then(|one| one.asks.get(next).or(one.asks.last()))
+        .map(|ask| ask.challenge)
+        .ok_or_else(|| internal("somebody is asked nothing"))
 }
 
 fn status(approval: &Approval, now_ms: u64) -> api::ApprovalStatus {
@@ -337,12 +341,9 @@ fn status(approval: &Approval, now_ms: u64) -> api::ApprovalStatus {
 }
 
 fn answered(approval: &Approval, handle: SubjectHandle) -> Answered {
-    let rejected = approval
-        .approver(handle)
-        .is_some_and(|one| one.rejected.is_some());
     let alone = approval.terms.approvers == 1;
     let approved = matches!(approval.status, ApprovalStatus::Approved(_)) && alone;
-    if rejected {
+    if approval.rejected_by(handle) {
         Answered::Rejected
     } else if approved || approval.complete(handle) {
         Answered::Approved
@@ -356,6 +357,20 @@ fn must_be_open(approval: &Approval, now_ms: u64) -> Result<(), Problem> {
     approval
         .open(now_ms)
         .map_err(|refusal| refused(refusal, now_ms))
+}
+
+/// Approvals that wait for this customer.
+pub(super) async fn waiting(
+    serving: &Serving,
+    tenant: &TenantId,
+    user: &UserId,
+) -> Result<Vec<ApprovalId>, CommitError> {
+    let (tenant, user) = (tenant.clone(), user.clone());
+    let waiting = serving.ledgers.look(move |core| {
+        let (_, subject) = core.tenants.get(&tenant)?.state.subject(&user)?;
+        Some(subject.approvals.clone())
+    });
+    waiting.await.map(Option::unwrap_or_default)
 }
 
 /// An approval of this tenant and whom it asks.

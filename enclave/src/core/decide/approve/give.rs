@@ -89,8 +89,8 @@ pub(in crate::core::decide) fn give(
     let claim = cx.claim(handle, "approval", &user, None, Value::Object(own));
     let mut events = vec![owned(handle, given.used.event(cx, handle))];
     let receipt = cx.facts.receipt;
-    events.push(match complete {
-        true => owned(handle, Event::ApprovalGiven { id, receipt }),
+    events.extend(match complete {
+        true => Some(owned(handle, Event::ApprovalGiven { id, receipt })),
         false => granted(cx, id, handle, Some(passkey), &claim),
     });
     events.push(claim);
@@ -128,20 +128,21 @@ fn fresh(
     Ok(passkey)
 }
 
+/// An answer that a claim stands for; nothing else is one.
 fn granted(
     cx: &Cx<'_>,
     id: ApprovalId,
     by: SubjectHandle,
     passkey: Option<GrantedBy>,
     claim: &Recorded,
-) -> Recorded {
+) -> Option<Recorded> {
     let grant = Grant {
         by,
         receipt: cx.facts.receipt,
-        claim: claim::digest(claim),
+        claim: claim::digest(claim)?,
         passkey,
     };
-    owned(by, Event::ApprovalGranted { id, grant })
+    Some(owned(by, Event::ApprovalGranted { id, grant }))
 }
 
 /// The verdict on a face that an approval asks for: an attempt like any other, and
@@ -159,8 +160,8 @@ pub(in crate::core::decide) fn face(
     };
     let handle = approver.subject;
     if comparison.accepted && open.terms.face && !open.face_of(handle) {
-        let claim = decision.events.last();
-        let granted = claim.map(|claim| granted(cx, approval, handle, None, claim));
+        let mut events = decision.events.iter();
+        let granted = events.find_map(|event| granted(cx, approval, handle, None, event));
         decision.events.extend(granted);
     }
     Ok(decision)

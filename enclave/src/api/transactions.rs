@@ -4,7 +4,7 @@
 //! amount is decimal text with one spelling per value and scale, never a float.
 
 use redoubt_attestation::amount::{is_currency, ten_thousandths};
-use redoubt_attestation::artefact::PAYMENTS_MAX;
+use redoubt_attestation::artefact::adds_up;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
@@ -194,8 +194,7 @@ impl Transaction {
             return true;
         };
         let amounts = batch.payments.iter().map(|payment| payment.amount.exact());
-        (1..=PAYMENTS_MAX).contains(&batch.payments.len())
-            && amounts.map(u128::from).sum::<u128>() == u128::from(batch.total.exact())
+        adds_up(batch.total.exact(), &amounts.collect::<Vec<_>>())
     }
 }
 

@@ -123,6 +123,11 @@ impl Problem {
         problem
     }
 
+    /// Whether it is of the same kind as another.
+    pub fn is(&self, other: fn() -> Self) -> bool {
+        self.kind == other().kind
+    }
+
     /// The kind.
     pub const fn kind(&self) -> &'static Kind {
         self.kind

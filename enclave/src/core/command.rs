@@ -376,7 +376,7 @@ pub enum Reply {
     Device(DeviceId),
     /// The login opened this session.
     Session(Box<Session>),
-    /// The login was refused, and that is recorded.
+    /// The login, or the answer to an approval, was refused, and that is recorded.
     Refused,
     /// So many sessions ended.
     Ended(usize),

@@ -132,6 +132,28 @@ impl TenantState {
     }
 }
 
+/// Where an authenticator keeps a key, as far as it was proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeyCustody {
+    /// Bound to one device, and an attestation that policy trusts says so.
+    Hardware,
+    /// May be copied to other devices (backup eligible).
+    Synced,
+    /// Said to be bound to one device; nobody vouches for it.
+    Unproven,
+}
+
+impl KeyCustody {
+    /// What a registration showed.
+    pub fn of(record: &CredentialRecord) -> Self {
+        match (record.backup_eligible, record.attestation_trusted) {
+            (true, _) => Self::Synced,
+            (false, true) => Self::Hardware,
+            (false, false) => Self::Unproven,
+        }
+    }
+}
+
 /// How far a device is to be trusted, 0 to 1, and why.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrustScore {
@@ -157,14 +179,10 @@ pub fn trust(record: &CredentialRecord, device: &Device, now_ms: u64) -> TrustSc
     }
     let age_ms = now_ms.saturating_sub(record.created_ms);
     let idle_ms = now_ms.saturating_sub(device.last_used_ms.unwrap_or(record.created_ms));
-    let bound = !record.backup_eligible;
+    let custody = KeyCustody::of(record);
     let rules = [
-        (
-            bound && record.attestation_trusted,
-            "attested_hardware",
-            0.3,
-        ),
-        (bound && !record.attestation_trusted, "device_bound", 0.1),
+        (custody == KeyCustody::Hardware, "attested_hardware", 0.3),
+        (custody == KeyCustody::Unproven, "device_bound", 0.1),
         (record.backup_state, "synced", -0.1),
         (age_ms >= 30 * DAY_MS, "known_for_30_days", 0.1),
         (age_ms < DAY_MS, "new", -0.1),
@@ -275,5 +293,31 @@ pub(super) fn forget(state: &mut TenantState, handle: &SubjectHandle) {
         .collect();
     for id in ids {
         state.devices.remove(&id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_synced_key_is_no_hardware_key_whoever_attests_it() {
+        let record = |backup_eligible, attestation_trusted| CredentialRecord {
+            id: vec![1],
+            public_key: vec![1],
+            algorithm: crate::passkeys::Algorithm::Es256,
+            sign_count: 0,
+            uv_initialized: true,
+            transports: vec![],
+            backup_eligible,
+            backup_state: false,
+            attestation_format: crate::passkeys::AttestationFormat::Packed,
+            attestation_trusted,
+            aaguid: [0; 16],
+            created_ms: 0,
+        };
+        assert_eq!(KeyCustody::of(&record(true, true)), KeyCustody::Synced);
+        assert_eq!(KeyCustody::of(&record(false, true)), KeyCustody::Hardware);
+        assert_eq!(KeyCustody::of(&record(false, false)), KeyCustody::Unproven);
     }
 }

@@ -13,6 +13,7 @@ mod decide;
 mod device;
 mod erasure;
 mod event;
+mod face;
 mod refusal;
 mod session;
 mod snapshot;
@@ -29,13 +30,13 @@ pub use command::{
     SampleUse, SetDeviceState,
 };
 pub use decide::{Decision, decide};
-pub use device::{Device, DeviceState, TrustScore, trust};
+pub use device::{Device, DeviceState, KeyCustody, TrustScore, trust};
 pub use erasure::{
     Deletion, Erasure, ErasureScope, ErasureStatus, KeptBudget, KeptBudgets, MARK_MAX,
 };
 pub use event::{Content, Event, Recorded, SubjectKey};
 pub use refusal::Refusal;
-pub use session::{Assurance, FACE_COUNTS_MS, KeyCustody, SESSIONS_MAX, Session, Sessions};
+pub use session::{Assurance, SESSIONS_MAX, Session, Sessions};
 pub use snapshot::{ApprovalV1, Piece, SubjectPiece};
 pub use state::{
     Attempts, Enrollment, EnrollmentStatus, Subject, SubjectHandle, Template, TenantKeySeeds,

@@ -3,9 +3,11 @@
 use redoubt_attestation::genesis::RelyingParty;
 use redoubt_shared::UserId;
 
-use super::boot::{Appliance, Counters};
+use super::boot::Appliance;
 use super::challenges::Ceremony;
-use super::problems::{commit, internal};
+use super::customers::{Known, known};
+use super::decoys::asked;
+use super::problems::internal;
 use super::receipts::to_json;
 use super::serving::Serving;
 use crate::api::{
@@ -13,41 +15,11 @@ use crate::api::{
     Problem, RegisterOptions, Registered, RegistrationResponse, RequestOptions, Timestamp,
 };
 use crate::core::{Command, Reply};
-use crate::ledger::Claim;
 use crate::passkeys::{
     self, Algorithm, Assertion, AssertionExpectation, AttestationPolicy, BackupPolicy,
     CredentialDescriptor, CredentialRecord, CrossOrigin, Identification, Origins,
     RegistrationExpectation, RpEntity, SignCountPolicy, UserEntity, UserPresence, UserVerification,
 };
-
-/// A customer's passkeys and handle, as the core knows them now.
-pub(super) struct Known {
-    pub(super) user_handle: [u8; 16],
-    pub(super) passkeys: Vec<CredentialRecord>,
-    /// Ids of those that are out of use for good.
-    pub(super) closed: Vec<Vec<u8>>,
-}
-
-impl Known {
-    /// What options may name: passkeys that are not out of use for good.
-    pub(super) fn usable(&self) -> Vec<CredentialRecord> {
-        let all = self.passkeys.iter();
-        all.filter(|record| !self.closed.contains(&record.id))
-            .cloned()
-            .collect()
-    }
-
-    /// What login options name. With nothing left to log in with they look as
-    /// before, and the login fails.
-    fn offered(&self) -> Vec<CredentialRecord> {
-        let usable = self.usable();
-        if usable.is_empty() {
-            self.passkeys.clone()
-        } else {
-            usable
-        }
-    }
-}
 
 impl Appliance {
     pub(super) async fn register_options(
@@ -164,7 +136,7 @@ impl Appliance {
             Ok(verified) => verified,
             Err(reason) => {
                 if !passkeys::signature_was_checked(reason) {
-                    serving.tenant(&caller.tenant)?.strangers.spend_a_check();
+                    serving.tenant(&caller.tenant)?.decoys.spend_a_check();
                 }
                 self.decide(
                     &serving,
@@ -190,10 +162,10 @@ impl Appliance {
             session: Box::new(session),
         };
         let decided = self.decide(&serving, caller, command, now_ms).await;
-        let (reply, claim) = decided.map_err(|problem| match problem.code() {
+        let (reply, claim) = decided.map_err(|problem| match problem.is(Problem::no_passkey) {
             // Erased since the assertion was verified: nobody's name any more.
-            "no_passkey" => Problem::authentication_failed(),
-            _ => problem,
+            true => Problem::authentication_failed(),
+            false => problem,
         })?;
         let (session, claim) = match (reply, claim) {
             (Reply::Session(session), Some(claim)) => (session, claim),
@@ -237,90 +209,6 @@ impl Appliance {
         } else {
             Err(Problem::too_many_requests())
         }
-    }
-
-    /// One command through the ledger.
-    pub(super) async fn decide(
-        &self,
-        serving: &Serving,
-        caller: &Caller,
-        command: Command,
-        now_ms: u64,
-    ) -> Result<(Reply, Option<Claim>), Problem> {
-        let outcome = serving.ledgers.decide(&caller.tenant, command).await;
-        let outcome = outcome.map_err(|error| commit(error, now_ms))?;
-        Counters::add(&self.counters.decisions);
-        Ok((outcome.reply, outcome.claim))
-    }
-
-    /// One command that makes a claim.
-    pub(super) async fn decide_claim(
-        &self,
-        serving: &Serving,
-        caller: &Caller,
-        command: Command,
-        now_ms: u64,
-    ) -> Result<Claim, Problem> {
-        let (_, claim) = self.decide(serving, caller, command, now_ms).await?;
-        claim.ok_or_else(|| internal("a decision made no claim"))
-    }
-}
-
-/// What the core knows of a customer.
-pub(super) async fn known(
-    serving: &Serving,
-    caller: &Caller,
-    user: &UserId,
-) -> Result<Option<Known>, Problem> {
-    let (tenant, user) = (caller.tenant.clone(), user.clone());
-    serving
-        .ledgers
-        .look(move |core| {
-            let state = &core.tenants.get(&tenant)?.state;
-            let (_, subject) = state.subject(&user)?;
-            let is_closed = |id: &&Vec<u8>| state.device(subject.device_id(id)).state.is_final();
-            Some(Known {
-                user_handle: subject.user_handle,
-                passkeys: subject.passkeys.values().cloned().collect(),
-                closed: subject.passkeys.keys().filter(is_closed).cloned().collect(),
-            })
-        })
-        .await
-        .map_err(|error| commit(error, 0))
-}
-
-/// Whom a login is asked of.
-enum Asked {
-    /// A customer with a passkey at least.
-    Customer(Known),
-    /// Nobody: made up, so that the reply tells nothing.
-    Stranger(Known),
-}
-
-impl Asked {
-    fn as_known(&self) -> &Known {
-        let (Self::Customer(known) | Self::Stranger(known)) = self;
-        known
-    }
-
-    /// Nothing that is verified makes a stranger a customer.
-    fn settle<T>(&self, verified: T) -> Result<T, &'static str> {
-        match self {
-            Self::Customer(_) => Ok(verified),
-            Self::Stranger(_) => Err("user_unknown"),
-        }
-    }
-}
-
-async fn asked(serving: &Serving, caller: &Caller, user: &UserId) -> Result<Asked, Problem> {
-    // Made up for everybody, so that it takes the same time.
-    let stranger = serving.tenant(&caller.tenant)?.strangers.customer(user);
-    let known = known(serving, caller, user).await?;
-    match known.filter(|known| !known.passkeys.is_empty()) {
-        Some(known) => Ok(Asked::Customer(known)),
-        None => stranger
-            .map(Asked::Stranger)
-            .ok_or_else(|| internal("an imaginary customer could not be made")),
     }
 }
 

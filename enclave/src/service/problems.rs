@@ -43,7 +43,7 @@ pub(super) fn commit(error: CommitError, now_ms: u64) -> Problem {
 /// A later step of a request: what the steps before decided stands in the ledger, so
 /// that "not acknowledged, send it again" would not be the truth.
 pub(super) fn in_part(problem: Problem) -> Problem {
-    match problem.kind() == Problem::handing_over().kind() {
+    match problem.is(Problem::handing_over) {
         true => Problem::request_deadline().because("handed over between its steps"),
         false => problem,
     }

@@ -10,16 +10,17 @@ use redoubt_shared::supervise::Phase;
 use redoubt_shared::{ApprovalId, DeviceId, ErasureId, ReceiptId, TenantId, UserId};
 
 use super::approvals::Listeners;
-use super::boot::{Appliance, BootError, anchors};
+use super::boot::{Appliance, BootError, Counters, anchors};
 use super::challenges::Challenges;
+use super::decoys::Decoys;
 use super::freshness::NoteKeys;
 use super::idle::Idle;
-use super::problems::internal;
+use super::problems::{commit, internal};
 use super::rotate::Epochs;
-use super::strangers::Strangers;
 use crate::api::{self, *};
+use crate::core::{Command, Reply};
 use crate::keys::CertificateAuthority;
-use crate::ledger::Ledgers;
+use crate::ledger::{Claim, Ledgers};
 use crate::worker_link::WorkerLink;
 
 /// How often the TLS leaf is renewed; it is valid for a day.
@@ -29,7 +30,7 @@ const RENEW_LEAF: Duration = Duration::from_secs(6 * 3600);
 pub(super) struct TenantService {
     pub(super) config: Tenant,
     pub(super) signer: Arc<HybridSigner>,
-    pub(super) strangers: Strangers,
+    pub(super) decoys: Decoys,
 }
 
 /// Everything behind a serving enclave's routes.
@@ -87,6 +88,34 @@ impl Appliance {
                 }
             }
         });
+    }
+}
+
+impl Appliance {
+    /// One command through the ledger.
+    pub(super) async fn decide(
+        &self,
+        serving: &Serving,
+        caller: &Caller,
+        command: Command,
+        now_ms: u64,
+    ) -> Result<(Reply, Option<Claim>), Problem> {
+        let outcome = serving.ledgers.decide(&caller.tenant, command).await;
+        let outcome = outcome.map_err(|error| commit(error, now_ms))?;
+        Counters::add(&self.counters.decisions);
+        Ok((outcome.reply, outcome.claim))
+    }
+
+    /// One command that makes a claim.
+    pub(super) async fn decide_claim(
+        &self,
+        serving: &Serving,
+        caller: &Caller,
+        command: Command,
+        now_ms: u64,
+    ) -> Result<Claim, Problem> {
+        let (_, claim) = self.decide(serving, caller, command, now_ms).await?;
+        claim.ok_or_else(|| internal("a decision made no claim"))
     }
 }
 

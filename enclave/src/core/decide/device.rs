@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::{Cx, Decision, owned, session};
 use crate::core::{DescribeDevice, DeviceState, Event, Refusal, Reply, SetDeviceState};
+use crate::passkeys::SIGN_COUNT_NOT_INCREASED;
 
 pub(super) fn describe(cx: &Cx<'_>, asked: DescribeDevice) -> Result<Decision, Refusal> {
     let (handle, subject) = cx
@@ -81,7 +82,7 @@ impl Cx<'_> {
 }
 
 /// A refused answer that named one of the customer's own devices.
-pub(super) fn refused(
+pub(super) fn count_refusal(
     cx: &Cx<'_>,
     user: &UserId,
     credential_id: &[u8],
@@ -92,7 +93,7 @@ pub(super) fn refused(
     let refused = Event::DeviceRefused {
         handle,
         device: subject.device_id(credential_id),
-        counter: reason == super::passkey::COUNTER,
+        counter: reason == SIGN_COUNT_NOT_INCREASED,
     };
     Some(owned(handle, refused))
 }

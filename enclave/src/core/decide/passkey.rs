@@ -7,12 +7,10 @@ use serde_json::json;
 
 use super::{Cx, Decision, device, owned, session};
 use crate::core::{Event, OpenSession, Refusal, Reply, Subject, SubjectHandle, SubjectKey};
-use crate::passkeys::CredentialRecord;
+use crate::passkeys::{CredentialRecord, SIGN_COUNT_NOT_INCREASED};
 
 /// Passkeys one customer may have that are not out of use for good.
 const PASSKEYS_MAX: usize = 32;
-/// Reason of a counter that did not move on (WebAuthn Level 3 section 7.2 step 22).
-pub(super) const COUNTER: &str = "sign_count_not_increased";
 /// And with those that are.
 const PASSKEYS_EVER: usize = 128;
 
@@ -32,25 +30,17 @@ pub(super) fn register(
     if cx.state.credentials.contains_key(&*record.id) {
         return Err(Refusal::CredentialTaken);
     }
-    if cx
-        .state
-        .subject(&user)
-        .is_some_and(|(_, known)| known.user_handle != user_handle)
-    {
+    let known = cx.state.subject(&user).map(|(_, known)| known);
+    if known.is_some_and(|known| known.user_handle != user_handle) {
         return Err(Refusal::StaleOptions);
     }
-    if cx
-        .state
-        .subject(&user)
-        .is_some_and(|(_, known)| is_full(cx, known))
-    {
+    if known.is_some_and(|known| is_full(cx, known)) {
         return Err(Refusal::TooManyDevices);
     }
     let (handle, mut events) = cx.open_subject(&user, user_handle);
-    let known = cx.state.subject(&user);
     let key = known.map_or_else(
         || SubjectKey::new(cx.facts.subject_key),
-        |(_, known)| known.key.clone(),
+        |known| known.key.clone(),
     );
     let device = key.device_id(&record.id);
     let own = json!({
@@ -88,11 +78,11 @@ pub(super) fn conclude_login(
     let (handle, subject) = cx.subject(&user)?;
     let record = used.record(subject)?;
     let device = subject.device_id(&used.credential_id);
-    if let Some(reason) = used.refused(cx, subject)? {
+    if let Some(reason) = used.why_not(cx, subject)? {
         let own =
             json!({ "verdict": "refused", "device_id": device.to_string(), "reason": reason });
         let claim = cx.claim(handle, "passkey_authentication", &user, None, own);
-        let counted = device::refused(cx, &user, &used.credential_id, reason);
+        let counted = device::count_refusal(cx, &user, &used.credential_id, reason);
         return Ok(Decision {
             events: counted.into_iter().chain([claim]).collect(),
             reply: Reply::Refused,
@@ -140,7 +130,7 @@ pub(super) fn refuse_login(
     let Ok((handle, _)) = cx.subject(&user) else {
         return cx.done(vec![cx.claim_about_nobody(kind, own)]);
     };
-    let counted = device::refused(cx, &user, credential_id, reason);
+    let counted = device::count_refusal(cx, &user, credential_id, reason);
     let claim = cx.claim(handle, kind, &user, None, own);
     cx.done(counted.into_iter().chain([claim]).collect())
 }
@@ -150,14 +140,14 @@ impl Used {
     /// not be used, or its counter did not move on. Checked here once more: two
     /// assertions verified against one state may be decided one after the other
     /// (WebAuthn Level 3 section 7.2 step 22).
-    pub(super) fn refused(
+    pub(super) fn why_not(
         &self,
         cx: &Cx<'_>,
         subject: &Subject,
     ) -> Result<Option<&'static str>, Refusal> {
         let record = self.record(subject)?;
         let device = subject.device_id(&self.credential_id);
-        let stays = (!self.moves_on(record)).then_some(COUNTER);
+        let stays = (!self.moves_on(record)).then_some(SIGN_COUNT_NOT_INCREASED);
         Ok(cx.unusable(device).or(stays))
     }
 

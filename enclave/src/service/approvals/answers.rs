@@ -5,7 +5,8 @@ use redoubt_attestation::encode::{Digest32, b64u};
 use redoubt_shared::{ApprovalId, TenantId, UserId};
 
 use super::super::boot::Appliance;
-use super::super::passkeys::{known, verify_assertion};
+use super::super::customers::known;
+use super::super::passkeys::verify_assertion;
 use super::super::problems::{commit, in_part, internal};
 use super::super::receipts::to_json;
 use super::super::serving::Serving;

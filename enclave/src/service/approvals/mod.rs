@@ -14,7 +14,7 @@ use redoubt_attestation::jcs::to_jcs;
 use redoubt_shared::{ApprovalId, ReceiptId, TenantId, UserId};
 
 use super::boot::Appliance;
-use super::passkeys::{Known, known};
+use super::customers::{Known, known};
 use super::problems::{commit, in_part, internal, refused};
 use super::serving::Serving;
 use crate::api::{
@@ -274,11 +274,7 @@ impl Appliance {
             Err(error) => return Err(commit(error, 0)),
         };
         match self.artefact_if_any(serving, &caller.tenant, &claim).await {
-            Err(gone)
-                if [Problem::receipt_erased(), Problem::receipt_expired()]
-                    .iter()
-                    .any(|other| other.code() == gone.code()) =>
-            {
+            Err(gone) if gone.is(Problem::receipt_erased) || gone.is(Problem::receipt_expired) => {
                 Ok(None)
             }
             made => made,

@@ -48,7 +48,7 @@ pub(in crate::core::decide) fn give(
 ) -> Result<Decision, Refusal> {
     let (approval, approver, subject) = open_for(cx, id, &user)?;
     let handle = approver.subject;
-    if let Some(reason) = given.used.refused(cx, subject)? {
+    if let Some(reason) = given.used.why_not(cx, subject)? {
         return refuse(cx, id, user, &given.used.credential_id, reason);
     }
     let passkey = fresh(approval, handle, subject, &given.used)?;
@@ -178,7 +178,7 @@ pub(in crate::core::decide) fn refuse(
 ) -> Result<Decision, Refusal> {
     let (handle, _) = cx.subject(&user)?;
     let own = json!({ "approval_id": id.to_string(), "decision": "refused", "reason": reason });
-    let counted = device::refused(cx, &user, credential_id, reason);
+    let counted = device::count_refusal(cx, &user, credential_id, reason);
     let claim = cx.claim(handle, "approval", &user, None, own);
     Ok(Decision {
         events: counted.into_iter().chain([claim]).collect(),

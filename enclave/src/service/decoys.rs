@@ -12,24 +12,26 @@ use aws_lc_rs::signature::{
     UnparsedPublicKey,
 };
 use redoubt_shared::UserId;
-use zeroize::Zeroizing;
 
-use super::passkeys::Known;
+use super::customers::{Known, known};
+use super::problems::internal;
+use super::serving::Serving;
+use crate::api::{Caller, Problem};
 use crate::core::TenantKeySeeds;
-use crate::keys::expand;
+use crate::keys::{expand, of_tenant};
 use crate::passkeys::{Algorithm, AttestationFormat, CredentialRecord};
 
 /// Lengths of credential ids that synced and built-in authenticators make.
 const LENGTHS: [usize; 4] = [16, 20, 20, 32];
 
 /// Makes the imaginary customers of one tenant.
-pub(super) struct Strangers {
+pub(super) struct Decoys {
     prk: hkdf::Prk,
-    orphan: Orphan,
+    key: DecoyKey,
 }
 
 /// A P-256 key whose private half nobody holds any more.
-struct Orphan {
+struct DecoyKey {
     point: Vec<u8>,
     /// Well formed, of another message than [`MESSAGE`].
     signature: Vec<u8>,
@@ -38,23 +40,20 @@ struct Orphan {
 /// As long as what an authenticator signs.
 const MESSAGE: [u8; 69] = [0; 69];
 
-impl Strangers {
+impl Decoys {
     /// Of the tenant with these seeds: as lasting as they are.
     pub(super) fn new(seeds: &TenantKeySeeds) -> Option<Self> {
-        let mut input = Zeroizing::new(seeds.es256.to_vec());
-        input.extend_from_slice(&seeds.mldsa65);
-        let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"redoubt/strangers/v1");
         Some(Self {
-            prk: salt.extract(&input),
-            orphan: Orphan::new()?,
+            prk: of_tenant(seeds, b"redoubt/decoys/v1"),
+            key: DecoyKey::new()?,
         })
     }
 
     /// Checks a signature that is wrong, for an answer that was refused before its
     /// own was looked at: the time tells neither step nor customer.
     pub(super) fn spend_a_check(&self) {
-        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.orphan.point);
-        let refused = key.verify(&MESSAGE, &self.orphan.signature).is_err();
+        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.key.point);
+        let refused = key.verify(&MESSAGE, &self.key.signature).is_err();
         std::hint::black_box(refused);
     }
 
@@ -67,7 +66,7 @@ impl Strangers {
         let length = LENGTHS[usize::from(kind) % LENGTHS.len()];
         let record = CredentialRecord {
             id: id.get(..length)?.to_vec(),
-            public_key: self.orphan.cose(),
+            public_key: self.key.cose(),
             algorithm: Algorithm::Es256,
             sign_count: 0,
             uv_initialized: true,
@@ -87,7 +86,7 @@ impl Strangers {
     }
 }
 
-impl Orphan {
+impl DecoyKey {
     fn new() -> Option<Self> {
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).ok()?;
         let signature = pair.sign(&SystemRandom::new(), b"another message").ok()?;
@@ -106,26 +105,66 @@ impl Orphan {
     }
 }
 
+/// Whom a login is asked of.
+pub(super) enum Asked {
+    /// A customer with a passkey at least.
+    Customer(Known),
+    /// Nobody: made up, so that the reply tells nothing.
+    Stranger(Known),
+}
+
+impl Asked {
+    pub(super) fn as_known(&self) -> &Known {
+        let (Self::Customer(known) | Self::Stranger(known)) = self;
+        known
+    }
+
+    /// Nothing that is verified makes a stranger a customer.
+    pub(super) fn settle<T>(&self, verified: T) -> Result<T, &'static str> {
+        match self {
+            Self::Customer(_) => Ok(verified),
+            Self::Stranger(_) => Err("user_unknown"),
+        }
+    }
+}
+
+/// Whom this name asks.
+pub(super) async fn asked(
+    serving: &Serving,
+    caller: &Caller,
+    user: &UserId,
+) -> Result<Asked, Problem> {
+    // Made up for everybody, so that it takes the same time.
+    let stranger = serving.tenant(&caller.tenant)?.decoys.customer(user);
+    let known = known(serving, caller, user).await?;
+    match known.filter(|known| !known.passkeys.is_empty()) {
+        Some(known) => Ok(Asked::Customer(known)),
+        None => stranger
+            .map(Asked::Stranger)
+            .ok_or_else(|| internal("an imaginary customer could not be made")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn strangers(seed: u8) -> Strangers {
+    fn decoys(seed: u8) -> Decoys {
         let seeds = TenantKeySeeds {
             es256: [seed; 32],
             mldsa65: [2; 32],
         };
-        Strangers::new(&seeds).unwrap()
+        Decoys::new(&seeds).unwrap()
     }
 
-    fn id(strangers: &Strangers, user: &str) -> Vec<u8> {
-        let known = strangers.customer(&user.parse().unwrap()).unwrap();
+    fn id(decoys: &Decoys, user: &str) -> Vec<u8> {
+        let known = decoys.customer(&user.parse().unwrap()).unwrap();
         known.passkeys[0].id.clone()
     }
 
     #[test]
     fn a_name_is_answered_alike_for_good_and_unlike_any_other() {
-        let (first, restarted, other) = (strangers(1), strangers(1), strangers(9));
+        let (first, restarted, other) = (decoys(1), decoys(1), decoys(9));
         let mut seen = std::collections::BTreeSet::new();
         for number in 0..200 {
             let user = format!("customer-{number}");

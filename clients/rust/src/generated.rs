@@ -11,9 +11,29 @@ pub enum ActionTaken {
     /// `logged`
     #[serde(rename = "logged")]
     Logged,
+    /// `alert_sent`
+    #[serde(rename = "alert_sent")]
+    AlertSent,
     /// `account_locked`
     #[serde(rename = "account_locked")]
     AccountLocked,
+}
+
+/// Why the security team is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AlertReason {
+    /// `high_risk`
+    #[serde(rename = "high_risk")]
+    HighRisk,
+    /// `account_locked`
+    #[serde(rename = "account_locked")]
+    AccountLocked,
+    /// `sign_count_not_increased`
+    #[serde(rename = "sign_count_not_increased")]
+    SignCountNotIncreased,
+    /// `device_compromised`
+    #[serde(rename = "device_compromised")]
+    DeviceCompromised,
 }
 
 /// What one of those asked has done.
@@ -176,6 +196,38 @@ pub struct AssertionResponse {
     pub user_handle: Option<Base64Url>,
 }
 
+/// One attempt, as remembered. Its receipt says the rest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// What was attempted.
+    pub kind: AttemptKind,
+    /// What was compared, if anything was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modality: Option<Modality>,
+    /// Names its receipt.
+    pub receipt_id: String,
+    /// How it ended; a login that was accepted is `verified`.
+    pub result: Verdict,
+    /// Signals about it.
+    pub security_flags: SecurityFlags,
+    /// RFC 3339, UTC.
+    pub timestamp: String,
+    /// Names the verification, if it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verification_id: Option<String>,
+}
+
+/// What was attempted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AttemptKind {
+    /// `login`
+    #[serde(rename = "login")]
+    Login,
+    /// `verification`
+    #[serde(rename = "verification")]
+    Verification,
+}
+
 /// Evidence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AttestationReply {
@@ -254,6 +306,8 @@ pub struct Authenticated {
     pub idle_seconds: u64,
     /// Signed proof of the ledger entry.
     pub receipt: Value,
+    /// Signals about the login.
+    pub security_flags: SecurityFlags,
     /// Names the session.
     pub session_id: String,
     /// Opaque bearer token of the session.
@@ -595,6 +649,19 @@ pub struct Enrolled {
     pub user_id: String,
 }
 
+/// One enrolled modality.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EnrolledModality {
+    /// Version of the template's models.
+    pub embedding_version: String,
+    /// RFC 3339, UTC.
+    pub enrollment_date: String,
+    /// Which.
+    pub modality: Modality,
+    /// Quality of the sample, 0 to 1.
+    pub quality_score: f64,
+}
+
 /// Where epochs stand.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EpochStatus {
@@ -744,6 +811,15 @@ pub struct HandoverRequest {
 pub struct Health {
     /// Where the enclave stands.
     pub phase: String,
+}
+
+/// A customer's latest attempts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct History {
+    /// At most 32, latest first; all of them are in the audit's events.
+    pub attempts: Vec<Attempt>,
+    /// The bank's name for its customer.
+    pub user_id: String,
 }
 
 /// What is said of a token (RFC 7662 section 2.2).
@@ -966,12 +1042,37 @@ pub struct RpEntity {
     pub name: String,
 }
 
+/// One alert.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SecurityAlert {
+    /// Always `alert_sent`.
+    pub action_taken: ActionTaken,
+    /// Why.
+    pub reason: AlertReason,
+    /// Names the receipt of what raised it.
+    pub receipt_id: String,
+    /// Signals about what raised it.
+    pub security_flags: SecurityFlags,
+    /// RFC 3339, UTC.
+    pub timestamp: String,
+    /// The bank's name for its customer.
+    pub user_id: String,
+}
+
+/// Alerts, latest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SecurityAlerts {
+    /// The latest that match; 1000 are kept at hand, all are in the ledger.
+    pub alerts: Vec<SecurityAlert>,
+}
+
 /// Signals about the attempt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SecurityFlags {
-    /// Names of anomalies.
+    /// Why, in stable words.
     pub anomalies: Vec<String>,
-    /// 0 to 1.
+    /// How unusual it was, 0 to 1: from 0.3 on it is watched, from 0.7 on the security
+    /// team is told and a match is `suspicious`.
     pub fraud_score: f64,
 }
 
@@ -1051,6 +1152,37 @@ pub struct ShareSubmission {
     pub officer: String,
 }
 
+/// A customer in numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stats {
+    /// What is enrolled.
+    pub enrolled: Vec<EnrolledModality>,
+    /// Failures in a row that count towards a lock.
+    pub failures: u64,
+    /// The latest attempt that counted (RFC 3339, UTC).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_accepted_at: Option<String>,
+    /// Locked until then (RFC 3339, UTC).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locked_until: Option<String>,
+    /// Logins that were accepted.
+    pub logins: u64,
+    /// Logins that were refused.
+    pub logins_refused: u64,
+    /// Passkeys that may be used.
+    pub passkeys: u64,
+    /// Sessions open now, idle ones among them.
+    pub sessions: u64,
+    /// Attempts that were suspicious.
+    pub suspicious: u64,
+    /// The bank's name for its customer.
+    pub user_id: String,
+    /// Samples that were verified.
+    pub verifications: u64,
+    /// Samples that were rejected.
+    pub verifications_rejected: u64,
+}
+
 /// Officers' word to the enclave that waits: take what was left by this order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TakeRequest {
@@ -1126,6 +1258,9 @@ pub enum Verdict {
     /// `rejected`
     #[serde(rename = "rejected")]
     Rejected,
+    /// `suspicious`
+    #[serde(rename = "suspicious")]
+    Suspicious,
 }
 
 /// The result of a verification.
@@ -1181,6 +1316,15 @@ pub struct VerifyRequest {
 pub struct AttestationOptions {
     /// What the key is for; serve if absent
     pub purpose: Option<String>,
+}
+
+/// What [`Client::security_alerts`] may be told.
+#[derive(Debug, Clone, Default)]
+pub struct SecurityAlertsOptions {
+    /// Most alerts in the reply, 1 to 500; 100 if absent.
+    pub limit: Option<String>,
+    /// Of this customer.
+    pub user_id: Option<String>,
 }
 
 /// What [`Client::create_approval`] may be told.
@@ -1253,6 +1397,19 @@ impl Client {
         let request = Request::new("GET", "/.well-known/attestation")
             .query("nonce", nonce)
             .query_if("purpose", options.purpose.as_deref());
+        self.json(request, Body::none()).await
+    }
+
+    /// What the security team is told.
+    ///
+    /// `GET /api/v1/admin/security-alerts`
+    pub async fn security_alerts(
+        &self,
+        options: &SecurityAlertsOptions,
+    ) -> Result<SecurityAlerts, Error> {
+        let request = Request::new("GET", "/api/v1/admin/security-alerts")
+            .query_if("limit", options.limit.as_deref())
+            .query_if("user_id", options.user_id.as_deref());
         self.json(request, Body::none()).await
     }
 
@@ -1527,6 +1684,14 @@ impl Client {
         self.json(request, Body::none()).await
     }
 
+    /// A customer in numbers.
+    ///
+    /// `GET /api/v1/stats/{user_id}`
+    pub async fn stats(&self, user_id: &str) -> Result<Stats, Error> {
+        let request = Request::new("GET", "/api/v1/stats/{user_id}").path("user_id", user_id);
+        self.json(request, Body::none()).await
+    }
+
     /// Erases everything of a customer.
     ///
     /// `DELETE /api/v1/subjects/{user_id}`
@@ -1634,6 +1799,15 @@ impl Client {
     pub async fn verify(&self, body: &VerifyRequest) -> Result<Verification, Error> {
         let request = Request::new("POST", "/api/v1/verify");
         self.json(request, Body::json(body)?).await
+    }
+
+    /// A customer's latest attempts.
+    ///
+    /// `GET /api/v1/verify/history/{user_id}`
+    pub async fn history(&self, user_id: &str) -> Result<History, Error> {
+        let request =
+            Request::new("GET", "/api/v1/verify/history/{user_id}").path("user_id", user_id);
+        self.json(request, Body::none()).await
     }
 
     /// Where the enclave stands.

@@ -21,6 +21,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/security-alerts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the security team is told. */
+        get: operations["security_alerts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/approvals": {
         parameters: {
             query?: never;
@@ -466,6 +483,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/stats/{user_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A customer in numbers. */
+        get: operations["stats"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/subjects/{user_id}": {
         parameters: {
             query?: never;
@@ -639,6 +673,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/verify/history/{user_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A customer's latest attempts. */
+        get: operations["history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -681,7 +732,12 @@ export interface components {
          * @description What followed.
          * @enum {string}
          */
-        ActionTaken: "logged" | "account_locked";
+        ActionTaken: "logged" | "alert_sent" | "account_locked";
+        /**
+         * @description Why the security team is told.
+         * @enum {string}
+         */
+        AlertReason: "high_risk" | "account_locked" | "sign_count_not_increased" | "device_compromised";
         /**
          * @description What one of those asked has done.
          * @enum {string}
@@ -812,6 +868,30 @@ export interface components {
             signature: components["schemas"]["Base64Url"];
             userHandle?: components["schemas"]["Base64Url"] | null;
         };
+        /** @description One attempt, as remembered. Its receipt says the rest. */
+        Attempt: {
+            /** @description What was attempted. */
+            kind: components["schemas"]["AttemptKind"];
+            modality?: components["schemas"]["Modality"] | null;
+            /** @description Names its receipt. */
+            receipt_id: string;
+            /** @description How it ended; a login that was accepted is `verified`. */
+            result: components["schemas"]["Verdict"];
+            /** @description Signals about it. */
+            security_flags: components["schemas"]["SecurityFlags"];
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC.
+             */
+            timestamp: string;
+            /** @description Names the verification, if it was one. */
+            verification_id?: string | null;
+        };
+        /**
+         * @description What was attempted.
+         * @enum {string}
+         */
+        AttemptKind: "login" | "verification";
         /** @description Evidence. */
         AttestationReply: {
             /** @description The CA to pin, once unsealed (PEM). */
@@ -889,6 +969,8 @@ export interface components {
             idle_seconds: number;
             /** @description Signed proof of the ledger entry. */
             receipt: Record<string, unknown>;
+            /** @description Signals about the login. */
+            security_flags: components["schemas"]["SecurityFlags"];
             /** @description Names the session. */
             session_id: string;
             /** @description Opaque bearer token of the session. */
@@ -1157,6 +1239,23 @@ export interface components {
             /** @description The bank's name for its customer. */
             user_id: string;
         };
+        /** @description One enrolled modality. */
+        EnrolledModality: {
+            /** @description Version of the template's models. */
+            embedding_version: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC.
+             */
+            enrollment_date: string;
+            /** @description Which. */
+            modality: components["schemas"]["Modality"];
+            /**
+             * Format: float
+             * @description Quality of the sample, 0 to 1.
+             */
+            quality_score: number;
+        };
         /** @description The form of `enroll/submit`, for the OpenAPI document. */
         EnrollForm: {
             /**
@@ -1324,6 +1423,13 @@ export interface components {
              * @enum {string}
              */
             phase: "booted" | "awaiting_unseal" | "recovering" | "serving" | "handing_over" | "halted";
+        };
+        /** @description A customer's latest attempts. */
+        History: {
+            /** @description At most 32, latest first; all of them are in the audit's events. */
+            attempts: components["schemas"]["Attempt"][];
+            /** @description The bank's name for its customer. */
+            user_id: string;
         };
         /** @description What is said of a token (RFC 7662 section 2.2). */
         Introspection: (components["schemas"]["SessionClaims"] | Record<string, unknown>) & {
@@ -1504,13 +1610,37 @@ export interface components {
             /** @description Name for humans. */
             name: string;
         };
+        /** @description One alert. */
+        SecurityAlert: {
+            /** @description Always `alert_sent`. */
+            action_taken: components["schemas"]["ActionTaken"];
+            /** @description Why. */
+            reason: components["schemas"]["AlertReason"];
+            /** @description Names the receipt of what raised it. */
+            receipt_id: string;
+            /** @description Signals about what raised it. */
+            security_flags: components["schemas"]["SecurityFlags"];
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC.
+             */
+            timestamp: string;
+            /** @description The bank's name for its customer. */
+            user_id: string;
+        };
+        /** @description Alerts, latest first. */
+        SecurityAlerts: {
+            /** @description The latest that match; 1000 are kept at hand, all are in the ledger. */
+            alerts: components["schemas"]["SecurityAlert"][];
+        };
         /** @description Signals about the attempt. */
         SecurityFlags: {
-            /** @description Names of anomalies. */
+            /** @description Why, in stable words. */
             anomalies: string[];
             /**
-             * Format: float
-             * @description 0 to 1.
+             * Format: double
+             * @description How unusual it was, 0 to 1: from 0.3 on it is watched, from 0.7 on the security
+             *     team is told and a match is `suspicious`.
              */
             fraud_score: number;
         };
@@ -1598,6 +1728,57 @@ export interface components {
             /** @description The officer's id in the genesis manifest. */
             officer: string;
         };
+        /** @description A customer in numbers. */
+        Stats: {
+            /** @description What is enrolled. */
+            enrolled: components["schemas"]["EnrolledModality"][];
+            /**
+             * Format: int32
+             * @description Failures in a row that count towards a lock.
+             */
+            failures: number;
+            /**
+             * Format: date-time
+             * @description The latest attempt that counted (RFC 3339, UTC).
+             */
+            last_accepted_at?: string | null;
+            /**
+             * Format: date-time
+             * @description Locked until then (RFC 3339, UTC).
+             */
+            locked_until?: string | null;
+            /**
+             * Format: int32
+             * @description Logins that were accepted.
+             */
+            logins: number;
+            /**
+             * Format: int32
+             * @description Logins that were refused.
+             */
+            logins_refused: number;
+            /** @description Passkeys that may be used. */
+            passkeys: number;
+            /** @description Sessions open now, idle ones among them. */
+            sessions: number;
+            /**
+             * Format: int32
+             * @description Attempts that were suspicious.
+             */
+            suspicious: number;
+            /** @description The bank's name for its customer. */
+            user_id: string;
+            /**
+             * Format: int32
+             * @description Samples that were verified.
+             */
+            verifications: number;
+            /**
+             * Format: int32
+             * @description Samples that were rejected.
+             */
+            verifications_rejected: number;
+        };
         /** @description Officers' word to the enclave that waits: take what was left by this order. */
         TakeRequest: {
             /** @description The order's name, hexadecimal. */
@@ -1655,7 +1836,7 @@ export interface components {
          * @description What the comparison said.
          * @enum {string}
          */
-        Verdict: "verified" | "rejected";
+        Verdict: "verified" | "rejected" | "suspicious";
         /** @description The result of a verification. */
         Verification: {
             /** @description What followed. */
@@ -1814,6 +1995,160 @@ export interface operations {
              * @description `busy`: The appliance is at its limit
              *
              *     `not_serving`: The appliance does not serve this route now
+             */
+            503: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_deadline`: The request took too long to answer */
+            504: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    security_alerts: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Most alerts in the reply, 1 to 500; 100 if absent.
+                 * @example 100
+                 */
+                limit?: number;
+                /**
+                 * @description Of this customer.
+                 * @example customer-4711
+                 */
+                user_id?: string;
+            };
+            header?: {
+                /**
+                 * @description A checkpoint note from one of this tenant's receipts, base64url. If a boot of this appliance signed it and the ledger of now does not continue it, the appliance stops instead of answering.
+                 * @example cmVkb3VidC5leGFtcGxlL2xlZGdlci8
+                 */
+                "Redoubt-Checkpoint"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Latest first */
+            200: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "alerts": [
+                     *         {
+                     *           "reason": "high_risk",
+                     *           "user_id": "customer-4711",
+                     *           "timestamp": "2026-11-21T22:26:40.123Z",
+                     *           "security_flags": {
+                     *             "fraud_score": 0.7,
+                     *             "anomalies": [
+                     *               "impossible_travel",
+                     *               "device_mismatch"
+                     *             ]
+                     *           },
+                     *           "action_taken": "alert_sent",
+                     *           "receipt_id": "9c1f5d0e7a3b42c8b6d40e8f21a7c395"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["SecurityAlerts"];
+                };
+            };
+            /**
+             * @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable
+             *
+             *     `malformed_request`: The request is malformed
+             */
+            400: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `client_certificate_required`: A client certificate is required */
+            401: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `role_not_allowed`: This certificate may not do that */
+            403: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: Too many requests */
+            429: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `internal_error`: The appliance failed at this request */
+            500: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `busy`: The appliance is at its limit
+             *
+             *     `not_serving`: The appliance does not serve this route now
+             *
+             *     `not_fresh`: Too few witnesses vouch for this appliance now
+             *
+             *     `handing_over`: Another enclave is taking over
+             *
+             *     `store_unavailable`: The ledger store does not answer as it should
              */
             503: {
                 headers: {
@@ -6112,6 +6447,10 @@ export interface operations {
                      *       "idle_seconds": 300,
                      *       "session_id": "c41a7e05b3d94f62a8e0f79b2d5c6138",
                      *       "device_id": "2f6d0b9c4e8a4137b5d2f08c6a1e7394",
+                     *       "security_flags": {
+                     *         "fraud_score": 0,
+                     *         "anomalies": []
+                     *       },
                      *       "receipt": {
                      *         "type": "redoubt/receipt/v1",
                      *         "claims": "{\"type\":\"authentication\",\"receipt_id\":\"9c1f5d0e7a3b42c8b6d40e8f21a7c395\",\"user_id\":\"customer-4711\",\"time_ms\":1795300200123}",
@@ -6954,6 +7293,165 @@ export interface operations {
             };
             /** @description `role_not_allowed`: This certificate may not do that */
             403: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: Too many requests */
+            429: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `internal_error`: The appliance failed at this request */
+            500: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `busy`: The appliance is at its limit
+             *
+             *     `not_serving`: The appliance does not serve this route now
+             *
+             *     `not_fresh`: Too few witnesses vouch for this appliance now
+             *
+             *     `handing_over`: Another enclave is taking over
+             *
+             *     `store_unavailable`: The ledger store does not answer as it should
+             */
+            503: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_deadline`: The request took too long to answer */
+            504: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    stats: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A checkpoint note from one of this tenant's receipts, base64url. If a boot of this appliance signed it and the ledger of now does not continue it, the appliance stops instead of answering.
+                 * @example cmVkb3VidC5leGFtcGxlL2xlZGdlci8
+                 */
+                "Redoubt-Checkpoint"?: string;
+            };
+            path: {
+                /**
+                 * @description Whose
+                 * @example customer-4711
+                 */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As things stand */
+            200: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "user_id": "customer-4711",
+                     *       "enrolled": [
+                     *         {
+                     *           "modality": "facial",
+                     *           "enrollment_date": "2026-11-20T09:12:00.000Z",
+                     *           "quality_score": 0.93,
+                     *           "embedding_version": "sface-2021dec"
+                     *         }
+                     *       ],
+                     *       "passkeys": 1,
+                     *       "sessions": 1,
+                     *       "logins": 12,
+                     *       "logins_refused": 1,
+                     *       "verifications": 4,
+                     *       "verifications_rejected": 0,
+                     *       "suspicious": 0,
+                     *       "failures": 0,
+                     *       "locked_until": null,
+                     *       "last_accepted_at": "2026-11-21T22:26:40.123Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Stats"];
+                };
+            };
+            /** @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable */
+            400: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `client_certificate_required`: A client certificate is required */
+            401: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `role_not_allowed`: This certificate may not do that */
+            403: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unknown_subject`: There is no such customer */
+            404: {
                 headers: {
                     /** @description Names the request, here and in the operator's log */
                     "X-Request-Id"?: string;
@@ -8901,6 +9399,175 @@ export interface operations {
              *     `handing_over`: Another enclave is taking over
              *
              *     `worker_unavailable`: No attested worker is available
+             *
+             *     `store_unavailable`: The ledger store does not answer as it should
+             */
+            503: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_deadline`: The request took too long to answer */
+            504: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    history: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A checkpoint note from one of this tenant's receipts, base64url. If a boot of this appliance signed it and the ledger of now does not continue it, the appliance stops instead of answering.
+                 * @example cmVkb3VidC5leGFtcGxlL2xlZGdlci8
+                 */
+                "Redoubt-Checkpoint"?: string;
+            };
+            path: {
+                /**
+                 * @description Whose
+                 * @example customer-4711
+                 */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Latest first */
+            200: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "user_id": "customer-4711",
+                     *       "attempts": [
+                     *         {
+                     *           "kind": "verification",
+                     *           "verification_id": "77c1e0b5a94d4f3e8b2a6c5d9e1f0a38",
+                     *           "result": "verified",
+                     *           "modality": "facial",
+                     *           "timestamp": "2026-11-21T22:26:40.123Z",
+                     *           "security_flags": {
+                     *             "fraud_score": 0.25,
+                     *             "anomalies": [
+                     *               "device_mismatch"
+                     *             ]
+                     *           },
+                     *           "receipt_id": "9c1f5d0e7a3b42c8b6d40e8f21a7c395"
+                     *         },
+                     *         {
+                     *           "kind": "login",
+                     *           "verification_id": null,
+                     *           "result": "rejected",
+                     *           "modality": null,
+                     *           "timestamp": "2026-11-21T22:20:03.007Z",
+                     *           "security_flags": {
+                     *             "fraud_score": 0,
+                     *             "anomalies": []
+                     *           },
+                     *           "receipt_id": "5a7c3951f5d0e9c1f5d0e7a3b42c8b6d"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["History"];
+                };
+            };
+            /** @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable */
+            400: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `client_certificate_required`: A client certificate is required */
+            401: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `role_not_allowed`: This certificate may not do that */
+            403: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unknown_subject`: There is no such customer */
+            404: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: Too many requests */
+            429: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `internal_error`: The appliance failed at this request */
+            500: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `busy`: The appliance is at its limit
+             *
+             *     `not_serving`: The appliance does not serve this route now
+             *
+             *     `not_fresh`: Too few witnesses vouch for this appliance now
+             *
+             *     `handing_over`: Another enclave is taking over
              *
              *     `store_unavailable`: The ledger store does not answer as it should
              */

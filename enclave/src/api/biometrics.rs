@@ -216,6 +216,8 @@ pub enum Verdict {
     Verified,
     /// Not shown to be the same person.
     Rejected,
+    /// The same person, as far as the sample shows, and too unusual to count.
+    Suspicious,
 }
 
 /// What followed.
@@ -224,16 +226,19 @@ pub enum Verdict {
 pub enum ActionTaken {
     /// Recorded in the ledger.
     Logged,
-    /// Recorded, and the account is locked now.
+    /// Recorded, and the security team is told.
+    AlertSent,
+    /// Recorded, told, and the account is locked now.
     AccountLocked,
 }
 
 /// Signals about the attempt.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct SecurityFlags {
-    /// 0 to 1.
-    pub fraud_score: f32,
-    /// Names of anomalies.
+    /// How unusual it was, 0 to 1: from 0.3 on it is watched, from 0.7 on the security
+    /// team is told and a match is `suspicious`.
+    pub fraud_score: f64,
+    /// Why, in stable words.
     pub anomalies: Vec<String>,
 }
 

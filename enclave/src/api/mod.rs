@@ -21,6 +21,7 @@ mod sessions;
 mod text;
 mod transactions;
 mod trust;
+mod watch;
 
 pub use crate::passkeys::{
     AssertionResponse, AttestationResponse, AuthenticationResponse, AuthenticatorSelection,
@@ -63,6 +64,10 @@ pub use sessions::{
 pub use text::{SessionToken, Text, Timestamp};
 pub use transactions::{Amount, Batch, BatchPayment, Currency, Payee, Payment, Transaction};
 pub use trust::{Anchor, Grants, RoleMapping, Trust, TrustError};
+pub use watch::{
+    AlertReason, AlertsQuery, Attempt, AttemptKind, EnrolledModality, History, SecurityAlert,
+    SecurityAlerts, Stats,
+};
 
 /// A receipt or artefact as its own format defines it (`enclave/SPEC.md`).
 pub type Document = serde_json::Value;

@@ -16,6 +16,7 @@ use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::Document;
+use super::SecurityFlags;
 use super::text::{SessionToken, Text, Timestamp, id};
 use crate::passkeys::{AuthenticationResponse, Base64Url, RegistrationResponse};
 
@@ -231,6 +232,8 @@ pub struct Authenticated {
     #[serde(with = "id")]
     #[schema(value_type = String)]
     pub device_id: DeviceId,
+    /// Signals about the login.
+    pub security_flags: SecurityFlags,
     /// Signed proof of the ledger entry.
     #[schema(value_type = Object)]
     pub receipt: Document,

@@ -267,6 +267,27 @@ pub trait Services: Send + Sync + 'static {
         user: UserId,
     ) -> impl Future<Output = Result<Devices, Problem>> + Send;
 
+    /// A customer's latest attempts.
+    fn history(
+        &self,
+        caller: Caller,
+        user: UserId,
+    ) -> impl Future<Output = Result<History, Problem>> + Send;
+
+    /// A customer in numbers.
+    fn stats(
+        &self,
+        caller: Caller,
+        user: UserId,
+    ) -> impl Future<Output = Result<Stats, Problem>> + Send;
+
+    /// What the security team is told.
+    fn security_alerts(
+        &self,
+        caller: Caller,
+        query: AlertsQuery,
+    ) -> impl Future<Output = Result<SecurityAlerts, Problem>> + Send;
+
     /// Describes a device.
     fn describe_device(
         &self,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::approval::{self, ApprovalStatus};
 use super::event::{Content, Event, Recorded};
 use super::state::*;
-use super::{device, erasure, face, session};
+use super::{device, erasure, face, risk, session};
 use crate::passkeys::CredentialRecord;
 
 /// Folds one event into the state; claims change nothing. Events come from our
@@ -97,6 +97,9 @@ fn apply_event(state: &mut TenantState, event: &Event) {
         | Event::DeviceRefused { .. }
         | Event::DeviceDescribed { .. }
         | Event::DeviceStateSet { .. } => device::apply(state, event),
+        Event::AttemptNoted { .. } | Event::PaymentNoted { .. } | Event::AlertRaised { .. } => {
+            risk::apply(state, event)
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use redoubt_shared::{
 use super::approval::Ask;
 use super::device::DeviceState;
 use super::erasure::Deletion;
+use super::risk::{Ending, Risk, Whereabouts};
 use super::session::Session;
 use super::state::{SubjectHandle, Template, TenantKeySeeds};
 use crate::passkeys::CredentialRecord;
@@ -347,6 +348,8 @@ pub struct Comparison {
     pub confidence: f32,
     /// The sample.
     pub sample: SampleUse,
+    /// Where it came from, as the bank reports it.
+    pub from: Whereabouts,
 }
 
 /// What a command answers besides its receipt.
@@ -362,6 +365,10 @@ pub enum Reply {
     Verdict {
         /// Set when the subject is locked now.
         locked_until_ms: Option<u64>,
+        /// How it ended.
+        ending: Ending,
+        /// How unusual it was.
+        risk: Risk,
     },
     /// The approval created, or the one that this idempotency key was used for before.
     Approval(ApprovalId),
@@ -375,7 +382,12 @@ pub enum Reply {
     /// The passkey is this device.
     Device(DeviceId),
     /// The login opened this session.
-    Session(Box<Session>),
+    Session {
+        /// The session.
+        session: Box<Session>,
+        /// How unusual the login was.
+        risk: Risk,
+    },
     /// The login, or the answer to an approval, was refused, and that is recorded.
     Refused,
     /// So many sessions ended.

@@ -9,6 +9,7 @@ use zeroize::Zeroize;
 use super::approval::{Ask, Grant, Terms};
 use super::device::DeviceState;
 use super::erasure::{Deletion, Erasure, KeptBudget};
+use super::risk::{Alert, Moment, Tag};
 use super::session::Session;
 use super::state::{Enrollment, SubjectHandle, Template, TenantKeySeeds, Transaction};
 use crate::passkeys::CredentialRecord;
@@ -376,5 +377,28 @@ pub enum Event {
         id: ApprovalId,
         /// When, Unix milliseconds.
         at_ms: u64,
+    },
+    /// An attempt ended.
+    AttemptNoted {
+        /// Whose.
+        handle: SubjectHandle,
+        /// What is remembered of it.
+        moment: Box<Moment>,
+    },
+    /// A payment was approved.
+    PaymentNoted {
+        /// By whom.
+        handle: SubjectHandle,
+        /// To whom.
+        payees: Vec<Tag>,
+        /// ISO 4217 code.
+        currency: String,
+        /// Ten-thousandths.
+        amount: u64,
+    },
+    /// The security team is to be told.
+    AlertRaised {
+        /// Of what.
+        alert: Box<Alert>,
     },
 }

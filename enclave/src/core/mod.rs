@@ -15,6 +15,7 @@ mod erasure;
 mod event;
 mod face;
 mod refusal;
+mod risk;
 mod session;
 mod snapshot;
 mod state;
@@ -36,6 +37,10 @@ pub use erasure::{
 };
 pub use event::{Content, Event, Recorded, SubjectKey};
 pub use refusal::Refusal;
+pub use risk::{
+    Act, Activity, Alert, AlertKind, Band, Counts, Ending, HISTORY_MAX, Moment, Place, Risk,
+    Signal, Tag, Watch, Whereabouts,
+};
 pub use session::{Assurance, SESSIONS_MAX, Session, Sessions};
 pub use snapshot::{ApprovalV1, Piece, SubjectPiece};
 pub use state::{

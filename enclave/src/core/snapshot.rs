@@ -14,6 +14,7 @@ use super::approval::{Approval, ApprovalStatus, Approver, Ask, KeptKey, NO_END, 
 use super::device::Device;
 use super::erasure::{Deletion, Erasure, KeptBudget};
 use super::event::SubjectKey;
+use super::risk::{Activity, Alert};
 use super::session::Session;
 use super::state::*;
 use crate::passkeys::CredentialRecord;
@@ -63,6 +64,10 @@ pub enum Piece {
     ApprovalsAsked(Vec<(ApprovalId, Approval)>),
     /// Idempotency keys: hashed key, digest of the request, approval, end.
     IdempotencyKept(Vec<([u8; 32], [u8; 32], ApprovalId, u64)>),
+    /// What is remembered of attempts.
+    Activities(Vec<(SubjectHandle, Activity)>),
+    /// Alerts.
+    Alerts(Vec<Alert>),
 }
 
 /// An approval as snapshots of before hold it; its fields and their order are fixed.
@@ -148,6 +153,9 @@ impl TenantState {
         let devices = self.devices.iter();
         let devices = devices.map(|(id, device)| (*id, Device::clone(device)));
         let matched = self.faces_matched.iter().map(|(id, at_ms)| (*id, *at_ms));
+        let activities = self.watch.activities();
+        let activities = activities.map(|(handle, one)| (*handle, Activity::clone(one)));
+        let alerts = self.watch.alerts().map(|alert| Alert::clone(alert));
         std::iter::once(tenant)
             .chain(subjects)
             .chain(grouped(enrollments).map(Piece::Enrollments))
@@ -159,6 +167,8 @@ impl TenantState {
             .chain(grouped(sessions).map(Piece::Sessions))
             .chain(grouped(devices).map(Piece::Devices))
             .chain(grouped(matched).map(Piece::FacesMatched))
+            .chain(grouped_by(activities, activity_bytes).map(Piece::Activities))
+            .chain(grouped(alerts).map(Piece::Alerts))
     }
 
     /// Takes one piece over. All pieces of a state, in any order, make a default
@@ -215,6 +225,16 @@ impl TenantState {
                     .extend(devices.map(|(id, device)| (id, Arc::new(device))));
             }
             Piece::FacesMatched(group) => self.faces_matched.extend(group),
+            Piece::Activities(group) => {
+                for (handle, activity) in group {
+                    self.watch.keep(handle, activity);
+                }
+            }
+            Piece::Alerts(group) => {
+                for alert in group {
+                    self.watch.raise(alert);
+                }
+            }
         }
     }
 
@@ -305,4 +325,9 @@ fn grouped_by<T>(
 fn approval_bytes((_, approval): &(ApprovalId, Approval)) -> usize {
     let people = approval.approvers.len() + approval.grants.len() + approval.keys.len();
     approval.transaction_jcs.len() + 1024 * people
+}
+
+/// About what is remembered of a customer takes.
+fn activity_bytes((_, activity): &(SubjectHandle, Activity)) -> usize {
+    256 + 128 * activity.moments.len() + 16 * activity.payees.len()
 }

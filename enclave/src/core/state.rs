@@ -18,6 +18,7 @@ use super::approval::{Approval, KeptKey};
 use super::device::Device;
 use super::erasure::{Deletion, Erasure, KeptBudgets};
 use super::event::SubjectKey;
+use super::risk::Watch;
 use super::session::Sessions;
 use crate::passkeys::CredentialRecord;
 
@@ -62,6 +63,8 @@ pub struct TenantState {
     pub devices: OrdMap<DeviceId, Arc<Device>>,
     /// When a subject's face last matched, Unix milliseconds.
     pub faces_matched: OrdMap<SubjectHandle, u64>,
+    /// What is remembered of attempts, and alerts.
+    pub watch: Watch,
 }
 
 /// Seeds of a tenant's signing keys, sealed in its ledger.

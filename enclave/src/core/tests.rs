@@ -9,6 +9,7 @@ use super::*;
 mod approvals;
 mod devices;
 mod erasure;
+mod risk;
 mod sessions;
 
 use sessions::session;
@@ -147,6 +148,7 @@ impl World {
             accepted,
             confidence: 0.5,
             sample,
+            from: Whereabouts::default(),
         };
         self.run(Command::ConcludeAttempt {
             user: user.clone(),
@@ -236,7 +238,8 @@ fn what_a_dead_term_left_reserved_stays_spent() {
     assert!(matches!(
         verdict,
         Reply::Verdict {
-            locked_until_ms: Some(_)
+            locked_until_ms: Some(_),
+            ..
         }
     ));
 }
@@ -487,7 +490,7 @@ proptest! {
                     let id = open.remove(at % open.len());
                     let reply = world.conclude(&user(), id, accepted).unwrap();
                     failures = if accepted { 0 } else { failures + 1 };
-                    if let Reply::Verdict { locked_until_ms: Some(until) } = reply { locked_until = until; }
+                    if let Reply::Verdict { locked_until_ms: Some(until), .. } = reply { locked_until = until; }
                     prop_assert!(failures <= 3);
                 }
                 Step::Release { at } if !open.is_empty() => {

@@ -27,6 +27,7 @@ mod serve;
 mod sessions;
 mod supervise;
 mod tls;
+mod watch;
 
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@ use utoipa_axum::router::UtoipaMethodRouter;
 
 use super::admit::{Access, Badge, Gate};
 use super::serve::Shared;
-use super::{devices as d, handlers as h, sessions as s};
+use super::{devices as d, handlers as h, sessions as s, watch as w};
 use crate::api::{Problem, Services, Timestamp};
 
 /// One row of the table.
@@ -269,6 +269,7 @@ const READ_EPOCHS: Refusals = &[Problem::store_unavailable];
 
 const READ_SESSION: Refusals = &[Problem::store_unavailable];
 const READ_DEVICES: Refusals = &[Problem::unknown_subject, Problem::store_unavailable];
+const READ_ALERTS: Refusals = &[Problem::malformed_request, Problem::store_unavailable];
 const ONE_DEVICE: Refusals = &[
     Problem::unknown_subject,
     Problem::unknown_device,
@@ -323,6 +324,9 @@ pub(super) fn table<S: Services>() -> Vec<Row<S>> {
         row(d::__path_devices, d::devices::<S>, SERVING, TENANT, READ_DEVICES),
         row(d::__path_describe_device, d::describe_device::<S>, SERVING, BANK, ONE_DEVICE),
         row(d::__path_set_device_state, d::set_device_state::<S>, SERVING, BANK, SET_DEVICE),
+        row(w::__path_history, w::history::<S>, SERVING, TENANT, READ_DEVICES),
+        row(w::__path_stats, w::stats::<S>, SERVING, TENANT, READ_DEVICES),
+        row(w::__path_security_alerts, w::security_alerts::<S>, SERVING, TENANT, READ_ALERTS),
         row(h::__path_halt, h::halt::<S>, MEASURED, OFFICER, HALT),
     ]
 }

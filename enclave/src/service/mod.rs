@@ -29,6 +29,7 @@ mod serving;
 mod sessions;
 mod unseal;
 mod verify;
+mod watch;
 mod witnesses;
 
 pub use boot::{Appliance, BootConfig, BootError};

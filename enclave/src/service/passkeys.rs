@@ -10,6 +10,7 @@ use super::decoys::asked;
 use super::problems::internal;
 use super::receipts::to_json;
 use super::serving::Serving;
+use super::watch::flags;
 use crate::api::{
     AuthenticateOptions, Authenticated, AuthenticationResponse, Caller, CreationOptions, Presented,
     Problem, RegisterOptions, Registered, RegistrationResponse, RequestOptions, Timestamp,
@@ -167,8 +168,8 @@ impl Appliance {
             true => Problem::authentication_failed(),
             false => problem,
         })?;
-        let (session, claim) = match (reply, claim) {
-            (Reply::Session(session), Some(claim)) => (session, claim),
+        let (session, risk, claim) = match (reply, claim) {
+            (Reply::Session { session, risk }, Some(claim)) => (session, risk, claim),
             (Reply::Refused, _) => return Err(Problem::authentication_failed()),
             _ => return Err(internal("a login without a session or a claim")),
         };
@@ -181,6 +182,7 @@ impl Appliance {
             idle_seconds: session.idle_ms / 1000,
             session_id: session.id,
             device_id: session.device,
+            security_flags: flags(&risk),
             receipt: to_json(&claim.receipt())?,
         })
     }

@@ -393,6 +393,22 @@ impl Services for Front {
         self.0.devices(&caller, user).await
     }
 
+    async fn history(&self, caller: Caller, user: UserId) -> Result<History, Problem> {
+        self.0.history(&caller, user).await
+    }
+
+    async fn stats(&self, caller: Caller, user: UserId) -> Result<Stats, Problem> {
+        self.0.stats(&caller, user).await
+    }
+
+    async fn security_alerts(
+        &self,
+        caller: Caller,
+        query: AlertsQuery,
+    ) -> Result<SecurityAlerts, Problem> {
+        self.0.security_alerts(&caller, query).await
+    }
+
     async fn describe_device(
         &self,
         caller: Caller,

@@ -10,12 +10,12 @@ use super::enroll::only_facial;
 use super::problems::{self, internal};
 use super::receipts::to_json;
 use super::serving::Serving;
+use super::watch::{flags, verdict, whereabouts};
 use crate::api::{
-    ActionTaken, Caller, Modality, Problem, Sample, SecurityFlags, Timestamp, Verdict,
-    Verification, VerifyRequest,
+    ActionTaken, Caller, Modality, Problem, Sample, Timestamp, Verification, VerifyRequest,
 };
 use crate::biometrics;
-use crate::core::{Command, Comparison, Reply, SampleUse, Template};
+use crate::core::{Band, Command, Comparison, Reply, SampleUse, Template, Whereabouts};
 
 /// An attempt with its outcome.
 struct Concluded {
@@ -44,6 +44,7 @@ impl Appliance {
         let (serving, now_ms) = (self.serving()?, self.time()?);
         only_facial(request.modality)?;
         let user = request.user_id.clone();
+        let from = whereabouts(&request);
         let id = VerificationId::from_bytes(self.pool.draw().map_err(|_| internal("no entropy"))?);
         let reserve = Command::ReserveAttempt {
             user: user.clone(),
@@ -51,7 +52,8 @@ impl Appliance {
         };
         self.decide(&serving, caller, reserve, now_ms).await?;
         let attempt = (user, id, approval);
-        let ended = self.attempt(&serving, caller, attempt, request.biometric_data);
+        let sample = (request.biometric_data, from);
+        let ended = self.attempt(&serving, caller, attempt, sample);
         ended.await.map_err(problems::in_part)
     }
 
@@ -61,11 +63,12 @@ impl Appliance {
         serving: &Serving,
         caller: &Caller,
         (user, id, approval): (UserId, VerificationId, Option<ApprovalId>),
-        sample: Sample,
+        (sample, from): (Sample, Whereabouts),
     ) -> Result<Verification, Problem> {
         Counters::add(&self.counters.samples);
         match self.measure(serving, caller, &user, sample).await {
-            Ok(comparison) => {
+            Ok(mut comparison) => {
+                comparison.from = from;
                 let concluded = Concluded {
                     user,
                     id,
@@ -131,6 +134,7 @@ impl Appliance {
                 template_tier: template.worker_tier.clone(),
                 quality: sample.quality.score,
             },
+            from: Whereabouts::default(),
         })
     }
 
@@ -147,7 +151,7 @@ impl Appliance {
             comparison,
             approval,
         } = concluded;
-        let (accepted, confidence_score) = (comparison.accepted, comparison.confidence);
+        let confidence_score = comparison.confidence;
         let conclude = match approval {
             None => Command::ConcludeAttempt {
                 user: user.clone(),
@@ -163,29 +167,28 @@ impl Appliance {
         };
         let (reply, claim) = self.decide(serving, caller, conclude, now_ms).await?;
         let claim = claim.ok_or_else(|| internal("a verdict made no claim"))?;
-        let Reply::Verdict { locked_until_ms } = reply else {
+        let Reply::Verdict {
+            locked_until_ms,
+            ending,
+            risk,
+        } = reply
+        else {
             return Err(internal("a comparison without a verdict"));
         };
         Ok(Verification {
             verification_id: id,
             user_id: user,
-            result: if accepted {
-                Verdict::Verified
-            } else {
-                Verdict::Rejected
-            },
+            result: verdict(ending),
             confidence_score,
             modality: Modality::Facial,
             timestamp: Timestamp(now_ms),
             liveness_passed: None,
             quality_passed: true,
-            security_flags: SecurityFlags {
-                fraud_score: 0.0,
-                anomalies: Vec::new(),
-            },
-            action_taken: match locked_until_ms {
-                Some(_) => ActionTaken::AccountLocked,
-                None => ActionTaken::Logged,
+            security_flags: flags(&risk),
+            action_taken: match (locked_until_ms, risk.band()) {
+                (Some(_), _) => ActionTaken::AccountLocked,
+                (None, Band::High) => ActionTaken::AlertSent,
+                (None, _) => ActionTaken::Logged,
             },
             receipt: to_json(&claim.receipt())?,
         })

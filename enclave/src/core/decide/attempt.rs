@@ -5,8 +5,11 @@
 use redoubt_shared::{ApprovalId, UserId, VerificationId};
 use serde_json::json;
 
+use super::risk::Noted;
 use super::{Cx, Decision, owned};
-use crate::core::{Comparison, Event, Refusal, Reply, Subject, SubjectHandle};
+use crate::core::{
+    Act, AlertKind, Band, Comparison, Ending, Event, Refusal, Reply, Subject, SubjectHandle,
+};
 
 pub(super) fn reserve(cx: &Cx<'_>, user: UserId, id: VerificationId) -> Result<Decision, Refusal> {
     // Someone unknown and someone without a template are told apart to nobody.
@@ -60,13 +63,19 @@ pub(super) fn conclude(
     approval: Option<ApprovalId>,
 ) -> Result<Decision, Refusal> {
     let (handle, subject) = reserved(cx, &user, id)?;
+    let risk = cx.assess(Act::Face, handle, comparison.from);
+    let ending = match (comparison.accepted, risk.band()) {
+        (false, _) => Ending::Failed,
+        (true, Band::High) => Ending::Suspicious,
+        (true, _) => Ending::Accepted,
+    };
     let accepted = comparison.accepted;
     let locks = !accepted && subject.attempts.failures + 1 >= cx.context.max_failures;
     let locked_until_ms = locks.then(|| cx.facts.now_ms.saturating_add(cx.context.lockout_ms));
     let mut own = json!({
         "verification_id": id.to_string(),
         "modality": "facial",
-        "verdict": if accepted { "verified" } else { "rejected" },
+        "verdict": verdict(ending),
         "confidence_score": round(comparison.confidence),
         "quality_score": round(comparison.sample.quality),
         "liveness": "not_evaluated",
@@ -77,6 +86,15 @@ pub(super) fn conclude(
     if let Some(approval) = approval {
         own["approval_id"] = approval.to_string().into();
     }
+    let noted = Noted {
+        act: Act::Face,
+        ending,
+        from: comparison.from,
+        verification: Some(id),
+        risk: risk.clone(),
+        alert: locks.then_some(AlertKind::AccountLocked),
+    };
+    noted.tell(&mut own);
     let claim = cx.claim(
         handle,
         "verification",
@@ -84,21 +102,38 @@ pub(super) fn conclude(
         Some(&comparison.sample.worker_tier),
         own,
     );
-    let concluded = Event::AttemptConcluded {
-        handle,
-        id,
-        accepted,
-        locked_until_ms,
+    let concluded = match ending {
+        // Neither a failure nor a match that makes the budget whole.
+        Ending::Suspicious => Event::AttemptReleased { handle, id },
+        _ => Event::AttemptConcluded {
+            handle,
+            id,
+            accepted,
+            locked_until_ms,
+        },
     };
     let at_ms = cx.facts.now_ms;
-    let matched = accepted.then(|| owned(handle, Event::FaceMatched { handle, at_ms }));
+    let matched = (ending == Ending::Accepted).then_some(Event::FaceMatched { handle, at_ms });
     let mut events = vec![owned(handle, concluded)];
-    events.extend(matched);
+    events.extend(matched.map(|event| owned(handle, event)));
+    events.extend(cx.noted(handle, noted));
     events.push(claim);
     Ok(Decision {
         events,
-        reply: Reply::Verdict { locked_until_ms },
+        reply: Reply::Verdict {
+            locked_until_ms,
+            ending,
+            risk,
+        },
     })
+}
+
+fn verdict(ending: Ending) -> &'static str {
+    match ending {
+        Ending::Accepted => "verified",
+        Ending::Failed => "rejected",
+        Ending::Suspicious => "suspicious",
+    }
 }
 
 fn reserved<'a>(

@@ -4,7 +4,9 @@ use redoubt_shared::{DeviceId, UserId};
 use serde_json::json;
 
 use super::{Cx, Decision, owned, session};
-use crate::core::{DescribeDevice, DeviceState, Event, Refusal, Reply, SetDeviceState};
+use crate::core::{
+    AlertKind, DescribeDevice, DeviceState, Event, Refusal, Reply, Risk, SetDeviceState,
+};
 use crate::passkeys::SIGN_COUNT_NOT_INCREASED;
 
 pub(super) fn describe(cx: &Cx<'_>, asked: DescribeDevice) -> Result<Decision, Refusal> {
@@ -62,6 +64,10 @@ pub(super) fn set_state(cx: &Cx<'_>, asked: SetDeviceState) -> Result<Decision, 
         at_ms: cx.facts.now_ms,
     };
     events.push(owned(handle, set));
+    if next == DeviceState::Compromised {
+        let compromised = AlertKind::DeviceCompromised;
+        events.push(cx.alert(handle, compromised, Risk::default()));
+    }
     events.push(cx.claim(handle, "device_state", &user, None, own));
     Ok(Decision {
         events,

@@ -6,6 +6,7 @@ mod device;
 mod enroll;
 mod erase;
 mod passkey;
+mod risk;
 mod session;
 
 use redoubt_shared::UserId;

@@ -5,8 +5,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use redoubt_shared::UserId;
 use serde_json::json;
 
+use super::risk::Noted;
 use super::{Cx, Decision, device, owned, session};
-use crate::core::{Event, OpenSession, Refusal, Reply, Subject, SubjectHandle, SubjectKey};
+use crate::core::{
+    Act, AlertKind, Ending, Event, OpenSession, Recorded, Refusal, Reply, Subject, SubjectHandle,
+    SubjectKey, Whereabouts,
+};
 use crate::passkeys::{CredentialRecord, SIGN_COUNT_NOT_INCREASED};
 
 /// Passkeys one customer may have that are not out of use for good.
@@ -81,16 +85,17 @@ pub(super) fn conclude_login(
     if let Some(reason) = used.why_not(cx, subject)? {
         let own =
             json!({ "verdict": "refused", "device_id": device.to_string(), "reason": reason });
-        let claim = cx.claim(handle, "passkey_authentication", &user, None, own);
-        let counted = device::count_refusal(cx, &user, &used.credential_id, reason);
+        let events = refused(cx, handle, &user, &used.credential_id, reason, own);
         return Ok(Decision {
-            events: counted.into_iter().chain([claim]).collect(),
+            events,
             reply: Reply::Refused,
         });
     }
     let opened = session::opened(cx, handle, device, record, user_verified, asked);
     let gives_way = session::gives_way(cx, handle);
-    let own = json!({
+    let risk = cx.assess(Act::Login, handle, Whereabouts::default());
+    let noted = Noted::login(Ending::Accepted, risk.clone());
+    let mut own = json!({
         "verdict": "accepted",
         "credential_id": URL_SAFE_NO_PAD.encode(&used.credential_id),
         "user_verified": user_verified,
@@ -101,19 +106,24 @@ pub(super) fn conclude_login(
         "client": URL_SAFE_NO_PAD.encode(opened.client),
         "sessions_ended": session::names(&gives_way),
     });
+    noted.tell(&mut own);
     let claim = cx.claim(handle, "passkey_authentication", &user, None, own);
     let session = Event::SessionOpened {
         hash: asked.hash,
         session: Box::new(opened.clone()),
     };
-    let events = vec![
+    let mut events = vec![
         owned(handle, used.event(cx, handle)),
         owned(handle, session),
-        claim,
     ];
+    events.extend(cx.noted(handle, noted));
+    events.push(claim);
     Ok(Decision {
         events,
-        reply: Reply::Session(Box::new(opened)),
+        reply: Reply::Session {
+            session: Box::new(opened),
+            risk,
+        },
     })
 }
 
@@ -130,9 +140,27 @@ pub(super) fn refuse_login(
     let Ok((handle, _)) = cx.subject(&user) else {
         return cx.done(vec![cx.claim_about_nobody(kind, own)]);
     };
-    let counted = device::count_refusal(cx, &user, credential_id, reason);
-    let claim = cx.claim(handle, kind, &user, None, own);
-    cx.done(counted.into_iter().chain([claim]).collect())
+    cx.done(refused(cx, handle, &user, credential_id, reason, own))
+}
+
+/// A customer's login that was refused: counted against its device, remembered.
+fn refused(
+    cx: &Cx<'_>,
+    handle: SubjectHandle,
+    user: &UserId,
+    credential_id: &[u8],
+    reason: &str,
+    mut own: serde_json::Value,
+) -> Vec<Recorded> {
+    let risk = cx.assess(Act::Login, handle, Whereabouts::default());
+    let mut noted = Noted::login(Ending::Failed, risk);
+    let counter = reason == SIGN_COUNT_NOT_INCREASED;
+    noted.alert = counter.then_some(AlertKind::SignCountNotIncreased);
+    noted.tell(&mut own);
+    let counted = device::count_refusal(cx, user, credential_id, reason);
+    let claim = cx.claim(handle, "passkey_authentication", user, None, own);
+    let noted = cx.noted(handle, noted);
+    counted.into_iter().chain(noted).chain([claim]).collect()
 }
 
 impl Used {

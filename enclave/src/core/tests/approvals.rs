@@ -16,6 +16,7 @@ pub(super) struct Asking {
     pub(super) amount: u64,
     pub(super) expires_ms: u64,
     pub(super) key: Option<([u8; 32], [u8; 32])>,
+    pub(super) jcs: String,
 }
 
 impl Asking {
@@ -28,13 +29,20 @@ impl Asking {
             amount: 2_500_000,
             expires_ms: 2_000_000,
             key: None,
+            jcs: JCS.into(),
         }
     }
 
     pub(super) fn command(&self) -> Command {
         let ask = |user: &UserId, nonce: u8| Ask {
             nonce: [nonce; 32],
-            challenge: input(user, nonce, self.expires_ms, ChallengeInput::PURPOSE),
+            challenge: challenge(
+                user,
+                nonce,
+                self.expires_ms,
+                ChallengeInput::PURPOSE,
+                &self.jcs,
+            ),
         };
         let of = |user: &UserId| AskedOf {
             user: user.clone(),
@@ -45,7 +53,7 @@ impl Asking {
             approvers: self.users.iter().map(of).collect(),
             needed: self.needed,
             face: self.face,
-            transaction_jcs: JCS.into(),
+            transaction_jcs: self.jcs.clone(),
             currency: "EUR".into(),
             amount: self.amount,
             expires_ms: self.expires_ms,
@@ -57,6 +65,10 @@ impl Asking {
 const JCS: &str = r#"{"amount":"250.00"}"#;
 
 fn input(user: &UserId, nonce: u8, expires_ms: u64, purpose: &str) -> [u8; 32] {
+    challenge(user, nonce, expires_ms, purpose, JCS)
+}
+
+fn challenge(user: &UserId, nonce: u8, expires_ms: u64, purpose: &str, jcs: &str) -> [u8; 32] {
     let input = ChallengeInput {
         domain: ChallengeInput::DOMAIN.to_owned(),
         tenant: context().tenant,
@@ -65,7 +77,7 @@ fn input(user: &UserId, nonce: u8, expires_ms: u64, purpose: &str) -> [u8; 32] {
         purpose: purpose.to_owned(),
         expires_ms,
         nonce: [nonce; 32],
-        transaction_jcs: JCS.into(),
+        transaction_jcs: jcs.to_owned(),
     };
     input.challenge().0
 }
@@ -563,6 +575,7 @@ fn face(world: &mut World, accepted: bool) -> serde_json::Value {
         accepted,
         confidence: 0.5,
         sample,
+        from: Whereabouts::default(),
     };
     let approval = ApprovalId::from_bytes([1; 16]);
     let user = user();

@@ -103,7 +103,7 @@ fn a_suspended_device_comes_back_and_a_closed_one_never() {
     world.run(put(id, Active)).unwrap();
     assert!(matches!(
         world.run(login(session(1))).unwrap(),
-        Reply::Session(_)
+        Reply::Session { .. }
     ));
     world.run(put(id, Compromised)).unwrap();
     for back in [Active, Suspended] {

@@ -334,7 +334,10 @@ fn attempts_spent_before_leaving_stay_spent_for_the_time_of_a_lock() {
     let last = world.reserve(&user()).unwrap();
     assert_eq!(world.reserve(&user()), Err(Refusal::AttemptsInProgress));
     let verdict = world.conclude(&user(), last, false).unwrap();
-    let Reply::Verdict { locked_until_ms } = verdict else {
+    let Reply::Verdict {
+        locked_until_ms, ..
+    } = verdict
+    else {
         panic!()
     };
     assert!(locked_until_ms.is_some());

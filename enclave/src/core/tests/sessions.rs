@@ -30,7 +30,7 @@ pub(super) fn login(session: OpenSession) -> Command {
 
 fn open(world: &mut World, n: u8) -> Session {
     match world.run(login(session(n))).unwrap() {
-        Reply::Session(session) => *session,
+        Reply::Session { session, .. } => *session,
         other => panic!("{other:?}"),
     }
 }

@@ -187,6 +187,10 @@ impl Services for Fake {
             idle_seconds: 300,
             session_id: SessionId::from_bytes([1; 16]),
             device_id: DeviceId::from_bytes([1; 16]),
+            security_flags: SecurityFlags {
+                fraud_score: 0.0,
+                anomalies: vec![],
+            },
             receipt: receipt(),
         })
     }
@@ -531,6 +535,41 @@ impl Services for Fake {
             re_enrollment_required: false,
             devices: vec![],
         })
+    }
+
+    async fn history(&self, caller: Caller, user_id: UserId) -> Result<History, Problem> {
+        self.seen(caller);
+        Ok(History {
+            user_id,
+            attempts: vec![],
+        })
+    }
+
+    async fn stats(&self, caller: Caller, user_id: UserId) -> Result<Stats, Problem> {
+        self.seen(caller);
+        Ok(Stats {
+            user_id,
+            enrolled: vec![],
+            passkeys: 0,
+            sessions: 0,
+            logins: 0,
+            logins_refused: 0,
+            verifications: 0,
+            verifications_rejected: 0,
+            suspicious: 0,
+            failures: 0,
+            locked_until: None,
+            last_accepted_at: None,
+        })
+    }
+
+    async fn security_alerts(
+        &self,
+        caller: Caller,
+        _: AlertsQuery,
+    ) -> Result<SecurityAlerts, Problem> {
+        self.seen(caller);
+        Ok(SecurityAlerts { alerts: vec![] })
     }
 
     async fn describe_device(

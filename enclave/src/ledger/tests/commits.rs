@@ -89,6 +89,7 @@ async fn length_tells_neither_kind_nor_verdict() {
         accepted: false,
         confidence: 0.45,
         sample,
+        from: crate::core::Whereabouts::default(),
     };
     let template = crate::core::Template {
         version: 1,

@@ -180,7 +180,7 @@ pub fn verify_body(user: &str, sample: &[u8]) -> Value {
         "user_id": user,
         "modality": "facial",
         "biometric_data": b64u(sample),
-        "device_info": {"type": "mobile", "device_id": "bank-test-device"},
+        "device_info": {"type": "mobile", "device_id": format!("device of {user}")},
         "geolocation": {"lat": 52.52, "lng": 13.405},
         "ip_address": "203.0.113.7",
     })

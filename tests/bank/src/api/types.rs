@@ -107,7 +107,7 @@ pub struct Verification {
     pub verification_id: String,
     /// Who was claimed.
     pub user_id: String,
-    /// `verified` or `rejected`
+    /// `verified`, `rejected` or `suspicious`
     pub result: String,
     /// Coarse, 0 to 1.
     pub confidence_score: f64,
@@ -119,7 +119,7 @@ pub struct Verification {
     pub quality_passed: bool,
     /// Signals that raise friction.
     pub security_flags: Value,
-    /// `logged` or `account_locked`
+    /// `logged`, `alert_sent` or `account_locked`
     pub action_taken: String,
     /// Proof of the decision.
     pub receipt: Value,

@@ -6,11 +6,12 @@ use redoubt_shared::{ApprovalId, UserId, VerificationId};
 use serde_json::{Value, json};
 
 use super::super::passkey::Used;
+use super::super::risk::Paid;
 use super::super::{Cx, Decision, attempt, device, owned};
 use super::{claim, open_for};
 use crate::core::{
-    Approval, Comparison, Event, Grant, GrantedBy, Proof, Recorded, Refusal, Reply, Subject,
-    SubjectHandle,
+    Approval, Comparison, Ending, Event, Grant, GrantedBy, Proof, Recorded, Refusal, Reply,
+    Subject, SubjectHandle,
 };
 
 /// A verified assertion and what its claim must repeat.
@@ -93,6 +94,8 @@ pub(in crate::core::decide) fn give(
         true => Some(owned(handle, Event::ApprovalGiven { id, receipt })),
         false => granted(cx, id, handle, Some(passkey), &claim),
     });
+    let paid = Paid::of(&claim::transaction(&approval.transaction_jcs)).filter(|_| complete);
+    events.extend(paid.map(|paid| paid.event(handle)));
     events.push(claim);
     Ok(Decision {
         events,
@@ -159,7 +162,14 @@ pub(in crate::core::decide) fn face(
         return Ok(decision);
     };
     let handle = approver.subject;
-    if comparison.accepted && open.terms.face && !open.face_of(handle) {
+    let accepted = matches!(
+        decision.reply,
+        Reply::Verdict {
+            ending: Ending::Accepted,
+            ..
+        }
+    );
+    if accepted && open.terms.face && !open.face_of(handle) {
         let mut events = decision.events.iter();
         let granted = events.find_map(|event| granted(cx, approval, handle, None, event));
         decision.events.extend(granted);

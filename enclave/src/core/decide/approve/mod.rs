@@ -12,11 +12,12 @@ use std::collections::BTreeSet;
 use redoubt_shared::{ApprovalId, UserId};
 use serde_json::json;
 
+use super::risk::Paid;
 use super::{Cx, Decision, owned};
 use crate::core::approval::devices;
 use crate::core::{
-    APPROVERS_MAX, Approval, Approver, CreateApproval, Event, Recorded, Refusal, Reply, Subject,
-    SubjectHandle, Terms,
+    APPROVERS_MAX, AlertKind, Approval, Approver, Band, CreateApproval, Event, Recorded, Refusal,
+    Reply, Subject, SubjectHandle, Terms,
 };
 
 /// Approvals that may wait for one customer at once.
@@ -51,7 +52,7 @@ pub(super) fn create(cx: &Cx<'_>, asked: CreateApproval) -> Result<Decision, Ref
     let first = asked.approvers.first().ok_or(Refusal::UnknownUser)?;
     let (handle, _) = cx.subject(&first.user)?;
     events.extend(keep(cx, handle, asked.id, asked.idempotency));
-    events.push(requested(cx, &asked, handle, terms));
+    events.extend(requested(cx, &asked, handle, terms));
     Ok(Decision {
         events,
         reply: Reply::Approval(asked.id),
@@ -101,7 +102,12 @@ fn may_be_asked(cx: &Cx<'_>, subject: &Subject, terms: Terms) -> Result<(), Refu
 
 /// The claim of the request. Of several people it names none, so that it can outlive
 /// each of them; their answers name transaction and person.
-fn requested(cx: &Cx<'_>, asked: &CreateApproval, handle: SubjectHandle, terms: Terms) -> Recorded {
+fn requested(
+    cx: &Cx<'_>,
+    asked: &CreateApproval,
+    handle: SubjectHandle,
+    terms: Terms,
+) -> Vec<Recorded> {
     let mut own = json!({
         "approval_id": asked.id.to_string(),
         "expires_ms": asked.expires_ms,
@@ -110,10 +116,18 @@ fn requested(cx: &Cx<'_>, asked: &CreateApproval, handle: SubjectHandle, terms: 
         own["asked"] = claim::asked(terms);
     }
     if let [only] = &asked.approvers[..] {
-        own["transaction"] = claim::transaction(&asked.transaction_jcs);
-        return cx.claim(handle, "approval_request", &only.user, None, own);
+        let transaction = claim::transaction(&asked.transaction_jcs);
+        let risk = Paid::of(&transaction).map(|paid| paid.assess(cx, handle));
+        let risk = risk.unwrap_or_default();
+        own["transaction"] = transaction;
+        own["fraud_score"] = risk.score().into();
+        own["anomalies"] = json!(risk.names());
+        let claim = cx.claim(handle, "approval_request", &only.user, None, own);
+        let high = risk.band() == Band::High;
+        let alert = high.then(|| cx.alert(handle, AlertKind::HighRisk, risk));
+        return alert.into_iter().chain([claim]).collect();
     }
-    cx.claim_about_nobody("approval_request", own)
+    vec![cx.claim_about_nobody("approval_request", own)]
 }
 
 /// What an idempotency key did before: the same again, or a conflict.

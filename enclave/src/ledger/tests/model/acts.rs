@@ -325,5 +325,6 @@ fn comparison(accepted: bool) -> Comparison {
         accepted,
         confidence: 0.5,
         sample,
+        from: crate::core::Whereabouts::default(),
     }
 }

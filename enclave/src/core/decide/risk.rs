@@ -1,0 +1,160 @@
+//! What an attempt's risk leads to: it is remembered, and the security team is told.
+
+use redoubt_attestation::amount::ten_thousandths;
+use redoubt_attestation::encode::sha256;
+use redoubt_shared::VerificationId;
+use serde_json::{Value, json};
+
+use super::{Cx, owned};
+use crate::core::risk::{Asked, assess};
+use crate::core::{
+    Act, Activity, Alert, AlertKind, Band, Ending, Event, Moment, Recorded, Risk, Signal,
+    SubjectHandle, Tag, Whereabouts,
+};
+
+/// Other customers on a device are counted to here.
+const OTHERS_MAX: usize = 8;
+const PAYEE_DOMAIN: &[u8] = b"redoubt/payee/v1\0";
+
+/// An attempt that ended.
+pub(super) struct Noted {
+    pub(super) act: Act,
+    pub(super) ending: Ending,
+    pub(super) from: Whereabouts,
+    pub(super) verification: Option<VerificationId>,
+    pub(super) risk: Risk,
+    /// What else the security team is told of.
+    pub(super) alert: Option<AlertKind>,
+}
+
+impl Noted {
+    /// A login from nowhere in particular.
+    pub(super) fn login(ending: Ending, risk: Risk) -> Self {
+        Self {
+            act: Act::Login,
+            ending,
+            from: Whereabouts::default(),
+            verification: None,
+            risk,
+            alert: None,
+        }
+    }
+
+    /// What the security team is told, if anything.
+    pub(super) fn alert(&self) -> Option<AlertKind> {
+        let high = self.risk.band() == Band::High;
+        self.alert.or(high.then_some(AlertKind::HighRisk))
+    }
+
+    /// Members of a claim.
+    pub(super) fn tell(&self, own: &mut Value) {
+        own["fraud_score"] = self.risk.score().into();
+        own["anomalies"] = json!(self.risk.names());
+        own["alert"] = json!(self.alert().map(AlertKind::name));
+    }
+}
+
+impl Cx<'_> {
+    /// How unusual an attempt of this customer is now.
+    pub(super) fn assess(&self, act: Act, handle: SubjectHandle, from: Whereabouts) -> Risk {
+        let watch = &self.state.watch;
+        let others = from
+            .device
+            .map(|device| watch.others_on(device, handle, OTHERS_MAX));
+        let asked = Asked {
+            act,
+            at_ms: self.facts.now_ms,
+            from,
+            others: others.unwrap_or(0),
+        };
+        match watch.activity(&handle) {
+            Some(past) => assess(past, &asked),
+            None => assess(&Activity::default(), &asked),
+        }
+    }
+
+    /// An attempt, remembered; and an alert, if one is due.
+    pub(super) fn noted(&self, handle: SubjectHandle, noted: Noted) -> Vec<Recorded> {
+        let alert = noted.alert();
+        let alert = alert.map(|kind| self.alert(handle, kind, noted.risk.clone()));
+        let moment = Moment {
+            at_ms: self.facts.now_ms,
+            act: noted.act,
+            ending: noted.ending,
+            from: noted.from,
+            risk: noted.risk,
+            receipt: self.facts.receipt,
+            verification: noted.verification,
+        };
+        let moment = Box::new(moment);
+        let remembered = owned(handle, Event::AttemptNoted { handle, moment });
+        std::iter::once(remembered).chain(alert).collect()
+    }
+
+    /// An alert; the claim of this command is its evidence.
+    pub(super) fn alert(&self, subject: SubjectHandle, kind: AlertKind, risk: Risk) -> Recorded {
+        let alert = Alert {
+            at_ms: self.facts.now_ms,
+            receipt: self.facts.receipt,
+            subject,
+            kind,
+            risk,
+        };
+        let alert = Box::new(alert);
+        owned(subject, Event::AlertRaised { alert })
+    }
+}
+
+/// A payment as risk sees it.
+pub(super) struct Paid {
+    payees: Vec<Tag>,
+    currency: String,
+    amount: u64,
+}
+
+impl Paid {
+    /// From the transaction as claims show it.
+    pub(super) fn of(transaction: &Value) -> Option<Self> {
+        let text = |name: &str| transaction.get(name).and_then(Value::as_str);
+        let amount = text("amount").or_else(|| text("total"))?;
+        let payments = transaction.get("payments").and_then(Value::as_array);
+        let one = std::slice::from_ref(transaction);
+        let payees = payments.map_or(one, Vec::as_slice).iter();
+        let account = |payment: &Value| Some(tag(payment.pointer("/payee/account")?.as_str()?));
+        Some(Self {
+            payees: payees.filter_map(account).collect(),
+            currency: text("currency")?.to_owned(),
+            amount: ten_thousandths(amount)?,
+        })
+    }
+
+    /// How unusual it is for this customer.
+    pub(super) fn assess(&self, cx: &Cx<'_>, handle: SubjectHandle) -> Risk {
+        let Some(past) = cx.state.watch.activity(&handle) else {
+            return Risk::default();
+        };
+        let strange = past.pays(&self.payees, &self.currency, self.amount);
+        let mut risk = cx.assess(Act::Login, handle, Whereabouts::default());
+        risk.signals
+            .extend(strange.then_some(Signal::NewPayeeLargeAmount));
+        risk
+    }
+
+    /// Remembered once it is approved.
+    pub(super) fn event(self, handle: SubjectHandle) -> Recorded {
+        let event = Event::PaymentNoted {
+            handle,
+            payees: self.payees,
+            currency: self.currency,
+            amount: self.amount,
+        };
+        owned(handle, event)
+    }
+}
+
+fn tag(account: &str) -> Tag {
+    let digest = sha256(&[PAYEE_DOMAIN, account.as_bytes()]).0;
+    let mut tag = [0; 16];
+    tag.copy_from_slice(&digest[..16]);
+    Tag(tag)
+}

@@ -1,0 +1,277 @@
+//! What is remembered of a customer's attempts, bounded.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use imbl::{OrdMap, OrdSet};
+use redoubt_shared::{ReceiptId, VerificationId};
+use serde::{Deserialize, Serialize};
+
+use super::{Risk, Tag, Whereabouts};
+use crate::core::event::Event;
+use crate::core::state::{SubjectHandle, TenantState};
+
+/// Moments kept of one customer; the oldest gives way.
+pub const HISTORY_MAX: usize = 32;
+/// Payees kept of one customer; the one paid longest ago gives way.
+const PAYEES_MAX: usize = 64;
+/// Alerts kept of one tenant; the oldest gives way, and stays in the ledger.
+const ALERTS_MAX: usize = 1000;
+
+/// What was attempted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Act {
+    /// A login with a passkey.
+    Login,
+    /// A verification of a face.
+    Face,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ending {
+    /// It counts.
+    Accepted,
+    /// It was not the customer, as far as could be shown.
+    Failed,
+    /// It matched, and the risk was high.
+    Suspicious,
+}
+
+/// One attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moment {
+    /// When, Unix milliseconds.
+    pub at_ms: u64,
+    /// What.
+    pub act: Act,
+    /// How it ended.
+    pub ending: Ending,
+    /// Whence.
+    pub from: Whereabouts,
+    /// How unusual it was.
+    pub risk: Risk,
+    /// Its evidence.
+    pub receipt: ReceiptId,
+    /// The verification, if it was one.
+    pub verification: Option<VerificationId>,
+}
+
+/// Attempts since the customer came.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Logins that were accepted.
+    pub logins: u32,
+    /// Logins that were refused.
+    pub logins_refused: u32,
+    /// Faces that were verified.
+    pub faces: u32,
+    /// Faces that were rejected.
+    pub faces_rejected: u32,
+    /// Attempts that were suspicious.
+    pub suspicious: u32,
+}
+
+/// What is remembered of one customer.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Activity {
+    /// The latest attempts, oldest first.
+    pub moments: VecDeque<Moment>,
+    /// Payees of approved payments, latest last.
+    pub payees: VecDeque<Tag>,
+    /// The most that was approved at once, by currency, in ten-thousandths.
+    pub largest: Vec<(String, u64)>,
+    /// Attempts of all time.
+    pub counts: Counts,
+}
+
+/// Why the security team is told. Variants are append-only: postcard numbers them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AlertKind {
+    /// The risk of an attempt was high.
+    HighRisk,
+    /// Failures locked an account.
+    AccountLocked,
+    /// A signature counter did not move on: somebody may have copied a key
+    /// (WebAuthn Level 3 section 6.1.1).
+    SignCountNotIncreased,
+    /// A device was flagged as compromised.
+    DeviceCompromised,
+}
+
+impl AlertKind {
+    /// A stable word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::HighRisk => "high_risk",
+            Self::AccountLocked => "account_locked",
+            Self::SignCountNotIncreased => "sign_count_not_increased",
+            Self::DeviceCompromised => "device_compromised",
+        }
+    }
+}
+
+/// One thing to tell the security team.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alert {
+    /// When, Unix milliseconds.
+    pub at_ms: u64,
+    /// Its evidence: the claim of what raised it.
+    pub receipt: ReceiptId,
+    /// About whom.
+    pub subject: SubjectHandle,
+    /// Why.
+    pub kind: AlertKind,
+    /// How unusual the attempt was.
+    pub risk: Risk,
+}
+
+/// What is remembered of a tenant's customers. A clone shares everything with its original.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct Watch {
+    of: OrdMap<SubjectHandle, Arc<Activity>>,
+    /// Who used which device, as far as it is remembered.
+    users: OrdSet<(Tag, SubjectHandle)>,
+    alerts: OrdMap<(u64, ReceiptId), Arc<Alert>>,
+}
+
+impl Watch {
+    /// What is remembered of a customer.
+    pub fn activity(&self, subject: &SubjectHandle) -> Option<&Arc<Activity>> {
+        self.of.get(subject)
+    }
+
+    /// Everyone, in the order of their handles.
+    pub fn activities(&self) -> impl Iterator<Item = (&SubjectHandle, &Arc<Activity>)> {
+        self.of.iter()
+    }
+
+    /// Alerts, latest first.
+    pub fn alerts(&self) -> impl Iterator<Item = &Arc<Alert>> {
+        self.alerts.values().rev()
+    }
+
+    /// How many customers besides this one used a device; counts to `most`.
+    pub fn others_on(&self, device: Tag, subject: SubjectHandle, most: usize) -> usize {
+        let (first, last) = (SubjectHandle([0; 16]), SubjectHandle([0xff; 16]));
+        let users = self.users.range((device, first)..=(device, last));
+        users
+            .filter(|(_, user)| *user != subject)
+            .take(most)
+            .count()
+    }
+
+    /// Takes over what a snapshot holds of a customer.
+    pub(in crate::core) fn keep(&mut self, subject: SubjectHandle, activity: Activity) {
+        let devices = activity.moments.iter().filter_map(|one| one.from.device);
+        self.users.extend(devices.map(|device| (device, subject)));
+        self.of.insert(subject, Arc::new(activity));
+    }
+
+    /// Takes over an alert; the oldest gives way.
+    pub(in crate::core) fn raise(&mut self, alert: Alert) {
+        let at = (alert.at_ms, alert.receipt);
+        self.alerts.insert(at, Arc::new(alert));
+        let oldest = self.alerts.get_min().map(|(at, _)| *at);
+        if let Some(oldest) = oldest.filter(|_| self.alerts.len() > ALERTS_MAX) {
+            self.alerts.remove(&oldest);
+        }
+    }
+
+    fn note(&mut self, subject: SubjectHandle, moment: Moment) {
+        let mut activity = self.of.get(&subject).cloned().unwrap_or_default();
+        let own = Arc::make_mut(&mut activity);
+        own.counts.add(&moment);
+        if let Some(device) = moment.from.device {
+            self.users.insert((device, subject));
+        }
+        own.moments.push_back(moment);
+        let gone = own.gives_way().and_then(|at| own.moments.remove(at));
+        let device = gone.and_then(|moment| moment.from.device);
+        if let Some(device) = device
+            && !own
+                .moments
+                .iter()
+                .any(|one| one.from.device == Some(device))
+        {
+            self.users.remove(&(device, subject));
+        }
+        self.of.insert(subject, activity);
+    }
+
+    fn pay(&mut self, subject: SubjectHandle, payees: &[Tag], currency: &str, amount: u64) {
+        let mut activity = self.of.get(&subject).cloned().unwrap_or_default();
+        let own = Arc::make_mut(&mut activity);
+        for payee in payees {
+            own.payees.retain(|known| known != payee);
+            own.payees.push_back(*payee);
+        }
+        let over = own.payees.len().saturating_sub(PAYEES_MAX);
+        own.payees.drain(..over);
+        match own.largest.iter_mut().find(|(known, _)| known == currency) {
+            Some((_, most)) => *most = amount.max(*most),
+            None => own.largest.push((currency.to_owned(), amount)),
+        }
+        self.of.insert(subject, activity);
+    }
+}
+
+impl Activity {
+    /// Which moment gives way, if there are too many: the oldest of those that are
+    /// more than half, so that failures, which anybody can cause, do not push out
+    /// what the customer did.
+    fn gives_way(&self) -> Option<usize> {
+        let accepted = |moment: &Moment| moment.ending == Ending::Accepted;
+        let count = self.moments.iter().filter(|one| accepted(one)).count();
+        let of = count > HISTORY_MAX / 2;
+        let oldest = self.moments.iter().position(|one| accepted(one) == of);
+        oldest.filter(|_| self.moments.len() > HISTORY_MAX)
+    }
+}
+
+impl Counts {
+    fn add(&mut self, moment: &Moment) {
+        let count = match (moment.act, moment.ending) {
+            (_, Ending::Suspicious) => &mut self.suspicious,
+            (Act::Login, Ending::Accepted) => &mut self.logins,
+            (Act::Login, Ending::Failed) => &mut self.logins_refused,
+            (Act::Face, Ending::Accepted) => &mut self.faces,
+            (Act::Face, Ending::Failed) => &mut self.faces_rejected,
+        };
+        *count = count.saturating_add(1);
+    }
+}
+
+/// The events of this room. Those of a subject that is gone change nothing.
+pub(in crate::core) fn apply(state: &mut TenantState, event: &Event) {
+    match event {
+        Event::AttemptNoted { handle, moment } if state.subjects.contains_key(handle) => {
+            state.watch.note(*handle, Moment::clone(moment));
+        }
+        Event::PaymentNoted {
+            handle,
+            payees,
+            currency,
+            amount,
+        } if state.subjects.contains_key(handle) => {
+            state.watch.pay(*handle, payees, currency, *amount);
+        }
+        Event::AlertRaised { alert } if state.subjects.contains_key(&alert.subject) => {
+            state.watch.raise(Alert::clone(alert));
+        }
+        _ => {}
+    }
+}
+
+/// Forgets a subject that leaves.
+pub(in crate::core) fn forget(state: &mut TenantState, handle: &SubjectHandle) {
+    let watch = &mut state.watch;
+    if let Some(activity) = watch.of.remove(handle) {
+        for device in activity.moments.iter().filter_map(|one| one.from.device) {
+            watch.users.remove(&(device, *handle));
+        }
+    }
+    let others = watch.alerts.iter();
+    let others = others.filter(|(_, alert)| alert.subject != *handle);
+    watch.alerts = others.map(|(at, alert)| (*at, Arc::clone(alert))).collect();
+}

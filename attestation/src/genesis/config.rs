@@ -137,7 +137,22 @@ pub struct Policy {
     /// out: one device is always enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub second_device_above: Option<BTreeMap<String, String>>,
+    /// Failed comparisons within the time of a lockout, over all customers, that shut
+    /// out one device as the bank reports it; [`FAILED_PER_DEVICE`] if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_failed_per_device: Option<u32>,
+    /// The same of one network address; [`FAILED_PER_SOURCE`] if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_failed_per_source: Option<u32>,
+    /// The same of a tenant as a whole; no limit if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_failed_per_tenant: Option<u32>,
 }
+
+/// See [`Policy::max_failed_per_device`].
+pub const FAILED_PER_DEVICE: u32 = 10;
+/// See [`Policy::max_failed_per_source`].
+pub const FAILED_PER_SOURCE: u32 = 100;
 
 impl Policy {
     /// The limits of `second_device_above` in ten-thousandths.
@@ -179,7 +194,15 @@ impl Policy {
             session_idle_seconds: _,
             session_absolute_minutes: _,
             second_device_above,
+            max_failed_per_device,
+            max_failed_per_source,
+            max_failed_per_tenant,
         } = self;
+        let (device, source, tenant) = (
+            max_failed_per_device.unwrap_or(FAILED_PER_DEVICE),
+            max_failed_per_source.unwrap_or(FAILED_PER_SOURCE),
+            max_failed_per_tenant.unwrap_or(u32::MAX),
+        );
         let (idle, absolute) = (self.session_idle(), self.session_absolute());
         let bounds = [
             (
@@ -201,6 +224,9 @@ impl Policy {
                 1,
                 SESSION_ABSOLUTE_MINUTES,
             ),
+            ("max_failed_per_device", &device, 1, 1_000),
+            ("max_failed_per_source", &source, 1, 1_000_000),
+            ("max_failed_per_tenant", &tenant, 1, u32::MAX),
         ];
         for (name, value, low, high) in bounds {
             require(

@@ -274,6 +274,7 @@ kinds! {
     ENROLLMENT_CLOSED enrollment_closed 409 "The enrolment is already completed" "Start another one to replace the template.";
     NOT_ENROLLED not_enrolled 409 "This user has no template for the modality" "Enrol the user first.";
     ATTEMPTS_IN_PROGRESS attempts_in_progress 429 retry 1 "All remaining attempts are in progress" "Wait for their results.";
+    ATTEMPTS_THROTTLED attempts_throttled 429 retry 1 "Too many failed attempts came from there" "Wait as Retry-After says; this device, this address or the tenant as a whole is out of attempts.";
     NOT_AN_IMAGE not_an_image 422 "The sample is not an image" "Send JPEG, PNG or WebP.";
     TOO_MANY_PIXELS too_many_pixels 422 "The image has too many pixels" "Send a smaller image.";
     NO_FACE no_face 422 "No face was found" "Take the picture again with the face in view.";

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::approval::{self, ApprovalStatus};
 use super::event::{Content, Event, Recorded};
 use super::state::*;
-use super::{device, erasure, face, risk, session};
+use super::{device, erasure, face, risk, session, throttle};
 use crate::passkeys::CredentialRecord;
 
 /// Folds one event into the state; claims change nothing. Events come from our
@@ -33,6 +33,7 @@ fn apply_event(state: &mut TenantState, event: &Event) {
             state.kept.prune(*at_ms);
             state.sessions.prune(*at_ms, usize::MAX);
             face::forget(state, *at_ms);
+            state.throttle.begin_term(*at_ms);
             approval::begin_term(state, *at_ms);
         }
         Event::Restored {
@@ -100,6 +101,7 @@ fn apply_event(state: &mut TenantState, event: &Event) {
         Event::AttemptNoted { .. } | Event::PaymentNoted { .. } | Event::AlertRaised { .. } => {
             risk::apply(state, event)
         }
+        Event::AttemptBegun { .. } | Event::AttemptEnded { .. } => throttle::apply(state, event),
     }
 }
 
@@ -163,6 +165,7 @@ fn begin_term(state: &mut TenantState, at_ms: u64, max_failures: u32, lockout_ms
 /// session. Claims of the ledger before are found in it, not here.
 fn restore(state: &mut TenantState, at_ms: u64, max_failures: u32, until_ms: u64) {
     state.sessions = Default::default();
+    state.throttle.begin_term(at_ms);
     let handles: Vec<SubjectHandle> = state.subjects.keys().copied().collect();
     for handle in handles {
         with(state, &handle, |subject| {

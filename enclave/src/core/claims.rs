@@ -29,6 +29,8 @@ pub struct TermContext {
     pub max_failures: u32,
     /// How long a lock lasts, in milliseconds.
     pub lockout_ms: u64,
+    /// Failures within that time that shut out a device, an address, everybody.
+    pub throttle: super::throttle::Limits,
     /// How long an enrolment may take, in milliseconds.
     pub enrollment_ms: u64,
     /// The epoch whose keys seal what is written now.

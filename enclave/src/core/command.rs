@@ -128,6 +128,8 @@ pub enum Command {
         user: UserId,
         /// Its id, drawn by the shell.
         id: VerificationId,
+        /// Where the sample comes from, as the bank reports it.
+        from: Whereabouts,
     },
     /// No comparison was made.
     ReleaseAttempt {

@@ -200,6 +200,7 @@ pub(super) fn apply(state: &mut TenantState, event: &Event) {
             failures,
             locked_until_ms,
         } => {
+            state.throttle.leave(handle, erasure.requested_ms);
             erase_face(state, handle, *failures, *locked_until_ms);
             state.keep_erasure(*id, erasure.clone());
         }
@@ -208,6 +209,7 @@ pub(super) fn apply(state: &mut TenantState, event: &Event) {
             id,
             erasure,
         } => {
+            state.throttle.leave(handle, erasure.requested_ms);
             erase_subject(state, handle, erasure.requested_ms);
             state.keep_erasure(*id, erasure.clone());
         }

@@ -9,7 +9,7 @@ use zeroize::Zeroize;
 use super::approval::{Ask, Grant, Terms};
 use super::device::DeviceState;
 use super::erasure::{Deletion, Erasure, KeptBudget};
-use super::risk::{Alert, Moment, Tag};
+use super::risk::{Alert, Moment, Tag, Whereabouts};
 use super::session::Session;
 use super::state::{Enrollment, SubjectHandle, Template, TenantKeySeeds, Transaction};
 use crate::passkeys::CredentialRecord;
@@ -378,7 +378,25 @@ pub enum Event {
         /// When, Unix milliseconds.
         at_ms: u64,
     },
-    /// An attempt ended.
+    /// An attempt counts where it comes from, before its work starts.
+    AttemptBegun {
+        /// Whose.
+        handle: SubjectHandle,
+        /// Which.
+        id: VerificationId,
+        /// Whence.
+        from: Whereabouts,
+        /// How long its failure would count, in milliseconds.
+        counts_ms: u64,
+    },
+    /// It counts no more, unless it failed.
+    AttemptEnded {
+        /// Which.
+        id: VerificationId,
+        /// When it failed, Unix milliseconds.
+        failed_ms: Option<u64>,
+    },
+    /// An attempt ended, and is remembered.
     AttemptNoted {
         /// Whose.
         handle: SubjectHandle,

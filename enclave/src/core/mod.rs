@@ -19,6 +19,7 @@ mod risk;
 mod session;
 mod snapshot;
 mod state;
+mod throttle;
 
 pub use apply::apply;
 pub use approval::{
@@ -47,6 +48,7 @@ pub use state::{
     Attempts, Enrollment, EnrollmentStatus, Subject, SubjectHandle, Template, TenantKeySeeds,
     TenantState, Transaction,
 };
+pub use throttle::{Gate, Limits, Throttle, UnderWay, Window};
 
 #[cfg(test)]
 mod tests;

@@ -36,6 +36,12 @@ pub enum Refusal {
     /// Nothing to compare with.
     #[error("the customer has no template for this modality")]
     NotEnrolled,
+    /// Too many failures came from the same place.
+    #[error("too many failures came from there")]
+    Throttled {
+        /// Until when, Unix milliseconds.
+        until_ms: u64,
+    },
     /// Locked after too many failures.
     #[error("locked")]
     Locked {

@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use redoubt_shared::{ApprovalId, DeviceId, EnrollmentId, ErasureId, TenantId, UserId};
+use redoubt_shared::{
+    ApprovalId, DeviceId, EnrollmentId, ErasureId, TenantId, UserId, VerificationId,
+};
 use serde::{Deserialize, Serialize};
 
 use super::approval::{Approval, ApprovalStatus, Approver, Ask, KeptKey, NO_END, Terms};
@@ -17,6 +19,7 @@ use super::event::SubjectKey;
 use super::risk::{Activity, Alert};
 use super::session::Session;
 use super::state::*;
+use super::throttle::{Gate, UnderWay, Window};
 use crate::passkeys::CredentialRecord;
 
 /// Entries of a map that share a piece.
@@ -68,6 +71,10 @@ pub enum Piece {
     Activities(Vec<(SubjectHandle, Activity)>),
     /// Alerts.
     Alerts(Vec<Alert>),
+    /// Failures by where they come from.
+    Failures(Vec<(Gate, Window)>),
+    /// Attempts under way, by where they come from.
+    UnderWay(Vec<(VerificationId, UnderWay)>),
 }
 
 /// An approval as snapshots of before hold it; its fields and their order are fixed.
@@ -169,6 +176,8 @@ impl TenantState {
             .chain(grouped(matched).map(Piece::FacesMatched))
             .chain(grouped_by(activities, activity_bytes).map(Piece::Activities))
             .chain(grouped(alerts).map(Piece::Alerts))
+            .chain(grouped(self.throttle.windows()).map(Piece::Failures))
+            .chain(grouped(self.throttle.under_way()).map(Piece::UnderWay))
     }
 
     /// Takes one piece over. All pieces of a state, in any order, make a default
@@ -228,6 +237,16 @@ impl TenantState {
             Piece::Activities(group) => {
                 for (handle, activity) in group {
                     self.watch.keep(handle, activity);
+                }
+            }
+            Piece::Failures(group) => {
+                for (gate, window) in group {
+                    self.throttle.keep(gate, window);
+                }
+            }
+            Piece::UnderWay(group) => {
+                for (id, one) in group {
+                    self.throttle.begin(id, one);
                 }
             }
             Piece::Alerts(group) => {

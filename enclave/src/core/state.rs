@@ -20,6 +20,7 @@ use super::erasure::{Deletion, Erasure, KeptBudgets};
 use super::event::SubjectKey;
 use super::risk::Watch;
 use super::session::Sessions;
+use super::throttle::Throttle;
 use crate::passkeys::CredentialRecord;
 
 /// A subject's name inside the ledger: random, means nothing outside it.
@@ -65,6 +66,8 @@ pub struct TenantState {
     pub faces_matched: OrdMap<SubjectHandle, u64>,
     /// What is remembered of attempts, and alerts.
     pub watch: Watch,
+    /// Failures by where they come from.
+    pub throttle: Throttle,
 }
 
 /// Seeds of a tenant's signing keys, sealed in its ledger.

@@ -11,6 +11,7 @@ mod devices;
 mod erasure;
 mod risk;
 mod sessions;
+mod throttle;
 
 use sessions::session;
 
@@ -33,6 +34,11 @@ fn context() -> TermContext {
         freshness: "none".into(),
         unwitnessed_ms: None,
         second_device_above: None,
+        throttle: Limits {
+            device: 10,
+            source: 20,
+            tenant: 1000,
+        },
         restore_count: 0,
     }
 }
@@ -124,10 +130,19 @@ impl World {
     }
 
     fn reserve(&mut self, user: &UserId) -> Result<VerificationId, Refusal> {
+        self.reserve_from(user, Whereabouts::default())
+    }
+
+    fn reserve_from(
+        &mut self,
+        user: &UserId,
+        from: Whereabouts,
+    ) -> Result<VerificationId, Refusal> {
         let id = VerificationId::from_bytes(self.draw());
         self.run(Command::ReserveAttempt {
             user: user.clone(),
             id,
+            from,
         })
         .map(|_| id)
     }

@@ -62,6 +62,11 @@ pub(super) fn refused(refusal: Refusal, now_ms: u64) -> Problem {
         Refusal::EnrollmentBusy => Problem::enrollment_busy(),
         Refusal::EnrollmentClosed => Problem::enrollment_closed(),
         Refusal::NotEnrolled => Problem::not_enrolled(),
+        Refusal::Throttled { until_ms } => {
+            let left = until_ms.saturating_sub(now_ms).div_ceil(1000);
+            Problem::attempts_throttled()
+                .retry_after(u32::try_from(left).unwrap_or(u32::MAX).max(1))
+        }
         Refusal::Locked { until_ms } => Problem::account_locked(Timestamp(until_ms), now_ms),
         Refusal::AttemptsInProgress => Problem::attempts_in_progress(),
         // The template was erased while the sample was being worked on.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use redoubt_attestation::attester::AttesterError;
 use redoubt_attestation::binding::{Head, NonceInput, Purpose};
 use redoubt_attestation::entropy::EntropyError;
-use redoubt_attestation::genesis::{Tenant, WitnessMode};
+use redoubt_attestation::genesis::{self, Tenant, WitnessMode};
 use redoubt_attestation::shares::OfficersSecret;
 use redoubt_attestation::sign::{HybridSeeds, HybridSigner, SignerError};
 use redoubt_shared::TenantId;
@@ -22,7 +22,7 @@ use super::epochs::EpochSecret;
 use super::handover::{HandoverClaim, check_taken};
 use super::rotate::Epochs;
 use super::serving::{Serving, TenantService};
-use crate::core::{Command, TenantKeySeeds, TermContext};
+use crate::core::{Command, Limits, TenantKeySeeds, TermContext};
 use crate::keys::{CertificateAuthority, CertificateError, EpochKey, Keyring, Root, SealError};
 use crate::ledger::{
     ApplianceEvent, ApplianceState, Book, CaSecret, Core, HaltReason, Ledgers, Making, Recovered,
@@ -327,6 +327,15 @@ impl Appliance {
                 WitnessMode::Lease => policy.lease_ms,
             }),
             second_device_above: policy.second_device_limits(),
+            throttle: Limits {
+                device: policy
+                    .max_failed_per_device
+                    .unwrap_or(genesis::FAILED_PER_DEVICE),
+                source: policy
+                    .max_failed_per_source
+                    .unwrap_or(genesis::FAILED_PER_SOURCE),
+                tenant: policy.max_failed_per_tenant.unwrap_or(u32::MAX),
+            },
             restore_count: restores,
         }
     }

@@ -49,6 +49,7 @@ impl Appliance {
         let reserve = Command::ReserveAttempt {
             user: user.clone(),
             id,
+            from,
         };
         self.decide(&serving, caller, reserve, now_ms).await?;
         let attempt = (user, id, approval);

@@ -183,3 +183,50 @@ fn a_customer_is_counted_and_leaves_nothing_behind() {
         expect_code(gone.read::<Value>(), "unknown_subject")
     });
 }
+
+#[test]
+fn one_device_is_shut_out_after_so_many_customers() {
+    let name = "one_device_is_shut_out_after_so_many_customers";
+    with_faces(name, async |appliance, media| {
+        let bank = appliance.bank(&appliance.banks.a)?;
+        let device = random_name("device");
+        let ask = |user: &str, sample: &[u8]| {
+            let mut body = verify_body(user, sample);
+            body["device_info"]["device_id"] = json!(device);
+            body
+        };
+        let mut users = Vec::new();
+        for _ in 0..5 {
+            let user = random_name("customer");
+            bank.enroll(&user, &media.person).await?;
+            users.push(user);
+        }
+        // Two failures of each: nobody is locked, and the device has had its ten.
+        for user in users.iter().chain(&users) {
+            let body = ask(user, &media.other);
+            let tried: Verification = bank.post("/api/v1/verify", &body).await?.read()?;
+            ensure!(tried.result == "rejected" && tried.action_taken != "account_locked");
+        }
+        let shut = bank
+            .post("/api/v1/verify", &ask(&users[0], &media.person))
+            .await?;
+        ensure!(
+            shut.status == 429 && shut.headers.contains_key("retry-after"),
+            "{shut:?}"
+        );
+        ensure!(
+            shut.refusal().code() == Some("attempts_throttled"),
+            "{shut:?}"
+        );
+        let nobody = bank
+            .post("/api/v1/verify", &ask("nobody", &media.person))
+            .await?;
+        ensure!(
+            nobody.refusal().code() == Some("attempts_throttled"),
+            "{nobody:?}"
+        );
+        let own = bank.verify(&users[0], &media.person).await?;
+        ensure!(own.result == "verified", "{own:?}");
+        Ok(())
+    });
+}

@@ -8,10 +8,22 @@ use serde_json::json;
 use super::risk::Noted;
 use super::{Cx, Decision, owned};
 use crate::core::{
-    Act, AlertKind, Band, Comparison, Ending, Event, Refusal, Reply, Subject, SubjectHandle,
+    Act, AlertKind, Band, Comparison, Ending, Event, Recorded, Refusal, Reply, Subject,
+    SubjectHandle, Whereabouts,
 };
 
-pub(super) fn reserve(cx: &Cx<'_>, user: UserId, id: VerificationId) -> Result<Decision, Refusal> {
+pub(super) fn reserve(
+    cx: &Cx<'_>,
+    user: UserId,
+    id: VerificationId,
+    from: Whereabouts,
+) -> Result<Decision, Refusal> {
+    let throttle = &cx.state.throttle;
+    let waits = throttle.waits_until(&from, &cx.context.throttle, cx.facts.now_ms);
+    if let Some(until_ms) = waits {
+        return Err(Refusal::Throttled { until_ms });
+    }
+
     // Someone unknown and someone without a template are told apart to nobody.
     let (handle, subject) = cx.subject(&user).map_err(|_| Refusal::NotEnrolled)?;
     if subject.face.is_none() {
@@ -30,6 +42,13 @@ pub(super) fn reserve(cx: &Cx<'_>, user: UserId, id: VerificationId) -> Result<D
     if failures as usize + attempts.reserved.len() >= cx.context.max_failures as usize {
         return Err(Refusal::AttemptsInProgress);
     }
+    let begun = Event::AttemptBegun {
+        handle,
+        id,
+        from,
+        counts_ms: cx.context.lockout_ms,
+    };
+    events.push(owned(handle, begun));
     events.push(owned(handle, Event::AttemptReserved { handle, id }));
     Ok(Decision {
         events,
@@ -50,6 +69,7 @@ pub(super) fn release(
     });
     let claim = cx.claim(handle, "verification", &user, worker_tier, own);
     Ok(cx.done(vec![
+        ended(handle, id, None),
         owned(handle, Event::AttemptReleased { handle, id }),
         claim,
     ]))
@@ -114,7 +134,8 @@ pub(super) fn conclude(
     };
     let at_ms = cx.facts.now_ms;
     let matched = (ending == Ending::Accepted).then_some(Event::FaceMatched { handle, at_ms });
-    let mut events = vec![owned(handle, concluded)];
+    let failed_ms = (ending != Ending::Accepted).then_some(at_ms);
+    let mut events = vec![ended(handle, id, failed_ms), owned(handle, concluded)];
     events.extend(matched.map(|event| owned(handle, event)));
     events.extend(cx.noted(handle, noted));
     events.push(claim);
@@ -126,6 +147,11 @@ pub(super) fn conclude(
             risk,
         },
     })
+}
+
+/// It counts no more where it came from, unless it failed.
+fn ended(handle: SubjectHandle, id: VerificationId, failed_ms: Option<u64>) -> Recorded {
+    owned(handle, Event::AttemptEnded { id, failed_ms })
 }
 
 fn verdict(ending: Ending) -> &'static str {

@@ -94,7 +94,7 @@ pub fn decide(
             reason,
         } => enroll::release(&cx, id, reason, worker_tier.as_deref()),
         Command::CompleteEnrollment { id, template } => enroll::complete(&cx, id, template),
-        Command::ReserveAttempt { user, id } => attempt::reserve(&cx, user, id),
+        Command::ReserveAttempt { user, id, from } => attempt::reserve(&cx, user, id, from),
         Command::ReleaseAttempt {
             user,
             id,

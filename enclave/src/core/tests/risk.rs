@@ -20,8 +20,13 @@ fn at(place: Place, device: u8) -> Whereabouts {
 }
 
 impl World {
-    fn tried(&mut self, user: &UserId, accepted: bool, from: Whereabouts) -> (Ending, f64) {
-        let id = self.reserve(user).unwrap();
+    pub(super) fn tried(
+        &mut self,
+        user: &UserId,
+        accepted: bool,
+        from: Whereabouts,
+    ) -> (Ending, f64) {
+        let id = self.reserve_from(user, from).unwrap();
         let comparison = Comparison {
             accepted,
             confidence: 0.5,

@@ -115,6 +115,7 @@ async fn length_tells_neither_kind_nor_verdict() {
         Command::ReserveAttempt {
             user: user(),
             id: attempt,
+            from: Default::default(),
         },
         Command::ConcludeAttempt {
             user: user(),
@@ -198,7 +199,11 @@ async fn a_reservation_survives_a_crash_as_spent() {
     for n in 0..3 {
         let id = VerificationId::from_bytes([n; 16]);
         first
-            .decide(Command::ReserveAttempt { user: user(), id })
+            .decide(Command::ReserveAttempt {
+                user: user(),
+                id,
+                from: Default::default(),
+            })
             .await;
     }
     drop(first);
@@ -206,7 +211,14 @@ async fn a_reservation_survives_a_crash_as_spent() {
     let id = VerificationId::from_bytes([9; 16]);
     let refused = second
         .ledgers
-        .decide(&tenant(), Command::ReserveAttempt { user: user(), id })
+        .decide(
+            &tenant(),
+            Command::ReserveAttempt {
+                user: user(),
+                id,
+                from: Default::default(),
+            },
+        )
         .await;
     assert!(
         matches!(refused, Err(CommitError::Refused(Refusal::Locked { .. }))),

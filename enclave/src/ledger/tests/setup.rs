@@ -61,6 +61,7 @@ pub(super) fn context() -> TermContext {
         freshness: "none".into(),
         unwitnessed_ms: None,
         second_device_above: None,
+        throttle: crate::core::Limits::NONE,
         restore_count: 0,
     }
 }

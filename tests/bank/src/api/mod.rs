@@ -182,8 +182,17 @@ pub fn verify_body(user: &str, sample: &[u8]) -> Value {
         "biometric_data": b64u(sample),
         "device_info": {"type": "mobile", "device_id": format!("device of {user}")},
         "geolocation": {"lat": 52.52, "lng": 13.405},
-        "ip_address": "203.0.113.7",
+        "ip_address": address_of(user),
     })
+}
+
+/// An address of a customer's own, of those set aside for tests (RFC 2544).
+fn address_of(user: &str) -> String {
+    let mixed = user.bytes().fold(7_u32, |sum, byte| {
+        sum.wrapping_mul(31).wrapping_add(u32::from(byte))
+    });
+    let [_, last, third, fourth] = mixed.to_be_bytes();
+    format!("198.{}.{third}.{fourth}", 18 + last % 2)
 }
 
 /// One file field `biometric_file`; answers the content type and the body.

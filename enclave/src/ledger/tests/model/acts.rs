@@ -170,7 +170,11 @@ impl Callers {
                 let id = VerificationId::from_bytes(self.draw());
                 self.attempts.push((who, id));
                 let user = name(who);
-                Command::ReserveAttempt { user, id }
+                Command::ReserveAttempt {
+                    user,
+                    id,
+                    from: Default::default(),
+                }
             }
             Act::Conclude(who, accepted) => Command::ConcludeAttempt {
                 user: name(who),

@@ -348,5 +348,6 @@ fn approval_bytes((_, approval): &(ApprovalId, Approval)) -> usize {
 
 /// About what is remembered of a customer takes.
 fn activity_bytes((_, activity): &(SubjectHandle, Activity)) -> usize {
-    256 + 128 * activity.moments.len() + 16 * activity.payees.len()
+    let kept = 128 * activity.moments.len() + 16 * activity.largest.len();
+    256 + kept + 16 * activity.payees.len()
 }

@@ -98,13 +98,15 @@ impl Throttle {
                 .windows
                 .get(&gate)
                 .filter(|window| window.until_ms > now_ms);
+            let failures = window.map_or(0, |window| window.failures);
             let open = self.open.get(&gate).copied().unwrap_or(0);
-            let failures = window
-                .map_or(0, |window| window.failures)
-                .saturating_add(open);
-            // What is under way alone ends within seconds.
-            let until_ms = window.map_or(now_ms.saturating_add(1000), |window| window.until_ms);
-            (failures >= limits.of(gate)).then_some(until_ms)
+            let limit = limits.of(gate);
+            match window {
+                Some(window) if failures >= limit => Some(window.until_ms),
+                // What is under way ends within seconds.
+                _ if failures.saturating_add(open) >= limit => Some(now_ms.saturating_add(1000)),
+                _ => None,
+            }
         };
         gates(from).filter_map(shut).max()
     }
@@ -186,6 +188,7 @@ impl Throttle {
     /// What a customer who leaves has under way counts as failed: leaving gives no
     /// attempt back.
     pub(super) fn leave(&mut self, subject: &SubjectHandle, at_ms: u64) {
+        self.prune(at_ms, usize::MAX);
         let all = self.under_way.iter();
         let own: Vec<_> = all
             .filter(|(_, one)| one.subject == *subject)

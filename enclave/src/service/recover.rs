@@ -22,6 +22,7 @@ use super::epochs::EpochSecret;
 use super::handover::{HandoverClaim, check_taken};
 use super::rotate::Epochs;
 use super::serving::{Serving, TenantService};
+use super::watch::Tags;
 use crate::core::{Command, Limits, TenantKeySeeds, TermContext};
 use crate::keys::{CertificateAuthority, CertificateError, EpochKey, Keyring, Root, SealError};
 use crate::ledger::{
@@ -432,5 +433,6 @@ fn tenant_service(tenant: &Tenant, core: &Core) -> Result<TenantService, Recover
         config: tenant.clone(),
         signer: Arc::new(signer),
         decoys: Decoys::new(keys).ok_or_else(missing)?,
+        tags: Tags::new(keys),
     })
 }

@@ -17,6 +17,7 @@ use super::freshness::NoteKeys;
 use super::idle::Idle;
 use super::problems::{commit, internal};
 use super::rotate::Epochs;
+use super::watch::Tags;
 use crate::api::{self, *};
 use crate::core::{Command, Reply};
 use crate::keys::CertificateAuthority;
@@ -31,6 +32,7 @@ pub(super) struct TenantService {
     pub(super) config: Tenant,
     pub(super) signer: Arc<HybridSigner>,
     pub(super) decoys: Decoys,
+    pub(super) tags: Tags,
 }
 
 /// Everything behind a serving enclave's routes.

@@ -10,7 +10,7 @@ use super::enroll::only_facial;
 use super::problems::{self, internal};
 use super::receipts::to_json;
 use super::serving::Serving;
-use super::watch::{flags, verdict, whereabouts};
+use super::watch::{flags, verdict};
 use crate::api::{
     ActionTaken, Caller, Modality, Problem, Sample, Timestamp, Verification, VerifyRequest,
 };
@@ -44,7 +44,7 @@ impl Appliance {
         let (serving, now_ms) = (self.serving()?, self.time()?);
         only_facial(request.modality)?;
         let user = request.user_id.clone();
-        let from = whereabouts(&request);
+        let from = serving.tenant(&caller.tenant)?.tags.whereabouts(&request);
         let id = VerificationId::from_bytes(self.pool.draw().map_err(|_| internal("no entropy"))?);
         let reserve = Command::ReserveAttempt {
             user: user.clone(),

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use redoubt_attestation::encode::sha256;
+use aws_lc_rs::hkdf;
 use redoubt_shared::UserId;
 
 use super::boot::Appliance;
@@ -15,11 +15,10 @@ use crate::api::{
 };
 use crate::core::{
     Act, Activity, Alert, AlertKind, Ending, Moment, Place, Risk, Subject, SubjectHandle, Tag,
-    TenantState, Whereabouts,
+    TenantKeySeeds, TenantState, Whereabouts,
 };
+use crate::keys::{expand, of_tenant};
 
-const DEVICE_DOMAIN: &[u8] = b"redoubt/reported-device/v1\0";
-const SOURCE_DOMAIN: &[u8] = b"redoubt/reported-source/v1\0";
 /// Alerts in one reply.
 const ALERTS: std::ops::RangeInclusive<u16> = 1..=500;
 const ALERTS_DEFAULT: u16 = 100;
@@ -132,7 +131,10 @@ fn stats(state: &TenantState, handle: SubjectHandle, subject: &Subject, now_ms: 
         verifications: counts.faces,
         verifications_rejected: counts.faces_rejected,
         suspicious: counts.suspicious,
-        failures: subject.attempts.failures,
+        failures: match subject.attempts.locked_until_ms {
+            Some(until_ms) if until_ms <= now_ms => 0,
+            _ => subject.attempts.failures,
+        },
         locked_until: until_ms.map(Timestamp),
         last_accepted_at: last.max().map(Timestamp),
     }
@@ -185,29 +187,87 @@ pub(super) fn flags(risk: &Risk) -> SecurityFlags {
     }
 }
 
-/// What the bank reports of where a sample came from, as far as risk looks at it.
-pub(super) fn whereabouts(request: &VerifyRequest) -> Whereabouts {
-    let hundredths = |degrees: f64| (degrees * 100.0).round() as i16;
-    let device = request.device_info.as_ref();
-    let device = device.and_then(|device| device.device_id.as_ref());
-    Whereabouts {
-        place: request.geolocation.map(|place| Place {
-            lat: hundredths(place.lat),
-            lng: hundredths(place.lng),
-        }),
-        device: device.map(|device| tag(DEVICE_DOMAIN, device.as_str().as_bytes())),
-        source: request
-            .ip_address
-            .map(|address| match address.to_canonical() {
-                IpAddr::V4(address) => tag(SOURCE_DOMAIN, &address.octets()),
-                IpAddr::V6(address) => tag(SOURCE_DOMAIN, &address.octets()[..8]),
+/// Names what the bank reports, for one tenant and without the thing itself.
+pub(super) struct Tags {
+    prk: hkdf::Prk,
+}
+
+impl Tags {
+    /// Of the tenant with these seeds: as lasting as they are.
+    pub(super) fn new(seeds: &TenantKeySeeds) -> Self {
+        Self {
+            prk: of_tenant(seeds, b"redoubt/reported/v1"),
+        }
+    }
+
+    /// What the bank reports of where a sample came from, as far as it is looked at.
+    pub(super) fn whereabouts(&self, request: &VerifyRequest) -> Whereabouts {
+        let hundredths = |degrees: f64| (degrees * 100.0).round() as i16;
+        let device = request.device_info.as_ref();
+        let device = device.and_then(|device| device.device_id.as_ref());
+        let source = request.ip_address.map(|address| address.to_canonical());
+        Whereabouts {
+            place: request.geolocation.map(|place| Place {
+                lat: hundredths(place.lat),
+                lng: hundredths(place.lng),
             }),
+            device: device.and_then(|device| self.tag(b"device", device.as_str().as_bytes())),
+            source: source.and_then(|address| match address {
+                IpAddr::V4(address) => self.tag(b"source", &address.octets()),
+                IpAddr::V6(address) => self.tag(b"source", &address.octets()[..8]),
+            }),
+        }
+    }
+
+    fn tag(&self, kind: &[u8], name: &[u8]) -> Option<Tag> {
+        let mut tag = [0; 16];
+        let made = expand(&self.prk, &[kind, b"\0", name], &mut tag);
+        made.ok().map(|()| Tag(tag))
     }
 }
 
-fn tag(domain: &[u8], text: &[u8]) -> Tag {
-    let digest = sha256(&[domain, text]).0;
-    let mut tag = [0; 16];
-    tag.copy_from_slice(&digest[..16]);
-    Tag(tag)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tags(seed: u8) -> Tags {
+        Tags::new(&TenantKeySeeds {
+            es256: [seed; 32],
+            mldsa65: [2; 32],
+        })
+    }
+
+    fn from(tags: &Tags, device: &str, address: &str) -> Whereabouts {
+        let request = serde_json::json!({
+            "user_id": "customer", "modality": "facial", "biometric_data": "AQ",
+            "device_info": {"device_id": device}, "ip_address": address,
+            "geolocation": {"lat": -33.87, "lng": 151.206},
+        });
+        tags.whereabouts(&serde_json::from_value(request).unwrap())
+    }
+
+    #[test]
+    fn what_is_reported_is_named_for_one_tenant_only() {
+        let (first, restarted, other) = (tags(1), tags(1), tags(9));
+        let here = from(&first, "phone", "192.0.2.1");
+        assert_eq!(here, from(&restarted, "phone", "192.0.2.1"));
+        assert_eq!(here, from(&first, "phone", "::ffff:192.0.2.1"));
+        let place = Place {
+            lat: -3387,
+            lng: 15121,
+        };
+        assert_eq!(here.place, Some(place));
+        let there = from(&other, "phone", "192.0.2.1");
+        assert!(here.device != there.device && here.source != there.source);
+        let neighbour = from(&first, "phone 2", "192.0.2.2");
+        assert!(here.device != neighbour.device && here.source != neighbour.source);
+    }
+
+    #[test]
+    fn an_address_of_version_6_is_its_network() {
+        let tags = tags(1);
+        let of = |address| from(&tags, "phone", address).source;
+        assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::9"));
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+    }
 }

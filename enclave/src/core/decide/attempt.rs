@@ -45,7 +45,7 @@ pub(super) fn reserve(
     let begun = Event::AttemptBegun {
         handle,
         id,
-        from,
+        from: from.counted(),
         counts_ms: cx.context.lockout_ms,
     };
     events.push(owned(handle, begun));

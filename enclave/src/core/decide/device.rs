@@ -49,7 +49,10 @@ pub(super) fn set_state(cx: &Cx<'_>, asked: SetDeviceState) -> Result<Decision, 
         events.extend(event);
         ended = ids;
     }
+    let compromised = next == DeviceState::Compromised;
+    let alert = compromised.then_some(AlertKind::DeviceCompromised);
     let own = json!({
+        "alert": alert.map(AlertKind::name),
         "device_id": device.to_string(),
         "state": next.name(),
         "reason": reason,
@@ -64,10 +67,7 @@ pub(super) fn set_state(cx: &Cx<'_>, asked: SetDeviceState) -> Result<Decision, 
         at_ms: cx.facts.now_ms,
     };
     events.push(owned(handle, set));
-    if next == DeviceState::Compromised {
-        let compromised = AlertKind::DeviceCompromised;
-        events.push(cx.alert(handle, compromised, Risk::default()));
-    }
+    events.extend(alert.map(|kind| cx.alert(handle, kind, Risk::default())));
     events.push(cx.claim(handle, "device_state", &user, None, own));
     Ok(Decision {
         events,
@@ -85,6 +85,11 @@ impl Cx<'_> {
             DeviceState::Compromised => Some("device_compromised"),
         }
     }
+}
+
+/// What the security team is told of a refusal, if anything.
+pub(super) fn copied(reason: &str) -> Option<AlertKind> {
+    (reason == SIGN_COUNT_NOT_INCREASED).then_some(AlertKind::SignCountNotIncreased)
 }
 
 /// A refused answer that named one of the customer's own devices.

@@ -8,8 +8,8 @@ use serde_json::json;
 use super::risk::Noted;
 use super::{Cx, Decision, device, owned, session};
 use crate::core::{
-    Act, AlertKind, Ending, Event, OpenSession, Recorded, Refusal, Reply, Subject, SubjectHandle,
-    SubjectKey, Whereabouts,
+    Act, Ending, Event, OpenSession, Recorded, Refusal, Reply, Subject, SubjectHandle, SubjectKey,
+    Whereabouts,
 };
 use crate::passkeys::{CredentialRecord, SIGN_COUNT_NOT_INCREASED};
 
@@ -154,8 +154,7 @@ fn refused(
 ) -> Vec<Recorded> {
     let risk = cx.assess(Act::Login, handle, Whereabouts::default());
     let mut noted = Noted::login(Ending::Failed, risk);
-    let counter = reason == SIGN_COUNT_NOT_INCREASED;
-    noted.alert = counter.then_some(AlertKind::SignCountNotIncreased);
+    noted.alert = device::copied(reason);
     noted.tell(&mut own);
     let counted = device::count_refusal(cx, user, credential_id, reason);
     let claim = cx.claim(handle, "passkey_authentication", user, None, own);

@@ -9,7 +9,7 @@ use super::{Cx, owned};
 use crate::core::risk::{Asked, assess};
 use crate::core::{
     Act, Activity, Alert, AlertKind, Band, Ending, Event, Moment, Recorded, Risk, Signal,
-    SubjectHandle, Tag, Whereabouts,
+    SubjectHandle, SubjectKey, Tag, Whereabouts,
 };
 
 /// Other customers on a device are counted to here.
@@ -81,7 +81,7 @@ impl Cx<'_> {
             at_ms: self.facts.now_ms,
             act: noted.act,
             ending: noted.ending,
-            from: noted.from,
+            from: noted.from.remembered(),
             risk: noted.risk,
             receipt: self.facts.receipt,
             verification: noted.verification,
@@ -109,22 +109,23 @@ impl Cx<'_> {
 pub(super) struct Paid {
     payees: Vec<Tag>,
     currency: String,
+    /// Of a batch the largest.
     amount: u64,
 }
 
 impl Paid {
-    /// From the transaction as claims show it.
-    pub(super) fn of(transaction: &Value) -> Option<Self> {
-        let text = |name: &str| transaction.get(name).and_then(Value::as_str);
-        let amount = text("amount").or_else(|| text("total"))?;
+    /// From the transaction as claims show it; payees are named under the customer's key.
+    pub(super) fn of(key: &SubjectKey, transaction: &Value) -> Option<Self> {
         let payments = transaction.get("payments").and_then(Value::as_array);
         let one = std::slice::from_ref(transaction);
-        let payees = payments.map_or(one, Vec::as_slice).iter();
-        let account = |payment: &Value| Some(tag(payment.pointer("/payee/account")?.as_str()?));
+        let payments = payments.map_or(one, Vec::as_slice).iter();
+        let account =
+            |payment: &Value| Some(tag(key, payment.pointer("/payee/account")?.as_str()?));
+        let exact = |payment: &Value| ten_thousandths(payment.get("amount")?.as_str()?);
         Some(Self {
-            payees: payees.filter_map(account).collect(),
-            currency: text("currency")?.to_owned(),
-            amount: ten_thousandths(amount)?,
+            payees: payments.clone().filter_map(account).collect(),
+            currency: transaction.get("currency")?.as_str()?.to_owned(),
+            amount: payments.filter_map(exact).max()?,
         })
     }
 
@@ -152,8 +153,9 @@ impl Paid {
     }
 }
 
-fn tag(account: &str) -> Tag {
-    let digest = sha256(&[PAYEE_DOMAIN, account.as_bytes()]).0;
+/// The key is 32 bytes, so that nothing runs together.
+fn tag(key: &SubjectKey, account: &str) -> Tag {
+    let digest = sha256(&[PAYEE_DOMAIN, key.expose(), account.as_bytes()]).0;
     let mut tag = [0; 16];
     tag.copy_from_slice(&digest[..16]);
     Tag(tag)

@@ -14,7 +14,9 @@ use crate::core::state::{SubjectHandle, TenantState};
 /// Moments kept of one customer; the oldest gives way.
 pub const HISTORY_MAX: usize = 32;
 /// Payees kept of one customer; the one paid longest ago gives way.
-const PAYEES_MAX: usize = 64;
+pub(super) const PAYEES_MAX: usize = 64;
+/// Currencies kept of one customer; the one used longest ago gives way.
+pub(super) const CURRENCIES_MAX: usize = 16;
 /// Alerts kept of one tenant; the oldest gives way, and stays in the ledger.
 const ALERTS_MAX: usize = 1000;
 
@@ -47,7 +49,7 @@ pub struct Moment {
     pub act: Act,
     /// How it ended.
     pub ending: Ending,
-    /// Whence.
+    /// Whence, without the address, at which no rule looks.
     pub from: Whereabouts,
     /// How unusual it was.
     pub risk: Risk,
@@ -79,8 +81,8 @@ pub struct Activity {
     pub moments: VecDeque<Moment>,
     /// Payees of approved payments, latest last.
     pub payees: VecDeque<Tag>,
-    /// The most that was approved at once, by currency, in ten-thousandths.
-    pub largest: Vec<(String, u64)>,
+    /// The most that was approved at once, by currency, in ten-thousandths; latest last.
+    pub largest: VecDeque<(String, u64)>,
     /// Attempts of all time.
     pub counts: Counts,
 }
@@ -130,7 +132,7 @@ pub struct Alert {
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Watch {
     of: OrdMap<SubjectHandle, Arc<Activity>>,
-    /// Who used which device, as far as it is remembered.
+    /// Who was accepted on which device, as far as it is remembered.
     users: OrdSet<(Tag, SubjectHandle)>,
     alerts: OrdMap<(u64, ReceiptId), Arc<Alert>>,
 }
@@ -163,7 +165,7 @@ impl Watch {
 
     /// Takes over what a snapshot holds of a customer.
     pub(in crate::core) fn keep(&mut self, subject: SubjectHandle, activity: Activity) {
-        let devices = activity.moments.iter().filter_map(|one| one.from.device);
+        let devices = activity.moments.iter().filter_map(Moment::known_device);
         self.users.extend(devices.map(|device| (device, subject)));
         self.of.insert(subject, Arc::new(activity));
     }
@@ -182,20 +184,13 @@ impl Watch {
         let mut activity = self.of.get(&subject).cloned().unwrap_or_default();
         let own = Arc::make_mut(&mut activity);
         own.counts.add(&moment);
-        if let Some(device) = moment.from.device {
-            self.users.insert((device, subject));
-        }
-        own.moments.push_back(moment);
-        let gone = own.gives_way().and_then(|at| own.moments.remove(at));
-        let device = gone.and_then(|moment| moment.from.device);
-        if let Some(device) = device
-            && !own
-                .moments
-                .iter()
-                .any(|one| one.from.device == Some(device))
-        {
+        let gone = own.gives_way(&moment).and_then(|at| own.moments.remove(at));
+        if let Some(device) = gone.and_then(|gone| gone.known_device()) {
             self.users.remove(&(device, subject));
         }
+        own.moments.push_back(moment);
+        let devices = own.moments.iter().filter_map(Moment::known_device);
+        self.users.extend(devices.map(|device| (device, subject)));
         self.of.insert(subject, activity);
     }
 
@@ -208,24 +203,42 @@ impl Watch {
         }
         let over = own.payees.len().saturating_sub(PAYEES_MAX);
         own.payees.drain(..over);
-        match own.largest.iter_mut().find(|(known, _)| known == currency) {
-            Some((_, most)) => *most = amount.max(*most),
-            None => own.largest.push((currency.to_owned(), amount)),
-        }
+        let known = own.largest.iter().position(|(known, _)| known == currency);
+        let before = known.and_then(|at| own.largest.remove(at));
+        let most = before.map_or(amount, |(_, most)| most.max(amount));
+        own.largest.push_back((currency.to_owned(), most));
+        let over = own.largest.len().saturating_sub(CURRENCIES_MAX);
+        own.largest.drain(..over);
         self.of.insert(subject, activity);
     }
 }
 
+impl Moment {
+    /// The device, if it is the customer's as far as anybody knows.
+    fn known_device(&self) -> Option<Tag> {
+        let accepted = self.ending == Ending::Accepted;
+        self.from.device.filter(|_| accepted)
+    }
+
+    /// What it competes with for memory: logins with logins, failures with failures.
+    fn class(&self) -> (bool, bool) {
+        (self.act == Act::Login, self.ending == Ending::Accepted)
+    }
+}
+
 impl Activity {
-    /// Which moment gives way, if there are too many: the oldest of those that are
-    /// more than half, so that failures, which anybody can cause, do not push out
-    /// what the customer did.
-    fn gives_way(&self) -> Option<usize> {
-        let accepted = |moment: &Moment| moment.ending == Ending::Accepted;
-        let count = self.moments.iter().filter(|one| accepted(one)).count();
-        let of = count > HISTORY_MAX / 2;
-        let oldest = self.moments.iter().position(|one| accepted(one) == of);
-        oldest.filter(|_| self.moments.len() > HISTORY_MAX)
+    /// Which moment gives way to another, if there are too many: the oldest of the
+    /// class that has most. So failures, which anybody can cause, do not push out what
+    /// the customer did, nor logins, which say no place, what faces said.
+    fn gives_way(&self, to: &Moment) -> Option<usize> {
+        let size = |class: (bool, bool)| {
+            let of = self.moments.iter().chain([to]);
+            of.filter(|one| one.class() == class).count()
+        };
+        let full = self.moments.len() >= HISTORY_MAX;
+        let classes = self.moments.iter().map(Moment::class);
+        let largest = classes.max_by_key(|class| size(*class)).filter(|_| full)?;
+        self.moments.iter().position(|one| one.class() == largest)
     }
 }
 
@@ -267,7 +280,7 @@ pub(in crate::core) fn apply(state: &mut TenantState, event: &Event) {
 pub(in crate::core) fn forget(state: &mut TenantState, handle: &SubjectHandle) {
     let watch = &mut state.watch;
     if let Some(activity) = watch.of.remove(handle) {
-        for device in activity.moments.iter().filter_map(|one| one.from.device) {
+        for device in activity.moments.iter().filter_map(Moment::known_device) {
             watch.users.remove(&(device, *handle));
         }
     }

@@ -32,6 +32,24 @@ pub struct Place {
     pub lng: i16,
 }
 
+impl Whereabouts {
+    /// What a history keeps of it.
+    pub(super) fn remembered(self) -> Self {
+        Self {
+            source: None,
+            ..self
+        }
+    }
+
+    /// What is counted of it.
+    pub(super) fn counted(self) -> Self {
+        Self {
+            place: None,
+            ..self
+        }
+    }
+}
+
 impl Place {
     /// The great-circle distance in kilometres, on a sphere of 6371 km (haversine).
     pub fn km_to(self, other: Self) -> f64 {
@@ -72,7 +90,7 @@ pub enum Signal {
     RegularRhythm,
     /// A device that several other customers use.
     SharedDevice,
-    /// Place or device left out, though the last accepted attempt named it.
+    /// Place or device left out, though an accepted attempt named it.
     ContextWithheld,
     /// A payee never paid before, and much more than ever.
     NewPayeeLargeAmount,
@@ -104,7 +122,7 @@ impl Signal {
             Self::UnusualHour => 0.15,
             Self::RegularRhythm => 0.2,
             Self::SharedDevice => 0.35,
-            Self::ContextWithheld => 0.1,
+            Self::ContextWithheld => 0.3,
             Self::NewPayeeLargeAmount => 0.4,
         }
     }

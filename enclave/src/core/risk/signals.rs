@@ -9,7 +9,7 @@ const HOUR_MS: u64 = 60 * MINUTE_MS;
 const FASTEST_KMH: f64 = 1000.0;
 /// Below this, places differ by how they were measured.
 const NEAR_KM: f64 = 100.0;
-/// Attempts within a minute, and within ten, that are many.
+/// Attempts of the same kind before this one, within a minute and within ten, that are many.
 const MANY: [(u64, usize); 2] = [(MINUTE_MS, 5), (10 * MINUTE_MS, 10)];
 /// Failures within half an hour that count.
 const FAILURES: usize = 2;
@@ -72,9 +72,10 @@ impl Activity {
         all.filter(|moment| moment.ending == Ending::Accepted)
     }
 
-    fn since(&self, from_ms: u64) -> impl Iterator<Item = &Moment> {
+    /// Attempts of one kind: refused logins, which need no secret, say nothing of a face.
+    fn since(&self, from_ms: u64, act: Act) -> impl Iterator<Item = &Moment> {
         let all = self.moments.iter();
-        all.filter(move |moment| moment.at_ms >= from_ms)
+        all.filter(move |moment| moment.at_ms >= from_ms && moment.act == act)
     }
 }
 
@@ -94,7 +95,7 @@ fn impossible_travel(past: &Activity, now: &Asked) -> bool {
 fn velocity(past: &Activity, now: &Asked) -> bool {
     MANY.iter().any(|(within_ms, many)| {
         let from_ms = now.at_ms.saturating_sub(*within_ms);
-        past.since(from_ms).count() >= *many
+        past.since(from_ms, now.act).count() >= *many
     })
 }
 
@@ -108,7 +109,7 @@ fn device_mismatch(past: &Activity, now: &Asked) -> bool {
 }
 
 fn repeated_failures(past: &Activity, now: &Asked) -> bool {
-    let recent = past.since(now.at_ms.saturating_sub(30 * MINUTE_MS));
+    let recent = past.since(now.at_ms.saturating_sub(30 * MINUTE_MS), now.act);
     let failed = recent.filter(|moment| moment.ending != Ending::Accepted);
     failed.count() >= FAILURES
 }
@@ -124,7 +125,8 @@ fn unusual_hour(past: &Activity, now: &Asked) -> bool {
 }
 
 fn regular_rhythm(past: &Activity, now: &Asked) -> bool {
-    let latest = past.moments.iter().rev().map(|moment| moment.at_ms);
+    let same = past.moments.iter().rev().filter(|one| one.act == now.act);
+    let latest = same.map(|moment| moment.at_ms);
     let times: Vec<u64> = std::iter::once(now.at_ms)
         .chain(latest)
         .take(GAPS + 1)
@@ -141,10 +143,9 @@ fn regular_rhythm(past: &Activity, now: &Asked) -> bool {
 }
 
 fn context_withheld(past: &Activity, now: &Asked) -> bool {
-    let last = past.accepted().rfind(|moment| moment.act == Act::Face);
-    let withheld = |last: &Moment| {
-        (last.from.place.is_some() && now.from.place.is_none())
-            || (last.from.device.is_some() && now.from.device.is_none())
+    let withheld = |known: &Moment| {
+        (known.from.place.is_some() && now.from.place.is_none())
+            || (known.from.device.is_some() && now.from.device.is_none())
     };
-    now.act == Act::Face && last.is_some_and(withheld)
+    now.act == Act::Face && past.accepted().any(withheld)
 }

@@ -112,7 +112,7 @@ fn a_device_is_known_once_an_accepted_attempt_came_from_it() {
         ["device_mismatch"]
     );
     assert_eq!(names(&known(Ending::Failed), &now(Some(2))), [""; 0]);
-    // To leave it out helps nobody.
+    // To leave it out is unusual too.
     assert_eq!(
         names(&known(Ending::Accepted), &now(None)),
         ["context_withheld"]
@@ -199,7 +199,7 @@ fn a_shared_device_speaks_from_three_others_on() {
 fn a_payment_is_unusual_to_a_new_payee_and_of_much_more_than_ever() {
     let paid = Activity {
         payees: [Tag([1; 16])].into(),
-        largest: vec![("EUR".to_owned(), 1_000_000)],
+        largest: [("EUR".to_owned(), 1_000_000)].into(),
         ..Activity::default()
     };
     let (known, new) = ([Tag([1; 16])], [Tag([1; 16]), Tag([2; 16])]);
@@ -248,4 +248,20 @@ proptest! {
         prop_assert!(with.score() >= less.score());
         prop_assert!((0.0..=1.0).contains(&with.score()));
     }
+}
+
+#[test]
+fn attempts_of_the_other_kind_say_nothing_of_this_one() {
+    let logins = (0..8).map(|n| Moment {
+        act: Act::Login,
+        ..moment(n * 5_000, Ending::Failed, from(None, None))
+    });
+    let past = past(logins);
+    assert_eq!(names(&past, &asked(40_000, from(None, None))), [""; 0]);
+    let login = Asked {
+        act: Act::Login,
+        ..asked(40_000, from(None, None))
+    };
+    let all = ["velocity", "repeated_failures", "regular_rhythm"];
+    assert_eq!(names(&past, &login), all);
 }

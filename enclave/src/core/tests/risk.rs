@@ -133,7 +133,9 @@ fn failures_do_not_push_out_what_the_customer_did() {
     assert_eq!(activity.moments.len(), HISTORY_MAX);
     assert_eq!(activity.moments[0].ending, Ending::Accepted);
     assert_eq!(activity.counts.faces_rejected as usize, 2 * HISTORY_MAX);
-    assert_eq!(world.tried(&user, true, at(SYDNEY, 1)).1, 0.0);
+    // Long enough for the journey; the device is a strange one all the same.
+    world.now_ms += 3_600_000;
+    assert_eq!(world.tried(&user, true, at(SYDNEY, 2)).1, 0.25);
 }
 
 #[test]
@@ -233,4 +235,127 @@ fn a_large_payment_to_a_stranger_is_said_in_its_claim() {
     let unusual = serde_json::json!(["new_payee_large_amount"]);
     assert_eq!(paid(&mut world, 5, "9000.01", "D"), unusual);
     assert_eq!(paid(&mut world, 6, "30000.00", "D"), none, "known by now");
+}
+
+#[test]
+fn logins_do_not_push_out_where_faces_came_from() {
+    let mut world = World::new();
+    with_passkey(&mut world);
+    let user = super::user();
+    world.enrol(&user);
+    world.tried(&user, true, at(VIENNA, 1));
+    for n in 0..2 * HISTORY_MAX {
+        world.now_ms += 1000 + 300 * n as u64;
+        world.run(sessions::login(session(n as u8 + 1))).unwrap();
+    }
+    assert_eq!(world.activity(&user).moments.len(), HISTORY_MAX);
+    assert_eq!(
+        world.tried(&user, true, at(SYDNEY, 2)).0,
+        Ending::Suspicious
+    );
+}
+
+#[test]
+fn nothing_that_is_remembered_of_one_customer_grows_without_end() {
+    let mut world = World::new();
+    with_passkey(&mut world);
+    for n in 0..200_u16 {
+        let letter = |n: u16| char::from(b'A' + (n % 26) as u8);
+        let currency: String = [letter(n), letter(n / 26), 'X'].iter().collect();
+        let event = Event::PaymentNoted {
+            handle: world.state.subject(&super::user()).unwrap().0,
+            payees: vec![Tag([n as u8; 16])],
+            currency,
+            amount: 1,
+        };
+        let recorded = Recorded {
+            owner: None,
+            content: Content::State(Box::new(event)),
+        };
+        apply(&mut world.state, &recorded);
+    }
+    let activity = world.activity(&super::user());
+    assert_eq!((activity.largest.len(), activity.payees.len()), (16, 64));
+    assert_eq!(
+        activity.largest.back().unwrap().0,
+        "RHX",
+        "the latest stays"
+    );
+}
+
+#[test]
+fn what_several_people_pay_is_nobodys_habit() {
+    let mut world = World::new();
+    with_passkey(&mut world);
+    let batch = r#"{"currency":"EUR","payments":[{"amount":"5.00","payee":{"account":"A"}},{"amount":"7.00","payee":{"account":"B"}}],"total":"12.00"}"#;
+    let asking = |id, users: &[&str], needed| approvals::Asking {
+        jcs: batch.to_owned(),
+        expires_ms: 1_060_000,
+        ..approvals::Asking::of(id, users, needed)
+    };
+    world.run(asking(1, &["customer-1"], 1).command()).unwrap();
+    world.run(give(1, b"credential")).unwrap();
+    let largest = world.activity(&super::user()).largest;
+    assert_eq!(
+        largest,
+        [("EUR".to_owned(), 70_000)],
+        "of a batch the largest"
+    );
+}
+
+/// Every alert is found by its claim, whatever raised it.
+#[test]
+fn the_claim_of_every_alert_names_it() {
+    let mut world = World::new();
+    with_passkey(&mut world);
+    let user = super::user();
+    world.enrol(&user);
+    let named = |world: &World| {
+        let alert = world.state.watch.alerts().next().unwrap();
+        let claim = world.last_claim();
+        assert_eq!(claim["receipt_id"], alert.receipt.to_string());
+        assert_eq!(claim["alert"], alert.kind.name());
+        alert.kind
+    };
+    world.tried(&user, true, at(VIENNA, 1));
+    world.now_ms += 600_000;
+    world.tried(&user, true, at(SYDNEY, 2));
+    assert_eq!(named(&world), AlertKind::HighRisk);
+    for _ in 0..3 {
+        world.now_ms += 600_000;
+        world.tried(&user, false, at(VIENNA, 1));
+    }
+    assert_eq!(named(&world), AlertKind::AccountLocked);
+    let count = |world: &mut World, n| {
+        world.now_ms += 1;
+        let mut command = sessions::login(session(n));
+        if let Command::ConcludeLogin { sign_count, .. } = &mut command {
+            *sign_count = 5;
+        }
+        world.run(command).unwrap()
+    };
+    count(&mut world, 1);
+    assert_eq!(count(&mut world, 2), Reply::Refused);
+    assert_eq!(named(&world), AlertKind::SignCountNotIncreased);
+    world.now_ms += 1;
+    let asking = approvals::Asking {
+        expires_ms: world.now_ms + 60_000,
+        ..approvals::Asking::of(1, &["customer-1"], 1)
+    };
+    world.run(asking.command()).unwrap();
+    // Its counter is 0 where 5 was seen.
+    assert_eq!(world.run(give(1, b"credential")), Ok(Reply::Refused));
+    assert_eq!(named(&world), AlertKind::SignCountNotIncreased);
+    world.now_ms += 1;
+    let (_, subject) = world.state.subject(&user).unwrap();
+    let flag = SetDeviceState {
+        user: user.clone(),
+        device: subject.device_id(b"credential"),
+        next: DeviceState::Compromised,
+        reason: "lost".into(),
+        source: "bank",
+    };
+    world.run(Command::SetDeviceState(Box::new(flag))).unwrap();
+    assert_eq!(named(&world), AlertKind::DeviceCompromised);
+    assert_eq!(world.state.watch.alerts().count(), 5);
 }

@@ -107,8 +107,40 @@ fn neither_a_crash_nor_leaving_gives_an_attempt_back() {
     assert!(world.state.throttle == Throttle::default(), "all is over");
 }
 
+#[test]
+fn what_is_under_way_ends_soon_and_the_wait_says_so() {
+    let mut world = World::new();
+    let users = customers(&mut world, OF_A_DEVICE + 1);
+    for user in &users[1..OF_A_DEVICE] {
+        world.tried(user, false, from(1, 1));
+    }
+    let open = world.reserve_from(&users[0], from(1, 1)).unwrap();
+    let until_ms = world.now_ms + 1000;
+    let last = &users[OF_A_DEVICE];
+    let shut = Err(Refusal::Throttled { until_ms });
+    assert_eq!(world.reserve_from(last, from(1, 1)), shut);
+    world.conclude(&users[0], open, true).unwrap();
+    assert!(world.reserve_from(last, from(1, 1)).is_ok());
+}
+
+#[test]
+fn an_erasure_takes_windows_along_that_are_over() {
+    let mut world = World::new();
+    let users = customers(&mut world, 2);
+    world.tried(&users[0], false, from(1, 1));
+    world.now_ms += LOCKOUT_MS;
+    let id = redoubt_shared::ErasureId::from_bytes(world.draw());
+    let erase = Command::EraseSubject {
+        user: users[0].clone(),
+        id,
+        salt: [3; 32],
+    };
+    world.run(erase).unwrap();
+    assert!(world.state.throttle == Throttle::default());
+}
+
 proptest! {
-    /// Whatever is begun, ended, left or lost: no more failures than the limit within
+    /// Whatever is begun, ended or lost: no more failures than the limit within
     /// the time, and the counts agree with a plain count.
     #[test]
     fn no_order_of_attempts_passes_a_limit(acts in proptest::collection::vec((0u8..6, 0usize..6), 1..80)) {
@@ -120,10 +152,10 @@ proptest! {
             world.now_ms += 100;
             match act {
                 0..=2 => {
-                    if let Ok(id) = world.reserve_from(&users[at], from(1, at as u8)) {
-                        prop_assert!(failed + open.len() < OF_A_DEVICE);
-                        open.push((at, id));
-                    }
+                    let begun = world.reserve_from(&users[at], from(1, at as u8));
+                    let shut = matches!(begun, Err(Refusal::Throttled { .. }));
+                    prop_assert_eq!(shut, failed + open.len() >= OF_A_DEVICE);
+                    open.extend(begun.ok().map(|id| (at, id)));
                 }
                 3 | 4 if !open.is_empty() => {
                     let (user, id) = open.remove(at % open.len());

@@ -10,8 +10,8 @@ use super::super::risk::Paid;
 use super::super::{Cx, Decision, attempt, device, owned};
 use super::{claim, open_for};
 use crate::core::{
-    Approval, Comparison, Ending, Event, Grant, GrantedBy, Proof, Recorded, Refusal, Reply,
-    Subject, SubjectHandle,
+    AlertKind, Approval, Comparison, Ending, Event, Grant, GrantedBy, Proof, Recorded, Refusal,
+    Reply, Risk, Subject, SubjectHandle,
 };
 
 /// A verified assertion and what its claim must repeat.
@@ -94,8 +94,10 @@ pub(in crate::core::decide) fn give(
         true => Some(owned(handle, Event::ApprovalGiven { id, receipt })),
         false => granted(cx, id, handle, Some(passkey), &claim),
     });
-    let paid = Paid::of(&claim::transaction(&approval.transaction_jcs)).filter(|_| complete);
-    events.extend(paid.map(|paid| paid.event(handle)));
+    // What several people approve says nothing of what one of them usually pays.
+    let alone = complete && approval.terms.approvers == 1;
+    let paid = Paid::of(&subject.key, &claim::transaction(&approval.transaction_jcs));
+    events.extend(paid.filter(|_| alone).map(|paid| paid.event(handle)));
     events.push(claim);
     Ok(Decision {
         events,
@@ -187,11 +189,18 @@ pub(in crate::core::decide) fn refuse(
     reason: &str,
 ) -> Result<Decision, Refusal> {
     let (handle, _) = cx.subject(&user)?;
-    let own = json!({ "approval_id": id.to_string(), "decision": "refused", "reason": reason });
+    let kind = device::copied(reason);
+    let own = json!({
+        "approval_id": id.to_string(),
+        "decision": "refused",
+        "reason": reason,
+        "alert": kind.map(AlertKind::name),
+    });
     let counted = device::count_refusal(cx, &user, credential_id, reason);
+    let alert = kind.map(|kind| cx.alert(handle, kind, Risk::default()));
     let claim = cx.claim(handle, "approval", &user, None, own);
     Ok(Decision {
-        events: counted.into_iter().chain([claim]).collect(),
+        events: counted.into_iter().chain(alert).chain([claim]).collect(),
         reply: Reply::Refused,
     })
 }

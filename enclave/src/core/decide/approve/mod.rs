@@ -117,14 +117,16 @@ fn requested(
     }
     if let [only] = &asked.approvers[..] {
         let transaction = claim::transaction(&asked.transaction_jcs);
-        let risk = Paid::of(&transaction).map(|paid| paid.assess(cx, handle));
-        let risk = risk.unwrap_or_default();
+        let subject = cx.state.subjects.get(&handle);
+        let paid = subject.and_then(|subject| Paid::of(&subject.key, &transaction));
+        let risk = paid.map(|paid| paid.assess(cx, handle)).unwrap_or_default();
+        let alert = (risk.band() == Band::High).then_some(AlertKind::HighRisk);
         own["transaction"] = transaction;
         own["fraud_score"] = risk.score().into();
         own["anomalies"] = json!(risk.names());
+        own["alert"] = json!(alert.map(AlertKind::name));
         let claim = cx.claim(handle, "approval_request", &only.user, None, own);
-        let high = risk.band() == Band::High;
-        let alert = high.then(|| cx.alert(handle, AlertKind::HighRisk, risk));
+        let alert = alert.map(|kind| cx.alert(handle, kind, risk));
         return alert.into_iter().chain([claim]).collect();
     }
     vec![cx.claim_about_nobody("approval_request", own)]

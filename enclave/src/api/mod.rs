@@ -12,6 +12,7 @@ mod audit;
 mod biometrics;
 mod caller;
 mod erasures;
+mod extensions;
 mod handover;
 mod passkeys;
 mod problem;
@@ -41,10 +42,11 @@ pub use erasures::{
     DeletionStatement, EpochStatus, Erased, Erasure, ErasureCovers, ErasureStage, RotateEpoch,
     RotateMembers, Rotation,
 };
+pub use extensions::{Hint, PrfInput, PrfValues};
 pub use handover::{HandedOver, HandoverRequest, TakeRequest, TakingOver};
 pub use passkeys::{
-    AuthenticateOptions, Authenticated, Presented, PresentedAuthentication, PresentedRegistration,
-    RegisterOptions, Registered,
+    AuthenticateOptions, Authenticated, Presented, PresentedAuthentication, PresentedLogin,
+    PresentedRegistration, RegisterOptions, Registered, RelatedOrigins,
 };
 pub use problem::{Kind, LogSafe, Problem, ProblemBody};
 pub use services::Services;

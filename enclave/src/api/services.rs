@@ -65,8 +65,14 @@ pub trait Services: Send + Sync + 'static {
     fn authenticate_verify(
         &self,
         caller: Caller,
-        request: PresentedAuthentication,
+        request: PresentedLogin,
     ) -> impl Future<Output = Result<Authenticated, Problem>> + Send;
+
+    /// Pages outside the RP ID's domain that may use its passkeys.
+    fn related_origins(
+        &self,
+        caller: Caller,
+    ) -> impl Future<Output = Result<RelatedOrigins, Problem>> + Send;
 
     /// Starts an enrolment.
     fn enroll_initiate(

@@ -184,6 +184,11 @@ pub enum Command {
         /// Empty: the erasures are dark.
         depends_on: Vec<String>,
     },
+    /// A login that names nobody was refused at this step of the specification.
+    RefuseUnnamedLogin {
+        /// Stable reason, for the tenant's audit.
+        reason: &'static str,
+    },
 }
 
 /// What an approval is asked for.

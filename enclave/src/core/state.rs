@@ -200,4 +200,14 @@ impl TenantState {
         let handle = *self.users.get(user)?;
         Some((handle, self.subjects.get(&handle)?))
     }
+
+    /// The account with this WebAuthn user handle, if that very account holds this
+    /// credential. Found by either alone, an assertion of one customer could pass
+    /// for another's (YSA-2026-02).
+    pub fn account(&self, user_handle: &[u8; 16], credential_id: &[u8]) -> Option<&Subject> {
+        let owner = self.credentials.get(credential_id)?;
+        let subject = self.subjects.get(owner)?;
+        let held = subject.passkeys.contains_key(credential_id);
+        (held && subject.user_handle == *user_handle).then_some(&**subject)
+    }
 }

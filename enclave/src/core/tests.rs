@@ -17,6 +17,7 @@ fn context() -> TermContext {
         policy: "11".repeat(32),
         config: "22".repeat(32),
         models: "33".repeat(32),
+        counters_are_reported: false,
         max_failures: 3,
         lockout_ms: 30 * 60_000,
         enrollment_ms: 30 * 60_000,

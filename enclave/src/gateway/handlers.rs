@@ -128,19 +128,31 @@ pub(super) async fn authenticate_options<S: Services>(
     Ok(Reply::ok(options))
 }
 
-/// Verifies the use of a passkey (`AuthenticationResponseJSON` and `user_id`).
+/// Verifies the use of a passkey (`AuthenticationResponseJSON`, and `user_id` if the options had it).
 #[utoipa::path(
     post, path = "/api/v1/passkeys/authenticate/verify", tag = "passkeys",
-    request_body = PresentedAuthentication,
+    request_body = PresentedLogin,
     responses((status = 200, description = "Authenticated", body = Authenticated)),
 )]
 pub(super) async fn authenticate_verify<S: Services>(
     State(shared): Asker<S>,
     Client(caller): Client,
-    Received(request): Received<PresentedAuthentication>,
+    Received(request): Received<PresentedLogin>,
 ) -> Outcome<Authenticated> {
     let authenticated = shared.services.authenticate_verify(caller, request).await?;
     Ok(Reply::ok(authenticated))
+}
+
+/// What to serve at `https://RP-ID/.well-known/webauthn`.
+#[utoipa::path(
+    get, path = "/api/v1/passkeys/related-origins", tag = "passkeys",
+    responses((status = 200, description = "To be copied, or passed on", body = RelatedOrigins)),
+)]
+pub(super) async fn related_origins<S: Services>(
+    State(shared): Asker<S>,
+    Client(caller): Client,
+) -> Outcome<RelatedOrigins> {
+    Ok(Reply::ok(shared.services.related_origins(caller).await?))
 }
 
 /// Starts an enrolment.

@@ -190,6 +190,7 @@ pub(super) fn table<S: Services>() -> Vec<Row<S>> {
         row(h::__path_register_verify, h::register_verify::<S>, SERVING, BANK, REGISTER),
         row(h::__path_authenticate_options, h::authenticate_options::<S>, SERVING, BANK, LOGIN_OPTIONS),
         row(h::__path_authenticate_verify, h::authenticate_verify::<S>, SERVING, BANK, LOGIN),
+        row(h::__path_related_origins, h::related_origins::<S>, SERVING, TENANT, &[]),
         row(h::__path_enroll_initiate, h::enroll_initiate::<S>, SERVING, BANK, INITIATE),
         row(h::__path_enroll_submit, h::enroll_submit::<S>, SERVING, BANK, SUBMIT),
         row(h::__path_verify, h::verify::<S>, SERVING, BANK, COMPARE),

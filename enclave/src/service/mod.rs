@@ -5,6 +5,7 @@
 //! `ledger`; this room only leads one request through both.
 
 mod approvals;
+mod assertions;
 mod audit;
 mod boot;
 mod challenges;
@@ -16,6 +17,7 @@ mod erasures;
 mod freshness;
 mod handover;
 mod history;
+mod passkey_rules;
 mod passkeys;
 mod problems;
 mod receipts;

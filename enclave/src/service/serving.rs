@@ -12,6 +12,7 @@ use redoubt_shared::{ApprovalId, ErasureId, ReceiptId, TenantId, UserId};
 use super::boot::{Appliance, BootError, anchors};
 use super::challenges::Challenges;
 use super::freshness::NoteKeys;
+use super::passkey_rules::PasskeyRules;
 use super::problems::internal;
 use super::rotate::Epochs;
 use super::strangers::Strangers;
@@ -28,6 +29,7 @@ pub(super) struct TenantService {
     pub(super) config: Tenant,
     pub(super) signer: Arc<HybridSigner>,
     pub(super) strangers: Strangers,
+    pub(super) rules: Arc<PasskeyRules>,
 }
 
 /// Everything behind a serving enclave's routes.
@@ -156,9 +158,13 @@ impl Services for Front {
     async fn authenticate_verify(
         &self,
         caller: Caller,
-        request: Presented<AuthenticationResponse>,
+        request: PresentedLogin,
     ) -> Result<Authenticated, Problem> {
         self.0.authenticate_verify(&caller, request).await
+    }
+
+    async fn related_origins(&self, caller: Caller) -> Result<RelatedOrigins, Problem> {
+        self.0.related_origins(&caller)
     }
 
     async fn enroll_initiate(

@@ -10,7 +10,6 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair
 use redoubt_shared::UserId;
 use zeroize::Zeroizing;
 
-use super::passkeys::Known;
 use crate::core::TenantKeySeeds;
 use crate::keys::expand;
 use crate::passkeys::{Algorithm, AttestationFormat, CredentialRecord};
@@ -38,14 +37,19 @@ impl Strangers {
     }
 
     /// What is made up of this name: always the same.
-    pub(super) fn customer(&self, user: &UserId) -> Option<Known> {
+    pub(super) fn customer(&self, user: &UserId) -> Option<([u8; 16], CredentialRecord)> {
         let mut bytes = [0; 49];
         expand(&self.prk, &[user.as_str().as_bytes()], &mut bytes).ok()?;
         let [kind, rest @ ..] = bytes;
         let (handle, id) = rest.split_at(16);
         let length = LENGTHS[usize::from(kind) % LENGTHS.len()];
-        let record = CredentialRecord {
-            id: id.get(..length)?.to_vec(),
+        Some((handle.try_into().ok()?, self.credential(id.get(..length)?)))
+    }
+
+    /// A record under this id that no signature verifies against.
+    pub(super) fn credential(&self, id: &[u8]) -> CredentialRecord {
+        CredentialRecord {
+            id: id.to_vec(),
             public_key: self.public_key.clone(),
             algorithm: Algorithm::Es256,
             sign_count: 0,
@@ -57,11 +61,7 @@ impl Strangers {
             attestation_trusted: false,
             aaguid: [0; 16],
             created_ms: 0,
-        };
-        Some(Known {
-            user_handle: handle.try_into().ok()?,
-            passkeys: vec![record],
-        })
+        }
     }
 }
 
@@ -88,8 +88,8 @@ mod tests {
     }
 
     fn id(strangers: &Strangers, user: &str) -> Vec<u8> {
-        let known = strangers.customer(&user.parse().unwrap()).unwrap();
-        known.passkeys[0].id.clone()
+        let (_, record) = strangers.customer(&user.parse().unwrap()).unwrap();
+        record.id
     }
 
     #[test]

@@ -125,6 +125,7 @@ fn tenant(args: &DevArgs, id: &TenantId, anchor: String) -> anyhow::Result<Tenan
         roles: vec![],
         default_role: Some(Role::Bank),
         retention_days: RETENTION_DAYS,
+        passkeys: None,
     })
 }
 

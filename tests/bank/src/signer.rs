@@ -18,6 +18,7 @@ pub struct PremadeKey {
     pair: EcdsaKeyPair,
     credential_id: [u8; 32],
     counter: u32,
+    aaguid: [u8; 16],
     random: SystemRandom,
 }
 
@@ -32,6 +33,7 @@ impl PremadeKey {
             pair,
             credential_id,
             counter: 0,
+            aaguid: [0; 16],
             random,
         })
     }
@@ -44,6 +46,11 @@ impl PremadeKey {
     /// Counts on from another number, as a copied or rewound authenticator would.
     pub fn set_counter(&mut self, counter: u32) {
         self.counter = counter;
+    }
+
+    /// Says to be of this model from now on.
+    pub fn set_aaguid(&mut self, aaguid: [u8; 16]) {
+        self.aaguid = aaguid;
     }
 
     /// `RegistrationResponseJSON` for creation options.
@@ -71,8 +78,13 @@ impl PremadeKey {
 
     /// `AuthenticationResponseJSON` for request options.
     pub fn get(&mut self, origin: &str, options: &Value) -> Result<Value, BankError> {
-        self.counter += 1;
         let client_data = client_data("webauthn.get", &text(options, "/challenge")?, origin);
+        self.get_over(&client_data, options)
+    }
+
+    /// The same over client data as given, such as a frame's.
+    pub fn get_over(&mut self, client_data: &str, options: &Value) -> Result<Value, BankError> {
+        self.counter += 1;
         let auth_data = self.auth_data(&text(options, "/rpId")?, UP_UV);
         let mut signed = auth_data.clone();
         signed.extend_from_slice(&Sha256::digest(client_data.as_bytes()));
@@ -101,7 +113,7 @@ impl PremadeKey {
 
     fn registration_data(&self, rp_id: &str) -> Vec<u8> {
         let mut data = self.auth_data(rp_id, UP_UV | ATTESTED);
-        data.extend_from_slice(&[0; 16]);
+        data.extend_from_slice(&self.aaguid);
         data.extend_from_slice(&(self.credential_id.len() as u16).to_be_bytes());
         data.extend_from_slice(&self.credential_id);
         data.extend_from_slice(&self.cose_key());

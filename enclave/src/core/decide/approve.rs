@@ -98,7 +98,7 @@ pub(super) fn give(
     if approval.expires_ms <= cx.facts.now_ms {
         return Err(Refusal::ApprovalExpired);
     }
-    given.used.check(subject)?;
+    given.used.check(cx, subject)?;
     // The binding is checked here, not trusted: what the claim will say is what
     // the customer's challenge was made from.
     let input = ChallengeInput {

@@ -95,6 +95,7 @@ pub fn decide(
             statements,
             depends_on,
         } => erase::mark_dark(&cx, erasures, statements, depends_on),
+        Command::RefuseUnnamedLogin { reason } => Ok(passkey::refuse_unnamed(&cx, reason)),
         Command::CreateApproval(asked) => approve::create(&cx, *asked),
         Command::GiveApproval {
             id,

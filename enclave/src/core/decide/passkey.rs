@@ -61,12 +61,15 @@ pub(super) fn conclude_login(
     user_verified: bool,
 ) -> Result<Decision, Refusal> {
     let (handle, subject) = cx.subject(&user)?;
-    used.check(subject)?;
-    let own = json!({
+    let counted = used.check(cx, subject)?;
+    let mut own = json!({
         "verdict": "accepted",
         "credential_id": URL_SAFE_NO_PAD.encode(&used.credential_id),
         "user_verified": user_verified,
     });
+    if !counted {
+        own["sign_count_grew"] = false.into();
+    }
     let claim = cx.claim(handle, "passkey_authentication", &user, None, own);
     Ok(cx.done(vec![owned(handle, used.event(handle)), claim]))
 }
@@ -83,18 +86,26 @@ pub(super) fn refuse_login(cx: &Cx<'_>, user: UserId, reason: &str) -> Decision 
     cx.done(vec![claim])
 }
 
+/// A login by a user handle alone is nobody's until it is verified.
+pub(super) fn refuse_unnamed(cx: &Cx<'_>, reason: &str) -> Decision {
+    let own = json!({ "verdict": "refused", "reason": reason });
+    cx.done(vec![cx.claim_about_nobody("passkey_authentication", own)])
+}
+
 impl Used {
     /// The passkey is still this customer's, and its counter moves on. Checked
     /// here once more: two assertions verified against one state may be decided
-    /// one after the other (WebAuthn Level 3 section 7.2 step 22).
-    pub(super) fn check(&self, subject: &Subject) -> Result<(), Refusal> {
+    /// one after the other (WebAuthn Level 3 section 7.2 step 22). Answers whether
+    /// the counter grew, or is not in use.
+    pub(super) fn check(&self, cx: &Cx<'_>, subject: &Subject) -> Result<bool, Refusal> {
         let record = subject
             .passkeys
             .get(&self.credential_id)
             .ok_or(Refusal::UnknownCredential)?;
         let unused = self.sign_count == 0 && record.sign_count == 0;
-        if unused || self.sign_count > record.sign_count {
-            return Ok(());
+        let counted = unused || self.sign_count > record.sign_count;
+        if counted || cx.context.counters_are_reported {
+            return Ok(counted);
         }
         Err(Refusal::SignCount)
     }

@@ -165,24 +165,30 @@ impl Services for Fake {
         request: AuthenticateOptions,
     ) -> Result<RequestOptions, Problem> {
         self.seen(caller);
-        self.obey(request.user_id.as_str()).await?;
+        let user = request.user_id.as_ref().map_or("", |user| user.as_str());
+        self.obey(user).await?;
         Ok(options())
     }
 
     async fn authenticate_verify(
         &self,
         caller: Caller,
-        request: PresentedAuthentication,
+        request: PresentedLogin,
     ) -> Result<Authenticated, Problem> {
         self.seen(caller);
         Ok(Authenticated {
             verified: true,
-            user_id: request.user_id,
+            user_id: request.user_id.unwrap_or_else(|| "found".parse().unwrap()),
             credential_id: request.credential.raw_id,
             session_token: SessionToken::new("t"),
             expires_at: Timestamp(0),
             receipt: receipt(),
         })
+    }
+
+    async fn related_origins(&self, caller: Caller) -> Result<RelatedOrigins, Problem> {
+        self.seen(caller);
+        Ok(RelatedOrigins { origins: vec![] })
     }
 
     async fn enroll_initiate(

@@ -14,6 +14,7 @@ mod caller;
 mod erasures;
 mod extensions;
 mod handover;
+mod metadata;
 mod passkeys;
 mod problem;
 mod services;
@@ -44,6 +45,7 @@ pub use erasures::{
 };
 pub use extensions::{Hint, PrfInput, PrfValues};
 pub use handover::{HandedOver, HandoverRequest, TakeRequest, TakingOver};
+pub use metadata::{MetadataStatus, MetadataTaken, ModelStatus};
 pub use passkeys::{
     AuthenticateOptions, Authenticated, Presented, PresentedAuthentication, PresentedLogin,
     PresentedRegistration, RegisterOptions, Registered, RelatedOrigins,

@@ -253,6 +253,8 @@ kinds! {
     REGISTRATION_FAILED registration_failed 422 "The passkey could not be registered" "Start again with fresh options.";
     AUTHENTICATION_FAILED authentication_failed 401 "Authentication failed" "Start again with fresh options.";
     CREDENTIAL_EXISTS credential_exists 409 "This credential is already registered" "Use another authenticator or another credential.";
+    METADATA_REFUSED metadata_refused 422 "The metadata BLOB is refused" "Fetch the newest one from the FIDO Metadata Service and send it as it is.";
+    METADATA_NOT_CONFIGURED metadata_not_configured 409 "No root of metadata is configured" "Have officers sign a configuration that names it, tenants[].passkeys.metadata.";
     NO_PASSKEY no_passkey 409 "No passkey is registered for this user" "Register a passkey first.";
 
     // biometrics

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::erasure;
 use super::event::{Content, Event, Recorded};
+use super::models;
 use super::state::*;
 use crate::passkeys::CredentialRecord;
 
@@ -79,6 +80,10 @@ fn apply_event(state: &mut TenantState, event: &Event) {
         | Event::BudgetKept { .. }
         | Event::BudgetTakenUp { .. }
         | Event::ErasuresDarkened { .. } => erasure::apply(state, event),
+        Event::MetadataTaken { .. }
+        | Event::ModelsJudged { .. }
+        | Event::CredentialSuspended { .. }
+        | Event::ModelsActedOn { .. } => models::apply(state, event),
     }
 }
 

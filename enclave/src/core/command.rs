@@ -3,8 +3,10 @@
 use redoubt_shared::{ApprovalId, EnrollmentId, ErasureId, ReceiptId, UserId, VerificationId};
 
 use super::erasure::Deletion;
+use super::models::Aaguid;
 use super::state::{SubjectHandle, Template, TenantKeySeeds, Transaction};
 use crate::passkeys::CredentialRecord;
+use crate::passkeys::metadata::{Condensed, Status};
 
 /// Values that come from outside the core: time and randomness, drawn per command.
 #[derive(Clone)]
@@ -189,6 +191,25 @@ pub enum Command {
         /// Stable reason, for the tenant's audit.
         reason: &'static str,
     },
+    /// A FIDO metadata BLOB was verified.
+    TakeMetadata {
+        /// What to keep of it.
+        metadata: Box<Condensed>,
+    },
+    /// Look again at what was taken, at the time of now.
+    JudgeModels,
+    /// Suspend a credential of a model that is acted on.
+    SuspendCredential {
+        /// Whose.
+        handle: SubjectHandle,
+        /// Which.
+        credential_id: Vec<u8>,
+    },
+    /// Every credential of these models was found and suspended.
+    ConcludeModels {
+        /// Which.
+        models: Vec<Aaguid>,
+    },
 }
 
 /// What an approval is asked for.
@@ -258,4 +279,22 @@ pub enum Reply {
         /// On whom that depends.
         depends_on: Vec<String>,
     },
+    /// What a look at models changed.
+    Models(Box<ModelsChanged>),
+}
+
+/// What a look at models changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModelsChanged {
+    /// Compromised now, and not before.
+    pub compromised: Vec<(Aaguid, Status)>,
+    /// Compromised before, and not now.
+    pub cleared: Vec<Aaguid>,
+}
+
+impl ModelsChanged {
+    /// Whether nothing did.
+    pub fn is_empty(&self) -> bool {
+        self.compromised.is_empty() && self.cleared.is_empty()
+    }
 }

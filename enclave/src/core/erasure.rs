@@ -264,6 +264,7 @@ fn erase_subject(state: &mut TenantState, handle: &SubjectHandle) {
     state.users.remove(&subject.user);
     for id in subject.passkeys.keys() {
         state.credentials.remove(&**id);
+        state.models.suspended.remove(&**id);
     }
     if let Some(id) = &subject.enrollment {
         state.enrollments.remove(id);

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
 use super::erasure::{Deletion, Erasure, KeptBudget};
+use super::models::{Aaguid, Suspension};
 use super::state::{Enrollment, SubjectHandle, Template, TenantKeySeeds, Transaction};
 use crate::passkeys::CredentialRecord;
+use crate::passkeys::metadata::{Condensed, Status};
 
 /// A subject's random key. Never derived, so destroying it is erasure.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Zeroize)]
@@ -252,5 +254,32 @@ pub enum Event {
         max_failures: u32,
         /// For how long, in milliseconds.
         lockout_ms: u64,
+    },
+    /// A FIDO metadata BLOB was taken.
+    MetadataTaken {
+        /// What is kept of it.
+        metadata: Box<Condensed>,
+    },
+    /// Models were looked at, at the time of then. From here on no credential of
+    /// a model that is newly compromised is accepted.
+    ModelsJudged {
+        /// All that are compromised.
+        compromised: Vec<(Aaguid, Status)>,
+        /// Those among them whose credentials are to be suspended.
+        newly: Vec<Aaguid>,
+    },
+    /// A credential was suspended for its model.
+    CredentialSuspended {
+        /// Whose.
+        handle: SubjectHandle,
+        /// Which.
+        credential_id: Vec<u8>,
+        /// Why.
+        suspension: Suspension,
+    },
+    /// Every credential of these models is suspended.
+    ModelsActedOn {
+        /// Which.
+        models: Vec<Aaguid>,
     },
 }

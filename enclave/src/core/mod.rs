@@ -11,18 +11,20 @@ mod command;
 mod decide;
 mod erasure;
 mod event;
+mod models;
 mod refusal;
 mod snapshot;
 mod state;
 
 pub use apply::apply;
 pub use claims::{TermContext, receipt_of};
-pub use command::{Command, Comparison, CreateApproval, Facts, Reply, SampleUse};
+pub use command::{Command, Comparison, CreateApproval, Facts, ModelsChanged, Reply, SampleUse};
 pub use decide::{Decision, decide};
 pub use erasure::{
     Deletion, Erasure, ErasureScope, ErasureStatus, KeptBudget, KeptBudgets, MARK_MAX,
 };
 pub use event::{Content, Event, Recorded, SubjectKey};
+pub use models::{Aaguid, Models, Step, Suspension};
 pub use refusal::Refusal;
 pub use snapshot::{Piece, SubjectPiece};
 pub use state::{

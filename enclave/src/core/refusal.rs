@@ -69,4 +69,16 @@ pub enum Refusal {
     /// No such erasure in this tenant, or it is dark already.
     #[error("no such erasure")]
     UnknownErasure,
+    /// The credential is suspended.
+    #[error("the passkey is suspended")]
+    CredentialSuspended,
+    /// The authenticator's model is revoked or compromised.
+    #[error("the authenticator's model is compromised")]
+    ModelCompromised,
+    /// A metadata BLOB with a higher number was taken before.
+    #[error("a metadata BLOB with a higher number was taken before")]
+    MetadataRolledBack,
+    /// Another metadata BLOB of the same number was taken before.
+    #[error("another metadata BLOB of this number was taken before")]
+    MetadataForked,
 }

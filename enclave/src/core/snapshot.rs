@@ -12,8 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use super::erasure::{Deletion, Erasure, KeptBudget};
 use super::event::SubjectKey;
+use super::models::{Aaguid, Models, Suspension};
 use super::state::*;
 use crate::passkeys::CredentialRecord;
+use crate::passkeys::metadata::{Condensed, Status};
 
 /// Entries of a map that share a piece.
 const GROUP: usize = 256;
@@ -47,6 +49,17 @@ pub enum Piece {
         /// By hashed name.
         budgets: Vec<([u8; 32], KeptBudget)>,
     },
+    /// Authenticator models; none while nothing is known of any.
+    Models {
+        /// The last BLOB that was taken.
+        metadata: Option<Box<Condensed>>,
+        /// What was compromised when that was last looked at.
+        compromised: Vec<(Aaguid, Status)>,
+        /// What is acted on, and how many credentials were suspended so far.
+        acting: Vec<(Aaguid, u64)>,
+    },
+    /// Suspended credentials.
+    Suspensions(Vec<(Vec<u8>, Suspension)>),
 }
 
 /// One subject as a piece holds it.
@@ -88,6 +101,8 @@ impl TenantState {
         let deletions = self.deletions.values().map(|d| Deletion::clone(d));
         let salt = self.kept.salt.unwrap_or_default();
         let budgets = self.kept.by_name.iter().map(|(name, kept)| (*name, *kept));
+        let suspended = self.models.suspended.iter();
+        let suspended = suspended.map(|(id, suspension)| (id.to_vec(), suspension.clone()));
         std::iter::once(tenant)
             .chain(subjects)
             .chain(grouped(enrollments).map(Piece::Enrollments))
@@ -96,6 +111,8 @@ impl TenantState {
             .chain(grouped(erasures).map(Piece::Erasures))
             .chain(grouped(deletions).map(Piece::Deletions))
             .chain(grouped(budgets).map(move |budgets| Piece::KeptBudgets { salt, budgets }))
+            .chain(self.models.piece())
+            .chain(grouped(suspended).map(Piece::Suspensions))
     }
 
     /// Takes one piece over. All pieces of a state, in any order, make a default
@@ -131,6 +148,21 @@ impl TenantState {
                     self.kept.keep(salt, name, budget);
                 }
             }
+            Piece::Models {
+                metadata,
+                compromised,
+                acting,
+            } => {
+                self.models.metadata = metadata.map(Arc::from);
+                self.models.compromised = compromised.into_iter().collect();
+                self.models.acting = acting.into_iter().collect();
+            }
+            Piece::Suspensions(group) => {
+                for (id, suspension) in group {
+                    let id: Arc<[u8]> = Arc::from(id);
+                    self.models.suspended.insert(id, suspension);
+                }
+            }
         }
     }
 
@@ -141,6 +173,17 @@ impl TenantState {
             self.credentials.insert(Arc::from(&*record.id), handle);
         }
         self.subjects.insert(handle, Arc::new(piece.into_subject()));
+    }
+}
+
+impl Models {
+    fn piece(&self) -> Option<Piece> {
+        let known = !self.acting.is_empty() || !self.compromised.is_empty();
+        (known || self.metadata.is_some()).then(|| Piece::Models {
+            metadata: self.metadata.as_deref().cloned().map(Box::new),
+            compromised: self.compromised.iter().map(|(a, s)| (*a, *s)).collect(),
+            acting: self.acting.iter().map(|(a, n)| (*a, *n)).collect(),
+        })
     }
 }
 

@@ -16,6 +16,7 @@ use zeroize::Zeroize;
 
 use super::erasure::{Deletion, Erasure, KeptBudgets};
 use super::event::SubjectKey;
+use super::models::Models;
 use crate::passkeys::CredentialRecord;
 
 /// A subject's name inside the ledger: random, means nothing outside it.
@@ -51,6 +52,8 @@ pub struct TenantState {
     pub deletions: OrdMap<[u8; 32], Arc<Deletion>>,
     /// What erased names had spent.
     pub kept: KeptBudgets,
+    /// Authenticator models and what was suspended for them.
+    pub models: Models,
 }
 
 /// Seeds of a tenant's signing keys, sealed in its ledger.

@@ -7,6 +7,7 @@ use redoubt_shared::{ApprovalId, EnrollmentId, ReceiptId, UserId, VerificationId
 use super::*;
 
 mod erasure;
+mod models;
 
 fn context() -> TermContext {
     TermContext {

@@ -86,6 +86,11 @@ const LOGIN: Refusals = &[
     Problem::no_passkey,
     Problem::store_unavailable,
 ];
+const TAKE_METADATA: Refusals = &[
+    Problem::metadata_refused,
+    Problem::metadata_not_configured,
+    Problem::store_unavailable,
+];
 const INITIATE: Refusals = &[
     Problem::consent_required,
     Problem::enrollment_busy,
@@ -191,6 +196,8 @@ pub(super) fn table<S: Services>() -> Vec<Row<S>> {
         row(h::__path_authenticate_options, h::authenticate_options::<S>, SERVING, BANK, LOGIN_OPTIONS),
         row(h::__path_authenticate_verify, h::authenticate_verify::<S>, SERVING, BANK, LOGIN),
         row(h::__path_related_origins, h::related_origins::<S>, SERVING, TENANT, &[]),
+        row(h::__path_put_metadata, h::put_metadata::<S>, SERVING, BANK, TAKE_METADATA),
+        row(h::__path_get_metadata, h::get_metadata::<S>, SERVING, TENANT, &[Problem::store_unavailable]),
         row(h::__path_enroll_initiate, h::enroll_initiate::<S>, SERVING, BANK, INITIATE),
         row(h::__path_enroll_submit, h::enroll_submit::<S>, SERVING, BANK, SUBMIT),
         row(h::__path_verify, h::verify::<S>, SERVING, BANK, COMPARE),
@@ -235,6 +242,7 @@ where
         .unwrap_or(MethodFilter::GET);
     let method = match filter {
         MethodFilter::POST => "POST",
+        MethodFilter::PUT => "PUT",
         MethodFilter::DELETE => "DELETE",
         _ => "GET",
     };

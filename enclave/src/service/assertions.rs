@@ -4,6 +4,7 @@
 //! that this very account holds, and a user handle, where it names the account,
 //! has to be this account's. Neither alone finds anybody.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use redoubt_shared::UserId;
@@ -12,7 +13,7 @@ use super::passkey_rules::PasskeyRules;
 use super::problems::{commit, internal};
 use super::serving::Serving;
 use crate::api::{AuthenticationResponse, Caller, Problem};
-use crate::core::Subject;
+use crate::core::{Subject, TenantState};
 use crate::passkeys::{
     self, Assertion, AssertionExpectation, CredentialDescriptor, CredentialRecord, Identification,
     Origins, UserVerification,
@@ -24,13 +25,18 @@ pub(super) struct Known {
     pub(super) user_handle: [u8; 16],
     pub(super) passkeys: Vec<CredentialRecord>,
     rules: Arc<PasskeyRules>,
+    /// Why some of the passkeys may not be used.
+    barred: BTreeMap<Vec<u8>, &'static str>,
     /// Whether the bank named the customer; if not, the user handle has to.
     named: bool,
 }
 
 impl Known {
-    fn new(subject: &Subject, rules: Arc<PasskeyRules>) -> Self {
+    fn new(state: &TenantState, subject: &Subject, rules: Arc<PasskeyRules>) -> Self {
+        let records = subject.passkeys.values();
+        let barred = records.filter_map(|record| Some((record.id.clone(), state.barred(record)?)));
         Self {
+            barred: barred.collect(),
             user: subject.user.clone(),
             user_handle: subject.user_handle,
             passkeys: subject.passkeys.values().cloned().collect(),
@@ -51,8 +57,9 @@ pub(super) async fn known(
     serving
         .ledgers
         .look(move |core| {
-            let (_, subject) = core.tenants.get(&tenant)?.state.subject(&user)?;
-            Some(Known::new(subject, rules))
+            let state = &core.tenants.get(&tenant)?.state;
+            let (_, subject) = state.subject(&user)?;
+            Some(Known::new(state, subject, rules))
         })
         .await
         .map_err(|error| commit(error, 0))
@@ -102,6 +109,7 @@ pub(super) async fn asked(
         user_handle,
         passkeys: vec![record],
         rules: Arc::clone(&service.rules),
+        barred: BTreeMap::new(),
         named: true,
     }))
 }
@@ -128,6 +136,7 @@ pub(super) async fn asked_by_answer(
         user_handle: presented.unwrap_or_default(),
         passkeys: vec![record],
         rules: Arc::clone(&rules),
+        barred: BTreeMap::new(),
         named: false,
     };
     let found = serving.ledgers.look(move |core| {
@@ -135,7 +144,7 @@ pub(super) async fn asked_by_answer(
         let subject = state.account(&presented?, id.as_slice())?;
         Some(Known {
             named: false,
-            ..Known::new(subject, rules)
+            ..Known::new(state, subject, rules)
         })
     });
     let found = found.await.map_err(|error| commit(error, 0))?;
@@ -183,6 +192,9 @@ pub(super) fn verify_assertion(
     // Last, so that it takes as long as any other refusal.
     if known.rules.denies(&record.aaguid) {
         return Err("aaguid_denied");
+    }
+    if let Some(reason) = known.barred.get(&record.id) {
+        return Err(reason);
     }
     Ok((record.clone(), assertion))
 }

@@ -17,6 +17,7 @@ mod erasures;
 mod freshness;
 mod handover;
 mod history;
+mod metadata;
 mod passkey_rules;
 mod passkeys;
 mod problems;

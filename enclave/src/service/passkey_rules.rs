@@ -4,12 +4,15 @@
 //! otherwise: every name becomes a value at boot, or the enclave does not start.
 //! User verification, presence and single-use challenges are not policy.
 
+use std::borrow::Cow;
+
 use redoubt_attestation::genesis::{
     ALGORITHMS, AttestationTrust, BackupRule, FORMATS, PasskeyPolicy, RelyingParty, SignCountRule,
     Tenant, aaguid, certificates_der,
 };
 
 use super::boot::BootError;
+use crate::passkeys::metadata::Condensed;
 use crate::passkeys::{
     Algorithm, AttestationFormat, AttestationPolicy, BackupPolicy, CreationOptions, CrossOrigin,
     Origins, RegisteredCredential, RegistrationExpectation, RegistrationResponse, SignCountPolicy,
@@ -91,8 +94,14 @@ impl PasskeyRules {
         rp: &RelyingParty,
         challenge: &[u8],
         response: &RegistrationResponse,
+        metadata: Option<&Condensed>,
         now_ms: u64,
     ) -> Result<RegisteredCredential, &'static str> {
+        let mut attestation = Cow::Borrowed(&self.attestation);
+        if self.policy.trust == AttestationTrust::Metadata {
+            let metadata = metadata.ok_or("metadata_missing")?;
+            attestation.to_mut().trust = TrustAnchors::Roots(metadata.trust_roots());
+        }
         let expectation = RegistrationExpectation {
             challenge,
             rp_id: &rp.id,
@@ -102,7 +111,7 @@ impl PasskeyRules {
             user_verification: UserVerification::Required,
             backup: self.backup(),
             algorithms: &self.algorithms,
-            attestation: &self.attestation,
+            attestation: &attestation,
             // The core refuses a credential id that is taken, in the same batch that would take it.
             is_registered: &|_| false,
             now_ms,
@@ -113,6 +122,12 @@ impl PasskeyRules {
             return Err("attestation_not_trusted");
         }
         Ok(registered)
+    }
+
+    /// Roots of metadata BLOBs, DER; none where officers named none.
+    pub(super) fn metadata_roots(&self) -> Option<Vec<Vec<u8>>> {
+        let source = self.policy.metadata.as_ref()?;
+        Some(certificates_der(&source.roots))
     }
 
     /// Frames that may hold a ceremony.

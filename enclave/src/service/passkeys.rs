@@ -7,6 +7,7 @@ pub(super) use super::assertions::{Known, known, verify_assertion};
 use super::assertions::{asked, asked_by_answer, descriptors};
 use super::boot::{Appliance, Counters};
 use super::challenges::Ceremony;
+use super::metadata::metadata;
 use super::problems::{commit, internal};
 use super::receipts::to_json;
 use super::serving::Serving;
@@ -85,7 +86,11 @@ impl Appliance {
         };
         let answer = &request.credential;
         let rp = &tenant.config.rp;
-        let registered = tenant.rules.register(rp, &challenge, answer, now_ms);
+        let metadata = metadata(&serving, &caller.tenant).await?;
+        let metadata = metadata.as_deref();
+        let registered = tenant
+            .rules
+            .register(rp, &challenge, answer, metadata, now_ms);
         let registered = registered.and_then(|registered| discoverable(answer, registered));
         let record = registered
             .map_err(|reason| Problem::registration_failed().because(reason))?

@@ -6,6 +6,7 @@ use super::serving::Serving;
 use crate::api::{Problem, Timestamp};
 use crate::core::Refusal;
 use crate::ledger::{CommitError, SnapshotFailed};
+use crate::passkeys::metadata::MetadataError;
 use crate::worker_link::WorkerError;
 
 /// The appliance's own fault.
@@ -62,6 +63,12 @@ fn refused(refusal: Refusal, now_ms: u64) -> Problem {
         Refusal::IdempotencyConflict => Problem::idempotency_conflict(),
         Refusal::UnknownSubject => Problem::unknown_subject(),
         Refusal::UnknownErasure => Problem::unknown_erasure(),
+        Refusal::CredentialSuspended => {
+            Problem::authentication_failed().because("credential_suspended")
+        }
+        Refusal::ModelCompromised => Problem::registration_failed().because("model_compromised"),
+        Refusal::MetadataRolledBack => super::metadata::refused(MetadataError::RolledBack),
+        Refusal::MetadataForked => super::metadata::refused(MetadataError::Forked),
     }
 }
 

@@ -393,6 +393,7 @@ impl Appliance {
             epochs: Epochs::new(officers),
         });
         self.renew_leaf(&serving);
+        self.watch_models(&serving);
         self.finish_retirement(&serving);
         Ok(serving)
     }

@@ -8,6 +8,7 @@ use redoubt_attestation::genesis::Tenant;
 use redoubt_attestation::sign::HybridSigner;
 use redoubt_shared::supervise::Phase;
 use redoubt_shared::{ApprovalId, ErasureId, ReceiptId, TenantId, UserId};
+use zeroize::Zeroizing;
 
 use super::boot::{Appliance, BootError, anchors};
 use super::challenges::Challenges;
@@ -161,6 +162,19 @@ impl Services for Front {
         request: PresentedLogin,
     ) -> Result<Authenticated, Problem> {
         self.0.authenticate_verify(&caller, request).await
+    }
+
+    async fn put_metadata(
+        &self,
+        caller: Caller,
+        blob: Zeroizing<Vec<u8>>,
+    ) -> Result<MetadataTaken, Problem> {
+        let appliance = Arc::clone(&self.0);
+        to_its_end(async move { appliance.put_metadata(&caller, blob).await }).await
+    }
+
+    async fn get_metadata(&self, caller: Caller) -> Result<MetadataStatus, Problem> {
+        self.0.get_metadata(&caller).await
     }
 
     async fn related_origins(&self, caller: Caller) -> Result<RelatedOrigins, Problem> {

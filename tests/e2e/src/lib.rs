@@ -8,6 +8,7 @@
 pub mod appliance;
 pub mod appraisal;
 pub mod behaviour;
+pub mod blobs;
 pub mod customer;
 pub mod desk;
 pub mod embeddings;

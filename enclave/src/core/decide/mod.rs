@@ -4,6 +4,7 @@ mod approve;
 mod attempt;
 mod enroll;
 mod erase;
+mod metadata;
 mod passkey;
 
 use redoubt_shared::UserId;
@@ -95,6 +96,13 @@ pub fn decide(
             statements,
             depends_on,
         } => erase::mark_dark(&cx, erasures, statements, depends_on),
+        Command::TakeMetadata { metadata } => metadata::take(&cx, metadata),
+        Command::JudgeModels => Ok(metadata::judge(&cx)),
+        Command::SuspendCredential {
+            handle,
+            credential_id,
+        } => metadata::suspend(&cx, handle, credential_id),
+        Command::ConcludeModels { models } => Ok(metadata::conclude(&cx, &models)),
         Command::RefuseUnnamedLogin { reason } => Ok(passkey::refuse_unnamed(&cx, reason)),
         Command::CreateApproval(asked) => approve::create(&cx, *asked),
         Command::GiveApproval {

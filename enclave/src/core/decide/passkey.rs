@@ -28,6 +28,9 @@ pub(super) fn register(
     if cx.state.credentials.contains_key(&*record.id) {
         return Err(Refusal::CredentialTaken);
     }
+    if cx.state.is_compromised(&record.aaguid, cx.facts.now_ms) {
+        return Err(Refusal::ModelCompromised);
+    }
     if cx
         .state
         .subject(&user)
@@ -102,6 +105,9 @@ impl Used {
             .passkeys
             .get(&self.credential_id)
             .ok_or(Refusal::UnknownCredential)?;
+        if cx.state.barred(record).is_some() {
+            return Err(Refusal::CredentialSuspended);
+        }
         let unused = self.sign_count == 0 && record.sign_count == 0;
         let counted = unused || self.sign_count > record.sign_count;
         if counted || cx.context.counters_are_reported {

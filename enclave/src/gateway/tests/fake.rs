@@ -7,6 +7,7 @@ use std::time::Duration;
 use redoubt_shared::supervise::Phase;
 use redoubt_shared::{ApprovalId, EnrollmentId, ErasureId, ReceiptId, UserId, VerificationId};
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::pki::NOW;
 use crate::api::*;
@@ -183,6 +184,38 @@ impl Services for Fake {
             session_token: SessionToken::new("t"),
             expires_at: Timestamp(0),
             receipt: receipt(),
+        })
+    }
+
+    async fn put_metadata(
+        &self,
+        caller: Caller,
+        blob: Zeroizing<Vec<u8>>,
+    ) -> Result<MetadataTaken, Problem> {
+        self.seen(caller);
+        self.samples.lock().unwrap().push(blob.len());
+        Ok(MetadataTaken {
+            number: 1,
+            previous_number: None,
+            next_update: None,
+            overdue: false,
+            models: 0,
+            compromised: vec![],
+            cleared: vec![],
+            suspended: 0,
+        })
+    }
+
+    async fn get_metadata(&self, caller: Caller) -> Result<MetadataStatus, Problem> {
+        self.seen(caller);
+        Ok(MetadataStatus {
+            number: None,
+            next_update: None,
+            overdue: false,
+            compromised: 0,
+            suspended: 0,
+            acting: false,
+            models: vec![],
         })
     }
 

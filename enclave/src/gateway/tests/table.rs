@@ -28,6 +28,8 @@ const MEANT: &[(&str, &str, &str, &str)] = &[
     ("POST", "/api/v1/passkeys/authenticate/options", "s", "b"),
     ("POST", "/api/v1/passkeys/authenticate/verify", "s", "b"),
     ("GET", "/api/v1/passkeys/related-origins", "s", "br"),
+    ("PUT", "/api/v1/admin/metadata", "s", "b"),
+    ("GET", "/api/v1/admin/metadata", "s", "br"),
     ("POST", "/api/v1/enroll/initiate", "s", "b"),
     ("POST", "/api/v1/enroll/submit", "s", "b"),
     ("POST", "/api/v1/verify", "s", "b"),

@@ -1,0 +1,267 @@
+//! Models that become compromised, and their credentials.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::passkeys::metadata::{Condensed, Entry, Metadata, Seen, Status, StatusReport};
+use crate::passkeys::{Algorithm, AttestationFormat, CredentialRecord};
+
+const BROKEN: Aaguid = [7; 16];
+const SOUND: Aaguid = [8; 16];
+
+fn report(status: Status, day: Option<i32>) -> StatusReport {
+    StatusReport {
+        status,
+        effective: day.map(|day| time::Date::from_ordinal_date(1970, day as u16).unwrap()),
+    }
+}
+
+/// A BLOB with one report of each model.
+fn blob(number: u64, broken: StatusReport) -> Command {
+    blob_of([number as u8; 32], number, broken)
+}
+
+fn blob_of(digest: [u8; 32], number: u64, broken: StatusReport) -> Command {
+    let entry = |aaguid, report| Entry {
+        aaguid: Some(aaguid),
+        aaid: None,
+        key_identifiers: Vec::new(),
+        roots: Vec::new(),
+        unreadable_roots: 0,
+        reports: vec![report],
+    };
+    let metadata = Metadata {
+        seen: Seen { number, digest },
+        next_update: None,
+        overdue: false,
+        entries: vec![
+            entry(BROKEN, broken),
+            entry(SOUND, report(Status::Certification, None)),
+        ],
+    };
+    Command::TakeMetadata {
+        metadata: Box::new(Condensed::of(&metadata).unwrap()),
+    }
+}
+
+fn register(world: &mut World, number: usize, aaguid: Aaguid) -> Result<Reply, Refusal> {
+    let record = CredentialRecord {
+        id: format!("credential-{number}").into_bytes(),
+        public_key: vec![1; 77],
+        algorithm: Algorithm::Es256,
+        sign_count: 0,
+        uv_initialized: true,
+        transports: Vec::new(),
+        backup_eligible: false,
+        backup_state: false,
+        attestation_format: AttestationFormat::None,
+        attestation_trusted: false,
+        aaguid,
+        created_ms: 1,
+    };
+    world.run(Command::RegisterPasskey {
+        user: format!("customer-{number}").parse().unwrap(),
+        user_handle: [9; 16],
+        record: Box::new(record),
+    })
+}
+
+fn login(world: &mut World, number: usize) -> Result<Reply, Refusal> {
+    world.run(Command::ConcludeLogin {
+        user: format!("customer-{number}").parse().unwrap(),
+        credential_id: format!("credential-{number}").into_bytes(),
+        sign_count: 0,
+        backup_state: false,
+        user_verified: true,
+    })
+}
+
+/// As the service does it; stops after some steps.
+fn act(world: &mut World, steps: usize) {
+    let models: Vec<Aaguid> = world.state.models.acting.keys().copied().collect();
+    let mut behind = None;
+    for _ in 0..steps {
+        let step = world.state.to_suspend(behind);
+        assert!(step.found.len() <= 64, "a step is bounded");
+        for (handle, credential_id) in step.found {
+            let command = Command::SuspendCredential {
+                handle,
+                credential_id,
+            };
+            world.run(command).unwrap();
+        }
+        behind = step.next;
+        if behind.is_none() {
+            world.run(Command::ConcludeModels { models }).unwrap();
+            return;
+        }
+    }
+}
+
+fn suspended(world: &World) -> usize {
+    world.state.models.suspended.len()
+}
+
+#[test]
+fn no_credential_of_a_broken_model_is_accepted_from_the_event_on() {
+    let mut world = World::new();
+    world
+        .run(blob(1, report(Status::Certification, None)))
+        .unwrap();
+    for number in 0..200 {
+        let model = if number % 4 == 0 { SOUND } else { BROKEN };
+        register(&mut world, number, model).unwrap();
+    }
+    login(&mut world, 1).unwrap();
+    world.run(blob(2, report(Status::Revoked, None))).unwrap();
+    let told = world.last_claim();
+    assert_eq!(told["compromised"][0]["status"], "REVOKED");
+    assert_eq!(suspended(&world), 0, "records follow");
+    for number in 0..200 {
+        let expected = number % 4 == 0;
+        let outcome = login(&mut world, number);
+        assert_eq!(outcome.is_ok(), expected, "{number}: {outcome:?}");
+    }
+    let refused = register(&mut world, 999, BROKEN);
+    assert_eq!(refused, Err(Refusal::ModelCompromised));
+
+    // A crash in the middle: the state of the ledger goes on where it stands.
+    act(&mut world, 1);
+    assert!(suspended(&world) > 0 && suspended(&world) < 150);
+    world.state = world.replayed();
+    act(&mut world, 1);
+    world.state = through_pieces(&world.state);
+    act(&mut world, usize::MAX);
+    assert_eq!(suspended(&world), 150);
+    let told = world.last_claim();
+    assert_eq!(
+        (&told["type"], &told["credentials"]),
+        (&"models_suspended".into(), &150.into())
+    );
+    assert!(world.state.models.acting.is_empty());
+    assert_eq!(login(&mut world, 1), Err(Refusal::CredentialSuspended));
+    login(&mut world, 0).unwrap();
+
+    // Each customer's own record says so, once.
+    let claims = world
+        .log
+        .iter()
+        .filter_map(|recorded| match &recorded.content {
+            Content::Claims { text } => serde_json::from_str::<serde_json::Value>(text).ok(),
+            Content::State(_) => None,
+        });
+    let told: Vec<String> = claims
+        .filter(|claim| claim["type"] == "credential_suspended")
+        .map(|claim| claim["user_id"].to_string())
+        .collect();
+    assert_eq!(told.len(), 150);
+    assert_eq!(told.iter().collect::<BTreeSet<_>>().len(), 150);
+}
+
+#[test]
+fn a_model_that_is_cleared_may_register_and_what_was_suspended_stays_so() {
+    let mut world = World::new();
+    register(&mut world, 1, BROKEN).unwrap();
+    world.run(blob(1, report(Status::Revoked, None))).unwrap();
+    act(&mut world, usize::MAX);
+    let reply = world
+        .run(blob(2, report(Status::Certification, None)))
+        .unwrap();
+    let Reply::Models(changed) = reply else {
+        panic!("{reply:?}")
+    };
+    assert_eq!(
+        (changed.cleared, changed.compromised),
+        (vec![BROKEN], vec![])
+    );
+    assert_eq!(login(&mut world, 1), Err(Refusal::CredentialSuspended));
+    register(&mut world, 2, BROKEN).unwrap();
+    login(&mut world, 2).unwrap();
+    // Broken again: the new one too.
+    world
+        .run(blob(3, report(Status::UserKeyRemoteCompromise, None)))
+        .unwrap();
+    assert_eq!(login(&mut world, 2), Err(Refusal::CredentialSuspended));
+    act(&mut world, usize::MAX);
+    assert_eq!(suspended(&world), 2);
+}
+
+#[test]
+fn the_number_never_goes_back_whatever_was_compared_before() {
+    let mut world = World::new();
+    world.run(blob(5, report(Status::Revoked, None))).unwrap();
+    let older = world.run(blob(4, report(Status::Certification, None)));
+    assert_eq!(older, Err(Refusal::MetadataRolledBack));
+    let other = blob_of([6; 32], 5, report(Status::Certification, None));
+    assert_eq!(world.run(other), Err(Refusal::MetadataForked));
+    let events = world.log.len();
+    world.run(blob(5, report(Status::Revoked, None))).unwrap();
+    assert_eq!(world.log.len(), events, "the same again records nothing");
+    assert_eq!(
+        world.state.models.metadata.as_ref().unwrap().seen().number,
+        5
+    );
+}
+
+#[test]
+fn a_report_that_comes_into_force_later_is_acted_on_then() {
+    let mut world = World::new();
+    register(&mut world, 1, BROKEN).unwrap();
+    // From 1970-01-03 on; now it is the first.
+    world
+        .run(blob(1, report(Status::Revoked, Some(3))))
+        .unwrap();
+    world.run(Command::JudgeModels).unwrap();
+    login(&mut world, 1).unwrap();
+    register(&mut world, 2, BROKEN).unwrap();
+    world.now_ms = 3 * 86_400_000;
+    assert_eq!(
+        register(&mut world, 3, BROKEN),
+        Err(Refusal::ModelCompromised)
+    );
+    world.run(Command::JudgeModels).unwrap();
+    assert_eq!(login(&mut world, 1), Err(Refusal::CredentialSuspended));
+    act(&mut world, usize::MAX);
+    assert_eq!(suspended(&world), 2);
+    let events = world.log.len();
+    world.run(Command::JudgeModels).unwrap();
+    assert_eq!(world.log.len(), events, "nothing new, nothing recorded");
+}
+
+#[test]
+fn an_erased_customers_suspension_goes_with_them() {
+    let mut world = World::new();
+    register(&mut world, 1, BROKEN).unwrap();
+    world.run(blob(1, report(Status::Revoked, None))).unwrap();
+    act(&mut world, usize::MAX);
+    let id = redoubt_shared::ErasureId::from_bytes([1; 16]);
+    let user = "customer-1".parse().unwrap();
+    let salt = [1; 32];
+    world.run(Command::EraseSubject { user, id, salt }).unwrap();
+    assert_eq!(suspended(&world), 0);
+}
+
+#[test]
+fn what_is_no_model_suspends_nobody() {
+    let mut world = World::new();
+    register(&mut world, 1, [0; 16]).unwrap();
+    let zeros = Metadata {
+        seen: Seen {
+            number: 1,
+            digest: [1; 32],
+        },
+        next_update: None,
+        overdue: false,
+        entries: vec![Entry {
+            aaguid: Some([0; 16]),
+            aaid: None,
+            key_identifiers: Vec::new(),
+            roots: Vec::new(),
+            unreadable_roots: 0,
+            reports: vec![report(Status::Revoked, None)],
+        }],
+    };
+    let metadata = Box::new(Condensed::of(&zeros).unwrap());
+    world.run(Command::TakeMetadata { metadata }).unwrap();
+    login(&mut world, 1).unwrap();
+}

@@ -1,0 +1,293 @@
+//! FIDO metadata that is acted on.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use redoubt_bank::{Bank, BankError};
+use redoubt_e2e::blobs::Blobs;
+use redoubt_e2e::customer::{expect_code, payment};
+use redoubt_e2e::{Appliance, Customer, Needs, Options, alone};
+use redoubt_enclave::passkeys::metadata::{Condensed, Expectation, Overdue, SIGNER, verify};
+use serde_json::{Value, json};
+
+const BROKEN: &str = "0badc0de-0000-4000-8000-000000000001";
+const SOUND: &str = "600d0000-0000-4000-8000-000000000002";
+
+fn options(blobs: &Blobs) -> Options {
+    Options {
+        passkeys: Some(json!({
+            "metadata": { "roots": [blobs.root], "accept_other_roots": true },
+        })),
+        without_worker: true,
+        ..Options::default()
+    }
+}
+
+async fn customer(bank: &Bank, appliance: &Appliance, model: &str) -> Result<Customer> {
+    let mut customer = Customer::new(&appliance.banks.a)?;
+    customer.key.set_aaguid(bytes(model)?);
+    ensure!(customer.register(bank).await?.verified);
+    Ok(customer)
+}
+
+fn bytes(model: &str) -> Result<[u8; 16]> {
+    let mut bytes = [0; 16];
+    hex::decode_to_slice(model.replace('-', ""), &mut bytes)?;
+    Ok(bytes)
+}
+
+async fn status(bank: &Bank) -> Result<Value, BankError> {
+    bank.get("/api/v1/admin/metadata").await?.read()
+}
+
+/// Claims of one type, oldest first.
+async fn claims(bank: &Bank, kind: &str) -> Result<Vec<Value>> {
+    let path = format!("/api/v1/audit/events?type={kind}&limit=100");
+    let page: Value = bank.get(&path).await?.read()?;
+    let events = page["events"].as_array().context("events")?;
+    Ok(events.iter().map(|event| event["claims"].clone()).collect())
+}
+
+#[test]
+fn a_model_that_is_revoked_after_enrolment_is_suspended_and_told_of() {
+    let blobs = Blobs::new().expect("a service");
+    let name = "a_model_that_is_revoked_after_enrolment_is_suspended_and_told_of";
+    alone(name, Needs::Programs, options(&blobs), async |appliance| {
+        let bank = appliance.bank(&appliance.banks.a)?;
+        let mut alice = customer(&bank, appliance, BROKEN).await?;
+        let mut bob = customer(&bank, appliance, SOUND).await?;
+        ensure!(status(&bank).await?["number"].is_null());
+        let both: &[(&str, &[&str])] =
+            &[(BROKEN, &["FIDO_CERTIFIED"]), (SOUND, &["FIDO_CERTIFIED"])];
+        let taken = bank.put_metadata(&blobs.blob(7, both)?).await?;
+        ensure!(taken["number"] == 7 && taken["models"] == 2, "{taken}");
+        ensure!(
+            taken["compromised"] == json!([]) && taken["suspended"] == 0,
+            "{taken}"
+        );
+        alice.login(&bank).await?;
+        let pending = bank.approve(&alice.id, &payment("10.00")).await?;
+        let mut wrong = alice.login_assertion(&bank).await?;
+        wrong["response"]["signature"] = json!("AAAA");
+        let ordinary = refusal(&bank, &alice.id, &wrong).await?;
+
+        let revoked: &[(&str, &[&str])] = &[
+            (BROKEN, &["REVOKED", "FIDO_CERTIFIED"]),
+            (SOUND, &["FIDO_CERTIFIED"]),
+        ];
+        let taken = bank.put_metadata(&blobs.blob(8, revoked)?).await?;
+        let expected = json!([{ "aaguid": BROKEN, "status": "REVOKED" }]);
+        ensure!(
+            taken["compromised"] == expected && taken["suspended"] == 1,
+            "{taken}"
+        );
+        ensure!(taken["previous_number"] == 7, "{taken}");
+
+        // One answer for everything that is refused.
+        let signed = alice.login_assertion(&bank).await?;
+        ensure!(refusal(&bank, &alice.id, &signed).await? == ordinary);
+        let signed = alice.sign_approval(&pending)?;
+        let outcome = bank
+            .approve_verify(&pending.approval_id, &alice.id, &signed)
+            .await;
+        expect_code(outcome, "authentication_failed")?;
+        let mut late = Customer::new(&appliance.banks.a)?;
+        late.key.set_aaguid(bytes(BROKEN)?);
+        expect_code(late.register(&bank).await, "registration_failed")?;
+        bob.login(&bank).await?;
+        bob.approve(&bank, &payment("10.00")).await?;
+
+        // The tenant is told: by model, and each customer's own record.
+        let told = claims(&bank, "models_suspended").await?;
+        let expected = json!([{ "aaguid": BROKEN, "credentials": 1 }]);
+        ensure!(told.len() == 1 && told[0]["models"] == expected, "{told:?}");
+        let own = claims(&bank, "credential_suspended").await?;
+        ensure!(
+            own.len() == 1 && own[0]["user_id"] == alice.id.as_str(),
+            "{own:?}"
+        );
+        ensure!(
+            own[0]["status"] == "REVOKED" && own[0]["aaguid"] == BROKEN,
+            "{own:?}"
+        );
+        bank.receipt(own[0]["receipt_id"].as_str().context("receipt_id")?)
+            .await?;
+        let logins = claims(&bank, "passkey_authentication").await?;
+        ensure!(
+            logins
+                .iter()
+                .any(|claim| claim["reason"] == "credential_suspended")
+        );
+
+        // After a restart nothing is forgotten, and the number does not go back.
+        appliance.kill_all()?;
+        appliance.bring_up()?;
+        let bank = appliance.bank(&appliance.banks.a)?;
+        expect_code(alice.login(&bank).await, "authentication_failed")?;
+        refused(&bank, &blobs.blob(7, both)?, "number_rolled_back").await?;
+        refused(&bank, &blobs.blob(8, both)?, "number_forked").await?;
+        let shown = status(&bank).await?;
+        ensure!(shown["number"] == 8 && shown["suspended"] == 1, "{shown}");
+        ensure!(
+            shown["acting"] == false && shown["compromised"] == 1,
+            "{shown}"
+        );
+
+        // A model that is cleared may register again; what was suspended stays so.
+        let cleared: &[(&str, &[&str])] = &[(BROKEN, &["FIDO_CERTIFIED", "REVOKED"])];
+        let taken = bank.put_metadata(&blobs.blob(9, cleared)?).await?;
+        ensure!(taken["cleared"] == json!([BROKEN]), "{taken}");
+        expect_code(alice.login(&bank).await, "authentication_failed")?;
+        late.register(&bank).await?;
+        late.login(&bank).await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_blob_that_the_service_did_not_sign_changes_nothing() {
+    let (blobs, impostor) = (Blobs::new().expect("one"), Blobs::new().expect("another"));
+    let name = "a_blob_that_the_service_did_not_sign_changes_nothing";
+    alone(name, Needs::Programs, options(&blobs), async |appliance| {
+        let bank = appliance.bank(&appliance.banks.a)?;
+        let mut alice = customer(&bank, appliance, BROKEN).await?;
+        let revoked: &[(&str, &[&str])] = &[(BROKEN, &["REVOKED"])];
+        refused(&bank, &impostor.blob(1, revoked)?, "root_not_trusted").await?;
+        let good = blobs.blob(1, revoked)?;
+        refused(&bank, &good[..good.len() / 2], "jws_malformed").await?;
+        // The impostor's signature under the service's certificate.
+        let (input, _) = good.rsplit_once('.').context("a JWS")?;
+        let forged = impostor.blob(1, revoked)?;
+        let (_, signature) = forged.rsplit_once('.').context("a JWS")?;
+        refused(&bank, &format!("{input}.{signature}"), "signature_invalid").await?;
+        ensure!(status(&bank).await?["number"].is_null());
+        alice.login(&bank).await?;
+        // Another tenant has named no root, and this one's BLOB is not its.
+        let other = appliance.bank(&appliance.banks.b)?;
+        expect_code(other.put_metadata(&good).await, "metadata_not_configured")?;
+        let huge = " ".repeat(9 * 1024 * 1024);
+        expect_code(bank.put_metadata(&huge).await, "body_too_large")
+    });
+}
+
+/// Whenever the machine dies, every credential of the model is refused from the
+/// BLOB on, and every customer's record says so in the end, once.
+#[test]
+fn a_crash_while_credentials_are_suspended_leaves_none_out() {
+    const CUSTOMERS: usize = 150;
+    let blobs = Blobs::new().expect("a service");
+    let name = "a_crash_while_credentials_are_suspended_leaves_none_out";
+    alone(name, Needs::Programs, options(&blobs), async |appliance| {
+        let bank = appliance.bank(&appliance.banks.a)?;
+        let mut customers = Vec::new();
+        for _ in 0..CUSTOMERS {
+            customers.push(customer(&bank, appliance, BROKEN).await?);
+        }
+        let revoked: &[(&str, &[&str])] = &[(BROKEN, &["REVOKED"])];
+        let blob = blobs.blob(1, revoked)?;
+        let acting = tokio::spawn({
+            let (bank, blob) = (appliance.bank(&appliance.banks.a)?, blob.clone());
+            async move { bank.put_metadata(&blob).await }
+        });
+        let before = loop {
+            let shown = status(&bank).await?;
+            if !shown["number"].is_null() {
+                break shown;
+            }
+        };
+        eprintln!(
+            "killed when {} of {CUSTOMERS} were suspended",
+            before["suspended"]
+        );
+        appliance.kill_all()?;
+        let _ = acting.await?;
+        appliance.bring_up()?;
+        let bank = appliance.bank(&appliance.banks.a)?;
+        for customer in customers.iter_mut().step_by(10) {
+            expect_code(customer.login(&bank).await, "authentication_failed")?;
+        }
+        let mut shown = Value::Null;
+        for _ in 0..100 {
+            shown = status(&bank).await?;
+            if shown["acting"] == false {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        ensure!(
+            shown["acting"] == false && shown["suspended"] == CUSTOMERS,
+            "{shown}"
+        );
+        let told = claims(&bank, "models_suspended").await?;
+        ensure!(
+            told.len() == 1 && told[0]["credentials"] == CUSTOMERS,
+            "{told:?}"
+        );
+        Ok(())
+    });
+}
+
+/// A BLOB of the FIDO Alliance itself, as the enclave keeps it.
+#[test]
+fn a_recorded_blob_of_four_megabytes_is_kept_in_less_than_150_kilobytes() -> Result<()> {
+    let name = "a_recorded_blob_of_four_megabytes_is_kept_in_less_than_150_kilobytes";
+    let Some(dir) = std::env::var_os("REDOUBT_VECTORS") else {
+        eprintln!("{name}: skipped, REDOUBT_VECTORS is not set");
+        return Ok(());
+    };
+    let dir = Path::new(&dir).join("mds");
+    let blob = std::fs::read(dir.join("blob-no122.jwt"))?;
+    let roots = [std::fs::read(dir.join("globalsign-root-r3.der"))?];
+    // 2024-12-15T12:00:00Z, when it counted.
+    let now_ms = 1_734_264_000_000;
+    let expected = Expectation {
+        roots: &roots,
+        signer: SIGNER,
+        now_ms,
+        last: None,
+        overdue: Overdue::Accept,
+    };
+    let metadata = verify(blob.trim_ascii_end(), &expected)?;
+    let kept = Condensed::of(&metadata).context("too large")?;
+    ensure!(
+        blob.len() > 4_000_000 && kept.stored_bytes() < 150_000,
+        "{}",
+        kept.stored_bytes()
+    );
+    ensure!(kept.models_at(now_ms).count() == 189);
+    ensure!(kept.trust_roots().len() >= 156);
+    let broken = kept.compromised_at(now_ms);
+    let model: [u8; 16] = bytes("ba86dc56-635f-4141-aef6-00227b1b9af6")?;
+    ensure!(
+        broken.len() == 1 && broken.contains_key(&model),
+        "{broken:?}"
+    );
+    Ok(())
+}
+
+async fn refused(bank: &Bank, blob: &str, reason: &str) -> Result<()> {
+    match bank.put_metadata(blob).await {
+        Err(BankError::Refused { problem, .. }) if problem.code == "metadata_refused" => {
+            let detail = problem.detail.unwrap_or_default();
+            let detail = detail.as_str().unwrap_or_default();
+            ensure!(
+                detail.starts_with(reason),
+                "expected {reason}, got: {detail}"
+            );
+            Ok(())
+        }
+        other => anyhow::bail!("expected {reason}, got: {other:?}"),
+    }
+}
+
+/// Status and body of a refused login, but for the request's own number.
+async fn refusal(bank: &Bank, user: &str, signed: &Value) -> Result<(u16, Value)> {
+    let path = "/api/v1/passkeys/authenticate/verify";
+    let reply = bank
+        .post(path, &redoubt_bank::api::with_user(user, signed))
+        .await?;
+    let mut problem: Value = serde_json::from_slice(&reply.body)?;
+    problem["request_id"] = json!(null);
+    Ok((reply.status.as_u16(), problem))
+}

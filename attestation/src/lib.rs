@@ -8,6 +8,7 @@
 //! A library without I/O: time, randomness and bytes are arguments. The one
 //! exception is [`attester::NsmAttester`], which asks its device.
 
+pub mod amount;
 pub mod appraise;
 pub mod artefact;
 pub mod attester;

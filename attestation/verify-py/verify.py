@@ -36,6 +36,12 @@ class Report:
         """Notes a check that held."""
         self.checks.append(name)
 
+    def muted(self):
+        """A report whose checks and facts nobody reads; what it could not judge stays told."""
+        other = Report(self.file, self.kind)
+        other.unverified = self.unverified
+        return other
+
     def to_json(self):
         """One line of JSON; `code` and `reason` only where it is a no."""
         no = self.refusal and {"code": self.refusal.code, "reason": str(self.refusal)}

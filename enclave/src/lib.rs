@@ -13,4 +13,5 @@ mod outbound;
 pub mod passkeys;
 pub mod peers;
 pub mod service;
+pub mod wiping;
 pub mod worker_link;

@@ -20,6 +20,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
+/// What the enclave frees is wiped.
+#[global_allocator]
+static HEAP: redoubt_enclave::wiping::Wiping = redoubt_enclave::wiping::Wiping;
+
 /// The attested enclave of a Redoubt appliance: ends the banks' TLS, decides,
 /// signs, and keeps its state in a sealed ledger that the host only carries.
 ///

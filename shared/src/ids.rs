@@ -138,6 +138,14 @@ random_id!(
     /// One erasure of a template or of a whole subject.
     ErasureId, "erasure id"
 );
+random_id!(
+    /// One session of one customer; not its token.
+    SessionId, "session_id"
+);
+random_id!(
+    /// One credential of one customer, as a device; not the credential id.
+    DeviceId, "device_id"
+);
 
 #[cfg(test)]
 mod tests {

@@ -243,6 +243,9 @@ fn judge_artefact(bytes: &[u8], trust: &Trust) -> Result<Report, artefact::Refus
     let verified = artefact::verify_artefact(bytes, trust)?;
     let mut facts = receipt_facts(&verified.receipt);
     facts["kind"] = "artefact".into();
+    facts["decision"] = verified.decision.into();
+    let people: Vec<&str> = verified.people.iter().map(|user| user.as_str()).collect();
+    facts["people"] = serde_json::json!(people);
     facts["transaction"] = verified.transaction;
     facts["origin"] = verified.origin.into();
     facts["challenge"] = verified.challenge.to_string().into();

@@ -1,15 +1,13 @@
 //! The customer's own signature inside an approval: a WebAuthn assertion
 //! (Level 3 §7.2), judged again without the enclave.
 //!
-//! Protects against an enclave that claims an approval nobody gave. Only ES256
-//! credentials are judged.
+//! Protects against an enclave that claims an approval nobody gave. Every algorithm
+//! that options offer is judged, each by two implementations.
 
 use serde::{Deserialize, Serialize};
 
-use crate::cbor::{CborError, Reader};
+use super::cose_key;
 use crate::encode::{Digest32, b64u, b64u_bytes, sha256};
-use crate::jwk::EcP256Jwk;
-use crate::sign::both;
 
 const USER_PRESENT: u8 = 0x01;
 const USER_VERIFIED: u8 = 0x04;
@@ -19,8 +17,8 @@ const AUTHENTICATOR_DATA_MIN: usize = 37;
 /// Why the assertion does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AssertionError {
-    /// `public_key_cose` is no ES256 key.
-    #[error("public_key_cose is no ES256 key: {0}")]
+    /// `public_key_cose` is no key that is judged.
+    #[error("public_key_cose: {0}")]
     CoseKey(&'static str),
     /// Authenticator data is too short.
     #[error("authenticator_data is too short")]
@@ -91,7 +89,7 @@ pub struct Assertion {
     /// What the authenticator signed, hashed.
     #[serde(with = "b64u_bytes")]
     pub client_data_json: Vec<u8>,
-    /// ECDSA signature, DER.
+    /// As the authenticator made it (WebAuthn Level 3 §6.5.5; ECDSA in DER).
     #[serde(with = "b64u_bytes")]
     pub signature: Vec<u8>,
     /// The authenticator's counter.
@@ -115,13 +113,19 @@ struct ClientData {
 impl Assertion {
     /// Checks the assertion against relying party and challenge; one check per step.
     pub fn verify(&self, rp_id: &str, challenge: &Digest32) -> Result<(), AssertionError> {
-        let key = cose_es256(&self.public_key_cose)?;
+        let key = cose_key::parse(&self.public_key_cose)?;
         self.check_authenticator_data(rp_id)?;
         self.check_client_data(challenge)?;
         let digest = sha256(&[&self.client_data_json]);
         let signed = [&self.authenticator_data[..], &digest.0].concat();
-        both::verify_es256_der(&key, &signed, &self.signature)
+        key.verify(&signed, &self.signature)
             .map_err(|_| AssertionError::BadSignature)
+    }
+
+    /// Whether assertions of this key (COSE_Key, as registered) can be judged at all:
+    /// an approval asks no other passkey.
+    pub fn judges(public_key_cose: &[u8]) -> bool {
+        cose_key::parse(public_key_cose).is_ok()
     }
 
     fn check_authenticator_data(&self, rp_id: &str) -> Result<(), AssertionError> {
@@ -171,33 +175,4 @@ impl Assertion {
         }
         Ok(())
     }
-}
-
-/// An ES256 COSE_Key (RFC 9053 §7.1): {1: 2, 3: -7, -1: 1, -2: x, -3: y}.
-fn cose_es256(bytes: &[u8]) -> Result<EcP256Jwk, AssertionError> {
-    let cbor = |_: CborError| AssertionError::CoseKey("not the CBOR of a key");
-    let mut reader = Reader::new(bytes);
-    let mut pairs = reader.map().map_err(cbor)?;
-    let (mut small, mut x, mut y) = ([None; 3], None, None);
-    while reader.more(&mut pairs).map_err(cbor)? {
-        let repeated = match reader.int().map_err(cbor)? {
-            1 => small[0].replace(reader.int().map_err(cbor)?).is_some(),
-            3 => small[1].replace(reader.int().map_err(cbor)?).is_some(),
-            -1 => small[2].replace(reader.int().map_err(cbor)?).is_some(),
-            -2 => x.replace(reader.bytes().map_err(cbor)?).is_some(),
-            -3 => y.replace(reader.bytes().map_err(cbor)?).is_some(),
-            _ => return Err(AssertionError::CoseKey("it has an unknown parameter")),
-        };
-        if repeated {
-            return Err(AssertionError::CoseKey("a parameter stands twice"));
-        }
-    }
-    reader.end().map_err(cbor)?;
-    if small != [Some(2), Some(-7), Some(1)] {
-        return Err(AssertionError::CoseKey(
-            "only kty EC2, alg ES256, crv P-256 is judged",
-        ));
-    }
-    let point = [&[4], x.unwrap_or_default(), y.unwrap_or_default()].concat();
-    EcP256Jwk::from_sec1(&point).ok_or(AssertionError::CoseKey("a coordinate has not 32 bytes"))
 }

@@ -21,7 +21,7 @@ pub struct ChallengeInput {
     pub rp_id: String,
     /// Which customer.
     pub user_id: UserId,
-    /// Always [`ChallengeInput::PURPOSE`].
+    /// [`ChallengeInput::PURPOSE`] or [`ChallengeInput::REJECTION`].
     pub purpose: String,
     /// Until when it may be answered, Unix milliseconds.
     pub expires_ms: u64,
@@ -37,6 +37,8 @@ impl ChallengeInput {
     pub const DOMAIN: &'static str = "redoubt/approval/v1";
     /// The purpose of approvals.
     pub const PURPOSE: &'static str = "approval";
+    /// The purpose of rejections: no answer to one is an answer to the other.
+    pub const REJECTION: &'static str = "rejection";
 
     /// SHA-256 over the members in their order, each framed by its u32
     /// big-endian length.

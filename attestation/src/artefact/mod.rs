@@ -13,15 +13,23 @@ mod approval;
 mod assertion;
 mod boots;
 mod challenge;
+mod cose_key;
 mod evidence;
 mod fresh;
+mod grants;
+mod transaction;
 
-pub use approval::{APPROVAL_TYP, Artefact, VerifiedArtefact, verify_artefact};
+pub use approval::{
+    APPROVAL_TYP, APPROVAL_V2_TYP, Artefact, REJECTION_TYP, VerifiedArtefact, artefact_typ,
+    verify_artefact,
+};
 pub use assertion::{Assertion, AssertionError};
 pub use boots::{Boot, KeptDocument};
 pub use challenge::ChallengeInput;
 pub use evidence::{JudgedReceipt, Trust, verify_receipt};
 pub use fresh::{Fresh, FreshnessError};
+pub use grants::Asked;
+pub use transaction::PAYMENTS_MAX;
 
 use crate::appraise;
 use crate::genesis::GenesisError;
@@ -100,16 +108,30 @@ pub enum Refusal {
         "the challenge is not the digest of the transaction and the rest of its input: {0} differs"
     )]
     Challenge(&'static str),
+    /// The transaction contradicts itself.
+    #[error("the transaction: {0}")]
+    Transaction(&'static str),
     /// The approval came too late.
     #[error("the approval was recorded after its challenge had expired")]
     Expired,
     /// The customer's own signature.
     #[error("the customer's assertion: {0}")]
     Assertion(#[from] AssertionError),
+    /// The answers together are not what was asked for.
+    #[error("the answers of this approval: {0}")]
+    Grants(&'static str),
+    /// One of the earlier answers does not hold.
+    #[error("answer {index}: {source}")]
+    Answer {
+        /// Position in `grants`.
+        index: usize,
+        /// Why.
+        source: Box<Refusal>,
+    },
 }
 
 /// The checks of a receipt, then those an artefact adds, in their order.
-pub const CHECKS: [&str; 8] = [
+pub const CHECKS: [&str; 9] = [
     "documents are genuine and of the pinned genesis",
     "claim is in the ledger under a head that an attested key signed",
     "claim agrees with its attestation document",
@@ -118,6 +140,7 @@ pub const CHECKS: [&str; 8] = [
     "tenant and enclave signed it with ES256 and ML-DSA-65",
     "challenge is made from exactly this transaction",
     "customer's own key signed that challenge",
+    "as many people, devices and factors as were asked for",
 ];
 /// How many of [`CHECKS`] a receipt alone has.
 pub const RECEIPT_CHECKS: usize = 4;
@@ -136,13 +159,14 @@ impl Refusal {
             Self::TenantKeys | Self::Jws { .. } | Self::Signatures(_) | Self::BadSignature(_) => {
                 Some(5)
             }
-            Self::Challenge(_) | Self::Expired => Some(6),
+            Self::Challenge(_) | Self::Transaction(_) | Self::Expired => Some(6),
             Self::Assertion(_) => Some(7),
+            Self::Grants(_) | Self::Answer { .. } => Some(8),
         }
     }
 
     /// The stable name of this reason.
-    pub const fn code(&self) -> &'static str {
+    pub fn code(&self) -> &'static str {
         match self {
             Self::Malformed { .. } => "malformed",
             Self::NoEvidence => "no_evidence",
@@ -159,8 +183,11 @@ impl Refusal {
             Self::Signatures(_) => "signatures",
             Self::BadSignature(_) => "bad_signature",
             Self::Challenge(_) => "challenge",
+            Self::Transaction(_) => "transaction",
             Self::Expired => "expired",
             Self::Assertion(error) => error.code(),
+            Self::Grants(_) => "grants",
+            Self::Answer { source, .. } => source.code(),
         }
     }
 

@@ -8,6 +8,7 @@ use rustls_pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
 
 use super::{GenesisError, PasskeyPolicy, SignedFile, Tier, VerifiedGenesis, require};
+use crate::amount::{is_currency, ten_thousandths};
 use crate::binding::Head;
 use crate::encode::{Digest32, as_text, sha256};
 use crate::jcs::to_jcs;
@@ -15,6 +16,12 @@ use crate::jcs::to_jcs;
 const FILE: &str = "configuration";
 /// How long a tenant's entries are kept when its configuration does not say: seven years.
 pub const RETENTION_DAYS: u32 = 2_557;
+/// Idle limit of a session when the policy does not say, and the most it may say
+/// (RTS on SCA art. 4(3)(d): five minutes).
+pub const SESSION_IDLE_SECONDS: u32 = 300;
+/// Absolute limit of a session when the policy does not say, and the most it may
+/// say (NIST SP 800-63B: twelve hours at AAL3).
+pub const SESSION_ABSOLUTE_MINUTES: u32 = 720;
 /// A century: nobody means more.
 const RETENTION_MOST: u32 = 36_525;
 
@@ -122,13 +129,45 @@ pub struct Policy {
     pub challenge_seconds: u32,
     /// How long an approval stays open.
     pub approval_seconds: u32,
+    /// Longest time without a question about a session; [`SESSION_IDLE_SECONDS`] if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_idle_seconds: Option<u32>,
+    /// Longest life of a session; [`SESSION_ABSOLUTE_MINUTES`] if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_absolute_minutes: Option<u32>,
+    /// Amounts by currency (ISO 4217) above which an approval takes two devices of
+    /// the same person, as decimal text; any other currency always takes two. Left
+    /// out: one device is always enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second_device_above: Option<BTreeMap<String, String>>,
 }
 
 impl Policy {
+    /// The limits of `second_device_above` in ten-thousandths.
+    pub fn second_device_limits(&self) -> Option<BTreeMap<String, u64>> {
+        let limits = self.second_device_above.as_ref()?.iter();
+        // Validated; what is no amount would need two devices.
+        let exact = |(currency, limit): (&String, &String)| {
+            (currency.clone(), ten_thousandths(limit).unwrap_or_default())
+        };
+        Some(limits.map(exact).collect())
+    }
+
     /// SHA-256 over the policy in JCS.
     pub fn digest(&self) -> Digest32 {
         let text = to_jcs(self).expect("32-bit integers and names always have a canonical form");
         sha256(&[text.as_bytes()])
+    }
+
+    /// Longest time without a question about a session, in seconds.
+    pub fn session_idle(&self) -> u32 {
+        self.session_idle_seconds.unwrap_or(SESSION_IDLE_SECONDS)
+    }
+
+    /// Longest life of a session, in minutes.
+    pub fn session_absolute(&self) -> u32 {
+        self.session_absolute_minutes
+            .unwrap_or(SESSION_ABSOLUTE_MINUTES)
     }
 
     fn validate(&self) -> Result<(), GenesisError> {
@@ -140,7 +179,11 @@ impl Policy {
             enrollment_minutes,
             challenge_seconds,
             approval_seconds,
+            session_idle_seconds: _,
+            session_absolute_minutes: _,
+            second_device_above,
         } = self;
+        let (idle, absolute) = (self.session_idle(), self.session_absolute());
         let bounds = [
             (
                 "face_false_matches_per_million",
@@ -154,6 +197,13 @@ impl Policy {
             ("enrollment_minutes", enrollment_minutes, 1, 1_440),
             ("challenge_seconds", challenge_seconds, 10, 3_600),
             ("approval_seconds", approval_seconds, 10, 3_600),
+            ("session_idle_seconds", &idle, 10, SESSION_IDLE_SECONDS),
+            (
+                "session_absolute_minutes",
+                &absolute,
+                1,
+                SESSION_ABSOLUTE_MINUTES,
+            ),
         ];
         for (name, value, low, high) in bounds {
             require(
@@ -161,6 +211,14 @@ impl Policy {
                 FILE,
                 format!("policy.{name}"),
                 format!("use {low} to {high}"),
+            )?;
+        }
+        for (currency, limit) in second_device_above.iter().flatten() {
+            require(
+                is_currency(currency) && ten_thousandths(limit).is_some(),
+                FILE,
+                format!("policy.second_device_above.{currency}"),
+                "use decimal text under three capital letters, such as \"EUR\": \"1000.00\"",
             )?;
         }
         require(

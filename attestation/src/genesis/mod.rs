@@ -16,7 +16,8 @@ mod successor;
 pub use client_policy::ClientPolicy;
 pub use config::{
     Anchors, Config, ConfigType, OldLedger, Policy, RETENTION_DAYS, RelyingParty, Restore, Role,
-    RoleMapping, Tenant, VerifiedConfig, anchor_der, spki_of,
+    RoleMapping, SESSION_ABSOLUTE_MINUTES, SESSION_IDLE_SECONDS, Tenant, VerifiedConfig,
+    anchor_der, spki_of,
 };
 pub use manifest::{
     Environment, Genesis, GenesisType, MeasuredRole, Measurement, Officer, RootKind, Tier,

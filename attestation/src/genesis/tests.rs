@@ -69,6 +69,9 @@ fn config(genesis: Digest32) -> Config {
             enrollment_minutes: 30,
             challenge_seconds: 300,
             approval_seconds: 300,
+            session_idle_seconds: None,
+            session_absolute_minutes: None,
+            second_device_above: None,
         },
         restore: None,
     }
@@ -477,6 +480,33 @@ fn the_policy_digest_is_that_of_its_canonical_text() {
 }
 
 #[test]
+fn limits_of_sessions_have_bounds_and_a_policy_without_them_keeps_its_digest() {
+    let mut config = config(Digest32([0; 32]));
+    assert_eq!(config.policy.session_idle(), 300);
+    assert_eq!(config.policy.session_absolute(), 720);
+    let digest = config.policy.digest();
+    for (idle, absolute, field) in [
+        (Some(10), Some(1), None),
+        (Some(300), Some(720), None),
+        (Some(9), None, Some("policy.session_idle_seconds")),
+        (Some(301), None, Some("policy.session_idle_seconds")),
+        (None, Some(0), Some("policy.session_absolute_minutes")),
+        (None, Some(721), Some("policy.session_absolute_minutes")),
+    ] {
+        config.policy.session_idle_seconds = idle;
+        config.policy.session_absolute_minutes = absolute;
+        assert_ne!(config.policy.digest(), digest);
+        match (config.validate(), field) {
+            (Ok(()), None) => {}
+            (Err(GenesisError::Field { field: named, .. }), Some(field)) => {
+                assert_eq!(named, field);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_client_policy_pins_one_manifest() {
     let (bench, other) = (Bench::new(), Bench::new());
     let policy = ClientPolicy::pin(&bench.genesis);
@@ -515,4 +545,36 @@ fn a_tenant_that_says_nothing_keeps_its_entries_for_seven_years() {
     assert!(tenant.remove("retention_days").is_some());
     let config: Config = serde_json::from_value(config).unwrap();
     assert_eq!(config.tenants[0].retention_days, 2_557);
+}
+
+#[test]
+fn a_limit_for_a_second_device_is_exact_text_under_a_currency() {
+    let good = config(Digest32([0; 32]));
+    assert_eq!(good.policy.second_device_limits(), None);
+    let with = |currency: &str, limit: &str| {
+        let mut config = good.clone();
+        config.policy.second_device_above = Some([(currency.into(), limit.into())].into());
+        config
+    };
+    let exact = with("EUR", "1000.01");
+    exact.validate().unwrap();
+    let limits = exact.policy.second_device_limits().unwrap();
+    assert_eq!(limits["EUR"], 10_000_100);
+    with("EUR", "0").validate().unwrap();
+    for (currency, limit) in [
+        ("eur", "1"),
+        ("EURO", "1"),
+        ("EUR", "1,0"),
+        ("EUR", "-1"),
+        ("EUR", ""),
+    ] {
+        assert!(
+            with(currency, limit).validate().is_err(),
+            "{currency} {limit}"
+        );
+    }
+    // A policy without it has the digest it always had.
+    let text = serde_json::to_string(&good.policy).unwrap();
+    assert!(!text.contains("second_device_above"));
+    assert_ne!(exact.policy.digest(), good.policy.digest());
 }

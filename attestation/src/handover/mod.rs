@@ -6,6 +6,7 @@
 //! end, and is good once. The recipient's evidence is inside, so that each officer
 //! and the giver judge the same bytes.
 
+mod halt;
 mod refusal;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ mod tests;
 use redoubt_shared::LedgerId;
 use serde::{Deserialize, Serialize};
 
+pub use halt::{HaltOrder, HaltOrderType};
 pub use refusal::OrderRefusal;
 
 use crate::appraise::{Appraisal, appraise};

@@ -3,9 +3,10 @@
 use redoubt_shared::LedgerId;
 
 use crate::appraise::Refusal;
+use crate::encode::Digest32;
 use crate::genesis::SignedFileError;
 
-/// Why the giver keeps its secret.
+/// Why an order to hand over, or to halt, is not obeyed.
 #[derive(Debug, thiserror::Error)]
 pub enum OrderRefusal {
     /// Envelope, signatures or their number.
@@ -38,6 +39,9 @@ pub enum OrderRefusal {
         /// In the order.
         term: u64,
     },
+    /// Another enclave, of an order that names one boot only.
+    #[error("the order is to the enclave with boot key {0}")]
+    OtherBoot(Digest32),
     /// Its time is over.
     #[error("the order ended {over_ms} ms ago; officers must sign another one")]
     Expired {
@@ -67,7 +71,7 @@ impl OrderRefusal {
             Self::OtherManifest { .. } => "order_other_manifest",
             Self::OtherLedger(_) => "order_other_ledger",
             Self::Spent => "order_spent",
-            Self::OtherGiver { .. } => "order_other_giver",
+            Self::OtherGiver { .. } | Self::OtherBoot(_) => "order_other_giver",
             Self::Expired { .. } => "order_expired",
             Self::TooLong => "order_too_long",
             Self::Recipient(_) => "order_recipient_refused",

@@ -120,18 +120,68 @@ fn artefacts_and_lies_get_the_same_verdicts() {
     let court = Court::new();
     let policy = second.policy(&court);
     let trust = Trust::from_policy(&std::fs::read(&policy).unwrap()).unwrap();
+    let several = crate::artefact::tests::several::cases(&court).into_iter();
+    let several = several.map(|(_, artefact, _)| serde_json::to_value(artefact).unwrap());
     let cases: Vec<Vec<u8>> = bent_artefacts(&court)
-        .iter()
-        .map(|artefact| serde_json::to_vec(artefact).unwrap())
+        .into_iter()
+        .chain(several)
+        .map(|artefact| serde_json::to_vec(&artefact).unwrap())
         .collect();
     let ours: Vec<&str> = cases
         .iter()
         .map(|bytes| verify_artefact(bytes, &trust).map_or_else(|r| r.code(), |_| "accepted"))
         .collect();
-    assert_eq!(ours.iter().filter(|code| **code == "accepted").count(), 1);
+    // One plain approval, five of several answers, a rejection and two batches.
+    assert_eq!(ours.iter().filter(|code| **code == "accepted").count(), 9);
     let theirs = second.verdicts(&cases, &[("--policy", &policy)]);
     for (at, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
         assert_eq!(ours, theirs, "case {at}");
+    }
+}
+
+#[test]
+fn artefacts_of_every_version_and_algorithm_get_the_same_verdicts() {
+    use crate::artefact::tests::{golden::GOLDEN, passkeys};
+    let test = "artefacts_of_every_version_and_algorithm_get_the_same_verdicts";
+    let Some(second) = Second::find(test) else {
+        return;
+    };
+    for (name, artefact, policy, _) in GOLDEN {
+        let policy = second.put(&format!("{name}.policy"), policy);
+        let theirs = second.verdicts(&[artefact.to_vec()], &[("--policy", &policy)]);
+        assert_eq!(theirs, ["accepted"], "{name}");
+    }
+    let court = Court::new();
+    let policy = second.policy(&court);
+    let trust = Trust::from_policy(&std::fs::read(&policy).unwrap()).unwrap();
+    let challenge = court.challenge_input().challenge();
+    let mut cases = Vec::new();
+    for alg in passkeys::ALL {
+        let (passkey, other) = (passkeys::Passkey::new(alg), passkeys::Passkey::new(alg));
+        let good = passkey.answer(&challenge, 5);
+        let mut bent = vec![good.clone(); 4];
+        bent[0].public_key_cose = other.cose;
+        bent[1].public_key_cose[4] ^= 1;
+        bent[2].public_key_cose.push(0);
+        let middle = good.signature.len() / 2;
+        bent[3].signature[middle] ^= 1;
+        for assertion in std::iter::once(good).chain(bent) {
+            let mut claims = court.claims();
+            claims["assertion"] = serde_json::json!(assertion);
+            cases.push(serde_json::to_vec(&court.artefact(&claims)).unwrap());
+        }
+    }
+    let theirs = second.verdicts(&cases, &[("--policy", &policy)]);
+    for (at, (bytes, theirs)) in cases.iter().zip(&theirs).enumerate() {
+        let ours = verify_artefact(bytes, &trust).map_or_else(|r| r.code(), |_| "accepted");
+        assert_eq!(
+            ours,
+            theirs,
+            "algorithm {} case {}",
+            passkeys::ALL[at / 5],
+            at % 5
+        );
+        assert_eq!(ours == "accepted", at % 5 == 0, "case {at}");
     }
 }
 

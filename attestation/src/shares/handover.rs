@@ -20,8 +20,8 @@ const LEDGER_DOMAIN: &[u8] = b"redoubt/handover-envelope/v1";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum EnvelopeType {
-    #[serde(rename = "redoubt/handover-envelope/v1")]
-    V1,
+    #[serde(rename = "redoubt/handover-envelope/v2")]
+    V2,
 }
 
 /// What the giver says beside the secret.
@@ -39,9 +39,12 @@ pub struct EnvelopeAad {
     pub genesis: Digest32,
     /// The recipient's boot key, as the order names it.
     pub recipient: Digest32,
+    /// Until when the order is good, Unix milliseconds: later nobody opens it.
+    pub not_after_ms: u64,
 }
 
-/// The sealed secret, as the store carries it.
+/// The sealed secret, as the store carries it. Version 1 did not say its end, and is
+/// not read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Envelope {
@@ -67,7 +70,7 @@ impl Envelope {
         let aad = serde_json::to_vec(aad).map_err(|error| malformed(&error))?;
         let (enc, ciphertext) = seal(secret.expose_secret(), recipient, INFO, &aad, entropy)?;
         Ok(Self {
-            kind: EnvelopeType::V1,
+            kind: EnvelopeType::V2,
             aad,
             enc,
             ciphertext,
@@ -87,13 +90,13 @@ impl Envelope {
 
 impl UnsealKey {
     /// Opens an envelope to this key. That the secret is the appliance's, and the
-    /// head its ledger's, is the caller's to check: anybody can seal to a public key.
+    /// head its ledger's, and that its time is not over, is the caller's to check: anybody can seal to a public key.
     pub fn open_envelope(
         &self,
         envelope: &Envelope,
     ) -> Result<(OfficersSecret, EnvelopeAad), ShareError> {
         let Envelope {
-            kind: EnvelopeType::V1,
+            kind: EnvelopeType::V2,
             aad,
             enc,
             ciphertext,
@@ -136,6 +139,7 @@ mod tests {
             },
             genesis: Digest32([4; 32]),
             recipient: sha256(&[key.public()]),
+            not_after_ms: 9,
         };
         let envelope = Envelope::seal(&secret, key.public(), &aad, &SystemEntropy).unwrap();
         let carried = Envelope::parse(&envelope.to_json()).unwrap();
@@ -144,18 +148,17 @@ mod tests {
         assert_eq!(said, aad);
         let other = UnsealKey::generate(&SystemEntropy).unwrap();
         assert!(other.open_envelope(&carried).is_err());
-        let moved = EnvelopeAad {
-            head: Head {
-                size: 8,
-                ..aad.head
-            },
-            ..aad.clone()
-        };
-        let bent = Envelope {
-            aad: serde_json::to_vec(&moved).unwrap(),
-            ..carried.clone()
-        };
-        assert!(key.open_envelope(&bent).is_err());
+        let mut moved = aad.clone();
+        moved.head.size = 8;
+        let mut longer = aad.clone();
+        longer.not_after_ms = 10;
+        for bent in [moved, longer] {
+            let bent = Envelope {
+                aad: serde_json::to_vec(&bent).unwrap(),
+                ..carried.clone()
+            };
+            assert!(key.open_envelope(&bent).is_err());
+        }
         // What was sealed for another purpose opens nothing here, nor this there.
         assert!(
             key.open_share(&carried.aad, &carried.enc, &carried.ciphertext)

@@ -10,16 +10,6 @@ pub fn verify_es256(key: &EcP256Jwk, message: &[u8], signature: &[u8]) -> Result
     independent::verify_es256(key, message, signature)
 }
 
-/// ES256, signature in DER.
-pub fn verify_es256_der(
-    key: &EcP256Jwk,
-    message: &[u8],
-    signature: &[u8],
-) -> Result<(), BadSignature> {
-    native::verify_es256_der(key, message, signature)?;
-    independent::verify_es256_der(key, message, signature)
-}
-
 /// ML-DSA-65 with the empty context.
 pub fn verify_ml_dsa_65(
     key: &AkpMlDsa65Jwk,

@@ -197,9 +197,32 @@ impl Es256Signer {
         use p256::pkcs8::DecodePrivateKey as _;
         let secret =
             p256::SecretKey::from_pkcs8_pem(pem).map_err(|_| SignerError::Seed("P-256"))?;
+        Self::from_secret(&secret)
+    }
+
+    /// Restores a key from PKCS#8 in DER, as sealed storage holds it.
+    pub fn from_pkcs8_der(der: &[u8]) -> Result<Self, SignerError> {
+        use p256::pkcs8::DecodePrivateKey as _;
+        let secret =
+            p256::SecretKey::from_pkcs8_der(der).map_err(|_| SignerError::Seed("P-256"))?;
+        Self::from_secret(&secret)
+    }
+
+    fn from_secret(secret: &p256::SecretKey) -> Result<Self, SignerError> {
         let mut scalar = Zeroizing::new([0; 32]);
         scalar.copy_from_slice(&Zeroizing::new(secret.to_bytes()));
         Self::from_scalar(&scalar)
+    }
+
+    /// The key as PKCS#8 in DER, for sealed storage.
+    pub fn expose_pkcs8_der(&self) -> Result<Zeroizing<Vec<u8>>, SignerError> {
+        use p256::pkcs8::EncodePrivateKey as _;
+        let secret = p256::SecretKey::from_slice(&self.scalar[..]);
+        let der = secret
+            .map_err(|_| SignerError::Seed("P-256"))?
+            .to_pkcs8_der()
+            .map_err(|_| SignerError::Seed("P-256"))?;
+        Ok(Zeroizing::new(der.as_bytes().to_vec()))
     }
 
     /// The key as PKCS#8 in PEM, for a file that only its officer may read.
@@ -219,6 +242,13 @@ impl Es256Signer {
     /// Signature r || s.
     pub fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignerError> {
         es256_sign(&self.pair, message)
+    }
+
+    /// The same as X.509 writes it (RFC 3279 §2.2.3: DER of both integers).
+    pub fn sign_der(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
+        let signature = p256::ecdsa::Signature::from_slice(&self.sign(message)?);
+        let signature = signature.map_err(|_| SignerError::Signing("ES256"))?;
+        Ok(signature.to_der().as_bytes().to_vec())
     }
 }
 

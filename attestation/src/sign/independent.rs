@@ -19,18 +19,6 @@ pub fn verify_es256(key: &EcP256Jwk, message: &[u8], signature: &[u8]) -> Result
         .map_err(|_| BadSignature)
 }
 
-/// ECDSA P-256 with SHA-256, signature in DER (WebAuthn).
-pub fn verify_es256_der(
-    key: &EcP256Jwk,
-    message: &[u8],
-    signature: &[u8],
-) -> Result<(), BadSignature> {
-    let signature = p256::ecdsa::Signature::from_der(signature).map_err(|_| BadSignature)?;
-    p256_key(key)?
-        .verify(message, &signature)
-        .map_err(|_| BadSignature)
-}
-
 /// ECDSA P-384 with SHA-384, signature r || s, public key as an uncompressed point (COSE).
 pub fn verify_es384(
     point: &[u8; 97],

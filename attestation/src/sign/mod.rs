@@ -6,11 +6,13 @@
 //! against the end of one algorithm: [`HybridSigner`] always makes two signatures.
 
 pub mod both;
+mod credential;
 mod hybrid;
 pub mod independent;
 pub mod jws;
 pub mod native;
 
+pub use credential::CredentialKey;
 pub use hybrid::{Ed25519Signer, Es256Signer, HybridSeeds, HybridSigner, SignerError};
 
 /// The signature, or the key it is checked with, is not good. Which of the two

@@ -1,8 +1,8 @@
 //! Verification with aws-lc-rs, the implementation on request paths.
 
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ML_DSA_65,
-    UnparsedPublicKey, VerificationAlgorithm,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ML_DSA_65, UnparsedPublicKey,
+    VerificationAlgorithm,
 };
 
 use super::BadSignature;
@@ -22,15 +22,6 @@ fn verify(
 /// ECDSA P-256 with SHA-256, signature r || s (JOSE).
 pub fn verify_es256(key: &EcP256Jwk, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
     verify(&ECDSA_P256_SHA256_FIXED, &key.to_sec1(), message, signature)
-}
-
-/// ECDSA P-256 with SHA-256, signature in DER (WebAuthn).
-pub fn verify_es256_der(
-    key: &EcP256Jwk,
-    message: &[u8],
-    signature: &[u8],
-) -> Result<(), BadSignature> {
-    verify(&ECDSA_P256_SHA256_ASN1, &key.to_sec1(), message, signature)
 }
 
 /// ECDSA P-384 with SHA-384, signature r || s, public key as an uncompressed point (COSE).

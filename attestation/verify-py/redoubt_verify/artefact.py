@@ -1,54 +1,85 @@
-"""The artefact of an approval: JWS (RFC 7515), challenge, WebAuthn assertion (Level 3
-section 7.2), as enclave/SPEC.md section 6 says."""
+"""The artefact of an approval or a rejection: JWS (RFC 7515), challenge, transaction, and
+the answers of everybody who had to, as enclave/SPEC.md section 6 says."""
 
 import json
+import re
 
-from . import jwk, receipt
-from .cbor import Reader
+from . import assertion, jwk, receipt
 from .refusal import (
-    TENANT, USER, Refusal, b64u, flag, from_b64u, listed, members, name, parse_json, sha256, text, uint,
+    TENANT, USER, Refusal, from_b64u, from_hex, listed, members, name, parse_json, sha256, text, uint,
 )
-from .signatures import verify_es256, verify_es256_der, verify_ml_dsa_65
+from .signatures import verify_es256, verify_ml_dsa_65
 
-TYP = "redoubt-approval+jws"
+APPROVAL, SEVERAL, REJECTION = (
+    "redoubt-approval+jws", "redoubt-approval-v2+jws", "redoubt-rejection+jws",
+)
+TYPS = {("approved", None): APPROVAL, ("approved", 2): SEVERAL, ("rejected", None): REJECTION}
 INPUT = ("domain", "tenant", "rp_id", "user_id", "purpose", "expires_ms", "nonce")
-SIGNED = ("public_key_cose", "authenticator_data", "client_data_json", "signature")
+ASKED = ("approvers", "needed", "devices", "factors")
+AMOUNT = re.compile(r"(0|[1-9][0-9]{0,14})(?:\.([0-9]{1,4}))?")
+PAYMENTS_MAX, GRANTS_MAX = 100, 48
 SAFE_INTEGER = (1 << 53) - 1
 
 
 def verify(artefact, trust, at_ms, report):
     """Judges an artefact (parsed JSON) under a Trust; fills `report`. Raises Refusal."""
-    members(artefact, ("payload", "signatures", "receipt", "tenant_keys"))
+    members(artefact, ("payload", "signatures", "receipt", "tenant_keys"), ("grants",))
+    grants = listed(artefact.get("grants", []))
     claims, boot = receipt.verify(artefact["receipt"], trust, at_ms, report)
     payload = from_b64u(artefact["payload"])
     if payload != artefact["receipt"]["claims"].encode():
         raise Refusal("other_claim", "the payload is not the claim its receipt proves")
+    typ = _typ(claims)
     _typed(claims)
-    if (claims["type"], claims["decision"]) != ("approval", "approved"):
-        raise Refusal("not_an_approval", "the claim is no approval that was given")
+    for member in ("tenant_key_es256", "tenant_key_mldsa65"):
+        text(claims.get(member))
     report.passed("payload is the receipted claim")
-    both = _check_signatures(artefact, claims, boot, report)
+    both = _check_signatures(artefact, claims, boot, typ, report)
     report.passed(f"tenant and enclave signed it with ES256{' and ML-DSA-65' if both else ''}")
-    challenge = _check_challenge(claims)
+    challenge = _check_challenge(claims, "rejection" if typ == REJECTION else "approval")
     report.passed("challenge is made from exactly this transaction")
-    _check_assertion(claims, challenge)
+    assertion.check(claims["assertion"], claims["challenge_input"]["rp_id"], challenge, report)
     report.passed("customer's own key signed that challenge")
+    if typ == SEVERAL:
+        people = Count(claims, trust, at_ms, report).check(grants, challenge)
+    elif grants:
+        raise Refusal("grants", "answers where none belong")
+    else:
+        people = [claims["user_id"]]
+    report.passed("as many people, devices and factors as were asked for")
     report.facts.update(
+        decision=claims["decision"],
+        people=people,
         transaction=claims["transaction"],
         origin=claims["assertion"]["origin"],
         challenge=challenge.hex(),
     )
 
 
+def _typ(claims):
+    """The `typ` that signatures over these claims bear; Refusal if they make no artefact."""
+    version = claims.get("version")
+    told = isinstance(claims.get("decision"), str) and (version is None or type(version) is int)
+    found = TYPS.get((claims["decision"], version)) if told else None
+    if claims.get("type") != "approval" or claims.get("assertion") is None or not found:
+        raise Refusal("not_an_approval", "the claim is no approval that was given")
+    return found
+
+
 def _typed(claims):
-    """Checks the type of every member that an approval's claims need; Refusal `malformed`."""
-    for member in ("type", "decision", "tenant_key_es256", "tenant_key_mldsa65"):
+    """Checks the type of every member that a signed answer's claims need; Refusal `malformed`."""
+    for member in ("type", "decision"):
         text(claims.get(member))
+    name(claims.get("tenant"), TENANT)
     name(claims.get("user_id"), USER)
     uint(claims.get("time_ms"))
     _bytes_of(claims.get("challenge"), 32)
     if "transaction" not in claims:
         raise Refusal("malformed", "no member transaction")
+    if claims.get("version") is not None:
+        uint(claims["version"])
+    if claims.get("approval_id") is not None:
+        text(claims["approval_id"])
     given = members(claims.get("challenge_input"), (*INPUT, "transaction_jcs"))
     for member in ("domain", "rp_id", "purpose", "transaction_jcs"):
         text(given[member])
@@ -56,15 +87,18 @@ def _typed(claims):
     name(given["user_id"], USER)
     uint(given["expires_ms"])
     _bytes_of(given["nonce"], 32)
-    assertion = claims.get("assertion")
-    members(assertion, (*SIGNED, "credential_id", "sign_count", "user_verified", "origin"),
-            assertion or ())
-    for member in SIGNED:
-        from_b64u(assertion[member])
-    text(assertion["credential_id"])
-    uint(assertion["sign_count"], 32)
-    flag(assertion["user_verified"])
-    text(assertion["origin"])
+    assertion.typed(claims.get("assertion"))
+    if claims.get("asked") is not None:
+        asked = members(claims["asked"], ASKED)
+        for member, bits in (("approvers", 16), ("needed", 16), ("devices", 8)):
+            uint(asked[member], bits)
+        for factor in listed(asked["factors"]):
+            text(factor)
+    if claims.get("grants") is not None:
+        for one in listed(claims["grants"]):
+            members(one, ("receipt_id", "claim"))
+            text(one["receipt_id"])
+            from_hex(one["claim"], 32)
 
 
 def _bytes_of(value, length):
@@ -74,7 +108,7 @@ def _bytes_of(value, length):
     return data
 
 
-def _check_signatures(artefact, claims, boot, report):
+def _check_signatures(artefact, claims, boot, typ, report):
     """Raises Refusal; returns whether ML-DSA-65 could be judged, too."""
     keys = listed(artefact["tenant_keys"])
     if len(keys) != 2:
@@ -94,7 +128,7 @@ def _check_signatures(artefact, claims, boot, report):
         ("ES256", verify_es256, boot.es256),
         ("ML-DSA-65", verify_ml_dsa_65, boot.mldsa65),
     ):
-        wanted = {"alg": alg, "kid": kid, "typ": TYP}
+        wanted = {"alg": alg, "kid": kid, "typ": typ}
         if wanted not in headers:
             raise Refusal("signatures", f"the {alg} one of {kid} is missing")
         signature = signatures[headers.index(wanted)]
@@ -114,11 +148,11 @@ def _header(signature):
     return members(header, ("alg", "kid"), ("typ",), code="jws")
 
 
-def _check_challenge(claims):
+def _check_challenge(claims, purpose):
     given = claims["challenge_input"]
     same = {
         "domain": given["domain"] == "redoubt/approval/v1",
-        "purpose": given["purpose"] == "approval",
+        "purpose": given["purpose"] == purpose,
         "tenant": given["tenant"] == claims["tenant"],
         "user_id": given["user_id"] == claims["user_id"],
         "transaction": given["transaction_jcs"] == jcs(claims["transaction"]),
@@ -126,6 +160,7 @@ def _check_challenge(claims):
     for member, equal in same.items():
         if not equal:
             raise Refusal("challenge", f"{member} differs from what the challenge is made from")
+    _check_transaction(claims["transaction"])
     expires = given["expires_ms"]
     if claims["time_ms"] > expires:
         raise Refusal("expired", "recorded after its challenge had expired")
@@ -135,6 +170,111 @@ def _check_challenge(claims):
     if from_b64u(claims["challenge"]) != challenge:
         raise Refusal("challenge", "it is not the digest of its input")
     return challenge
+
+
+def _check_transaction(transaction):
+    """The total of a batch is the exact sum of its payments (RTS on SCA, art. 5)."""
+    if not isinstance(transaction, dict) or "payments" not in transaction:
+        return
+    payments = transaction["payments"]
+    if not isinstance(payments, list) or not 1 <= len(payments) <= PAYMENTS_MAX:
+        raise Refusal("transaction", "payments are 1 to 100")
+    total = 0
+    for payment in payments:
+        total += _amount(payment, "amount")
+        if "currency" in payment:
+            raise Refusal("transaction", "a payment has a currency of its own")
+    if _amount(transaction, "total") != total:
+        raise Refusal("transaction", "the total is not the sum of the payments")
+
+
+def _amount(of, member):
+    value = of.get(member) if isinstance(of, dict) else None
+    found = AMOUNT.fullmatch(value) if isinstance(value, str) else None
+    amount = int(found[1] + (found[2] or "").ljust(4, "0")) if found else 0
+    if not amount:
+        raise Refusal("transaction", "an amount is no decimal text above zero")
+    return amount
+
+
+class Count:
+    """Counts the answers of an approval that took several, while it judges them."""
+
+    def __init__(self, completing, trust, at_ms, report):
+        self.completing, self.trust, self.at_ms, self.report = completing, trust, at_ms, report
+        self.people, self.seen = {}, set()
+
+    def check(self, receipts, challenge):
+        """Names of those who approved (sorted); `receipts` are the answers before the last."""
+        claims = self.completing
+        if any(claims.get(member) is None for member in ("asked", "approval_id", "grants")):
+            raise Refusal("malformed", "version 2 without its members")
+        if len(receipts) != len(claims["grants"]) or len(receipts) > GRANTS_MAX:
+            raise Refusal("grants", "other receipts than the claim names")
+        for one, named in zip(receipts, claims["grants"]):
+            self._answer(one, named)
+        self._passkey(claims, challenge)
+        return self._complete()
+
+    def _answer(self, one, named):
+        if not isinstance(one, dict) or sha256(text(one.get("claims")).encode()).hex() != named["claim"]:
+            raise Refusal("grants", "another claim than the one named")
+        answer, _ = receipt.verify(one, self.trust, self.at_ms, self.report.muted())
+        text(answer.get("type"))
+        same = (text(answer.get("receipt_id")), answer["tenant"], text(answer.get("approval_id")))
+        ours = self.completing
+        if same != (named["receipt_id"], ours["tenant"], ours["approval_id"]):
+            raise Refusal("grants", "an answer to another approval")
+        if answer["type"] == "approval":
+            self._grant(answer)
+        elif answer["type"] == "verification":
+            name(answer.get("user_id"), USER)
+            if text(answer.get("verdict")) != "verified":
+                raise Refusal("grants", "a face that was not verified")
+            self._of(answer["user_id"])["faces"] += 1
+        else:
+            raise Refusal("grants", "a claim that is no answer")
+
+    def _grant(self, answer):
+        _typed(answer)
+        ours = self.completing
+        rp_id = answer["challenge_input"]["rp_id"]
+        if (
+            (answer["decision"], answer.get("version")) != ("granted", 2)
+            or answer.get("asked") != ours["asked"]
+            or answer["transaction"] != ours["transaction"]
+            or rp_id != ours["challenge_input"]["rp_id"]
+        ):
+            raise Refusal("grants", "an answer to something else")
+        challenge = _check_challenge(answer, "approval")
+        assertion.check(answer["assertion"], rp_id, challenge, self.report)
+        self._passkey(answer, challenge)
+
+    def _passkey(self, answer, challenge):
+        given = answer["assertion"]
+        for key in (("id", given["credential_id"]), ("key", given["public_key_cose"]), ("challenge", challenge)):
+            if key in self.seen:
+                raise Refusal("grants", f"one {key[0]} counted twice")
+            self.seen.add(key)
+        person = self._of(answer["user_id"])
+        person["passkeys"] += 1
+        person["copies"] += assertion.backup_eligible(given)
+
+    def _of(self, user):
+        return self.people.setdefault(user, {"passkeys": 0, "copies": 0, "faces": 0})
+
+    def _complete(self):
+        asked = self.completing["asked"]
+        if asked["factors"] not in (["passkey"], ["passkey", "face"]):
+            raise Refusal("malformed", "factors are passkey, and face")
+        sound = 1 <= asked["needed"] <= asked["approvers"] and asked["devices"] in (1, 2)
+        if not sound or len(self.people) != asked["needed"]:
+            raise Refusal("grants", "not as many people as were asked for")
+        for person in self.people.values():
+            whole = (person["passkeys"], person["faces"]) == (asked["devices"], len(asked["factors"]) - 1)
+            if not whole or person["copies"] > 1:
+                raise Refusal("grants", "somebody lacks a device or a factor")
+        return sorted(self.people)
 
 
 def jcs(value):
@@ -149,53 +289,3 @@ def jcs(value):
         return [check(one) for one in part] if isinstance(part, list) else part
 
     return json.dumps(check(value), ensure_ascii=False, separators=(",", ":"))
-
-
-def _check_assertion(claims, challenge):
-    assertion = claims["assertion"]
-    key, data, client, signature = (from_b64u(assertion[member]) for member in SIGNED)
-    point = _cose_key(key)
-    flags = data[32] if len(data) >= 37 else 0
-    rp = sha256(claims["challenge_input"]["rp_id"].encode())
-    verified = assertion["user_verified"]
-    for code, wrong in (
-        ("authenticator_data", len(data) < 37),
-        ("relying_party", data[:32] != rp),
-        ("user_not_present", not flags & 1),
-        ("contradiction", bool(flags & 4) != verified),
-        ("user_not_verified", not verified),
-        ("contradiction", data[33:37] != assertion["sign_count"].to_bytes(4, "big")),
-    ):
-        if wrong:
-            raise Refusal(f"assertion_{code}", "the authenticator signed something else")
-    client_data = parse_json(client, "assertion_client_data")
-    required = ("type", "challenge", "origin")
-    members(client_data, required, client_data, code="assertion_client_data")
-    for code, wrong in (
-        ("type", client_data["type"] != "webauthn.get"),
-        ("challenge", client_data["challenge"] != b64u(challenge)),
-        ("origin", client_data["origin"] != assertion["origin"]),
-        ("cross_origin", client_data.get("crossOrigin", False) is not False),
-        ("bad_signature", not verify_es256_der(point, data + sha256(client), signature)),
-    ):
-        if wrong:
-            raise Refusal(f"assertion_{code}", "the customer's own signature does not hold")
-
-
-def _cose_key(data):
-    """The P-256 point of an ES256 COSE_Key (RFC 9053 section 7.1)."""
-    key = {}
-    try:
-        reader = Reader(data)
-        for _ in reader.items(5):
-            label = reader.int()
-            if label in key or label not in (1, 3, -1, -2, -3):
-                raise Refusal("", "a parameter twice, or an unknown one")
-            key[label] = reader.bytes() if label < -1 else reader.int()
-        reader.end()
-    except Refusal as refusal:
-        raise Refusal("assertion_key", str(refusal)) from refusal
-    x, y = key.get(-2, b""), key.get(-3, b"")
-    if (key.get(1), key.get(3), key.get(-1)) != (2, -7, 1) or len(x) != 32 or len(y) != 32:
-        raise Refusal("assertion_key", "no ES256 key")
-    return b"\x04" + x + y

@@ -1,118 +1,82 @@
-//! Approval of one payment by one customer.
-//!
-//! Protects against: a transaction that reads differently to two programs. The
-//! amount is decimal text with one spelling per value and scale, never a float.
+//! Approval of a transaction by one customer, or by several.
 
+use std::pin::Pin;
+
+use futures::Stream;
 use redoubt_shared::{ApprovalId, UserId};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Document;
-use super::text::{Text, Timestamp, id};
-use crate::passkeys::RequestOptions;
+use super::Transaction;
+use super::text::{Timestamp, id};
+use crate::passkeys::{AuthenticationResponse, RequestOptions};
 
-/// A decimal amount above zero, such as `250.00`: at most 15 digits before the
-/// point and 4 after it, no sign, no leading zeros.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
-#[serde(transparent)]
-pub struct Amount(String);
-
-/// An ISO 4217 currency code: three capital letters.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
-#[serde(transparent)]
-pub struct Currency(String);
-
-impl Amount {
-    /// The amount, if it is spelt as described.
-    pub fn new(text: impl Into<String>) -> Option<Self> {
-        let text = text.into();
-        let (whole, fraction) = match text.split_once('.') {
-            Some((whole, fraction)) => (whole, Some(fraction)),
-            None => (text.as_str(), None),
-        };
-        let digits = |part: &str, max| {
-            (1..=max).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
-        };
-        let well_formed = digits(whole, 15)
-            && (whole == "0" || !whole.starts_with('0'))
-            && fraction.is_none_or(|fraction| digits(fraction, 4));
-        let above_zero = text.bytes().any(|byte| (b'1'..=b'9').contains(&byte));
-        (well_formed && above_zero).then_some(Self(text))
-    }
-
-    /// The text as given.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+/// What an answer is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Factor {
+    /// A passkey that verified its user.
+    Passkey,
+    /// A face, verified for this approval before the passkey answers.
+    Face,
 }
 
-impl Currency {
-    /// The code, if it is three capital letters.
-    pub fn new(text: impl Into<String>) -> Option<Self> {
-        let text = text.into();
-        (text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase()))
-            .then_some(Self(text))
-    }
-
-    /// The code.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl<'de> Deserialize<'de> for Amount {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::new(String::deserialize(deserializer)?).ok_or_else(|| {
-            serde::de::Error::custom("use decimal text above zero, such as \"250.00\"")
-        })
-    }
-}
-
-impl<'de> Deserialize<'de> for Currency {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::new(String::deserialize(deserializer)?)
-            .ok_or_else(|| serde::de::Error::custom("use three capital letters, such as \"EUR\""))
-    }
-}
-
-/// Who is paid.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Payee {
-    /// Name of the payee.
-    #[schema(value_type = String, max_length = 140)]
-    pub name: Text<140>,
-    /// Account of the payee, such as an IBAN.
-    #[schema(value_type = String, max_length = 64)]
-    pub account: Text<64>,
-}
-
-/// What is to be approved, exactly.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Transaction {
-    /// Decimal text above zero.
-    #[schema(value_type = String, example = "250.00", pattern = r"^(0|[1-9][0-9]{0,14})(\.[0-9]{1,4})?$")]
-    pub amount: Amount,
-    /// ISO 4217 code.
-    #[schema(value_type = String, example = "EUR", pattern = "^[A-Z]{3}$")]
-    pub currency: Currency,
-    /// Who is paid.
-    pub payee: Payee,
-    /// Remittance reference.
-    #[schema(value_type = String, max_length = 140)]
-    pub reference: Text<140>,
-}
-
-/// Asks for the approval of a transaction.
+/// Asks for the approval of a transaction: `user_id`, or `approvers` and `required`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApprovalRequest {
     /// The bank's name for its customer.
-    #[schema(value_type = String, max_length = 128)]
-    pub user_id: UserId,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
+    pub user_id: Option<UserId>,
+    /// Several customers, each once, at most 16.
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<String>>, min_items = 1, max_items = 16)]
+    pub approvers: Option<Vec<UserId>>,
+    /// How many of them must approve.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 16)]
+    pub required: Option<u16>,
     /// What is to be approved.
     pub transaction: Transaction,
+    /// `["passkey"]` if absent; `["passkey", "face"]` asks each for a face as well.
+    #[serde(default)]
+    pub factors: Option<Vec<Factor>>,
+}
+
+/// A customer's rejection: signed if `credential` is there, else the bank's word.
+#[derive(Debug, Clone, PartialEq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rejection {
+    /// Who rejects.
+    #[schema(value_type = String, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
+    pub user_id: UserId,
+    /// The answer to options of purpose `rejection`.
+    #[serde(default)]
+    pub credential: Option<AuthenticationResponse>,
+}
+
+/// What options are for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerPurpose {
+    /// To approve.
+    #[default]
+    Approval,
+    /// To reject.
+    Rejection,
+}
+
+/// Whose options, and for what.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnswerOptions {
+    /// One of those asked.
+    pub user_id: UserId,
+    /// To approve if absent.
+    #[serde(default)]
+    pub purpose: AnswerPurpose,
 }
 
 /// The `Idempotency-Key` header: 1 to 128 visible ASCII characters.
@@ -155,9 +119,79 @@ pub enum ApprovalStatus {
     Approved,
     /// The customer did not answer in time.
     Expired,
-    /// An answer failed; its challenge is spent.
-    Failed,
+    /// So many rejected that it cannot be approved.
+    Rejected,
+    /// The bank took it back.
+    Cancelled,
 }
+
+impl ApprovalStatus {
+    /// Whether nothing can follow.
+    pub fn ended(self) -> bool {
+        self != Self::Pending
+    }
+}
+
+/// Options for one of several customers.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ApproverOptions {
+    /// Whom.
+    #[schema(value_type = String)]
+    pub user_id: UserId,
+    /// For their browser.
+    pub options: RequestOptions,
+}
+
+/// What one of those asked has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Answered {
+    /// Something is missing.
+    Pending,
+    /// Everything was given.
+    Approved,
+    /// They rejected.
+    Rejected,
+}
+
+/// One of those asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ApproverState {
+    /// Who.
+    #[schema(value_type = String)]
+    pub user_id: UserId,
+    /// What they did. Once the approval ended: only who rejected is told.
+    pub answer: Answered,
+}
+
+/// A change of an approval, as `GET /api/v1/approvals/{id}/events` tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ApprovalChange {
+    /// Names the approval.
+    #[serde(with = "id")]
+    #[schema(value_type = String)]
+    pub approval_id: ApprovalId,
+    /// Where it stands.
+    pub status: ApprovalStatus,
+    /// How many gave everything, while it is pending.
+    pub approved: u16,
+    /// How many rejected.
+    pub rejected: u16,
+    /// How many must approve.
+    pub required: u16,
+}
+
+/// What a listener is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ApprovalNews {
+    /// It changed, durably; the first one tells where it stands.
+    Changed(ApprovalChange),
+    /// It did not; the line is alive.
+    Unchanged,
+}
+
+/// What a listener is told, until the approval ends. Waits for nobody who does not ask.
+pub type ApprovalFeed = Pin<Box<dyn Stream<Item = ApprovalNews> + Send>>;
 
 /// An approval was created.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -173,8 +207,12 @@ pub struct ApprovalCreated {
     pub expires_at: Timestamp,
     /// As received.
     pub transaction: Transaction,
-    /// For the browser; the challenge binds the transaction.
-    pub options: RequestOptions,
+    /// For the browser of the one who is asked; the challenge binds the transaction.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub options: Option<RequestOptions>,
+    /// For each of several, a challenge of their own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub approvers: Vec<ApproverOptions>,
 }
 
 /// An approval as it stands.
@@ -191,24 +229,33 @@ pub struct Approval {
     pub expires_at: Timestamp,
     /// As received.
     pub transaction: Transaction,
-    /// The signed proof, once approved.
+    /// Those who are asked, without anybody erased since.
+    pub approvers: Vec<ApproverState>,
+    /// How many of them must approve.
+    pub required: u16,
+    /// How many devices each must use.
+    pub devices: u8,
+    /// What an answer is made of.
+    pub factors: Vec<Factor>,
+    /// The signed proof, once approved, or rejected with a signature.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub artefact: Option<Document>,
 }
 
-/// The customer approved.
+/// An answer was taken.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ApprovalVerified {
     /// Names the approval.
     #[serde(with = "id")]
     #[schema(value_type = String)]
     pub approval_id: ApprovalId,
-    /// Always `approved`.
+    /// `pending` where more answers are needed.
     pub status: ApprovalStatus,
-    /// The signed proof that this customer approved this transaction.
-    #[schema(value_type = Object)]
-    pub artefact: Document,
+    /// The signed proof of what customers decided, once there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub artefact: Option<Document>,
     /// Signed proof of the ledger entry.
     #[schema(value_type = Object)]
     pub receipt: Document,
@@ -217,39 +264,6 @@ pub struct ApprovalVerified {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn amounts_have_one_spelling() {
-        for right in ["250.00", "1", "0.01", "999999999999999.9999"] {
-            assert!(Amount::new(right).is_some(), "{right}");
-        }
-        for wrong in [
-            "",
-            "0",
-            "0.00",
-            "00.1",
-            "01",
-            "-1",
-            "+1",
-            "1.",
-            ".5",
-            "1e3",
-            "1,00",
-            " 1",
-            "1.00000",
-            "1234567890123456",
-            "1.2.3",
-            "٣",
-        ] {
-            assert!(Amount::new(wrong).is_none(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn an_amount_as_a_number_is_refused() {
-        assert!(serde_json::from_str::<Amount>("250.00").is_err());
-        assert!(serde_json::from_str::<Amount>("\"250.00\"").is_ok());
-    }
 
     #[test]
     fn idempotency_keys_are_visible_ascii() {

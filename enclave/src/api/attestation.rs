@@ -6,10 +6,28 @@
 use redoubt_shared::supervise::Phase;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 use super::Document;
 use super::text::Text;
 use crate::passkeys::Base64Url;
+
+/// A phase by its name.
+pub(super) fn phase_name() -> Object {
+    let names = [
+        "booted",
+        "awaiting_unseal",
+        "recovering",
+        "serving",
+        "handing_over",
+        "halted",
+    ];
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(names))
+        .description(Some("Where the enclave stands."))
+        .build()
+}
 
 /// What a document's key is for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize, Serialize, ToSchema)]
@@ -45,7 +63,7 @@ pub struct AttestationReply {
     /// Always `session`: the nonce binds the TLS exporter.
     pub mode: &'static str,
     /// Where the enclave stands.
-    #[schema(value_type = String)]
+    #[schema(schema_with = phase_name)]
     pub phase: Phase,
     /// The signed genesis manifest (JWS).
     #[schema(value_type = Object)]
@@ -74,7 +92,7 @@ pub struct TreeHead {
 #[serde(deny_unknown_fields)]
 pub struct ShareSubmission {
     /// The officer's id in the genesis manifest.
-    #[schema(value_type = String, max_length = 64)]
+    #[schema(value_type = String, min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1F\x7F-\x9F]+$")]
     pub officer: Text<64>,
     /// JSON naming document, genesis, counter and head (base64url).
     pub aad: Base64Url,
@@ -92,7 +110,7 @@ pub struct ShareAccepted {
     /// Shares needed.
     pub needed: u32,
     /// Where the enclave stands now.
-    #[schema(value_type = String)]
+    #[schema(schema_with = phase_name)]
     pub phase: Phase,
 }
 
@@ -100,6 +118,6 @@ pub struct ShareAccepted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Health {
     /// `booted`, `awaiting_unseal`, `recovering`, `serving`, `handing_over` or `halted`.
-    #[schema(value_type = String)]
+    #[schema(schema_with = phase_name)]
     pub phase: Phase,
 }

@@ -19,7 +19,7 @@ pub struct EventsQuery {
     #[serde(rename = "type")]
     pub kind: Option<String>,
     /// Of this customer.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     pub user_id: Option<UserId>,
     /// Not before this time (RFC 3339).
     #[serde(default, deserialize_with = "instant")]
@@ -30,12 +30,13 @@ pub struct EventsQuery {
     #[param(value_type = Option<String>, format = DateTime)]
     pub to: Option<u64>,
     /// `next` of the reply before.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = r"^(0|[1-9][0-9]{0,18})\.(0|[1-9][0-9]{0,8})$")]
     pub after: Option<Cursor>,
     /// Most claims in the reply, 1 to 500; 100 if absent.
+    #[param(minimum = 1, maximum = 500)]
     pub limit: Option<u16>,
     /// Whose ledger. Needed for auditors; a tenant's own otherwise.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, min_length = 1, max_length = 64, pattern = "^[a-z0-9-]+$")]
     pub tenant: Option<TenantId>,
 }
 
@@ -48,9 +49,10 @@ pub struct ExportQuery {
     #[serde(default)]
     pub from: u64,
     /// Most entries, 1 to 256; 64 if absent.
+    #[param(minimum = 1, maximum = 256)]
     pub limit: Option<u16>,
     /// Whose ledger. Needed for auditors; a tenant's own otherwise.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, min_length = 1, max_length = 64, pattern = "^[a-z0-9-]+$")]
     pub tenant: Option<TenantId>,
 }
 

@@ -13,6 +13,9 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use redoubt_shared::{EnrollmentId, UserId, VerificationId};
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::openapi::schema::{
+    KnownFormat, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, Type,
+};
 use utoipa::{IntoParams, ToSchema};
 use zeroize::Zeroizing;
 
@@ -37,15 +40,15 @@ pub enum Modality {
 pub struct DeviceInfo {
     /// Such as `mobile`.
     #[serde(rename = "type", default)]
-    #[schema(value_type = Option<String>, max_length = 64)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1F\x7F-\x9F]+$")]
     pub kind: Option<Text<64>>,
     /// Such as `iOS 19`.
     #[serde(default)]
-    #[schema(value_type = Option<String>, max_length = 64)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1F\x7F-\x9F]+$")]
     pub os: Option<Text<64>>,
     /// The bank's name for the device.
     #[serde(default)]
-    #[schema(value_type = Option<String>, max_length = 128)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1F\x7F-\x9F]+$")]
     pub device_id: Option<Text<128>>,
 }
 
@@ -54,7 +57,7 @@ pub struct DeviceInfo {
 #[serde(deny_unknown_fields)]
 pub struct EnrollInitiate {
     /// The bank's name for its customer.
-    #[schema(value_type = String, max_length = 128)]
+    #[schema(value_type = String, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     pub user_id: UserId,
     /// What will be enrolled.
     pub modality: Modality,
@@ -89,10 +92,10 @@ pub struct EnrollInitiated {
 pub struct EnrollSubmit {
     /// From the reply of `enroll/initiate`.
     #[serde(with = "id")]
-    #[param(value_type = String)]
+    #[param(value_type = String, pattern = "^[0-9a-f]{32}$")]
     pub enrollment_id: EnrollmentId,
     /// From the reply of `enroll/initiate`.
-    #[param(value_type = String)]
+    #[param(value_type = String, min_length = 1, max_length = 256)]
     pub session_token: SessionToken,
 }
 
@@ -146,9 +149,11 @@ pub struct Enrolled {
 pub struct Geolocation {
     /// Degrees north.
     #[serde(deserialize_with = "degrees::<90, _>")]
+    #[schema(minimum = -90, maximum = 90)]
     pub lat: f64,
     /// Degrees east.
     #[serde(deserialize_with = "degrees::<180, _>")]
+    #[schema(minimum = -180, maximum = 180)]
     pub lng: f64,
 }
 
@@ -167,12 +172,12 @@ fn degrees<'de, const MAX: u32, D: Deserializer<'de>>(deserializer: D) -> Result
 #[serde(deny_unknown_fields)]
 pub struct VerifyRequest {
     /// The bank's name for its customer.
-    #[schema(value_type = String, max_length = 128)]
+    #[schema(value_type = String, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     pub user_id: UserId,
     /// What is compared.
     pub modality: Modality,
     /// JPEG, PNG or WebP in base64 (standard or url alphabet), at most 8 MiB before encoding.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, min_length = 2, pattern = r"^(([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw](==)?|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=?)?|([A-Za-z0-9_-]{4})*([A-Za-z0-9_-][AQgw](==)?|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048]=?)?)$")]
     pub biometric_data: Sample,
     /// The customer's device.
     #[serde(default)]
@@ -182,8 +187,25 @@ pub struct VerifyRequest {
     pub geolocation: Option<Geolocation>,
     /// The customer's address.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(schema_with = address)]
     pub ip_address: Option<IpAddr>,
+}
+
+/// The customer's address: of either version, or null.
+fn address() -> Schema {
+    let of = |format| {
+        let format = Some(SchemaFormat::KnownFormat(format));
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(format)
+    };
+    OneOfBuilder::new()
+        .item(of(KnownFormat::Ipv4))
+        .item(of(KnownFormat::Ipv6))
+        .item(ObjectBuilder::new().schema_type(Type::Null))
+        .description(Some("The customer's address."))
+        .build()
+        .into()
 }
 
 /// What the comparison said.

@@ -5,6 +5,7 @@ use redoubt_shared::supervise::Phase;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::attestation::phase_name;
 use super::{Document, TreeHead};
 
 /// Officers' order to hand over, to the enclave that serves.
@@ -24,7 +25,7 @@ pub struct HandoverRequest {
 #[serde(deny_unknown_fields)]
 pub struct TakeRequest {
     /// The order's name, hexadecimal.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, pattern = "^[0-9a-f]{64}$")]
     pub order: Digest32,
 }
 
@@ -41,11 +42,30 @@ pub struct HandedOver {
     pub before: TreeHead,
 }
 
+/// Officers' order to the enclave itself: end for good.
+#[derive(Debug, Clone, PartialEq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HaltRequest {
+    /// The signed order (JWS).
+    #[schema(value_type = Object)]
+    pub order: Document,
+}
+
+/// The enclave has halted, and takes nothing any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Halted {
+    /// Its boot key, as the order names it.
+    pub boot: String,
+    /// Where it stands now.
+    #[schema(value_type = String)]
+    pub phase: Phase,
+}
+
 /// The secret was taken: this enclave reads the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct TakingOver {
     /// Where the enclave stands now.
-    #[schema(value_type = String)]
+    #[schema(schema_with = phase_name)]
     pub phase: Phase,
     /// The appliance ledger's head before the last entry of the other enclave.
     pub before: TreeHead,

@@ -19,7 +19,8 @@ pub struct MetadataTaken {
     pub models: u64,
     /// Models that are revoked or compromised now and were not before.
     pub compromised: Vec<ModelStatus>,
-    /// Models that were, and are no more. Their suspended credentials stay suspended.
+    /// Models that were, and are no more. Their suspended credentials stay so until the bank
+    /// resumes them.
     pub cleared: Vec<String>,
     /// Credentials that were suspended for it.
     pub suspended: u64,
@@ -46,7 +47,7 @@ pub struct MetadataStatus {
     pub overdue: bool,
     /// How many of the models are revoked or compromised now.
     pub compromised: u64,
-    /// Credentials that are suspended for their model.
+    /// Credentials that were suspended for their model so far.
     pub suspended: u64,
     /// Whether credentials are being suspended. They are refused already.
     pub acting: bool,

@@ -11,6 +11,7 @@ mod attestation;
 mod audit;
 mod biometrics;
 mod caller;
+mod devices;
 mod erasures;
 mod extensions;
 mod handover;
@@ -18,7 +19,9 @@ mod metadata;
 mod passkeys;
 mod problem;
 mod services;
+mod sessions;
 mod text;
+mod transactions;
 mod trust;
 
 pub use crate::passkeys::{
@@ -27,8 +30,9 @@ pub use crate::passkeys::{
     RequestOptions, RpEntity, UserEntity,
 };
 pub use approvals::{
-    Amount, Approval, ApprovalCreated, ApprovalRequest, ApprovalStatus, ApprovalVerified, Currency,
-    IdempotencyKey, Payee, Transaction,
+    AnswerOptions, AnswerPurpose, Answered, Approval, ApprovalChange, ApprovalCreated,
+    ApprovalFeed, ApprovalNews, ApprovalRequest, ApprovalStatus, ApprovalVerified, ApproverOptions,
+    ApproverState, Factor, IdempotencyKey, Rejection,
 };
 pub use attestation::{
     AttestationReply, AttestationRequest, Health, Purpose, ShareAccepted, ShareSubmission, TreeHead,
@@ -39,12 +43,16 @@ pub use biometrics::{
     Liveness, Modality, Sample, SecurityFlags, Verdict, Verification, VerifyRequest,
 };
 pub use caller::{ApplianceRole, Caller, Identity, Peer, Reader, RequestId, Role};
+pub use devices::{
+    DescribeDevice, Device, DeviceState, DeviceStateSet, DeviceTrust, Devices, SetDeviceState,
+    TrustReason,
+};
 pub use erasures::{
     DeletionStatement, EpochStatus, Erased, Erasure, ErasureCovers, ErasureStage, RotateEpoch,
     RotateMembers, Rotation,
 };
 pub use extensions::{Hint, PrfInput, PrfValues};
-pub use handover::{HandedOver, HandoverRequest, TakeRequest, TakingOver};
+pub use handover::{HaltRequest, Halted, HandedOver, HandoverRequest, TakeRequest, TakingOver};
 pub use metadata::{MetadataStatus, MetadataTaken, ModelStatus};
 pub use passkeys::{
     AuthenticateOptions, Authenticated, Presented, PresentedAuthentication, PresentedLogin,
@@ -52,7 +60,12 @@ pub use passkeys::{
 };
 pub use problem::{Kind, LogSafe, Problem, ProblemBody};
 pub use services::Services;
+pub use sessions::{
+    Confirmation, Introspected, Introspection, IntrospectionForm, JwkSet, SessionClaims,
+    SessionScope, SessionsEnded, TokenForm,
+};
 pub use text::{SessionToken, Text, Timestamp};
+pub use transactions::{Amount, Batch, BatchPayment, Currency, Payee, Payment, Transaction};
 pub use trust::{Anchor, Grants, RoleMapping, Trust, TrustError};
 
 /// A receipt or artefact as its own format defines it (`enclave/SPEC.md`).

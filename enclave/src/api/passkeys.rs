@@ -8,17 +8,17 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use redoubt_shared::UserId;
+use redoubt_shared::{DeviceId, SessionId, UserId};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Error as _, IntoDeserializer, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
-use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{AllOfBuilder, ObjectBuilder, Schema, Type};
+use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::Document;
 use super::extensions::{Hint, PrfInput};
-use super::text::{SessionToken, Text, Timestamp};
+use super::text::{SessionToken, Text, Timestamp, id};
 use crate::passkeys::{AuthenticationResponse, Base64Url, RegistrationResponse};
 
 /// Asks for options to create a passkey.
@@ -26,15 +26,15 @@ use crate::passkeys::{AuthenticationResponse, Base64Url, RegistrationResponse};
 #[serde(deny_unknown_fields)]
 pub struct RegisterOptions {
     /// The bank's name for its customer.
-    #[schema(value_type = String, max_length = 128)]
+    #[schema(value_type = String, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     pub user_id: UserId,
     /// Account name the authenticator shows; `user_id` if absent.
     #[serde(default)]
-    #[schema(value_type = Option<String>, max_length = 64)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1F\x7F-\x9F]+$")]
     pub user_name: Option<Text<64>>,
     /// Display name the authenticator shows; the account name if absent.
     #[serde(default)]
-    #[schema(value_type = Option<String>, max_length = 64)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1F\x7F-\x9F]+$")]
     pub display_name: Option<Text<64>>,
     /// What kinds of authenticator the page expects, most likely first.
     #[serde(default)]
@@ -51,7 +51,7 @@ pub struct AuthenticateOptions {
     /// The bank's name for its customer. Absent: whoever answers with a passkey of
     /// this tenant, as for conditional mediation; the reply names them.
     #[serde(default)]
-    #[schema(value_type = Option<String>, max_length = 128)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     pub user_id: Option<UserId>,
     /// What kinds of authenticator the page expects, most likely first.
     #[serde(default)]
@@ -229,7 +229,9 @@ impl<T: ToSchema, U: Naming> PartialSchema for Presented<T, U> {
     fn schema() -> RefOr<Schema> {
         let user_id = ObjectBuilder::new()
             .schema_type(Type::String)
+            .min_length(Some(1))
             .max_length(Some(128))
+            .pattern(Some("^[!-~]+$"))
             .description(Some("The bank's name for its customer."));
         let mut named = ObjectBuilder::new().property("user_id", user_id);
         if U::REQUIRED {
@@ -237,7 +239,7 @@ impl<T: ToSchema, U: Naming> PartialSchema for Presented<T, U> {
         }
         AllOfBuilder::new()
             .item(named)
-            .item(T::schema())
+            .item(Ref::from_schema_name(T::name()))
             .description(Some(
                 "The browser's answer with the customer it is for: the answer's members \
                  beside `user_id` as here, or all of them under `credential`.",
@@ -255,6 +257,7 @@ impl<T: ToSchema, U: Naming> ToSchema for Presented<T, U> {
     }
 
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((T::name().into_owned(), T::schema()));
         T::schemas(schemas);
     }
 }
@@ -273,6 +276,10 @@ pub struct Registered {
     pub attestation_format: String,
     /// Model of the authenticator (UUID).
     pub aaguid: String,
+    /// Names the passkey as a device.
+    #[serde(with = "id")]
+    #[schema(value_type = String)]
+    pub device_id: DeviceId,
     /// Signed proof of the ledger entry.
     #[schema(value_type = Object)]
     pub receipt: Document,
@@ -291,9 +298,19 @@ pub struct Authenticated {
     /// Opaque bearer token of the session.
     #[schema(value_type = String)]
     pub session_token: SessionToken,
-    /// When the session ends (RFC 3339, UTC).
+    /// When the session ends if it never idles (RFC 3339, UTC).
     #[schema(value_type = String, format = DateTime)]
     pub expires_at: Timestamp,
+    /// Seconds without an introspection after which it ends before that.
+    pub idle_seconds: u64,
+    /// Names the session.
+    #[serde(with = "id")]
+    #[schema(value_type = String)]
+    pub session_id: SessionId,
+    /// The device that logged in.
+    #[serde(with = "id")]
+    #[schema(value_type = String)]
+    pub device_id: DeviceId,
     /// Signed proof of the ledger entry.
     #[schema(value_type = Object)]
     pub receipt: Document,

@@ -257,6 +257,12 @@ kinds! {
     METADATA_NOT_CONFIGURED metadata_not_configured 409 "No root of metadata is configured" "Have officers sign a configuration that names it, tenants[].passkeys.metadata.";
     NO_PASSKEY no_passkey 409 "No passkey is registered for this user" "Register a passkey first.";
 
+    // devices
+    UNKNOWN_DEVICE unknown_device 404 "There is no such device" "Use a device_id of GET /api/v1/subjects/{user_id}/devices.";
+    TOO_MANY_DEVICES too_many_devices 409 "The customer has as many passkeys as one may have" "Revoke one with POST /api/v1/subjects/{user_id}/devices/{device_id}/state; after 256 in all, erase and enrol the customer again.";
+    DEVICE_CLOSED device_closed 409 "The device is out of use for good" "Have the customer register a new passkey.";
+    DEVICE_BARRED device_barred 409 "The device's model is reported as compromised" "Have the customer register a passkey of another model.";
+
     // biometrics
     CONSENT_REQUIRED consent_required 422 "Consent is required" "Ask the customer, then send consent_given: true.";
     UNSUPPORTED_MODALITY unsupported_modality 422 "This modality is not supported" "Use facial.";
@@ -279,6 +285,13 @@ kinds! {
     INVALID_TRANSACTION invalid_transaction 422 "The transaction is not acceptable" "Check amount, currency, payee and reference.";
     UNKNOWN_APPROVAL unknown_approval 404 "There is no such approval" "Create one with /api/v1/approvals.";
     APPROVAL_EXPIRED approval_expired 410 "The approval has expired" "Create another one.";
+    APPROVAL_REJECTED approval_rejected 409 "The approval was rejected" "Read it with GET /api/v1/approvals/{id}.";
+    APPROVAL_CANCELLED approval_cancelled 409 "The approval was cancelled" "Create another one.";
+    ALREADY_ANSWERED already_answered 409 "This customer has answered" "Read who is still asked with GET /api/v1/approvals/{id}.";
+    SHARED_DEVICE shared_device 409 "Another approver answered with this passkey" "Each approver needs a passkey of their own.";
+    SECOND_DEVICE_REQUIRED second_device_required 409 "This amount needs a second device" "Register a second passkey; of passkeys that sync between devices only one counts.";
+    FACE_REQUIRED face_required 409 "A face comes before the last passkey" "Verify it with POST /api/v1/approvals/{id}/face.";
+    TOO_MANY_LISTENERS too_many_listeners 429 retry 5 "Too many of this tenant listen" "Close a feed, or read GET /api/v1/approvals/{id}.";
     APPROVAL_CLOSED approval_closed 409 "The approval is already decided" "Read it with GET /api/v1/approvals/{id}.";
     IDEMPOTENCY_CONFLICT idempotency_conflict 409 "The idempotency key was used for another request" "Use a fresh key for a different request.";
     UNKNOWN_RECEIPT unknown_receipt 404 "There is no such receipt" "Use a receipt_id of this tenant.";

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use redoubt_shared::supervise::Phase;
-use redoubt_shared::{ApprovalId, ErasureId, ReceiptId, UserId};
+use redoubt_shared::{ApprovalId, DeviceId, ErasureId, ReceiptId, UserId};
 use zeroize::Zeroizing;
 
 use super::*;
@@ -133,6 +133,46 @@ pub trait Services: Send + Sync + 'static {
         request: PresentedAuthentication,
     ) -> impl Future<Output = Result<ApprovalVerified, Problem>> + Send;
 
+    /// Options for an answer of one of those asked.
+    fn approval_options(
+        &self,
+        caller: Caller,
+        id: ApprovalId,
+        query: AnswerOptions,
+    ) -> impl Future<Output = Result<RequestOptions, Problem>> + Send;
+
+    /// Compares a sample with the template of somebody whose face an approval asks for.
+    fn approval_face(
+        &self,
+        caller: Caller,
+        id: ApprovalId,
+        request: VerifyRequest,
+    ) -> impl Future<Output = Result<Verification, Problem>> + Send;
+
+    /// Takes a customer's rejection.
+    fn reject_approval(
+        &self,
+        caller: Caller,
+        id: ApprovalId,
+        request: Rejection,
+        idempotency_key: Option<IdempotencyKey>,
+    ) -> impl Future<Output = Result<ApprovalVerified, Problem>> + Send;
+
+    /// Takes an approval back.
+    fn cancel_approval(
+        &self,
+        caller: Caller,
+        id: ApprovalId,
+        idempotency_key: Option<IdempotencyKey>,
+    ) -> impl Future<Output = Result<ApprovalVerified, Problem>> + Send;
+
+    /// Tells of an approval's changes, each once it is durable.
+    fn follow_approval(
+        &self,
+        caller: Caller,
+        id: ApprovalId,
+    ) -> impl Future<Output = Result<ApprovalFeed, Problem>> + Send;
+
     /// A receipt with its evidence.
     fn receipt(
         &self,
@@ -197,6 +237,13 @@ pub trait Services: Send + Sync + 'static {
         request: TakeRequest,
     ) -> impl Future<Output = Result<TakingOver, Problem>> + Send;
 
+    /// Ends this enclave for good, by an officers' order that names it. The gateway has
+    /// checked that an officer asks.
+    fn halt_by_order(
+        &self,
+        request: HaltRequest,
+    ) -> impl Future<Output = Result<Halted, Problem>> + Send;
+
     /// Where epochs stand, for officers.
     fn epoch_status(&self) -> impl Future<Output = Result<EpochStatus, Problem>> + Send;
 
@@ -207,4 +254,54 @@ pub trait Services: Send + Sync + 'static {
         caller: Caller,
         note: String,
     ) -> impl Future<Output = Result<(), Problem>> + Send;
+
+    /// What a session token stands for. Costs no entry of the ledger.
+    fn introspect(
+        &self,
+        caller: Caller,
+        token: SessionToken,
+        form: IntrospectionForm,
+    ) -> impl Future<Output = Result<Introspected, Problem>> + Send;
+
+    /// Ends the session of a token.
+    fn revoke_token(
+        &self,
+        caller: Caller,
+        token: SessionToken,
+    ) -> impl Future<Output = Result<SessionsEnded, Problem>> + Send;
+
+    /// Ends sessions of a device, a customer or the whole tenant.
+    fn end_sessions(
+        &self,
+        caller: Caller,
+        scope: SessionScope,
+    ) -> impl Future<Output = Result<SessionsEnded, Problem>> + Send;
+
+    /// The tenant's public keys.
+    fn jwks(&self, caller: Caller) -> impl Future<Output = Result<JwkSet, Problem>> + Send;
+
+    /// A customer's devices.
+    fn devices(
+        &self,
+        caller: Caller,
+        user: UserId,
+    ) -> impl Future<Output = Result<Devices, Problem>> + Send;
+
+    /// Describes a device.
+    fn describe_device(
+        &self,
+        caller: Caller,
+        user: UserId,
+        device: DeviceId,
+        request: DescribeDevice,
+    ) -> impl Future<Output = Result<Device, Problem>> + Send;
+
+    /// Suspends, resumes, revokes or flags a device.
+    fn set_device_state(
+        &self,
+        caller: Caller,
+        user: UserId,
+        device: DeviceId,
+        request: SetDeviceState,
+    ) -> impl Future<Output = Result<DeviceStateSet, Problem>> + Send;
 }

@@ -52,10 +52,10 @@ impl<'de, const MAX: usize> Deserialize<'de> for Text<MAX> {
     }
 }
 
-/// An RFC 3339 instant as Unix milliseconds.
+/// An RFC 3339 instant as Unix milliseconds; 0 for any before 1970, when nothing was recorded.
 pub(super) fn parse_instant(text: &str) -> Option<u64> {
     let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-    u64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok()
+    Some(u64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(0))
 }
 
 /// A bearer token of ours. Opaque, never printed, wiped after use.
@@ -168,6 +168,13 @@ mod tests {
             serde_json::to_string(&Timestamp(u64::MAX)).unwrap(),
             "\"9999-12-31T23:59:59.999Z\""
         );
+    }
+
+    #[test]
+    fn instants_before_1970_are_the_beginning() {
+        assert_eq!(parse_instant("1970-01-01T00:00:01Z"), Some(1000));
+        assert_eq!(parse_instant("0182-08-11T18:37:57Z"), Some(0));
+        assert_eq!(parse_instant("1969-12-31"), None);
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::erasure;
+use super::approval::{self, ApprovalStatus};
 use super::event::{Content, Event, Recorded};
-use super::models;
 use super::state::*;
+use super::{device, erasure, models, session};
 use crate::passkeys::CredentialRecord;
 
 /// Folds one event into the state; claims change nothing. Events come from our
@@ -31,6 +31,9 @@ fn apply_event(state: &mut TenantState, event: &Event) {
         } => {
             begin_term(state, *at_ms, *max_failures, *lockout_ms);
             state.kept.prune(*at_ms);
+            state.sessions.prune(*at_ms, usize::MAX);
+            session::forget_faces(state, *at_ms);
+            approval::begin_term(state, *at_ms);
         }
         Event::Restored {
             at_ms,
@@ -74,16 +77,32 @@ fn apply_event(state: &mut TenantState, event: &Event) {
         | Event::AttemptReleased { .. }
         | Event::AttemptConcluded { .. }
         | Event::LockExpired { .. } => apply_attempt(state, event),
-        Event::ApprovalCreated { .. } | Event::ApprovalGiven { .. } => apply_approval(state, event),
+        Event::ApprovalCreated { .. }
+        | Event::ApprovalGiven { .. }
+        | Event::ApprovalAsked { .. }
+        | Event::ApprovalGranted { .. }
+        | Event::ApprovalRejected { .. }
+        | Event::ApprovalCancelled { .. }
+        | Event::IdempotencyKept { .. } => approval::apply(state, event),
         Event::FaceErased { .. }
         | Event::SubjectErased { .. }
         | Event::BudgetKept { .. }
         | Event::BudgetTakenUp { .. }
         | Event::ErasuresDarkened { .. } => erasure::apply(state, event),
-        Event::MetadataTaken { .. }
-        | Event::ModelsJudged { .. }
-        | Event::CredentialSuspended { .. }
-        | Event::ModelsActedOn { .. } => models::apply(state, event),
+        Event::SessionOpened { .. }
+        | Event::SessionsEnded { .. }
+        | Event::AllSessionsEnded
+        | Event::FaceMatched { .. } => session::apply(state, event),
+        Event::DeviceUsed { .. } | Event::DeviceRefused { .. } | Event::DeviceDescribed { .. } => {
+            device::apply(state, event)
+        }
+        Event::DeviceStateSet { .. } => {
+            models::count(state, event);
+            device::apply(state, event);
+        }
+        Event::MetadataTaken { .. } | Event::ModelsJudged { .. } | Event::ModelsActedOn { .. } => {
+            models::apply(state, event)
+        }
     }
 }
 
@@ -143,9 +162,10 @@ fn begin_term(state: &mut TenantState, at_ms: u64, max_failures: u32, lockout_ms
     }
 }
 
-/// What was lost may have spent every attempt and every approval. Claims of the
-/// ledger before are found in it, not here.
+/// What was lost may have spent every attempt and every approval, and ended every
+/// session. Claims of the ledger before are found in it, not here.
 fn restore(state: &mut TenantState, at_ms: u64, max_failures: u32, until_ms: u64) {
+    state.sessions = Default::default();
     let handles: Vec<SubjectHandle> = state.subjects.keys().copied().collect();
     for handle in handles {
         with(state, &handle, |subject| {
@@ -216,16 +236,24 @@ fn apply_passkey(state: &mut TenantState, event: &Event) {
             credential_id,
             sign_count,
             backup_state,
-        } => {
-            with(state, handle, |subject| {
-                if let Some(record) = subject.passkeys.get_mut(credential_id) {
-                    record.sign_count = record.sign_count.max(*sign_count);
-                    record.backup_state = *backup_state;
-                }
-            });
-        }
+        } => use_passkey(state, handle, credential_id, *sign_count, *backup_state),
         _ => {}
     }
+}
+
+pub(super) fn use_passkey(
+    state: &mut TenantState,
+    handle: &SubjectHandle,
+    credential_id: &[u8],
+    sign_count: u32,
+    backup_state: bool,
+) {
+    with(state, handle, |subject| {
+        if let Some(record) = subject.passkeys.get_mut(credential_id) {
+            record.sign_count = record.sign_count.max(sign_count);
+            record.backup_state = backup_state;
+        }
+    });
 }
 
 fn apply_attempt(state: &mut TenantState, event: &Event) {
@@ -257,50 +285,6 @@ fn apply_attempt(state: &mut TenantState, event: &Event) {
             with(state, handle, |subject| {
                 subject.attempts.failures = 0;
                 subject.attempts.locked_until_ms = None;
-            });
-        }
-        _ => {}
-    }
-}
-
-fn apply_approval(state: &mut TenantState, event: &Event) {
-    match event {
-        Event::ApprovalCreated {
-            id,
-            handle,
-            transaction,
-            transaction_jcs,
-            nonce,
-            challenge,
-            expires_ms,
-            idempotency,
-        } => {
-            let approval = Approval {
-                subject: *handle,
-                transaction: Transaction::clone(transaction),
-                transaction_jcs: transaction_jcs.clone(),
-                nonce: *nonce,
-                challenge: *challenge,
-                expires_ms: *expires_ms,
-                status: ApprovalStatus::Pending,
-                idempotency: idempotency.map(|(key, _)| key),
-            };
-            state.approvals.insert(*id, Arc::new(approval));
-            state.approvals_of.insert((*handle, *id));
-            with(state, handle, |subject| subject.approvals.push(*id));
-            if let Some((key, request)) = idempotency {
-                state.idempotency.insert(*key, (*request, *id));
-            }
-        }
-        Event::ApprovalGiven { id, receipt } => {
-            let Some(approval) = state.approvals.get_mut(id) else {
-                return;
-            };
-            let approval = Arc::make_mut(approval);
-            approval.status = ApprovalStatus::Approved(*receipt);
-            let handle = approval.subject;
-            with(state, &handle, |subject| {
-                subject.approvals.retain(|open| open != id)
             });
         }
         _ => {}

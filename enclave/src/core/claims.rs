@@ -1,6 +1,8 @@
 //! Claims: the JSON text a receipt discloses. Written once, committed to byte
 //! for byte, never serialised again.
 
+use std::collections::BTreeMap;
+
 use redoubt_shared::{ReceiptId, TenantId, UserId};
 use serde_json::{Map, Value, json};
 
@@ -39,8 +41,19 @@ pub struct TermContext {
     pub freshness: String,
     /// Longest time without a witness's word, in milliseconds; none without witnesses.
     pub unwitnessed_ms: Option<u64>,
+    /// Up to which amounts one device is enough, in ten-thousandths by currency; any
+    /// other currency needs two. `None`: one is always enough.
+    pub second_device_above: Option<BTreeMap<String, u64>>,
     /// How often officers restored this ledger after a loss.
     pub restore_count: u32,
+}
+
+impl TermContext {
+    /// Whether an amount needs a second device.
+    pub(super) fn second_device(&self, currency: &str, amount: u64) -> bool {
+        let limits = self.second_device_above.as_ref();
+        limits.is_some_and(|limits| limits.get(currency).is_none_or(|limit| amount > *limit))
+    }
 }
 
 /// The text of a claim: common members first, then those of its type.

@@ -1,10 +1,15 @@
 //! What the core is asked, the facts it is given, and what it answers.
 
-use redoubt_shared::{ApprovalId, EnrollmentId, ErasureId, ReceiptId, UserId, VerificationId};
+use redoubt_shared::{
+    ApprovalId, DeviceId, EnrollmentId, ErasureId, ReceiptId, SessionId, UserId, VerificationId,
+};
 
+use super::approval::Ask;
+use super::device::DeviceState;
 use super::erasure::Deletion;
 use super::models::Aaguid;
-use super::state::{SubjectHandle, Template, TenantKeySeeds, Transaction};
+use super::session::Session;
+use super::state::{SubjectHandle, Template, TenantKeySeeds};
 use crate::passkeys::CredentialRecord;
 use crate::passkeys::metadata::{Condensed, Status};
 
@@ -61,11 +66,15 @@ pub enum Command {
         backup_state: bool,
         /// Whether the authenticator verified the user.
         user_verified: bool,
+        /// The session it opens.
+        session: Box<OpenSession>,
     },
     /// A login assertion was refused at this step of the specification.
     RefuseLogin {
         /// Whom.
         user: UserId,
+        /// The credential that the answer named.
+        credential_id: Vec<u8>,
         /// Stable reason, for the tenant's audit.
         reason: &'static str,
     },
@@ -75,6 +84,8 @@ pub enum Command {
         id: ApprovalId,
         /// Whom.
         user: UserId,
+        /// The credential that the answer names.
+        credential_id: Vec<u8>,
         /// Stable reason, for the tenant's audit.
         reason: &'static str,
     },
@@ -186,6 +197,53 @@ pub enum Command {
         /// Empty: the erasures are dark.
         depends_on: Vec<String>,
     },
+    /// End one session.
+    EndSession {
+        /// SHA-256 of its token.
+        hash: [u8; 32],
+    },
+    /// End a customer's sessions.
+    EndSessions {
+        /// Whose.
+        user: UserId,
+        /// Only those of this device.
+        device: Option<DeviceId>,
+    },
+    /// End every session of the tenant.
+    EndAllSessions,
+    /// Describe a device.
+    DescribeDevice(Box<DescribeDevice>),
+    /// Say whether a device may be used.
+    SetDeviceState(Box<SetDeviceState>),
+    /// A customer rejects an approval, signed or by the bank's word.
+    RejectApproval {
+        /// Which.
+        id: ApprovalId,
+        /// Who.
+        user: UserId,
+        /// Signed over a challenge of purpose `rejection`.
+        proof: Option<Box<Proof>>,
+        /// Hashed idempotency key and digest of the request.
+        idempotency: Option<([u8; 32], [u8; 32])>,
+    },
+    /// The bank takes an approval back.
+    CancelApproval {
+        /// Which.
+        id: ApprovalId,
+        /// Hashed idempotency key and digest of the request.
+        idempotency: Option<([u8; 32], [u8; 32])>,
+    },
+    /// A comparison was made for an approval that asks for a face.
+    ConcludeApprovalFace {
+        /// Which approval.
+        approval: ApprovalId,
+        /// Whom.
+        user: UserId,
+        /// Which attempt.
+        id: VerificationId,
+        /// Its outcome.
+        comparison: Comparison,
+    },
     /// A login that names nobody was refused at this step of the specification.
     RefuseUnnamedLogin {
         /// Stable reason, for the tenant's audit.
@@ -198,13 +256,6 @@ pub enum Command {
     },
     /// Look again at what was taken, at the time of now.
     JudgeModels,
-    /// Suspend a credential of a model that is acted on.
-    SuspendCredential {
-        /// Whose.
-        handle: SubjectHandle,
-        /// Which.
-        credential_id: Vec<u8>,
-    },
     /// Every credential of these models was found and suspended.
     ConcludeModels {
         /// Which.
@@ -212,24 +263,95 @@ pub enum Command {
     },
 }
 
+/// A session to open.
+#[derive(Debug, Clone)]
+pub struct OpenSession {
+    /// Its id, drawn by the shell.
+    pub id: SessionId,
+    /// SHA-256 of its token.
+    pub hash: [u8; 32],
+    /// SHA-256 of the client certificate it is bound to.
+    pub client: [u8; 32],
+    /// Policy of the time: longest time without a question about it, in milliseconds.
+    pub idle_ms: u64,
+    /// Policy of the time: longest life, in milliseconds.
+    pub absolute_ms: u64,
+}
+
+/// What the bank says of a device.
+pub struct DescribeDevice {
+    /// Whose.
+    pub user: UserId,
+    /// Which.
+    pub device: DeviceId,
+    /// Its name; `None` leaves it as it is.
+    pub name: Option<String>,
+    /// What kind it is; likewise.
+    pub kind: Option<String>,
+    /// Its operating system; likewise.
+    pub os: Option<String>,
+}
+
+/// A device's state from now on.
+pub struct SetDeviceState {
+    /// Whose.
+    pub user: UserId,
+    /// Which.
+    pub device: DeviceId,
+    /// Its state.
+    pub next: DeviceState,
+    /// Why.
+    pub reason: String,
+    /// Who says so: `bank`, or what else watches over devices.
+    pub source: &'static str,
+}
+
 /// What an approval is asked for.
 pub struct CreateApproval {
     /// Its id, drawn by the shell.
     pub id: ApprovalId,
-    /// Who is asked.
-    pub user: UserId,
-    /// What for.
-    pub transaction: Transaction,
-    /// RFC 8785 form of it.
+    /// Who is asked, 1 to [`APPROVERS_MAX`](super::APPROVERS_MAX), each once.
+    pub approvers: Vec<AskedOf>,
+    /// How many of them must approve.
+    pub needed: u16,
+    /// Whether each needs a verified face as well.
+    pub face: bool,
+    /// RFC 8785 form of the transaction.
     pub transaction_jcs: String,
-    /// Single-use.
-    pub nonce: [u8; 32],
-    /// Over everything above.
-    pub challenge: [u8; 32],
+    /// Its currency, ISO 4217.
+    pub currency: String,
+    /// Its amount or total, in ten-thousandths.
+    pub amount: u64,
     /// Until when, Unix milliseconds.
     pub expires_ms: u64,
     /// Hashed idempotency key and digest of the request.
     pub idempotency: Option<([u8; 32], [u8; 32])>,
+}
+
+/// One person an approval asks.
+pub struct AskedOf {
+    /// Who.
+    pub user: UserId,
+    /// A challenge for each device that may be needed.
+    pub asks: [Ask; 2],
+}
+
+/// A customer's verified assertion, for a claim that proves what they decided.
+pub struct Proof {
+    /// What was verified; the claim repeats it so that anyone can verify it again.
+    pub assertion: serde_json::Value,
+    /// With which passkey.
+    pub credential_id: Vec<u8>,
+    /// Its new counter.
+    pub sign_count: u32,
+    /// Its new backup state.
+    pub backup_state: bool,
+    /// Thumbprints of the tenant's signing keys: ES256, ML-DSA-65.
+    pub tenant_keys: [String; 2],
+    /// The relying party the challenge names.
+    pub rp_id: String,
+    /// The challenge that was answered.
+    pub challenge: [u8; 32],
 }
 
 /// How a sample was used.
@@ -270,7 +392,7 @@ pub enum Reply {
         /// Set when the subject is locked now.
         locked_until_ms: Option<u64>,
     },
-    /// The approval created, or the one this idempotency key created before.
+    /// The approval created, or the one that this idempotency key was used for before.
     Approval(ApprovalId),
     /// The erasure began.
     Erasure {
@@ -278,6 +400,19 @@ pub enum Reply {
         epoch: u32,
         /// On whom that depends.
         depends_on: Vec<String>,
+    },
+    /// The passkey is this device.
+    Device(DeviceId),
+    /// The login opened this session.
+    Session(Box<Session>),
+    /// The login was refused, and that is recorded.
+    Refused,
+    /// So many sessions ended.
+    Ended(usize),
+    /// The answer counts.
+    Granted {
+        /// Whether it completed the approval.
+        complete: bool,
     },
     /// What a look at models changed.
     Models(Box<ModelsChanged>),

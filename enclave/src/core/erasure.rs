@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 use redoubt_attestation::encode::sha256;
-use redoubt_shared::{ApprovalId, ErasureId, ReceiptId, UserId};
+use redoubt_shared::{ErasureId, ReceiptId, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::apply::with;
+use super::approval;
 use super::event::Event;
 use super::state::{Attempts, SubjectHandle, TenantState};
 
@@ -207,7 +208,7 @@ pub(super) fn apply(state: &mut TenantState, event: &Event) {
             id,
             erasure,
         } => {
-            erase_subject(state, handle);
+            erase_subject(state, handle, erasure.requested_ms);
             state.keep_erasure(*id, erasure.clone());
         }
         Event::BudgetKept {
@@ -242,6 +243,7 @@ fn erase_face(
     failures: u32,
     locked_until_ms: Option<u64>,
 ) {
+    state.faces_matched.remove(handle);
     let mut enrollment = None;
     with(state, handle, |subject| {
         subject.face = None;
@@ -257,28 +259,21 @@ fn erase_face(
     }
 }
 
-fn erase_subject(state: &mut TenantState, handle: &SubjectHandle) {
+fn erase_subject(state: &mut TenantState, handle: &SubjectHandle, at_ms: u64) {
+    super::device::forget(state, handle);
+    state.sessions.end_all_of(*handle);
+    state.faces_matched.remove(handle);
     let Some(subject) = state.subjects.remove(handle) else {
         return;
     };
     state.users.remove(&subject.user);
     for id in subject.passkeys.keys() {
         state.credentials.remove(&**id);
-        state.models.suspended.remove(&**id);
     }
     if let Some(id) = &subject.enrollment {
         state.enrollments.remove(id);
     }
-    let all =
-        (*handle, ApprovalId::from_bytes([0; 16]))..=(*handle, ApprovalId::from_bytes([0xff; 16]));
-    let approvals: Vec<_> = state.approvals_of.range(all).copied().collect();
-    for of_subject in approvals {
-        state.approvals_of.remove(&of_subject);
-        let approval = state.approvals.remove(&of_subject.1);
-        if let Some(key) = approval.and_then(|approval| approval.idempotency) {
-            state.idempotency.remove(&key);
-        }
-    }
+    approval::forget(state, handle, at_ms);
 }
 
 fn darken(state: &mut TenantState, event: &Event) {

@@ -1,13 +1,16 @@
 //! What the ledger records. Variants are append-only: postcard numbers them.
 
 use redoubt_shared::{
-    ApprovalId, EnrollmentId, ErasureId, ReceiptId, TenantId, UserId, VerificationId,
+    ApprovalId, DeviceId, EnrollmentId, ErasureId, ReceiptId, TenantId, UserId, VerificationId,
 };
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
+use super::approval::{Ask, Grant, Terms};
+use super::device::DeviceState;
 use super::erasure::{Deletion, Erasure, KeptBudget};
-use super::models::{Aaguid, Suspension};
+use super::models::Aaguid;
+use super::session::Session;
 use super::state::{Enrollment, SubjectHandle, Template, TenantKeySeeds, Transaction};
 use crate::passkeys::CredentialRecord;
 use crate::passkeys::metadata::{Condensed, Status};
@@ -94,7 +97,7 @@ pub enum Event {
         /// What is kept of it.
         record: Box<CredentialRecord>,
     },
-    /// A passkey signed: its counters moved.
+    /// A passkey signed: its counters moved. Written before [`Event::DeviceUsed`] was.
     PasskeyUsed {
         /// By whom.
         handle: SubjectHandle,
@@ -161,7 +164,7 @@ pub enum Event {
         /// Whose.
         handle: SubjectHandle,
     },
-    /// A payment waits for approval.
+    /// A payment waits for approval. Entries of before: now [`Event::ApprovalAsked`].
     ApprovalCreated {
         /// Its id.
         id: ApprovalId,
@@ -255,6 +258,127 @@ pub enum Event {
         /// For how long, in milliseconds.
         lockout_ms: u64,
     },
+    /// A login opened a session.
+    SessionOpened {
+        /// SHA-256 of its token.
+        hash: [u8; 32],
+        /// What the token stands for.
+        session: Box<Session>,
+    },
+    /// Sessions are over before their time.
+    SessionsEnded {
+        /// Hashes of their tokens.
+        hashes: Vec<[u8; 32]>,
+    },
+    /// Every session of the tenant is over.
+    AllSessionsEnded,
+    /// A face matched: for a while sessions name it among their methods.
+    FaceMatched {
+        /// Whose.
+        handle: SubjectHandle,
+        /// When, Unix milliseconds.
+        at_ms: u64,
+    },
+    /// A passkey signed: its counters moved.
+    DeviceUsed {
+        /// By whom.
+        handle: SubjectHandle,
+        /// Which.
+        credential_id: Vec<u8>,
+        /// New signature counter.
+        sign_count: u32,
+        /// New backup state.
+        backup_state: bool,
+        /// When, Unix milliseconds.
+        at_ms: u64,
+    },
+    /// An answer that named this device was refused.
+    DeviceRefused {
+        /// Whose.
+        handle: SubjectHandle,
+        /// Which.
+        device: DeviceId,
+        /// Because its signature counter did not move on.
+        counter: bool,
+    },
+    /// The bank described a device.
+    DeviceDescribed {
+        /// Whose.
+        handle: SubjectHandle,
+        /// Which.
+        device: DeviceId,
+        /// Its name.
+        name: String,
+        /// What kind it is.
+        kind: String,
+        /// Its operating system.
+        os: String,
+    },
+    /// A device may be used from now on, or may not.
+    DeviceStateSet {
+        /// Whose.
+        handle: SubjectHandle,
+        /// Which.
+        device: DeviceId,
+        /// Its state from now on.
+        next: DeviceState,
+        /// Why.
+        reason: String,
+        /// When, Unix milliseconds.
+        at_ms: u64,
+    },
+    /// A payment waits for approval by this person, perhaps among others: the first
+    /// of these events makes the approval.
+    ApprovalAsked {
+        /// Its id.
+        id: ApprovalId,
+        /// Who is asked.
+        handle: SubjectHandle,
+        /// What for and of how many.
+        terms: Terms,
+        /// RFC 8785 form of the transaction.
+        transaction_jcs: String,
+        /// One challenge for each device.
+        asks: Vec<Ask>,
+        /// Until when, Unix milliseconds.
+        expires_ms: u64,
+    },
+    /// An answer that does not complete the approval yet.
+    ApprovalGranted {
+        /// Which.
+        id: ApprovalId,
+        /// The answer.
+        grant: Grant,
+    },
+    /// Somebody rejected.
+    ApprovalRejected {
+        /// Which.
+        id: ApprovalId,
+        /// Who.
+        handle: SubjectHandle,
+        /// Its evidence.
+        receipt: ReceiptId,
+        /// Whether too few are left.
+        closes: bool,
+    },
+    /// The bank took it back.
+    ApprovalCancelled {
+        /// Which.
+        id: ApprovalId,
+        /// Its evidence.
+        receipt: ReceiptId,
+    },
+    /// An idempotency key finds what it did, for its time.
+    IdempotencyKept {
+        /// The key, hashed.
+        key: [u8; 32],
+        /// Digest of the request.
+        request: [u8; 32],
+        /// The approval it was about.
+        id: ApprovalId,
+        /// When, Unix milliseconds.
+        at_ms: u64,
+    },
     /// A FIDO metadata BLOB was taken.
     MetadataTaken {
         /// What is kept of it.
@@ -267,15 +391,6 @@ pub enum Event {
         compromised: Vec<(Aaguid, Status)>,
         /// Those among them whose credentials are to be suspended.
         newly: Vec<Aaguid>,
-    },
-    /// A credential was suspended for its model.
-    CredentialSuspended {
-        /// Whose.
-        handle: SubjectHandle,
-        /// Which.
-        credential_id: Vec<u8>,
-        /// Why.
-        suspension: Suspension,
     },
     /// Every credential of these models is suspended.
     ModelsActedOn {

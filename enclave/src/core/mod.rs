@@ -6,30 +6,42 @@
 //! made durable, and recovery is the same `apply` over the same events.
 
 mod apply;
+mod approval;
 mod claims;
 mod command;
 mod decide;
+mod device;
 mod erasure;
 mod event;
 mod models;
 mod refusal;
+mod session;
 mod snapshot;
 mod state;
 
 pub use apply::apply;
+pub use approval::{
+    APPROVERS_MAX, Approval, ApprovalStatus, Approver, Ask, Grant, GrantedBy, IDEMPOTENCY_MS,
+    KeptKey, Terms,
+};
 pub use claims::{TermContext, receipt_of};
-pub use command::{Command, Comparison, CreateApproval, Facts, ModelsChanged, Reply, SampleUse};
+pub use command::{
+    AskedOf, Command, Comparison, CreateApproval, DescribeDevice, Facts, ModelsChanged,
+    OpenSession, Proof, Reply, SampleUse, SetDeviceState,
+};
 pub use decide::{Decision, decide};
+pub use device::{Device, DeviceState, TrustScore, trust};
 pub use erasure::{
     Deletion, Erasure, ErasureScope, ErasureStatus, KeptBudget, KeptBudgets, MARK_MAX,
 };
 pub use event::{Content, Event, Recorded, SubjectKey};
-pub use models::{Aaguid, Models, Step, Suspension};
+pub use models::{Aaguid, Models, Step};
 pub use refusal::Refusal;
-pub use snapshot::{Piece, SubjectPiece};
+pub use session::{Assurance, FACE_COUNTS_MS, KeyCustody, SESSIONS_MAX, Session, Sessions};
+pub use snapshot::{ApprovalV1, Piece, SubjectPiece};
 pub use state::{
-    Approval, ApprovalStatus, Attempts, Enrollment, EnrollmentStatus, Subject, SubjectHandle,
-    Template, TenantKeySeeds, TenantState, Transaction,
+    Attempts, Enrollment, EnrollmentStatus, Subject, SubjectHandle, Template, TenantKeySeeds,
+    TenantState, Transaction,
 };
 
 #[cfg(test)]

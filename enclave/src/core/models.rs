@@ -1,20 +1,21 @@
-//! Authenticator models: what FIDO metadata says of them, and the credentials
-//! that were suspended for it.
+//! Authenticator models: what FIDO metadata says of them, and the devices to
+//! suspend for it.
 //!
 //! Protects against a model that is known to be broken and used all the same.
 //! From the event that says so on, no credential of the model is accepted; the
-//! record of each customer follows, step by step, and a crash between two steps
+//! state of each device follows, step by step, and a crash between two steps
 //! loses none.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use imbl::OrdMap;
-use serde::{Deserialize, Serialize};
+use redoubt_shared::DeviceId;
 
+use super::command::SetDeviceState;
+use super::device::DeviceState;
 use super::event::Event;
-use super::state::{SubjectHandle, TenantState};
+use super::state::{Subject, SubjectHandle, TenantState};
 use crate::passkeys::CredentialRecord;
 use crate::passkeys::metadata::{Condensed, Status};
 
@@ -34,37 +35,32 @@ pub struct Models {
     pub compromised: BTreeMap<Aaguid, Status>,
     /// Models whose credentials are being suspended, with how many were so far.
     pub acting: BTreeMap<Aaguid, u64>,
-    /// Suspended credentials by id.
-    pub suspended: OrdMap<Arc<[u8]>, Suspension>,
-}
-
-/// Why a credential is suspended. Stored: fields are fixed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Suspension {
-    /// Its model.
-    pub aaguid: Aaguid,
-    /// What was reported of it.
-    pub status: Status,
-    /// When, Unix milliseconds.
-    pub at_ms: u64,
+    /// How many were suspended for the models before those.
+    pub suspended: u64,
 }
 
 /// What one step of the walk over all subjects found.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Default)]
 pub struct Step {
-    /// Credentials to suspend, with their owners.
-    pub found: Vec<(SubjectHandle, Vec<u8>)>,
+    /// Devices to suspend.
+    pub found: Vec<SetDeviceState>,
     /// Where the next step begins; none at the end.
     pub next: Option<SubjectHandle>,
 }
 
 impl TenantState {
-    /// Why a credential may not be used now, as a stable reason.
-    pub fn barred(&self, record: &CredentialRecord) -> Option<&'static str> {
-        let models = &self.models;
-        let barred = models.suspended.contains_key(&*record.id)
-            || models.acting.contains_key(&record.aaguid);
-        barred.then_some("credential_suspended")
+    /// Whether a device may be used: as it was put, but that none of a model that is
+    /// acted on is active, whether its own state has followed or not.
+    pub fn standing(&self, subject: &Subject, device: DeviceId) -> DeviceState {
+        let state = self.device(device).state;
+        let acting = &self.models.acting;
+        if acting.is_empty() || state != DeviceState::Active {
+            return state;
+        }
+        match subject.credential_of(device) {
+            Some(record) if acting.contains_key(&record.aaguid) => DeviceState::Suspended,
+            _ => state,
+        }
     }
 
     /// Whether a model may not be registered at a time in Unix milliseconds.
@@ -74,19 +70,15 @@ impl TenantState {
             || metadata.is_some_and(|metadata| metadata.is_compromised_at(aaguid, now_ms))
     }
 
-    /// Credentials of models that are acted on, of subjects behind one.
+    /// Active devices of models that are acted on, of subjects behind one.
     pub fn to_suspend(&self, behind: Option<SubjectHandle>) -> Step {
         let from = behind.map_or(Bound::Unbounded, Bound::Excluded);
         let mut step = Step::default();
         let subjects = self.subjects.range((from, Bound::Unbounded));
         for (seen, (handle, subject)) in subjects.enumerate() {
             let records = subject.passkeys.values();
-            let concerned = records.filter(|record| {
-                self.models.acting.contains_key(&record.aaguid)
-                    && !self.models.suspended.contains_key(&*record.id)
-            });
             step.found
-                .extend(concerned.map(|record| (*handle, record.id.clone())));
+                .extend(records.filter_map(|record| self.suspension(subject, record)));
             if seen + 1 == STEP_SUBJECTS || step.found.len() >= STEP_FOUND {
                 step.next = Some(*handle);
                 break;
@@ -94,18 +86,58 @@ impl TenantState {
         }
         step
     }
+
+    fn suspension(&self, subject: &Subject, record: &CredentialRecord) -> Option<SetDeviceState> {
+        let models = &self.models;
+        models.acting.get(&record.aaguid)?;
+        let device = subject.device_id(&record.id);
+        if self.device(device).state != DeviceState::Active {
+            return None;
+        }
+        // Cleared since: it was barred all the same.
+        let status = models.compromised.get(&record.aaguid);
+        let status = status.and_then(|status| status.compromise());
+        Some(SetDeviceState {
+            user: subject.user.clone(),
+            device,
+            next: DeviceState::Suspended,
+            reason: format!(
+                "{} is reported of model {}",
+                status.unwrap_or("a compromise"),
+                spelt(&record.aaguid)
+            ),
+            source: "metadata",
+        })
+    }
 }
 
-/// The one way in which a credential becomes suspended.
-fn suspend(state: &mut TenantState, credential_id: &[u8], suspension: &Suspension) {
-    if !state.credentials.contains_key(credential_id) {
+/// 8-4-4-4-12.
+pub(super) fn spelt(aaguid: &Aaguid) -> String {
+    uuid::Uuid::from_bytes(*aaguid).to_string()
+}
+
+/// Counts a device of a model that is acted on, which is about to be suspended.
+pub(super) fn count(state: &mut TenantState, event: &Event) {
+    let Event::DeviceStateSet {
+        handle,
+        device,
+        next: DeviceState::Suspended,
+        ..
+    } = event
+    else {
+        return;
+    };
+    if state.models.acting.is_empty() || state.device(*device).state != DeviceState::Active {
         return;
     }
-    if let Some(count) = state.models.acting.get_mut(&suspension.aaguid) {
+    let subject = state.subjects.get(handle);
+    let record = subject.and_then(|subject| subject.credential_of(*device));
+    let Some(aaguid) = record.map(|record| record.aaguid) else {
+        return;
+    };
+    if let Some(count) = state.models.acting.get_mut(&aaguid) {
         *count += 1;
     }
-    let id = Arc::from(credential_id);
-    state.models.suspended.insert(id, suspension.clone());
 }
 
 /// The events of this room.
@@ -120,14 +152,10 @@ pub(super) fn apply(state: &mut TenantState, event: &Event) {
                 state.models.acting.entry(*aaguid).or_default();
             }
         }
-        Event::CredentialSuspended {
-            credential_id,
-            suspension,
-            ..
-        } => suspend(state, credential_id, suspension),
         Event::ModelsActedOn { models } => {
             for aaguid in models {
-                state.models.acting.remove(aaguid);
+                let count = state.models.acting.remove(aaguid);
+                state.models.suspended += count.unwrap_or_default();
             }
         }
         _ => {}

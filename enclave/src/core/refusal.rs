@@ -18,9 +18,6 @@ pub enum Refusal {
     /// Too many passkeys, enrolments or approvals are open for one customer.
     #[error("too many are open for this customer")]
     TooMany,
-    /// The signature counter did not move on: perhaps a copy of the authenticator.
-    #[error("the signature counter did not move on")]
-    SignCount,
     /// Consent was not given.
     #[error("consent is required")]
     ConsentRequired,
@@ -60,6 +57,30 @@ pub enum Refusal {
     /// The approval's time is over.
     #[error("the approval expired")]
     ApprovalExpired,
+    /// Too many rejected it.
+    #[error("the approval was rejected")]
+    ApprovalRejected,
+    /// The bank took it back.
+    #[error("the approval was cancelled")]
+    ApprovalCancelled,
+    /// This person gave or rejected what was asked of them.
+    #[error("this customer answered already")]
+    AlreadyAnswered,
+    /// A request names one person twice.
+    #[error("one person is asked twice")]
+    OnePersonTwice,
+    /// More approvals than people, none at all, or too many people.
+    #[error("the terms cannot be met")]
+    ImpossibleTerms,
+    /// Another person answered with this passkey's key.
+    #[error("another approver answered with this passkey")]
+    SharedDevice,
+    /// The amount needs two devices, and copies of one passkey are one.
+    #[error("a second device is needed")]
+    SecondDeviceNeeded,
+    /// The face comes before the last passkey.
+    #[error("a verified face is needed first")]
+    FaceNeeded,
     /// The same idempotency key with another request.
     #[error("this idempotency key was used for another request")]
     IdempotencyConflict,
@@ -69,9 +90,18 @@ pub enum Refusal {
     /// No such erasure in this tenant, or it is dark already.
     #[error("no such erasure")]
     UnknownErasure,
-    /// The credential is suspended.
-    #[error("the passkey is suspended")]
-    CredentialSuspended,
+    /// No such session, or not of this client.
+    #[error("no such session")]
+    UnknownSession,
+    /// No such device of this customer.
+    #[error("no such device")]
+    UnknownDevice,
+    /// The device is revoked or compromised, for good.
+    #[error("the device is out of use for good")]
+    DeviceClosed,
+    /// The customer has as many devices as one may have.
+    #[error("the customer has too many devices")]
+    TooManyDevices,
     /// The authenticator's model is revoked or compromised.
     #[error("the authenticator's model is compromised")]
     ModelCompromised,
@@ -81,4 +111,7 @@ pub enum Refusal {
     /// Another metadata BLOB of the same number was taken before.
     #[error("another metadata BLOB of this number was taken before")]
     MetadataForked,
+    /// Metadata calls the model of the device compromised.
+    #[error("the device's model is compromised")]
+    DeviceBarred,
 }

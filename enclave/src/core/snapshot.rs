@@ -7,12 +7,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use redoubt_shared::{ApprovalId, EnrollmentId, ErasureId, TenantId, UserId};
+use redoubt_shared::{ApprovalId, DeviceId, EnrollmentId, ErasureId, TenantId, UserId};
 use serde::{Deserialize, Serialize};
 
+use super::approval::{Approval, ApprovalStatus, Approver, Ask, KeptKey, Terms};
+use super::device::Device;
 use super::erasure::{Deletion, Erasure, KeptBudget};
 use super::event::SubjectKey;
-use super::models::{Aaguid, Models, Suspension};
+use super::models::{Aaguid, Models};
+use super::session::Session;
 use super::state::*;
 use crate::passkeys::CredentialRecord;
 use crate::passkeys::metadata::{Condensed, Status};
@@ -34,9 +37,9 @@ pub enum Piece {
     Subject(Box<SubjectPiece>),
     /// Enrolments.
     Enrollments(Vec<(EnrollmentId, Enrollment)>),
-    /// Approvals.
-    Approvals(Vec<(ApprovalId, Approval)>),
-    /// Idempotency keys: hashed key, digest of the request, what it made.
+    /// Approvals of before, each of one person.
+    Approvals(Vec<(ApprovalId, ApprovalV1)>),
+    /// Idempotency keys of before: hashed key, digest of the request, what it made.
     Idempotency(Vec<([u8; 32], [u8; 32], ApprovalId)>),
     /// Erasures.
     Erasures(Vec<(ErasureId, Erasure)>),
@@ -49,6 +52,16 @@ pub enum Piece {
         /// By hashed name.
         budgets: Vec<([u8; 32], KeptBudget)>,
     },
+    /// Sessions, by the hashes of their tokens.
+    Sessions(Vec<([u8; 32], Session)>),
+    /// What is known of devices.
+    Devices(Vec<(DeviceId, Device)>),
+    /// When faces last matched.
+    FacesMatched(Vec<(SubjectHandle, u64)>),
+    /// Approvals.
+    ApprovalsAsked(Vec<(ApprovalId, Approval)>),
+    /// Idempotency keys: hashed key, digest of the request, approval, end.
+    IdempotencyKept(Vec<([u8; 32], [u8; 32], ApprovalId, u64)>),
     /// Authenticator models; none while nothing is known of any.
     Models {
         /// The last BLOB that was taken.
@@ -57,9 +70,53 @@ pub enum Piece {
         compromised: Vec<(Aaguid, Status)>,
         /// What is acted on, and how many credentials were suspended so far.
         acting: Vec<(Aaguid, u64)>,
+        /// Credentials suspended for their model before those.
+        suspended: u64,
     },
-    /// Suspended credentials.
-    Suspensions(Vec<(Vec<u8>, Suspension)>),
+}
+
+/// An approval as snapshots of before hold it; its fields and their order are fixed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(
+    missing_docs,
+    reason = "fields are those of Approval, Ask and Approver"
+)]
+pub struct ApprovalV1 {
+    pub subject: SubjectHandle,
+    pub transaction: Transaction,
+    pub transaction_jcs: String,
+    pub nonce: [u8; 32],
+    pub challenge: [u8; 32],
+    pub expires_ms: u64,
+    pub status: ApprovalStatus,
+    pub idempotency: Option<[u8; 32]>,
+}
+
+impl From<ApprovalV1> for Approval {
+    fn from(old: ApprovalV1) -> Self {
+        let asks = vec![Ask {
+            nonce: old.nonce,
+            challenge: old.challenge,
+        }];
+        Self {
+            terms: Terms {
+                approvers: 1,
+                needed: 1,
+                devices: 1,
+                face: false,
+            },
+            approvers: vec![Approver {
+                subject: old.subject,
+                asks,
+                rejected: None,
+            }],
+            transaction_jcs: old.transaction_jcs,
+            expires_ms: old.expires_ms,
+            status: old.status,
+            grants: Vec::new(),
+            keys: old.idempotency.into_iter().collect(),
+        }
+    }
 }
 
 /// One subject as a piece holds it.
@@ -95,24 +152,29 @@ impl TenantState {
         let idempotency = self
             .idempotency
             .iter()
-            .map(|(key, (request, id))| (*key, *request, *id));
+            .map(|(key, kept)| (*key, kept.request, kept.id, kept.expires_ms));
         let erasures = self.erasures.iter();
         let erasures = erasures.map(|(id, erasure)| (*id, Erasure::clone(erasure)));
         let deletions = self.deletions.values().map(|d| Deletion::clone(d));
         let salt = self.kept.salt.unwrap_or_default();
         let budgets = self.kept.by_name.iter().map(|(name, kept)| (*name, *kept));
-        let suspended = self.models.suspended.iter();
-        let suspended = suspended.map(|(id, suspension)| (id.to_vec(), suspension.clone()));
+        let sessions = self.sessions.iter();
+        let sessions = sessions.map(|(hash, session)| (*hash, Session::clone(session)));
+        let devices = self.devices.iter();
+        let devices = devices.map(|(id, device)| (*id, Device::clone(device)));
+        let matched = self.faces_matched.iter().map(|(id, at_ms)| (*id, *at_ms));
         std::iter::once(tenant)
             .chain(subjects)
             .chain(grouped(enrollments).map(Piece::Enrollments))
-            .chain(grouped(approvals).map(Piece::Approvals))
-            .chain(grouped(idempotency).map(Piece::Idempotency))
+            .chain(grouped(approvals).map(Piece::ApprovalsAsked))
+            .chain(grouped(idempotency).map(Piece::IdempotencyKept))
             .chain(grouped(erasures).map(Piece::Erasures))
             .chain(grouped(deletions).map(Piece::Deletions))
             .chain(grouped(budgets).map(move |budgets| Piece::KeptBudgets { salt, budgets }))
+            .chain(grouped(sessions).map(Piece::Sessions))
+            .chain(grouped(devices).map(Piece::Devices))
+            .chain(grouped(matched).map(Piece::FacesMatched))
             .chain(self.models.piece())
-            .chain(grouped(suspended).map(Piece::Suspensions))
     }
 
     /// Takes one piece over. All pieces of a state, in any order, make a default
@@ -123,15 +185,25 @@ impl TenantState {
             Piece::Subject(subject) => self.absorb_subject(*subject),
             Piece::Enrollments(group) => self.enrollments.extend(group),
             Piece::Approvals(group) => {
-                for (id, approval) in group {
-                    self.approvals_of.insert((approval.subject, id));
-                    self.approvals.insert(id, Arc::new(approval));
+                group
+                    .into_iter()
+                    .for_each(|(id, old)| self.absorb_approval(id, old.into()));
+            }
+            Piece::ApprovalsAsked(group) => {
+                group
+                    .into_iter()
+                    .for_each(|(id, approval)| self.absorb_approval(id, approval));
+            }
+            // Without an end; the term that follows gives them one.
+            Piece::Idempotency(group) => {
+                for (key, request, id) in group {
+                    self.absorb_key(key, request, id, u64::MAX);
                 }
             }
-            Piece::Idempotency(group) => {
-                let entries = group.into_iter();
-                self.idempotency
-                    .extend(entries.map(|(key, request, id)| (key, (request, id))));
+            Piece::IdempotencyKept(group) => {
+                for (key, request, id, expires_ms) in group {
+                    self.absorb_key(key, request, id, expires_ms);
+                }
             }
             Piece::Erasures(group) => {
                 for (id, erasure) in group {
@@ -148,22 +220,46 @@ impl TenantState {
                     self.kept.keep(salt, name, budget);
                 }
             }
+            Piece::Sessions(group) => {
+                for (hash, session) in group {
+                    self.sessions.keep(hash, session);
+                }
+            }
+            Piece::Devices(group) => {
+                let devices = group.into_iter();
+                self.devices
+                    .extend(devices.map(|(id, device)| (id, Arc::new(device))));
+            }
+            Piece::FacesMatched(group) => self.faces_matched.extend(group),
             Piece::Models {
                 metadata,
                 compromised,
                 acting,
+                suspended,
             } => {
                 self.models.metadata = metadata.map(Arc::from);
                 self.models.compromised = compromised.into_iter().collect();
                 self.models.acting = acting.into_iter().collect();
-            }
-            Piece::Suspensions(group) => {
-                for (id, suspension) in group {
-                    let id: Arc<[u8]> = Arc::from(id);
-                    self.models.suspended.insert(id, suspension);
-                }
+                self.models.suspended = suspended;
             }
         }
+    }
+
+    fn absorb_approval(&mut self, id: ApprovalId, approval: Approval) {
+        for approver in &approval.approvers {
+            self.approvals_of.insert((approver.subject, id));
+        }
+        self.approvals.insert(id, Arc::new(approval));
+    }
+
+    fn absorb_key(&mut self, key: [u8; 32], request: [u8; 32], id: ApprovalId, expires_ms: u64) {
+        let kept = KeptKey {
+            request,
+            id,
+            expires_ms,
+        };
+        self.idempotency.insert(key, kept);
+        self.idempotency_ends.insert((expires_ms, key));
     }
 
     fn absorb_subject(&mut self, piece: SubjectPiece) {
@@ -178,11 +274,11 @@ impl TenantState {
 
 impl Models {
     fn piece(&self) -> Option<Piece> {
-        let known = !self.acting.is_empty() || !self.compromised.is_empty();
-        (known || self.metadata.is_some()).then(|| Piece::Models {
+        self.metadata.is_some().then(|| Piece::Models {
             metadata: self.metadata.as_deref().cloned().map(Box::new),
             compromised: self.compromised.iter().map(|(a, s)| (*a, *s)).collect(),
             acting: self.acting.iter().map(|(a, n)| (*a, *n)).collect(),
+            suspended: self.suspended,
         })
     }
 }

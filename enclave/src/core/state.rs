@@ -9,14 +9,17 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 use redoubt_shared::{
-    ApprovalId, EnrollmentId, ErasureId, ReceiptId, TenantId, UserId, VerificationId,
+    ApprovalId, DeviceId, EnrollmentId, ErasureId, TenantId, UserId, VerificationId,
 };
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
+use super::approval::{Approval, KeptKey};
+use super::device::Device;
 use super::erasure::{Deletion, Erasure, KeptBudgets};
 use super::event::SubjectKey;
 use super::models::Models;
+use super::session::Sessions;
 use crate::passkeys::CredentialRecord;
 
 /// A subject's name inside the ledger: random, means nothing outside it.
@@ -40,10 +43,12 @@ pub struct TenantState {
     pub enrollments: OrdMap<EnrollmentId, Enrollment>,
     /// Approvals asked for.
     pub approvals: OrdMap<ApprovalId, Arc<Approval>>,
-    /// The same approvals by subject, given ones among them.
+    /// The same approvals by each subject they ask, given ones among them.
     pub approvals_of: OrdSet<(SubjectHandle, ApprovalId)>,
-    /// Idempotency keys (hashed) of approvals, with the digest of what was asked.
-    pub idempotency: OrdMap<[u8; 32], ([u8; 32], ApprovalId)>,
+    /// Idempotency keys (hashed) and what they did.
+    pub idempotency: OrdMap<[u8; 32], KeptKey>,
+    /// The same keys by their end.
+    pub idempotency_ends: OrdSet<(u64, [u8; 32])>,
     /// Erasures asked for.
     pub erasures: OrdMap<ErasureId, Arc<Erasure>>,
     /// Those that are not dark, by the epoch they wait for.
@@ -52,6 +57,12 @@ pub struct TenantState {
     pub deletions: OrdMap<[u8; 32], Arc<Deletion>>,
     /// What erased names had spent.
     pub kept: KeptBudgets,
+    /// Open sessions, by the hashes of their tokens.
+    pub sessions: Sessions,
+    /// What is known of devices that were used or spoken of.
+    pub devices: OrdMap<DeviceId, Arc<Device>>,
+    /// When a subject's face last matched, Unix milliseconds.
+    pub faces_matched: OrdMap<SubjectHandle, u64>,
     /// Authenticator models and what was suspended for them.
     pub models: Models,
 }
@@ -82,7 +93,7 @@ pub struct Subject {
     pub face: Option<Arc<Template>>,
     /// The latest enrolment; a new one takes the place of one that waits.
     pub enrollment: Option<EnrollmentId>,
-    /// Approvals asked for and not given, expired ones among them.
+    /// Approvals that did not end, expired ones among them.
     pub approvals: Vec<ApprovalId>,
     /// The attempt budget.
     pub attempts: Attempts,
@@ -165,36 +176,6 @@ pub struct Transaction {
     pub payee_account: String,
     /// The bank's reference.
     pub reference: String,
-}
-
-/// One approval.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Approval {
-    /// Who is asked.
-    pub subject: SubjectHandle,
-    /// What for.
-    pub transaction: Transaction,
-    /// RFC 8785 form of the transaction, as bound.
-    pub transaction_jcs: String,
-    /// The single-use nonce inside the challenge.
-    pub nonce: [u8; 32],
-    /// What the customer's authenticator signs.
-    pub challenge: [u8; 32],
-    /// Until when, Unix milliseconds.
-    pub expires_ms: u64,
-    /// Where it stands.
-    pub status: ApprovalStatus,
-    /// Hashed idempotency key it was asked for with.
-    pub idempotency: Option<[u8; 32]>,
-}
-
-/// Where an approval stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ApprovalStatus {
-    /// Waiting for the customer.
-    Pending,
-    /// Given; its evidence is this receipt.
-    Approved(ReceiptId),
 }
 
 impl TenantState {

@@ -2,12 +2,19 @@
 //! rules that must hold after each.
 
 use proptest::prelude::*;
-use redoubt_shared::{ApprovalId, EnrollmentId, ReceiptId, UserId, VerificationId};
+use redoubt_shared::{EnrollmentId, ReceiptId, UserId, VerificationId};
 
 use super::*;
 
+mod approvals;
+mod devices;
 mod erasure;
 mod models;
+mod sessions;
+
+use sessions::session;
+
+use approvals::{approval, give};
 
 fn context() -> TermContext {
     TermContext {
@@ -26,6 +33,7 @@ fn context() -> TermContext {
         depends_on: Vec::new(),
         freshness: "none".into(),
         unwitnessed_ms: None,
+        second_device_above: None,
         restore_count: 0,
     }
 }
@@ -66,8 +74,12 @@ impl World {
     }
 
     fn run(&mut self, command: Command) -> Result<Reply, Refusal> {
+        self.run_under(&context(), command)
+    }
+
+    fn run_under(&mut self, context: &TermContext, command: Command) -> Result<Reply, Refusal> {
         let facts = self.facts();
-        let decision = decide(&self.state, &context(), command, &facts)?;
+        let decision = decide(&self.state, context, command, &facts)?;
         for recorded in decision.events {
             apply(&mut self.state, &recorded);
             self.log.push(recorded);
@@ -317,10 +329,16 @@ fn of_two_assertions_with_one_counter_only_the_first_counts() {
         sign_count,
         backup_state: false,
         user_verified: true,
+        session: Box::new(session(sign_count as u8)),
     };
     world.run(login(6)).unwrap();
-    assert_eq!(world.run(login(6)), Err(Refusal::SignCount));
-    assert_eq!(world.run(login(5)), Err(Refusal::SignCount));
+    for stale in [6, 5] {
+        assert_eq!(world.run(login(stale)).unwrap(), Reply::Refused);
+        assert_eq!(world.last_claim()["reason"], "sign_count_not_increased");
+    }
+    let (_, subject) = world.state.subject(&user()).unwrap();
+    let device = world.state.device(subject.device_id(b"credential"));
+    assert_eq!((device.failures, device.counter_anomalies), (2, 2));
     world.run(login(7)).unwrap();
 }
 
@@ -353,68 +371,25 @@ fn an_enrolment_needs_consent_its_token_and_its_time() {
     assert_eq!(world.run(reserve([1; 32])), Err(Refusal::EnrollmentExpired));
 }
 
-fn approval(id: u8, idempotency: Option<([u8; 32], [u8; 32])>, expires_ms: u64) -> Command {
-    Command::CreateApproval(Box::new(CreateApproval {
-        id: ApprovalId::from_bytes([id; 16]),
-        user: user(),
-        transaction: Transaction {
-            amount: "250.00".into(),
-            currency: "EUR".into(),
-            payee_name: "P".into(),
-            payee_account: "A".into(),
-            reference: "R".into(),
-        },
-        transaction_jcs: "{}".into(),
-        nonce: [1; 32],
-        challenge: challenge(expires_ms),
-        expires_ms,
-        idempotency,
-    }))
-}
-
-fn challenge(expires_ms: u64) -> [u8; 32] {
-    use redoubt_attestation::artefact::ChallengeInput;
-    let input = ChallengeInput {
-        domain: ChallengeInput::DOMAIN.to_owned(),
-        tenant: context().tenant,
-        rp_id: "localhost".into(),
-        user_id: user(),
-        purpose: ChallengeInput::PURPOSE.to_owned(),
-        expires_ms,
-        nonce: [1; 32],
-        transaction_jcs: "{}".into(),
-    };
-    input.challenge().0
-}
-
-fn give(id: u8, credential_id: &[u8]) -> Command {
-    Command::GiveApproval {
-        id: ApprovalId::from_bytes([id; 16]),
-        user: user(),
-        assertion: serde_json::json!({}),
-        credential_id: credential_id.to_vec(),
-        sign_count: 0,
-        backup_state: false,
-        tenant_keys: ["a".into(), "b".into()],
-        rp_id: "localhost".into(),
-    }
-}
-
-fn with_passkey(world: &mut World) {
-    let record = crate::passkeys::CredentialRecord {
-        id: b"credential".to_vec(),
-        public_key: vec![1],
+fn passkey(id: &[u8], backup_eligible: bool) -> crate::passkeys::CredentialRecord {
+    crate::passkeys::CredentialRecord {
+        id: id.to_vec(),
+        public_key: [b"key of ", id].concat(),
         algorithm: crate::passkeys::Algorithm::DEFAULT[0],
         sign_count: 0,
         uv_initialized: true,
         transports: vec![],
-        backup_eligible: false,
+        backup_eligible,
         backup_state: false,
         attestation_format: crate::passkeys::AttestationFormat::None,
         attestation_trusted: false,
         aaguid: [0; 16],
         created_ms: 1,
-    };
+    }
+}
+
+fn with_passkey(world: &mut World) {
+    let record = passkey(b"credential", false);
     let command = |record| Command::RegisterPasskey {
         user: user(),
         user_handle: [9; 16],
@@ -425,48 +400,6 @@ fn with_passkey(world: &mut World) {
         world.run(command(Box::new(record))),
         Err(Refusal::CredentialTaken)
     );
-}
-
-#[test]
-fn an_approval_is_given_once_by_its_own_credential_within_its_time() {
-    let mut world = World::new();
-    with_passkey(&mut world);
-    let soon = world.now_ms + 1000;
-    world.run(approval(1, None, soon)).unwrap();
-    assert_eq!(
-        world.run(give(2, b"credential")),
-        Err(Refusal::UnknownApproval)
-    );
-    assert_eq!(
-        world.run(give(1, b"other")),
-        Err(Refusal::UnknownCredential)
-    );
-    world.run(give(1, b"credential")).unwrap();
-    assert_eq!(
-        world.run(give(1, b"credential")),
-        Err(Refusal::ApprovalSpent)
-    );
-    world.run(approval(3, None, soon)).unwrap();
-    world.now_ms = soon;
-    assert_eq!(
-        world.run(give(3, b"credential")),
-        Err(Refusal::ApprovalExpired)
-    );
-}
-
-#[test]
-fn an_idempotency_key_finds_its_approval_and_no_other_request() {
-    let mut world = World::new();
-    with_passkey(&mut world);
-    let first = world
-        .run(approval(1, Some(([1; 32], [1; 32])), 2_000_000))
-        .unwrap();
-    let again = world
-        .run(approval(2, Some(([1; 32], [1; 32])), 2_000_000))
-        .unwrap();
-    assert_eq!(first, again);
-    let other = world.run(approval(3, Some(([1; 32], [2; 32])), 2_000_000));
-    assert_eq!(other, Err(Refusal::IdempotencyConflict));
 }
 
 #[test]

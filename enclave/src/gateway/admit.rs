@@ -35,6 +35,19 @@ pub(super) enum Badge {
     Operator,
 }
 
+impl Badge {
+    /// As certificates' roles are spelt in the configuration and in the contract.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Badge::Bank => "bank",
+            Badge::ReadOnly => "read_only",
+            Badge::Auditor => "auditor",
+            Badge::Officer => "officer",
+            Badge::Operator => "operator",
+        }
+    }
+}
+
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
@@ -113,17 +126,13 @@ impl Exchange {
 
 /// The table's answer: phase first, then certificate, then role.
 pub(super) fn admit(route: &Route, phase: Phase, session: &Session) -> Result<(), Problem> {
-    if phase == Phase::HandingOver && route.phases.contains(&Phase::Serving) {
-        // Soon another enclave serves it; until then nothing new begins.
-        let begun = route.phases.contains(&phase);
-        return if begun {
-            Ok(())
-        } else {
-            Err(Problem::handing_over())
-        };
-    }
     if !route.phases.contains(&phase) {
-        return Err(Problem::not_serving().because(phase.name()));
+        // Soon another enclave serves it; until then nothing new begins.
+        let later = phase == Phase::HandingOver && route.phases.contains(&Phase::Serving);
+        return Err(match later {
+            true => Problem::handing_over(),
+            false => Problem::not_serving().because(phase.name()),
+        });
     }
     let Access::Holders(holders) = route.access else {
         return Ok(());

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::feed::{self, GoesOn};
 use super::limits::Limits;
 use super::serve::Gateway;
 use super::tls::Session;
@@ -145,7 +146,10 @@ async fn speak<S: Services>(gateway: Arc<Gateway<S>>, stream: TlsStream<Stream>,
         let (gateway, session, busy) = (gateway.clone(), session.clone(), activity.begin());
         async move {
             let response = gateway.answer(session, request).await;
-            drop(busy);
+            let response = match response.extensions().get::<GoesOn>() {
+                Some(_) => feed::holding(response, busy),
+                None => response,
+            };
             Ok::<_, std::convert::Infallible>(response)
         }
     });

@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Multipart, Query, Request};
 use http::HeaderMap;
-use http::header::CONTENT_TYPE;
+use http::header::{ACCEPT, CONTENT_TYPE};
 use http::request::Parts;
 use http_body_util::Limited;
 use serde::de::DeserializeOwned;
@@ -20,8 +20,9 @@ use zeroize::Zeroizing;
 
 use super::admit::Exchange;
 use super::body::{declared_length, read_whole};
+use super::exact::Exact;
 use super::serve::Shared;
-use crate::api::{Caller, IdempotencyKey, Problem, Reader, Sample, Services};
+use crate::api::{Caller, IdempotencyKey, IntrospectionForm, Problem, Reader, Sample, Services};
 
 /// A tenant's client with a role.
 pub(super) struct Client(pub(super) Caller);
@@ -37,6 +38,13 @@ pub(super) struct Binding {
 
 /// A JSON body without a sample.
 pub(super) struct Received<T>(pub(super) T);
+
+/// A form (`application/x-www-form-urlencoded`).
+pub(super) struct ReceivedForm<T>(pub(super) T);
+
+/// In which form an introspection is wanted: the first of the `Accept` header that
+/// there is, else JSON.
+pub(super) struct Wanted(pub(super) IntrospectionForm);
 
 /// A JSON body with a sample, and its share of the budget.
 pub(super) struct ReceivedSample<T>(pub(super) T, pub(super) Budget);
@@ -113,6 +121,32 @@ impl<St: Sync> FromRequestParts<St> for Idempotency {
     }
 }
 
+/// The media type of one member of `Accept`, unless it says `q=0` (RFC 9110 section 12.5.1).
+fn accepted(range: &str) -> Option<&str> {
+    let mut parts = range.split(';').map(str::trim);
+    let kind = parts.next()?;
+    let refused = |part: &str| matches!(part, "q=0" | "q=0." | "q=0.0" | "q=0.00" | "q=0.000");
+    (!parts.any(refused)).then_some(kind)
+}
+
+impl<St: Sync> FromRequestParts<St> for Wanted {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &St) -> Result<Self, Problem> {
+        let values = parts.headers.get_all(ACCEPT).iter();
+        let mut kinds = values
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(accepted);
+        let form = kinds.find_map(|kind| match kind.to_ascii_lowercase().as_str() {
+            "application/json" => Some(IntrospectionForm::Json),
+            "application/token-introspection+jwt" => Some(IntrospectionForm::Jwt),
+            "application/jose+json" => Some(IntrospectionForm::Hybrid),
+            _ => None,
+        });
+        Ok(Wanted(form.unwrap_or(IntrospectionForm::Json)))
+    }
+}
+
 impl<St: Send + Sync> FromRequestParts<St> for Named {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, state: &St) -> Result<Self, Problem> {
@@ -153,6 +187,25 @@ impl<S: Services, T: DeserializeOwned> FromRequest<Arc<Shared<S>>> for Received<
         let time = shared.limits.body_read;
         let body = read_whole(request.into_body(), declared, limit, time).await?;
         parse(&body).map(Received)
+    }
+}
+
+impl<S: Services, T: DeserializeOwned> FromRequest<Arc<Shared<S>>> for ReceivedForm<T> {
+    type Rejection = Problem;
+    async fn from_request(request: Request, shared: &Arc<Shared<S>>) -> Result<Self, Problem> {
+        let is_form = |kind: &str| kind == "application/x-www-form-urlencoded";
+        if !content_type_is(request.headers(), is_form) {
+            return Err(Problem::unsupported_media_type());
+        }
+        let limit = shared.limits.small_body;
+        let declared = declared_length(request.headers(), limit)?;
+        let time = shared.limits.body_read;
+        let body = read_whole(request.into_body(), declared, limit, time).await?;
+        // The refusal repeats nothing of the form: there is a token in it.
+        let form = serde_urlencoded::from_bytes(&body).ok().map(ReceivedForm);
+        form.ok_or_else(|| {
+            Problem::malformed_request().detail("Send token, as it was issued, in the form.")
+        })
     }
 }
 
@@ -272,10 +325,11 @@ fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
 
 /// Reads JSON; only when that fails it is read again to learn where.
 pub(super) fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(text).or_else(|_| {
-        let located = axum::Json::<T>::from_bytes(text);
+    let Exact(value) = serde_json::from_slice(text).or_else(|_| {
+        let located = axum::Json::<Exact<T>>::from_bytes(text);
         located.map(|found| found.0).map_err(json_problem)
-    })
+    })?;
+    Ok(value)
 }
 
 fn json_problem(rejection: JsonRejection) -> Problem {

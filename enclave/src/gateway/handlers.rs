@@ -13,12 +13,13 @@ use super::extract::{
     Asked, Binding, Client, Idempotency, LedgerReader, Named, NamedPair, Received, ReceivedBlob,
     ReceivedSample, Upload,
 };
+use super::feed;
 use super::reply::{Reply, json_lines, json_text};
 use super::serve::Shared;
 use crate::api::*;
 
-type Asker<S> = State<Arc<Shared<S>>>;
-type Outcome<T> = Result<Reply<T>, Problem>;
+pub(super) type Asker<S> = State<Arc<Shared<S>>>;
+pub(super) type Outcome<T> = Result<Reply<T>, Problem>;
 
 #[derive(Deserialize)]
 pub(super) struct EvidenceQuery {
@@ -31,7 +32,8 @@ pub(super) struct EvidenceQuery {
 #[utoipa::path(
     get, path = "/.well-known/attestation", tag = "evidence",
     params(
-        ("nonce" = String, Query, description = "8 to 64 fresh bytes, base64url or hexadecimal"),
+        ("nonce" = String, Query, description = "8 to 64 fresh bytes, base64url or hexadecimal",
+            pattern = r"^([0-9A-Fa-f]{2}){8,64}$|^([A-Za-z0-9_-]{4}){2}([A-Za-z0-9_-]{2}[AEIMQUYcgkosw048])$|^([A-Za-z0-9_-]{4}){3,20}([A-Za-z0-9_-][AQgw]|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048])?$|^([A-Za-z0-9_-]{4}){21}([A-Za-z0-9_-][AQgw])?$"),
         ("purpose" = inline(Option<Purpose>), Query, description = "What the key is for; serve if absent"),
     ),
     responses((status = 200, description = "The document and its preimage", body = AttestationReply)),
@@ -110,7 +112,8 @@ pub(super) async fn register_verify<S: Services>(
     Ok(Reply::ok(registered))
 }
 
-/// Options to use a passkey (`PublicKeyCredentialRequestOptionsJSON`).
+/// Options to use a passkey (`PublicKeyCredentialRequestOptionsJSON`). A `user_id`
+/// that no passkey belongs to gets options of the same shape, the same each time.
 #[utoipa::path(
     post, path = "/api/v1/passkeys/authenticate/options", tag = "passkeys",
     request_body = AuthenticateOptions,
@@ -197,11 +200,12 @@ pub(super) async fn enroll_initiate<S: Services>(
 }
 
 /// The form of `enroll/submit`, for the OpenAPI document.
-#[derive(utoipa::ToSchema)]
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "describes a form that is read as a stream")]
 pub(super) struct EnrollForm {
     /// JPEG, PNG or WebP, at most 8 MiB.
-    #[schema(value_type = String, format = Binary)]
+    #[schema(value_type = String, format = Binary, min_length = 1)]
     biometric_file: Vec<u8>,
 }
 
@@ -241,11 +245,20 @@ pub(super) async fn verify<S: Services>(
     Ok(Reply::ok(verification))
 }
 
+/// The header of a request that may be sent again, for the OpenAPI document.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code, reason = "describes a header that is read by its extractor")]
+pub(super) struct Retry {
+    /// Makes a retry find the first answer; 1 to 128 visible ASCII characters.
+    #[param(rename = "Idempotency-Key", pattern = "^[!#-~]{1,128}$")]
+    key: Option<String>,
+}
+
 /// Asks for a customer's approval of a transaction.
 #[utoipa::path(
     post, path = "/api/v1/approvals", tag = "approvals", request_body = ApprovalRequest,
-    params(("Idempotency-Key" = Option<String>, Header,
-        description = "Makes a retry find the first answer; 1 to 128 visible ASCII characters")),
+    params(Retry),
     responses((status = 201, description = "Pending", body = ApprovalCreated)),
 )]
 pub(super) async fn create_approval<S: Services>(
@@ -281,7 +294,7 @@ pub(super) async fn get_approval<S: Services>(
     post, path = "/api/v1/approvals/{id}/verify", tag = "approvals",
     params(("id" = String, Path, description = "approval_id")),
     request_body = PresentedAuthentication,
-    responses((status = 200, description = "Approved, with its proof", body = ApprovalVerified)),
+    responses((status = 200, description = "Taken; with its proof once approved", body = ApprovalVerified)),
 )]
 pub(super) async fn verify_approval<S: Services>(
     State(shared): Asker<S>,
@@ -292,6 +305,111 @@ pub(super) async fn verify_approval<S: Services>(
     let id = name.parse(Problem::unknown_approval)?;
     let verified = shared.services.verify_approval(caller, id, request).await?;
     Ok(Reply::ok(verified))
+}
+
+/// Options for the next answer of one of those asked.
+#[utoipa::path(
+    get, path = "/api/v1/approvals/{id}/options", tag = "approvals",
+    params(
+        ("id" = String, Path, description = "approval_id"),
+        ("user_id" = String, Query, description = "One of those asked"),
+        ("purpose" = inline(Option<AnswerPurpose>), Query, description = "approval if absent"),
+    ),
+    responses((status = 200, description = "For `navigator.credentials.get`", body = RequestOptions)),
+)]
+pub(super) async fn approval_options<S: Services>(
+    State(shared): Asker<S>,
+    Client(caller): Client,
+    name: Named,
+    Asked(query): Asked<AnswerOptions>,
+) -> Outcome<RequestOptions> {
+    let id = name.parse(Problem::unknown_approval)?;
+    let options = shared.services.approval_options(caller, id, query).await?;
+    Ok(Reply::ok(options))
+}
+
+/// Verifies the face that an approval asks for: an attempt like any other.
+#[utoipa::path(
+    post, path = "/api/v1/approvals/{id}/face", tag = "approvals",
+    params(("id" = String, Path, description = "approval_id")),
+    request_body = VerifyRequest,
+    responses((status = 200, description = "The verdict", body = Verification)),
+)]
+pub(super) async fn approval_face<S: Services>(
+    State(shared): Asker<S>,
+    Client(caller): Client,
+    name: Named,
+    ReceivedSample(request, _budget): ReceivedSample<VerifyRequest>,
+) -> Outcome<Verification> {
+    let id = name.parse(Problem::unknown_approval)?;
+    if request.biometric_data.as_bytes().len() > shared.limits.sample {
+        return Err(Problem::body_too_large());
+    }
+    let verification = shared.services.approval_face(caller, id, request).await?;
+    Ok(Reply::ok(verification))
+}
+
+/// A customer rejects.
+#[utoipa::path(
+    post, path = "/api/v1/approvals/{id}/reject", tag = "approvals",
+    params(
+        ("id" = String, Path, description = "approval_id"),
+        ("Idempotency-Key" = Option<String>, Header,
+            description = "Makes a retry find the first answer; 1 to 128 visible ASCII characters"),
+    ),
+    request_body = Rejection,
+    responses((status = 200, description = "Recorded", body = ApprovalVerified)),
+)]
+pub(super) async fn reject_approval<S: Services>(
+    State(shared): Asker<S>,
+    Client(caller): Client,
+    name: Named,
+    Idempotency(key): Idempotency,
+    Received(request): Received<Rejection>,
+) -> Outcome<ApprovalVerified> {
+    let id = name.parse(Problem::unknown_approval)?;
+    let services = &shared.services;
+    let rejected = services.reject_approval(caller, id, request, key).await?;
+    Ok(Reply::ok(rejected))
+}
+
+/// Takes an approval back.
+#[utoipa::path(
+    post, path = "/api/v1/approvals/{id}/cancel", tag = "approvals",
+    params(
+        ("id" = String, Path, description = "approval_id"),
+        ("Idempotency-Key" = Option<String>, Header,
+            description = "Makes a retry find the first answer; 1 to 128 visible ASCII characters"),
+    ),
+    responses((status = 200, description = "Taken back", body = ApprovalVerified)),
+)]
+pub(super) async fn cancel_approval<S: Services>(
+    State(shared): Asker<S>,
+    Client(caller): Client,
+    name: Named,
+    Idempotency(key): Idempotency,
+) -> Outcome<ApprovalVerified> {
+    let id = name.parse(Problem::unknown_approval)?;
+    let cancelled = shared.services.cancel_approval(caller, id, key).await?;
+    Ok(Reply::ok(cancelled))
+}
+
+/// An approval's changes as server-sent events, until it ends.
+#[utoipa::path(
+    get, path = "/api/v1/approvals/{id}/events", tag = "approvals",
+    params(("id" = String, Path, description = "approval_id")),
+    responses((status = 200, content_type = "text/event-stream", body = ApprovalChange,
+        description = "`event: status` with `data:` of this schema: first as it stands, then each change; \
+            a comment every 15 seconds; ends with the approval")),
+)]
+pub(super) async fn follow_approval<S: Services>(
+    State(shared): Asker<S>,
+    Client(caller): Client,
+    name: Named,
+) -> Result<Response, Problem> {
+    let id = name.parse(Problem::unknown_approval)?;
+    let feed = shared.services.follow_approval(caller, id).await?;
+    Ok(feed::response(feed))
 }
 
 /// A receipt with its evidence.
@@ -428,6 +546,18 @@ pub(super) async fn take_over<S: Services>(
 ) -> Outcome<TakingOver> {
     let taking = shared.services.take_over(request).await?;
     Ok(Reply(StatusCode::ACCEPTED, taking))
+}
+
+/// Ends this enclave for good, by an order that names its boot.
+#[utoipa::path(
+    post, path = "/api/v1/halt", tag = "handover", request_body = HaltRequest,
+    responses((status = 200, description = "Halted, with nothing kept that opens the ledger", body = Halted)),
+)]
+pub(super) async fn halt<S: Services>(
+    State(shared): Asker<S>,
+    Received(request): Received<HaltRequest>,
+) -> Outcome<Halted> {
+    Ok(Reply::ok(shared.services.halt_by_order(request).await?))
 }
 
 /// Where epochs stand.

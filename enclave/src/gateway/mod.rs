@@ -12,7 +12,10 @@ mod admit;
 mod body;
 mod connection;
 mod counters;
+mod devices;
+mod exact;
 mod extract;
+mod feed;
 mod handlers;
 mod identity;
 mod limits;
@@ -21,6 +24,7 @@ mod rate;
 mod reply;
 mod routes;
 mod serve;
+mod sessions;
 mod supervise;
 mod tls;
 

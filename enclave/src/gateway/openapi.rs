@@ -1,25 +1,52 @@
 //! The OpenAPI 3.1 document, from the same table as the router.
 //!
 //! Protects against: a contract that drifts. Operations and schemas come from
-//! the handlers, refusals and access from the route table.
+//! the handlers, refusals and access from the route table, examples from one file
+//! that a test reads with the real types.
 
-use std::collections::BTreeMap;
+mod describe;
+mod examples;
 
-use utoipa::openapi::content::ContentBuilder;
-use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
-use utoipa::openapi::response::ResponseBuilder;
-use utoipa::openapi::security::{SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref};
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::SecurityScheme;
+use utoipa::openapi::{
+    ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, ServerBuilder, tag::TagBuilder,
+};
 use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
-use super::admit::{Access, CHECKPOINT};
+use super::admit::Access;
 use super::routes::{ALWAYS, Route, SERVING, table};
+use describe::{describe, problems};
 use redoubt_shared::supervise::Phase;
+
+#[cfg(test)]
+pub(super) use examples::Examples;
 
 use crate::api::{Problem, ProblemBody, Services};
 
 const MUTUAL_TLS: &str = "mutualTLS";
+
+/// What routes are sorted by.
+const TAGS: &[(&str, &str)] = &[
+    (
+        "evidence",
+        "What proves that this is the appliance, and what it decided",
+    ),
+    (
+        "passkeys",
+        "Registration of passkeys and logins (WebAuthn Level 3)",
+    ),
+    ("biometrics", "Enrolment and verification of faces"),
+    ("approvals", "Payments that a customer approves by passkey"),
+    ("audit", "A tenant's ledger, for itself and for auditors"),
+    ("erasure", "The right to be forgotten"),
+    ("epochs", "Rotation of the appliance's secret, for officers"),
+    (
+        "handover",
+        "From one enclave to exactly one other, by officers' order",
+    ),
+];
 
 /// The document of an appliance with these services.
 pub fn document<S: Services>() -> OpenApi {
@@ -30,9 +57,11 @@ pub fn document<S: Services>() -> OpenApi {
         router = router.routes(row.mounted);
     }
     let mut document = router.into_openapi();
+    let examples = examples::all();
     for route in routes {
         if let Some(operation) = operation_of(&mut document, &route) {
             describe(operation, &route);
+            examples::give(operation, examples.get(&route.name()));
         }
     }
     document
@@ -52,16 +81,32 @@ fn head() -> OpenApi {
         .license(Some(utoipa::openapi::License::new("Apache-2.0")))
         .build();
     let scheme = SecurityScheme::MutualTls {
-        description: Some("A client certificate under the tenant's anchor.".to_owned()),
+        description: Some(
+            "TLS 1.3 with a client certificate under an anchor of the signed configuration. A route \
+             names the roles that may use it."
+                .to_owned(),
+        ),
         extensions: None,
         deprecated: None,
     };
-    let components = ComponentsBuilder::new()
+    let components = problems(ComponentsBuilder::new())
         .schema(ProblemBody::name(), ProblemBody::schema())
         .security_scheme(MUTUAL_TLS, scheme)
         .build();
+    let tag = |(name, told): &(&str, &str)| {
+        TagBuilder::new()
+            .name(*name)
+            .description(Some(*told))
+            .build()
+    };
+    let server = ServerBuilder::new()
+        .url("/")
+        .description(Some("The appliance that serves this document"))
+        .build();
     OpenApiBuilder::new()
         .info(info)
+        .servers(Some([server]))
+        .tags(Some(TAGS.iter().map(tag)))
         .components(Some(components))
         .build()
 }
@@ -73,45 +118,6 @@ fn operation_of<'a>(document: &'a mut OpenApi, route: &Route) -> Option<&'a mut 
         "PUT" => item.put.as_mut(),
         "DELETE" => item.delete.as_mut(),
         _ => item.get.as_mut(),
-    }
-}
-
-fn describe(operation: &mut Operation, route: &Route) {
-    if route.access != Access::Anyone {
-        let requirement = SecurityRequirement::new(MUTUAL_TLS, Vec::<String>::new());
-        operation.security = Some(vec![requirement]);
-    }
-    if route.access.admits_tenants() {
-        let checkpoint = ParameterBuilder::new()
-            .name(CHECKPOINT)
-            .parameter_in(ParameterIn::Header)
-            .description(Some(
-                "A checkpoint note from one of this tenant's receipts, base64url. If a boot of \
-                 this appliance signed it and the ledger of now does not continue it, the \
-                 appliance stops instead of answering.",
-            ))
-            .schema(Some(String::schema()))
-            .build();
-        let parameters = operation.parameters.get_or_insert_default();
-        parameters.push(checkpoint.into());
-    }
-    let mut by_status: BTreeMap<u16, Vec<String>> = BTreeMap::new();
-    let has_body = operation.request_body.is_some();
-    for problem in refusals(route, has_body) {
-        let kind = problem.kind();
-        let line = format!("`{}`: {}. {}", kind.code, kind.title, kind.detail);
-        by_status.entry(kind.status).or_default().push(line);
-    }
-    for (status, lines) in by_status {
-        let content = ContentBuilder::new()
-            .schema(Some(Ref::from_schema_name(ProblemBody::name())))
-            .build();
-        let response = ResponseBuilder::new()
-            .description(lines.join("\n\n"))
-            .content("application/problem+json", content)
-            .build();
-        let responses = &mut operation.responses.responses;
-        responses.insert(status.to_string(), response.into());
     }
 }
 

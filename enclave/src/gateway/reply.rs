@@ -10,11 +10,14 @@ use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, StatusCode, Version};
 use serde::Serialize;
 
-use crate::api::{Problem, RequestId};
+use crate::api::{Introspected, Problem, RequestId};
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const JSON_LINES: HeaderValue = HeaderValue::from_static("application/jsonl");
+const INTROSPECTION_JWT: HeaderValue =
+    HeaderValue::from_static("application/token-introspection+jwt");
+const JOSE: HeaderValue = HeaderValue::from_static("application/jose+json");
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
@@ -54,6 +57,15 @@ pub(super) fn json_text(text: bytes::Bytes) -> Response {
 /// Pages of an export.
 pub(super) fn json_lines(text: bytes::Bytes) -> Response {
     json(StatusCode::OK, JSON_LINES, text)
+}
+
+/// What a token stands for, in the form that was asked for.
+pub(super) fn introspected(introspected: Introspected) -> Response {
+    match introspected {
+        Introspected::Json(plain) => Reply::ok(plain).into_response(),
+        Introspected::Jwt(jwt) => json(StatusCode::OK, INTROSPECTION_JWT, jwt.into()),
+        Introspected::Hybrid(jws) => json(StatusCode::OK, JOSE, jws.to_string().into()),
+    }
 }
 
 impl IntoResponse for Problem {

@@ -13,8 +13,8 @@ use utoipa_axum::PathItemExt;
 use utoipa_axum::router::UtoipaMethodRouter;
 
 use super::admit::{Access, Badge, Gate};
-use super::handlers as h;
 use super::serve::Shared;
+use super::{devices as d, handlers as h, sessions as s};
 use crate::api::{Problem, Services, Timestamp};
 
 /// One row of the table.
@@ -30,6 +30,13 @@ pub(super) struct Route {
     pub(super) access: Access,
     /// Refusals of its own, besides those of admission and parsing.
     pub(super) problems: &'static [fn() -> Problem],
+}
+
+impl Route {
+    /// `METHOD /path`
+    pub(super) fn name(&self) -> String {
+        format!("{} {}", self.method, self.template)
+    }
 }
 
 /// A row with its handler.
@@ -78,14 +85,11 @@ const EVIDENCE: Refusals = &[
 const REGISTER: Refusals = &[
     Problem::registration_failed,
     Problem::credential_exists,
+    Problem::too_many_devices,
     Problem::store_unavailable,
 ];
-const LOGIN_OPTIONS: Refusals = &[Problem::no_passkey, Problem::store_unavailable];
-const LOGIN: Refusals = &[
-    Problem::authentication_failed,
-    Problem::no_passkey,
-    Problem::store_unavailable,
-];
+const LOGIN_OPTIONS: Refusals = &[Problem::store_unavailable];
+const LOGIN: Refusals = &[Problem::authentication_failed, Problem::store_unavailable];
 const TAKE_METADATA: Refusals = &[
     Problem::metadata_refused,
     Problem::metadata_not_configured,
@@ -131,17 +135,89 @@ const COMPARE: Refusals = &[
 ];
 const ASK_APPROVAL: Refusals = &[
     Problem::no_passkey,
+    Problem::not_enrolled,
+    Problem::second_device_required,
     Problem::invalid_transaction,
     Problem::idempotency_conflict,
     Problem::store_unavailable,
 ];
 const READ_APPROVAL: Refusals = &[Problem::unknown_approval, Problem::store_unavailable];
+const FOLLOW_APPROVAL: Refusals = &[
+    Problem::unknown_approval,
+    Problem::too_many_listeners,
+    Problem::store_unavailable,
+];
+const ANSWER_OPTIONS: Refusals = &[
+    Problem::malformed_request,
+    Problem::no_passkey,
+    Problem::unknown_approval,
+    Problem::approval_expired,
+    Problem::approval_closed,
+    Problem::approval_rejected,
+    Problem::approval_cancelled,
+    Problem::store_unavailable,
+];
 const APPROVE: Refusals = &[
     Problem::authentication_failed,
     Problem::no_passkey,
     Problem::unknown_approval,
     Problem::approval_expired,
     Problem::approval_closed,
+    Problem::approval_rejected,
+    Problem::approval_cancelled,
+    Problem::already_answered,
+    Problem::shared_device,
+    Problem::second_device_required,
+    Problem::face_required,
+    Problem::store_unavailable,
+];
+const REJECT: Refusals = &[
+    Problem::malformed_request,
+    Problem::authentication_failed,
+    Problem::no_passkey,
+    Problem::unknown_approval,
+    Problem::approval_expired,
+    Problem::approval_closed,
+    Problem::approval_rejected,
+    Problem::approval_cancelled,
+    Problem::already_answered,
+    Problem::idempotency_conflict,
+    Problem::receipt_erased,
+    Problem::receipt_expired,
+    Problem::store_unavailable,
+];
+const CANCEL: Refusals = &[
+    Problem::malformed_request,
+    Problem::unknown_approval,
+    Problem::approval_expired,
+    Problem::approval_closed,
+    Problem::approval_rejected,
+    Problem::approval_cancelled,
+    Problem::idempotency_conflict,
+    Problem::receipt_erased,
+    Problem::receipt_expired,
+    Problem::store_unavailable,
+];
+const APPROVAL_FACE: Refusals = &[
+    Problem::unknown_approval,
+    Problem::approval_expired,
+    Problem::approval_closed,
+    Problem::approval_rejected,
+    Problem::approval_cancelled,
+    Problem::already_answered,
+    Problem::not_enrolled,
+    Problem::unsupported_modality,
+    || Problem::account_locked(Timestamp(0), 0),
+    Problem::attempts_in_progress,
+    Problem::not_an_image,
+    Problem::too_many_pixels,
+    Problem::no_face,
+    Problem::multiple_faces,
+    Problem::face_too_small,
+    Problem::too_dark,
+    Problem::too_bright,
+    Problem::blurred,
+    Problem::worker_unavailable,
     Problem::store_unavailable,
 ];
 const READ_RECEIPT: Refusals = &[
@@ -179,9 +255,36 @@ const HAND_OVER: Refusals = &[
     Problem::order_spent,
     Problem::rotation_in_progress,
     Problem::store_unavailable,
+    Problem::not_fresh,
 ];
-const TAKE_OVER: Refusals = &[Problem::no_envelope, Problem::store_unavailable];
+const TAKE_OVER: Refusals = &[
+    Problem::no_envelope,
+    Problem::order_expired,
+    Problem::store_unavailable,
+];
+const HALT: Refusals = &[
+    Problem::order_not_signed,
+    Problem::order_other_manifest,
+    Problem::order_other_ledger,
+    Problem::order_other_giver,
+    Problem::order_expired,
+];
 const READ_EPOCHS: Refusals = &[Problem::store_unavailable];
+
+const READ_SESSION: Refusals = &[Problem::store_unavailable];
+const READ_DEVICES: Refusals = &[Problem::unknown_subject, Problem::store_unavailable];
+const END_DEVICE: Refusals = &[
+    Problem::unknown_subject,
+    Problem::unknown_device,
+    Problem::store_unavailable,
+];
+const SET_DEVICE: Refusals = &[
+    Problem::unknown_subject,
+    Problem::unknown_device,
+    Problem::device_closed,
+    Problem::device_barred,
+    Problem::store_unavailable,
+];
 
 /// The table.
 #[rustfmt::skip]
@@ -204,6 +307,11 @@ pub(super) fn table<S: Services>() -> Vec<Row<S>> {
         row(h::__path_create_approval, h::create_approval::<S>, SERVING, BANK, ASK_APPROVAL),
         row(h::__path_get_approval, h::get_approval::<S>, SERVING, TENANT, READ_APPROVAL),
         row(h::__path_verify_approval, h::verify_approval::<S>, SERVING, BANK, APPROVE),
+        row(h::__path_approval_options, h::approval_options::<S>, SERVING, BANK, ANSWER_OPTIONS),
+        row(h::__path_approval_face, h::approval_face::<S>, SERVING, BANK, APPROVAL_FACE),
+        row(h::__path_reject_approval, h::reject_approval::<S>, SERVING, BANK, REJECT),
+        row(h::__path_cancel_approval, h::cancel_approval::<S>, SERVING, BANK, CANCEL),
+        row(h::__path_follow_approval, h::follow_approval::<S>, SERVING, TENANT, FOLLOW_APPROVAL),
         row(h::__path_receipt, h::receipt::<S>, SERVING, READERS, READ_RECEIPT),
         row(h::__path_audit_events, h::audit_events::<S>, SERVING, READERS, READ_AUDIT),
         row(h::__path_audit_export, h::audit_export::<S>, SERVING, READERS, READ_AUDIT),
@@ -214,6 +322,16 @@ pub(super) fn table<S: Services>() -> Vec<Row<S>> {
         row(h::__path_epoch_status, h::epoch_status::<S>, SERVING, OFFICER, READ_EPOCHS),
         row(h::__path_hand_over, h::hand_over::<S>, SERVING, OFFICER, HAND_OVER),
         row(h::__path_take_over, h::take_over::<S>, WAITING, OFFICER, TAKE_OVER),
+        row(s::__path_introspect, s::introspect::<S>, SERVING, BANK, READ_SESSION),
+        row(s::__path_revoke_token, s::revoke_token::<S>, SERVING, BANK, READ_SESSION),
+        row(s::__path_end_all_sessions, s::end_all_sessions::<S>, SERVING, BANK, READ_SESSION),
+        row(s::__path_end_user_sessions, s::end_user_sessions::<S>, SERVING, BANK, READ_DEVICES),
+        row(s::__path_end_device_sessions, s::end_device_sessions::<S>, SERVING, BANK, END_DEVICE),
+        row(s::__path_jwks, s::jwks::<S>, SERVING, TENANT, &[]),
+        row(d::__path_devices, d::devices::<S>, SERVING, TENANT, READ_DEVICES),
+        row(d::__path_describe_device, d::describe_device::<S>, SERVING, BANK, END_DEVICE),
+        row(d::__path_set_device_state, d::set_device_state::<S>, SERVING, BANK, SET_DEVICE),
+        row(h::__path_halt, h::halt::<S>, MEASURED, OFFICER, HALT),
     ]
 }
 

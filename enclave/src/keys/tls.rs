@@ -2,7 +2,8 @@
 //!
 //! Protects clients that only have curl: they pin a CA whose key lives in the
 //! sealed ledger, and a leaf proves that an unsealed, attested enclave minted it
-//! within the last day.
+//! within the last day. The CA's key signs through a type of our own, since the
+//! library's keeps its private key after it is dropped.
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -63,9 +64,40 @@ impl TlsKey {
     }
 }
 
+/// A P-256 key that signs certificates, and is wiped when dropped.
+struct CaKey {
+    signer: Es256Signer,
+    /// Its public point, SEC 1.
+    point: [u8; 65],
+}
+
+impl CaKey {
+    fn of(signer: Es256Signer) -> Self {
+        let point = signer.jwk().to_sec1();
+        Self { signer, point }
+    }
+}
+
+impl rcgen::PublicKeyData for CaKey {
+    fn der_bytes(&self) -> &[u8] {
+        &self.point
+    }
+
+    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+        &PKCS_ECDSA_P256_SHA256
+    }
+}
+
+impl rcgen::SigningKey for CaKey {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        let signature = self.signer.sign_der(message);
+        signature.map_err(|_| rcgen::Error::RemoteKeyError)
+    }
+}
+
 /// The CA whose certificate clients pin.
 pub struct CertificateAuthority {
-    key: KeyPair,
+    key: CaKey,
     certificate: CertificateDer<'static>,
 }
 
@@ -76,7 +108,7 @@ impl CertificateAuthority {
         now_ms: u64,
         entropy: &dyn Entropy,
     ) -> Result<Self, CertificateError> {
-        let key = key_pair(entropy)?;
+        let key = CaKey::of(Es256Signer::generate(entropy)?);
         let mut params = CertificateParams::default();
         params
             .distinguished_name
@@ -92,7 +124,7 @@ impl CertificateAuthority {
 
     /// Restores a CA from the sealed ledger.
     pub fn restore(pkcs8: &[u8], certificate: Vec<u8>) -> Result<Self, CertificateError> {
-        let key = KeyPair::try_from(pkcs8)?;
+        let key = CaKey::of(Es256Signer::from_pkcs8_der(pkcs8)?);
         Ok(Self {
             key,
             certificate: certificate.into(),
@@ -100,8 +132,8 @@ impl CertificateAuthority {
     }
 
     /// The private key, for sealed storage and nothing else.
-    pub fn expose_pkcs8(&self) -> Zeroizing<Vec<u8>> {
-        Zeroizing::new(self.key.serialize_der())
+    pub fn expose_pkcs8(&self) -> Result<Zeroizing<Vec<u8>>, SignerError> {
+        self.key.signer.expose_pkcs8_der()
     }
 
     /// The certificate to pin.
@@ -126,9 +158,7 @@ impl CertificateAuthority {
 
     /// SHA-256 of the SubjectPublicKeyInfo.
     pub fn spki_sha256(&self) -> Digest32 {
-        redoubt_attestation::encode::sha256(&[&rcgen::PublicKeyData::subject_public_key_info(
-            &self.key,
-        )])
+        redoubt_attestation::encode::sha256(&[&self.key.signer.jwk().to_spki()])
     }
 
     /// A leaf for this boot's TLS key.

@@ -104,10 +104,14 @@ impl Committer {
             for (rotate, done) in snapshots {
                 self.begin(rotate, Some(done));
             }
-            if let Some((order, done)) = handover
-                && self.hand_over(*order, done).await?
-            {
-                return Ok(());
+            if let Some((order, done)) = handover {
+                // What was asked before is answered, readings too.
+                while !self.readings.is_empty() {
+                    self.read_some().await?;
+                }
+                if self.hand_over(*order, now(), done).await? {
+                    return Ok(());
+                }
             }
             self.read_some().await?;
             // What is recorded of a snapshot has a time; without one it waits, and

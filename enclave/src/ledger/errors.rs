@@ -50,6 +50,9 @@ pub enum CommitError {
     /// The ledger records this order of a handover.
     #[error("the order was obeyed before")]
     OrderSpent,
+    /// The order of a handover was good when it arrived, and is not any more.
+    #[error("the order's time is over")]
+    OrderExpired,
     /// The envelope of a handover could not be made.
     #[error("the envelope could not be sealed")]
     NotSealed,

@@ -26,11 +26,13 @@ use super::rotation::SnapshotFailed;
 use super::stall::On;
 use super::store::{StoreClient, StoreError};
 
-/// How long the last entry waits for witnesses; the recipient's term asks them anyway.
+/// How long witnesses are waited for: before the secret is sealed, and for the last
+/// entry, which the recipient's term has cosigned anyway.
 const WITNESSED_WITHIN: Duration = Duration::from_secs(5);
 
-/// Makes the envelope for a head; nothing if the library refuses.
-pub type Sealing = Box<dyn FnOnce(Head) -> Option<Vec<u8>> + Send>;
+/// Makes the envelope for a head, unless who orders the sealing does not want it any
+/// more.
+pub type Sealing = Box<dyn FnOnce(Head) -> Result<Vec<u8>, CommitError> + Send>;
 
 /// An order that was found good.
 pub struct HandOver {
@@ -40,8 +42,8 @@ pub struct HandOver {
     pub order_digest: [u8; 32],
     /// The recipient's boot key, as the order names it.
     pub recipient: Digest32,
-    /// When, Unix milliseconds.
-    pub at_ms: u64,
+    /// Until when it is good, Unix milliseconds.
+    pub not_after_ms: u64,
     /// Makes the envelope.
     pub seal: Sealing,
 }
@@ -98,34 +100,71 @@ impl Core {
 }
 
 impl Committer {
-    /// Writes the last entry. `false`: refused, and the ledger goes on.
+    /// Writes the last entry. `false`: refused, and the ledger goes on. The order was
+    /// good when it arrived; what counts is `now_ms`, when the secret is sealed.
     pub(super) async fn hand_over(
         &mut self,
         order: HandOver,
+        now_ms: Option<u64>,
         done: Answer<Handed>,
     ) -> Result<bool, HaltReason> {
-        let before = self.core.appliance_head();
-        let refused = if self.way.as_ref().is_some_and(|way| way.rotates) {
-            CommitError::Snapshot(SnapshotFailed::UnderWay)
-        } else if self.core.appliance.is_spent(&order.order) {
-            CommitError::OrderSpent
-        } else if let Some(envelope) = (order.seal)(before) {
-            let record = HandoverRecord {
-                order: order.order,
-                order_digest: order.order_digest,
-                recipient: order.recipient.0,
-                envelope: sha256(&[&envelope]).0,
-                at_ms: order.at_ms,
-            };
-            self.write_last(record.clone(), envelope).await?;
-            // Who asked and went away finds the entry in the ledger.
-            let _ = done.send(Ok(Handed { before, record }));
-            return Ok(true);
-        } else {
-            CommitError::NotSealed
+        let refused = match self
+            .may_hand_over(order.order, order.not_after_ms, now_ms)
+            .await?
+        {
+            Err(refused) => refused,
+            Ok(at_ms) => {
+                let before = self.core.appliance_head();
+                match (order.seal)(before) {
+                    Err(refused) => refused,
+                    Ok(envelope) => {
+                        let record = HandoverRecord {
+                            order: order.order,
+                            order_digest: order.order_digest,
+                            recipient: order.recipient.0,
+                            envelope: sha256(&[&envelope]).0,
+                            at_ms,
+                        };
+                        self.write_last(record.clone(), envelope).await?;
+                        // Who asked and went away finds the entry in the ledger.
+                        let _ = done.send(Ok(Handed { before, record }));
+                        return Ok(true);
+                    }
+                }
+            }
         };
         let _ = done.send(Err(refused));
         Ok(false)
+    }
+
+    /// Whether an order still holds now, and the time. Witnesses that know a later
+    /// term halt this enclave instead.
+    async fn may_hand_over(
+        &mut self,
+        name: [u8; 32],
+        not_after_ms: u64,
+        now_ms: Option<u64>,
+    ) -> Result<Result<u64, CommitError>, HaltReason> {
+        let rotates = self.way.as_ref().is_some_and(|way| way.rotates);
+        Ok(match now_ms {
+            None => Err(CommitError::NoTime),
+            Some(now_ms) if now_ms > not_after_ms => Err(CommitError::OrderExpired),
+            Some(_) if rotates => Err(CommitError::Snapshot(SnapshotFailed::UnderWay)),
+            Some(_) if self.core.appliance.is_spent(&name) => Err(CommitError::OrderSpent),
+            Some(_) if !self.vouched_for().await? => Err(CommitError::NotFresh),
+            Some(now_ms) => Ok(now_ms),
+        })
+    }
+
+    /// Whether a quorum of witnesses vouches for this term now, where there are any.
+    async fn vouched_for(&mut self) -> Result<bool, HaltReason> {
+        let released = self
+            .core
+            .release(&mut self.store, &mut self.witnessing, false);
+        match tokio::time::timeout(WITNESSED_WITHIN, released).await {
+            Ok(released) => released.map(|()| true),
+            Err(_) => Ok(false),
+        }
     }
 
     async fn write_last(

@@ -11,6 +11,9 @@ use tokio::io::AsyncWriteExt;
 /// First wait before trying the store again; doubles up to [`RETRY_MOST`].
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MOST: Duration = Duration::from_secs(2);
+/// How often a reading is asked for that the store refuses for a reason that may pass:
+/// over five seconds, in which it can open its files again.
+const READ_TRIES: u32 = 8;
 /// Longest wait for one answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// Records asked for at once.
@@ -129,6 +132,24 @@ impl StoreClient {
         }
     }
 
+    /// Insists on something to be read. A refusal that may pass is borne for a while:
+    /// an opening is not to end over one bad moment of the host's disk.
+    async fn reading(&mut self, request: &StoreRequest) -> Result<StoreResponse, StoreError> {
+        let mut wait = self.first_wait;
+        for _ in 1..READ_TRIES {
+            match self.insist(request).await? {
+                StoreResponse::Refused {
+                    reason: StoreRefusal::Storage,
+                    detail,
+                } => tracing::warn!(detail, "the store refuses to read, trying again"),
+                answered => return Ok(answered),
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(RETRY_MOST);
+        }
+        self.insist(request).await
+    }
+
     /// The signed genesis manifest and configuration.
     pub async fn boot_files(&mut self) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
         match self.insist(&StoreRequest::Boot).await? {
@@ -139,7 +160,7 @@ impl StoreClient {
 
     /// How many entries the store says a ledger has.
     pub async fn count(&mut self, ledger: LedgerId) -> Result<u64, StoreError> {
-        match self.insist(&StoreRequest::Heads).await? {
+        match self.reading(&StoreRequest::Heads).await? {
             StoreResponse::Heads(heads) => Ok(heads
                 .iter()
                 .find(|(id, _)| *id == ledger)
@@ -170,7 +191,11 @@ impl StoreClient {
             limit,
         };
         let response = match self.ask(&request).await {
-            Err(StoreError::Unreachable(_)) => self.ask(&request).await,
+            Err(StoreError::Unreachable(_))
+            | Ok(StoreResponse::Refused {
+                reason: StoreRefusal::Storage,
+                ..
+            }) => self.ask(&request).await,
             answered => answered,
         }?;
         match response {
@@ -200,7 +225,7 @@ impl StoreClient {
             from,
             limit,
         };
-        match self.insist(&request).await? {
+        match self.reading(&request).await? {
             StoreResponse::Records(records) => Ok(records),
             other => Err(out_of_turn(other)),
         }
@@ -218,7 +243,7 @@ impl StoreClient {
 
     /// A blob by its name; `None` when the store has none whose bytes have this digest.
     pub async fn get_blob(&mut self, name: [u8; 32]) -> Result<Option<Vec<u8>>, StoreError> {
-        match self.insist(&StoreRequest::GetBlob { name }).await? {
+        match self.reading(&StoreRequest::GetBlob { name }).await? {
             StoreResponse::Blob { bytes } if sha256(&[&bytes]).0 == name => Ok(Some(bytes)),
             StoreResponse::Blob { .. } => Ok(None),
             StoreResponse::Refused {
@@ -231,7 +256,7 @@ impl StoreClient {
 
     /// First blobs of the snapshots the store was told of, newest first.
     pub async fn snapshots(&mut self) -> Result<Vec<[u8; 32]>, StoreError> {
-        match self.insist(&StoreRequest::Snapshot).await? {
+        match self.reading(&StoreRequest::Snapshot).await? {
             StoreResponse::Snapshot { latest } => Ok(latest),
             other => Err(out_of_turn(other)),
         }

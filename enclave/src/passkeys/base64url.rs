@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Bytes that travel as base64url text in JSON.
 #[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, utoipa::ToSchema)]
-#[schema(value_type = String, example = "AAECAwQF")]
+#[schema(value_type = String, example = "AAECAwQF", pattern = "^([A-Za-z0-9_-]{4})*([A-Za-z0-9_-][AQgw]|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048])?$")]
 pub struct Base64Url(pub Vec<u8>);
 
 impl Base64Url {

@@ -263,3 +263,11 @@ impl Fault {
         }
     }
 }
+
+/// Whether an assertion refused for this reason had its signature checked first.
+#[must_use]
+pub fn signature_was_checked(reason: &str) -> bool {
+    [Fault::Signature, Fault::SignCount]
+        .iter()
+        .any(|fault| fault.reason() == reason)
+}

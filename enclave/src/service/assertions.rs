@@ -4,7 +4,6 @@
 //! that this very account holds, and a user handle, where it names the account,
 //! has to be this account's. Neither alone finds anybody.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use redoubt_shared::UserId;
@@ -19,29 +18,50 @@ use crate::passkeys::{
     Origins, UserVerification,
 };
 
+/// Reason of a model that officers denied, found after the signature.
+const DENIED: &str = "aaguid_denied";
+
 /// A customer's passkeys and handle, as the core knows them now.
 pub(super) struct Known {
     pub(super) user: UserId,
     pub(super) user_handle: [u8; 16],
     pub(super) passkeys: Vec<CredentialRecord>,
+    /// Ids of those that are out of use for good.
+    closed: Vec<Vec<u8>>,
     rules: Arc<PasskeyRules>,
-    /// Why some of the passkeys may not be used.
-    barred: BTreeMap<Vec<u8>, &'static str>,
     /// Whether the bank named the customer; if not, the user handle has to.
     named: bool,
 }
 
 impl Known {
     fn new(state: &TenantState, subject: &Subject, rules: Arc<PasskeyRules>) -> Self {
-        let records = subject.passkeys.values();
-        let barred = records.filter_map(|record| Some((record.id.clone(), state.barred(record)?)));
+        let is_closed = |id: &&Vec<u8>| state.device(subject.device_id(id)).state.is_final();
         Self {
-            barred: barred.collect(),
+            closed: subject.passkeys.keys().filter(is_closed).cloned().collect(),
             user: subject.user.clone(),
             user_handle: subject.user_handle,
             passkeys: subject.passkeys.values().cloned().collect(),
             rules,
             named: true,
+        }
+    }
+
+    /// What options may name: passkeys that are not out of use for good.
+    pub(super) fn usable(&self) -> Vec<CredentialRecord> {
+        let all = self.passkeys.iter();
+        all.filter(|record| !self.closed.contains(&record.id))
+            .cloned()
+            .collect()
+    }
+
+    /// What login options name. With nothing left to log in with they look as
+    /// before, and the login fails.
+    pub(super) fn offered(&self) -> Vec<CredentialRecord> {
+        let usable = self.usable();
+        if usable.is_empty() {
+            self.passkeys.clone()
+        } else {
+            usable
         }
     }
 }
@@ -84,7 +104,7 @@ impl Asked {
     pub(super) fn settle<T>(&self, verified: T) -> Result<T, &'static str> {
         match self {
             Self::Customer(_) => Ok(verified),
-            Self::Stranger(_) => Err("credential_unknown"),
+            Self::Stranger(_) => Err("user_unknown"),
         }
     }
 }
@@ -109,7 +129,7 @@ pub(super) async fn asked(
         user_handle,
         passkeys: vec![record],
         rules: Arc::clone(&service.rules),
-        barred: BTreeMap::new(),
+        closed: Vec::new(),
         named: true,
     }))
 }
@@ -136,7 +156,7 @@ pub(super) async fn asked_by_answer(
         user_handle: presented.unwrap_or_default(),
         passkeys: vec![record],
         rules: Arc::clone(&rules),
-        barred: BTreeMap::new(),
+        closed: Vec::new(),
         named: false,
     };
     let found = serving.ledgers.look(move |core| {
@@ -149,6 +169,12 @@ pub(super) async fn asked_by_answer(
     });
     let found = found.await.map_err(|error| commit(error, 0))?;
     Ok(found.map_or(Asked::Stranger(stranger), Asked::Customer))
+}
+
+/// Whether an answer that was refused for this reason still owes the time that a
+/// signature takes.
+pub(super) fn owes_a_check(reason: &str) -> bool {
+    reason != DENIED && !passkeys::signature_was_checked(reason)
 }
 
 /// Verifies an assertion against one of the customer's own passkeys.
@@ -191,10 +217,7 @@ pub(super) fn verify_assertion(
     let assertion = passkeys::assert(response, &expectation).map_err(|error| error.reason())?;
     // Last, so that it takes as long as any other refusal.
     if known.rules.denies(&record.aaguid) {
-        return Err("aaguid_denied");
-    }
-    if let Some(reason) = known.barred.get(&record.id) {
-        return Err(reason);
+        return Err(DENIED);
     }
     Ok((record.clone(), assertion))
 }

@@ -6,12 +6,13 @@ use redoubt_shared::EnrollmentId;
 use super::boot::{Appliance, Counters};
 use super::problems::{self, internal};
 use super::receipts::to_json;
+use super::serving::Serving;
 use crate::api::{
     Caller, EnrollInitiate, EnrollInitiated, EnrollSubmit, Enrolled, Liveness, Modality, Problem,
     Sample, SessionToken, Timestamp,
 };
 use crate::biometrics;
-use crate::core::{Command, Reply};
+use crate::core::{Command, Reply, SubjectHandle};
 
 const INSTRUCTIONS: &str = "Send one photograph of the customer's face, alone in the picture, looking at the \
      camera, in even light, as multipart field biometric_file to /api/v1/enroll/submit.";
@@ -58,18 +59,30 @@ impl Appliance {
         let Reply::Subject(handle) = reply else {
             return Err(internal("an enrolment without a subject"));
         };
+        let ended = self.enroll_sample(&serving, caller, (id, handle), sample);
+        ended.await.map_err(problems::in_part)
+    }
+
+    /// What follows a sample whose place is reserved.
+    async fn enroll_sample(
+        &self,
+        serving: &Serving,
+        caller: &Caller,
+        (id, handle): (EnrollmentId, SubjectHandle),
+        sample: Sample,
+    ) -> Result<Enrolled, Problem> {
         Counters::add(&self.counters.samples);
         let (sample, tier) = match serving.worker.face(sample.into_bytes()).await {
             Ok(measured) => measured,
             Err(error) => {
                 let (problem, reason) = problems::sample(&error);
-                let worker_tier = problems::seen_at(&problem, &serving);
+                let worker_tier = problems::seen_at(&problem, serving);
                 let release = Command::ReleaseEnrollmentSample {
                     id,
                     worker_tier,
                     reason,
                 };
-                self.decide(&serving, caller, release, now_ms).await?;
+                self.decide(serving, caller, release, self.time()?).await?;
                 return Err(problem);
             }
         };
@@ -85,7 +98,7 @@ impl Appliance {
             template: Box::new(template),
         };
         let claim = self
-            .decide_claim(&serving, caller, complete, done_ms)
+            .decide_claim(serving, caller, complete, done_ms)
             .await?;
         let tenant = caller.tenant.clone();
         let user_id = serving

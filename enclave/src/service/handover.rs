@@ -11,7 +11,9 @@ use std::time::Duration;
 use redoubt_attestation::binding::Head;
 use redoubt_attestation::encode::{Digest32, sha256};
 use redoubt_attestation::genesis::{Config, VerifiedConfig, VerifiedGenesis};
-use redoubt_attestation::handover::{Accepted, Giver, HandoverOrder, OrderRefusal, boot_key};
+use redoubt_attestation::handover::{
+    Accepted, Giver, HaltOrder, HandoverOrder, OrderRefusal, boot_key,
+};
 use redoubt_attestation::shares::{Envelope, EnvelopeAad, OfficersSecret};
 use redoubt_shared::supervise::Phase;
 
@@ -20,11 +22,18 @@ use super::history::supersedes;
 use super::problems::{commit, internal};
 use super::recover::{Opening, RecoverError};
 use super::serving::Serving;
-use crate::api::{HandedOver, HandoverRequest, Problem, TakeRequest, TakingOver, TreeHead};
-use crate::ledger::{HandOver, Handed, Recovered, Sealing, StoreClient, read_envelope};
+use crate::api::{
+    HaltRequest, Halted, HandedOver, HandoverRequest, Problem, TakeRequest, TakingOver, TreeHead,
+};
+use crate::ledger::{
+    CommitError, HandOver, Handed, Recovered, Sealing, StoreClient, read_envelope,
+};
+use crate::worker_link::LONGEST_JOB;
 
-/// How long requests that were begun may take to end before the secret goes.
-const DRAIN: Duration = Duration::from_secs(10);
+/// How long requests that were begun may take to end before the secret goes: the
+/// longest job, so that no attempt that was reserved is lost, and a commit on either
+/// side of it.
+const DRAIN: Duration = LONGEST_JOB.saturating_add(Duration::from_secs(3));
 const STEP: Duration = Duration::from_millis(5);
 
 /// What must be the ledger's last entry.
@@ -50,10 +59,10 @@ impl Appliance {
         let appliance = Arc::clone(self);
         let task = tokio::spawn(async move {
             let serving = appliance.serving()?;
-            let (officers, genesis) = appliance.claim_rotation(&serving)?;
+            let (officers, genesis, aside) = appliance.claim_handover(&serving)?;
             let given = appliance.give(&serving, officers, genesis, request).await;
             if given.is_err() {
-                serving.epochs.rest();
+                serving.epochs.resume(aside);
             }
             given
         });
@@ -62,7 +71,7 @@ impl Appliance {
     }
 
     async fn give(
-        &self,
+        self: &Arc<Self>,
         serving: &Arc<Serving>,
         officers: Arc<OfficersSecret>,
         genesis: VerifiedGenesis,
@@ -89,13 +98,14 @@ impl Appliance {
             order: accepted.order.order.0,
             order_digest: accepted.digest.0,
             recipient: accepted.order.recipient,
-            at_ms: now_ms,
+            not_after_ms: accepted.order.not_after_ms,
             seal: self.sealing(officers, accepted),
         };
         self.drain(serving).await?;
         match serving.ledgers.hand_over(order).await {
             Ok(handed) => {
                 *self.stage() = Stage::Halted;
+                self.let_go(serving).await;
                 let recipient = Digest32(handed.record.recipient);
                 tracing::warn!(%recipient, "handed over; nothing is answered here any more");
                 Ok(reply(&handed))
@@ -135,20 +145,26 @@ impl Appliance {
         Ok(())
     }
 
-    /// Seals the secret for one head and forgets it.
-    fn sealing(&self, officers: Arc<OfficersSecret>, accepted: Accepted) -> Sealing {
-        let pool = Arc::clone(&self.pool);
+    /// Seals the secret for one head and forgets it. Whatever halted this enclave
+    /// meanwhile ended the handover, too.
+    fn sealing(self: &Arc<Self>, officers: Arc<OfficersSecret>, accepted: Accepted) -> Sealing {
+        let appliance = Arc::clone(self);
         Box::new(move |head| {
+            if !appliance.hands_over() {
+                return Err(CommitError::Halted);
+            }
             let aad = EnvelopeAad {
                 order: accepted.digest,
                 appliance: accepted.order.appliance,
                 head,
                 genesis: accepted.order.genesis,
                 recipient: accepted.order.recipient,
+                not_after_ms: accepted.order.not_after_ms,
             };
             let key = &accepted.recipient.boot_keys.unseal_xwing;
-            let sealed = Envelope::seal(&officers, key, &aad, &*pool);
-            sealed.ok().map(|envelope| envelope.to_json())
+            let sealed = Envelope::seal(&officers, key, &aad, &*appliance.pool);
+            let envelope = sealed.map_err(|_| CommitError::NotSealed)?;
+            Ok(envelope.to_json())
         })
     }
 
@@ -164,7 +180,7 @@ impl Appliance {
         }
         // The task of this handover is the last holder.
         let ended = async {
-            while Arc::strong_count(serving) > 1 {
+            while Arc::strong_count(serving) > 1 && self.hands_over() {
                 tokio::time::sleep(STEP).await;
             }
         };
@@ -172,6 +188,48 @@ impl Appliance {
             tracing::warn!("requests are still under way; they will be told to come again");
         }
         Ok(())
+    }
+
+    /// The secret is another enclave's: it goes here at once, and the officer is
+    /// answered once nobody holds the keys of tenants and CA either. Whoever still
+    /// does finds no ledger for a next step, and has at most a job to wait for.
+    async fn let_go(&self, serving: &Arc<Serving>) {
+        serving.epochs.forget();
+        let held = async {
+            while Arc::strong_count(serving) > 1 {
+                tokio::time::sleep(STEP).await;
+            }
+        };
+        if tokio::time::timeout(LONGEST_JOB, held).await.is_err() {
+            tracing::warn!("a request still holds keys of what was handed over");
+        }
+    }
+
+    /// Whether nothing halted this enclave while it drains.
+    fn hands_over(&self) -> bool {
+        matches!(*self.stage(), Stage::HandingOver)
+    }
+
+    /// Ends this enclave for good, whatever it does: it gives, takes and opens nothing
+    /// any more. Asked again it says so again.
+    pub(super) async fn halt_by_order(&self, request: HaltRequest) -> Result<Halted, Problem> {
+        let serving = self.serving().ok();
+        let genesis = serving
+            .as_ref()
+            .and_then(|serving| serving.epochs.genesis());
+        let genesis = genesis.unwrap_or_else(|| self.genesis.clone());
+        let (appliance, boot) = (self.config.config.appliance_ledger, self.boot_key());
+        let order = request.order.to_string();
+        HaltOrder::check(order.as_bytes(), &genesis, appliance, boot, self.time()?)
+            .map_err(refused)?;
+        self.halt(&"officers ordered it");
+        if let Some(serving) = serving {
+            self.let_go(&serving).await;
+        }
+        Ok(Halted {
+            boot: boot.to_string(),
+            phase: Phase::Halted,
+        })
     }
 
     /// Whether this enclave waits for a secret.
@@ -230,6 +288,10 @@ impl Appliance {
         if !fits {
             return Err(foreign());
         }
+        if self.time()? > aad.not_after_ms {
+            return Err(Problem::order_expired()
+                .detail("The order by which the secret was left here is not good any more."));
+        }
         let claim = HandoverClaim {
             before: aad.head,
             order_digest: aad.order,
@@ -278,7 +340,9 @@ fn refused(refusal: OrderRefusal) -> Problem {
         OrderRefusal::OtherManifest { .. } => Problem::order_other_manifest(),
         OrderRefusal::OtherLedger(_) => Problem::order_other_ledger(),
         OrderRefusal::Spent => Problem::order_spent(),
-        OrderRefusal::OtherGiver { .. } => Problem::order_other_giver(),
+        OrderRefusal::OtherGiver { .. } | OrderRefusal::OtherBoot(_) => {
+            Problem::order_other_giver()
+        }
         OrderRefusal::Expired { .. } | OrderRefusal::TooLong => Problem::order_expired(),
         OrderRefusal::Recipient(_) => Problem::order_recipient_refused(),
         OrderRefusal::OtherRecipient => Problem::order_other_recipient(),

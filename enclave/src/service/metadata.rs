@@ -11,6 +11,7 @@ use redoubt_shared::TenantId;
 use zeroize::Zeroizing;
 
 use super::boot::Appliance;
+use super::devices::put;
 use super::problems::{commit, internal};
 use super::serving::Serving;
 use crate::api::{Caller, MetadataStatus, MetadataTaken, ModelStatus, Problem};
@@ -88,7 +89,10 @@ impl Appliance {
             next_update: next_update.map(|day| day.to_string()),
             overdue: metadata.is_some_and(|metadata| metadata.is_overdue_at(now_ms)),
             compromised: listed.iter().filter(|model| model.status.is_some()).count() as u64,
-            suspended: models.suspended.len() as u64,
+            suspended: models
+                .acting
+                .values()
+                .fold(models.suspended, |sum, n| sum + n),
             acting: !models.acting.is_empty(),
             models: listed,
         })
@@ -156,7 +160,7 @@ async fn look_again(serving: &Serving, tenant: &TenantId) -> Result<(), CommitEr
     act(serving, tenant).await.map(drop)
 }
 
-/// Suspends every credential of the models that are acted on; answers how many.
+/// Suspends every device of the models that are acted on; answers how many.
 /// Each has a claim of its own; those of a step share a batch.
 async fn act(serving: &Serving, tenant: &TenantId) -> Result<u64, CommitError> {
     let acting = {
@@ -180,18 +184,15 @@ async fn act(serving: &Serving, tenant: &TenantId) -> Result<u64, CommitError> {
             });
             look.await?.unwrap_or_default()
         };
-        let suspensions = step.found.into_iter().map(|(handle, credential_id)| {
-            let command = Command::SuspendCredential {
-                handle,
-                credential_id,
-            };
-            serving.ledgers.decide(tenant, command)
-        });
+        let found = step.found.into_iter();
+        let suspensions = found.map(|device| put(serving, tenant, device));
         for outcome in futures::future::join_all(suspensions).await {
             match outcome {
-                Ok(outcome) => suspended += u64::from(outcome.claim.is_some()),
-                // Erased in between.
-                Err(CommitError::Refused(Refusal::UnknownUser | Refusal::UnknownCredential)) => {}
+                Ok(_) => suspended += 1,
+                // Erased in between, or out of use for good.
+                Err(CommitError::Refused(
+                    Refusal::UnknownSubject | Refusal::UnknownDevice | Refusal::DeviceClosed,
+                )) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -4,7 +4,7 @@ use redoubt_shared::UserId;
 use serde_json::json;
 
 pub(super) use super::assertions::{Known, known, verify_assertion};
-use super::assertions::{asked, asked_by_answer, descriptors};
+use super::assertions::{asked, asked_by_answer, descriptors, owes_a_check};
 use super::boot::{Appliance, Counters};
 use super::challenges::Ceremony;
 use super::metadata::metadata;
@@ -14,14 +14,11 @@ use super::serving::Serving;
 use crate::api::{
     AuthenticateOptions, Authenticated, Caller, CreationOptions, Hint, Presented, PresentedLogin,
     PrfInput, Problem, RegisterOptions, Registered, RegistrationResponse, RelatedOrigins,
-    RequestOptions, SessionToken, Timestamp,
+    RequestOptions, Timestamp,
 };
 use crate::core::{Command, Reply};
 use crate::ledger::Claim;
 use crate::passkeys::{Origins, RegisteredCredential, RpEntity, UserEntity};
-
-/// How long a login counts.
-const SESSION_MS: u64 = 5 * 60_000;
 
 impl Appliance {
     pub(super) async fn register_options(
@@ -65,7 +62,7 @@ impl Appliance {
         options.extensions = Some(creation_extensions(request.prf.as_ref()));
         options.timeout = Some(u64::from(self.config.config.policy.challenge_seconds) * 1000);
         options.exclude_credentials =
-            descriptors(&known.map_or(Vec::new(), |known| known.passkeys));
+            descriptors(&known.map_or(Vec::new(), |known| known.usable()));
         Ok(options)
     }
 
@@ -103,9 +100,13 @@ impl Appliance {
             user_handle,
             record: Box::new(record),
         };
-        let claim = self.decide_claim(&serving, caller, command, now_ms).await?;
+        let (reply, claim) = self.decide(&serving, caller, command, now_ms).await?;
+        let (Reply::Device(device_id), Some(claim)) = (reply, claim) else {
+            return Err(internal("a registration without a device or a claim"));
+        };
         Ok(Registered {
             verified: true,
+            device_id,
             credential_id: id.into(),
             user_id: request.user_id,
             attestation_format: format,
@@ -123,7 +124,7 @@ impl Appliance {
         let rp_id = serving.tenant(&caller.tenant)?.config.rp.id.clone();
         let user = request.user_id.as_ref();
         let allowed = match user {
-            Some(user) => descriptors(&asked(&serving, caller, user).await?.as_known().passkeys),
+            Some(user) => descriptors(&asked(&serving, caller, user).await?.as_known().offered()),
             // The authenticator is to find a passkey by itself.
             None => Vec::new(),
         };
@@ -163,8 +164,15 @@ impl Appliance {
         let (record, assertion) = match verified.and_then(|verified| asked.settle(verified)) {
             Ok(verified) => verified,
             Err(reason) => {
+                if owes_a_check(reason) {
+                    serving.tenant(&caller.tenant)?.strangers.spend_a_check();
+                }
                 let refuse = match user.cloned() {
-                    Some(user) => Command::RefuseLogin { user, reason },
+                    Some(user) => Command::RefuseLogin {
+                        user,
+                        credential_id: answer.raw_id.as_slice().to_vec(),
+                        reason,
+                    },
                     // What an answer says of itself makes nobody's record longer.
                     None => Command::RefuseUnnamedLogin { reason },
                 };
@@ -173,21 +181,35 @@ impl Appliance {
             }
         };
         let user_id = asked.as_known().user.clone();
+        let (session_token, session) = self.draw_session(caller)?;
         let command = Command::ConcludeLogin {
             user: user_id.clone(),
             credential_id: record.id.clone(),
             sign_count: assertion.sign_count,
             backup_state: assertion.backup_state,
             user_verified: assertion.user_verified,
+            session: Box::new(session),
         };
-        let claim = self.decide_claim(&serving, caller, command, now_ms).await?;
-        let token = self.pool.draw::<32>().map_err(|_| internal("no entropy"))?;
+        let decided = self.decide(&serving, caller, command, now_ms).await;
+        let (reply, claim) = decided.map_err(|problem| match problem.code() {
+            // Erased since the assertion was verified: nobody's name any more.
+            "no_passkey" => Problem::authentication_failed(),
+            _ => problem,
+        })?;
+        let (session, claim) = match (reply, claim) {
+            (Reply::Session(session), Some(claim)) => (session, claim),
+            (Reply::Refused, _) => return Err(Problem::authentication_failed()),
+            _ => return Err(internal("a login without a session or a claim")),
+        };
         Ok(Authenticated {
             verified: true,
             user_id,
             credential_id: record.id.into(),
-            session_token: SessionToken::new(redoubt_attestation::encode::b64u(&token)),
-            expires_at: Timestamp(now_ms.saturating_add(SESSION_MS)),
+            session_token,
+            expires_at: Timestamp(session.expires_ms),
+            idle_seconds: session.idle_ms / 1000,
+            session_id: session.id,
+            device_id: session.device,
             receipt: to_json(&claim.receipt())?,
         })
     }

@@ -33,6 +33,7 @@ pub(super) fn commit(error: CommitError, now_ms: u64) -> Problem {
         }
         CommitError::HandedOver => Problem::handing_over(),
         CommitError::OrderSpent => Problem::order_spent(),
+        CommitError::OrderExpired => Problem::order_expired(),
         CommitError::NotSealed => internal("the envelope could not be sealed"),
         CommitError::Damaged => {
             Problem::store_unavailable().because("the store returned a damaged entry")
@@ -40,11 +41,20 @@ pub(super) fn commit(error: CommitError, now_ms: u64) -> Problem {
     }
 }
 
-fn refused(refusal: Refusal, now_ms: u64) -> Problem {
+/// A later step of a request: what the steps before decided stands in the ledger, so
+/// that "not acknowledged, send it again" would not be the truth.
+pub(super) fn in_part(problem: Problem) -> Problem {
+    match problem.kind() == Problem::handing_over().kind() {
+        true => Problem::request_deadline().because("handed over between its steps"),
+        false => problem,
+    }
+}
+
+pub(super) fn refused(refusal: Refusal, now_ms: u64) -> Problem {
     match refusal {
         Refusal::UnknownUser | Refusal::UnknownCredential => Problem::no_passkey(),
-        Refusal::SignCount => Problem::authentication_failed().because("sign_count"),
         Refusal::TooMany => Problem::too_many_requests(),
+        Refusal::TooManyDevices => Problem::too_many_devices(),
         Refusal::CredentialTaken => Problem::credential_exists(),
         Refusal::StaleOptions => Problem::registration_failed(),
         Refusal::ConsentRequired => Problem::consent_required(),
@@ -60,13 +70,23 @@ fn refused(refusal: Refusal, now_ms: u64) -> Problem {
         Refusal::UnknownApproval => Problem::unknown_approval(),
         Refusal::ApprovalSpent => Problem::approval_closed(),
         Refusal::ApprovalExpired => Problem::approval_expired(),
+        Refusal::ApprovalRejected => Problem::approval_rejected(),
+        Refusal::ApprovalCancelled => Problem::approval_cancelled(),
+        Refusal::AlreadyAnswered => Problem::already_answered(),
+        Refusal::OnePersonTwice | Refusal::ImpossibleTerms => Problem::malformed_request().detail(
+            "approvers: name 1 to 16 customers, each once, and require 1 of them at least.",
+        ),
+        Refusal::SharedDevice => Problem::shared_device(),
+        Refusal::SecondDeviceNeeded => Problem::second_device_required(),
+        Refusal::FaceNeeded => Problem::face_required(),
         Refusal::IdempotencyConflict => Problem::idempotency_conflict(),
         Refusal::UnknownSubject => Problem::unknown_subject(),
         Refusal::UnknownErasure => Problem::unknown_erasure(),
-        Refusal::CredentialSuspended => {
-            Problem::authentication_failed().because("credential_suspended")
-        }
+        Refusal::UnknownSession => internal("a session that nobody named"),
+        Refusal::UnknownDevice => Problem::unknown_device(),
+        Refusal::DeviceClosed => Problem::device_closed(),
         Refusal::ModelCompromised => Problem::registration_failed().because("model_compromised"),
+        Refusal::DeviceBarred => Problem::device_barred(),
         Refusal::MetadataRolledBack => super::metadata::refused(MetadataError::RolledBack),
         Refusal::MetadataForked => super::metadata::refused(MetadataError::Forked),
     }
@@ -105,4 +125,19 @@ pub(super) fn seen_at(problem: &Problem, serving: &Serving) -> Option<String> {
     about_the_sample
         .then(|| serving.worker.tier().map(|tier| tier.name().to_owned()))
         .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_was_decided_in_part_is_not_told_to_come_again() {
+        let first = commit(CommitError::HandedOver, 0);
+        assert_eq!((first.code(), first.status()), ("handing_over", 503));
+        let later = in_part(first);
+        assert_eq!((later.code(), later.status()), ("request_deadline", 504));
+        let other = in_part(commit(CommitError::Busy, 0));
+        assert_eq!(other.code(), "busy");
+    }
 }

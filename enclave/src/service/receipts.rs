@@ -4,6 +4,7 @@
 //! path, a head under two signatures, where the appliance's own ledger records it
 //! under witnesses' eyes, and the documents behind all keys.
 
+use redoubt_attestation::artefact::{APPROVAL_V2_TYP, artefact_typ};
 use redoubt_attestation::encode::{Digest32, b64u};
 use redoubt_attestation::ledger::checkpoint;
 use redoubt_attestation::ledger::receipt::Evidence;
@@ -89,27 +90,38 @@ impl Appliance {
         ))
     }
 
-    /// The artefact around an approval's claim: four signatures and the receipt.
+    /// The artefact around an approval's claim: four signatures, the receipt, and the
+    /// receipts of the answers before it.
     pub(super) async fn artefact(
         &self,
         serving: &Serving,
         tenant: &TenantId,
         claim: &Claim,
     ) -> Result<Document, Problem> {
-        const TYPE: &str = "redoubt-approval+jws";
+        let typ = artefact_typ(&claim.text).ok_or_else(|| internal("a claim of no artefact"))?;
         let signer = &serving.tenant(tenant)?.signer;
         let payload = claim.text.as_bytes();
         let failed = |_| internal("signing an artefact failed");
-        let mut signatures = signer.sign_jws(payload, TYPE).map_err(failed)?.to_vec();
-        signatures.extend(self.keys.receipt.sign_jws(payload, TYPE).map_err(failed)?);
+        let mut signatures = signer.sign_jws(payload, typ).map_err(failed)?.to_vec();
+        signatures.extend(self.keys.receipt.sign_jws(payload, typ).map_err(failed)?);
         let (es256, mldsa65) = signer.jwks();
         let receipt = self.lasting_receipt(serving, claim).await?;
-        Ok(serde_json::json!({
+        let mut artefact = serde_json::json!({
             "payload": b64u(payload),
             "signatures": to_json(&signatures)?,
             "tenant_keys": [to_json(es256)?, to_json(mldsa65)?],
             "receipt": to_json(&receipt)?,
-        }))
+        });
+        if typ == APPROVAL_V2_TYP {
+            let mut grants = Vec::new();
+            for id in earlier_answers(&claim.text) {
+                let answer = serving.ledgers.fetch(tenant, id).await;
+                let answer = answer.map_err(|error| commit(error, 0))?;
+                grants.push(to_json(&self.lasting_receipt(serving, &answer).await?)?);
+            }
+            artefact["grants"] = grants.into();
+        }
+        Ok(artefact)
     }
 }
 
@@ -142,6 +154,22 @@ fn evidence(term: &TermRecord) -> Evidence {
         document: b64u(&term.document),
         preimage: b64u(&term.preimage),
     }
+}
+
+/// The receipts of the answers that a completing claim names.
+fn earlier_answers(claims: &str) -> Vec<ReceiptId> {
+    #[derive(serde::Deserialize)]
+    struct Completing {
+        grants: Vec<Named>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Named {
+        receipt_id: String,
+    }
+    let named = serde_json::from_str::<Completing>(claims).map(|completing| completing.grants);
+    let ids = named.into_iter().flatten();
+    ids.filter_map(|named| named.receipt_id.parse().ok())
+        .collect()
 }
 
 fn named_document(claims: &str) -> Option<Digest32> {

@@ -187,7 +187,7 @@ impl Appliance {
         }
         let ca = CertificateAuthority::generate(&self.genesis.manifest.name, now_ms, &*self.pool)?;
         let secret = CaSecret {
-            pkcs8: ca.expose_pkcs8().to_vec(),
+            pkcs8: ca.expose_pkcs8()?.to_vec(),
             certificate: ca.certificate().to_vec(),
         };
         let opened = ApplianceEvent::Opened {
@@ -328,6 +328,7 @@ impl Appliance {
                 WitnessMode::Strict => 0,
                 WitnessMode::Lease => policy.lease_ms,
             }),
+            second_device_above: policy.second_device_limits(),
             restore_count: restores,
         }
     }
@@ -388,6 +389,8 @@ impl Appliance {
             ca,
             term: term.term,
             challenges: Default::default(),
+            idle: Default::default(),
+            listeners: Default::default(),
             note_keys: Default::default(),
             worker: self.worker_link()?,
             epochs: Epochs::new(officers),

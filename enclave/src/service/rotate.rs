@@ -31,7 +31,8 @@ const AGAIN: Duration = Duration::from_secs(10);
 pub(super) struct Epochs(Mutex<Held>);
 
 struct Held {
-    officers: Arc<OfficersSecret>,
+    /// None once it was given to another enclave.
+    officers: Option<Arc<OfficersSecret>>,
     /// The manifest whose officers hold it, once it is another than this boot's.
     genesis: Option<VerifiedGenesis>,
     stage: Stage,
@@ -46,10 +47,13 @@ enum Stage {
     Running(Option<u32>, &'static str),
 }
 
+/// A rotation that waits for shares, put aside by a handover.
+pub(super) struct Aside(Stage);
+
 impl Epochs {
     pub(super) fn new(officers: OfficersSecret) -> Self {
         Self(Mutex::new(Held {
-            officers: Arc::new(officers),
+            officers: Some(Arc::new(officers)),
             genesis: None,
             stage: Stage::Idle,
             rotations: 0,
@@ -64,13 +68,28 @@ impl Epochs {
 
     fn hold(&self, officers: Arc<OfficersSecret>, genesis: VerifiedGenesis) {
         let mut held = self.held();
-        held.officers = officers;
+        held.officers = Some(officers);
         held.genesis = Some(genesis);
         held.rotations += 1;
     }
 
+    /// The manifest in force, once it is another than this boot's.
+    pub(super) fn genesis(&self) -> Option<VerifiedGenesis> {
+        self.held().genesis.clone()
+    }
+
     fn rotations(&self) -> u32 {
         self.held().rotations
+    }
+
+    /// Takes up again what a handover that was refused had put aside.
+    pub(super) fn resume(&self, aside: Aside) {
+        self.held().stage = aside.0;
+    }
+
+    /// The officers' secret is another enclave's now, whoever still holds this.
+    pub(super) fn forget(&self) {
+        self.held().officers = None;
     }
 
     /// Nothing is under way any more.
@@ -182,7 +201,10 @@ impl Appliance {
         let (accepted, ready) = {
             let mut held = serving.epochs.held();
             let Stage::Awaiting(genesis, shares) = &mut held.stage else {
-                return Err(Problem::not_serving().because("no share is expected"));
+                return Err(Problem::not_serving().detail(
+                    "No rotation waits for shares here. One that waited when another enclave \
+                     handed over to this one was put aside: begin it again (redoubt rotate).",
+                ));
             };
             let (officer, head, share) = self.opened_share(&submission, genesis)?;
             shares.add(officer, head, share)?;
@@ -211,12 +233,37 @@ impl Appliance {
         serving: &Serving,
     ) -> Result<(Arc<OfficersSecret>, VerifiedGenesis), Problem> {
         let mut held = serving.epochs.held();
-        if !matches!(held.stage, Stage::Idle) {
+        match held.stage {
+            Stage::Idle => self.claimed(&mut held, "custodians"),
+            _ => Err(Problem::rotation_in_progress()),
+        }
+    }
+
+    /// The same for a handover, which k officers ordered. A rotation that one of them
+    /// asked for, and for which shares are still to come, is put aside: nothing of it
+    /// happened yet, and it does not go on at the other enclave.
+    pub(super) fn claim_handover(
+        &self,
+        serving: &Serving,
+    ) -> Result<(Arc<OfficersSecret>, VerifiedGenesis, Aside), Problem> {
+        let mut held = serving.epochs.held();
+        if matches!(held.stage, Stage::Running(..)) {
             return Err(Problem::rotation_in_progress());
         }
-        held.stage = Stage::Running(None, "custodians");
+        let aside = Aside(std::mem::replace(&mut held.stage, Stage::Idle));
+        let (officers, genesis) = self.claimed(&mut held, "handover")?;
+        Ok((officers, genesis, aside))
+    }
+
+    fn claimed(
+        &self,
+        held: &mut Held,
+        stage: &'static str,
+    ) -> Result<(Arc<OfficersSecret>, VerifiedGenesis), Problem> {
+        let officers = held.officers.clone().ok_or_else(Problem::handing_over)?;
+        held.stage = Stage::Running(None, stage);
         let genesis = held.genesis.clone().unwrap_or_else(|| self.genesis.clone());
-        Ok((held.officers.clone(), genesis))
+        Ok((officers, genesis))
     }
 
     /// In its own task: an officer who hangs up leaves no half rotation behind.

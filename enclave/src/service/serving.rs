@@ -7,12 +7,14 @@ use std::time::Duration;
 use redoubt_attestation::genesis::Tenant;
 use redoubt_attestation::sign::HybridSigner;
 use redoubt_shared::supervise::Phase;
-use redoubt_shared::{ApprovalId, ErasureId, ReceiptId, TenantId, UserId};
+use redoubt_shared::{ApprovalId, DeviceId, ErasureId, ReceiptId, TenantId, UserId};
 use zeroize::Zeroizing;
 
+use super::approvals::Listeners;
 use super::boot::{Appliance, BootError, anchors};
 use super::challenges::Challenges;
 use super::freshness::NoteKeys;
+use super::idle::Idle;
 use super::passkey_rules::PasskeyRules;
 use super::problems::internal;
 use super::rotate::Epochs;
@@ -40,6 +42,8 @@ pub(super) struct Serving {
     pub(super) ca: CertificateAuthority,
     pub(super) term: u64,
     pub(super) challenges: Challenges,
+    pub(super) idle: Idle,
+    pub(super) listeners: Arc<Listeners>,
     pub(super) note_keys: NoteKeys,
     pub(super) worker: WorkerLink,
     pub(super) epochs: Epochs,
@@ -232,6 +236,54 @@ impl Services for Front {
         self.0.verify_approval(&caller, id, request).await
     }
 
+    async fn approval_options(
+        &self,
+        caller: Caller,
+        id: ApprovalId,
+        query: AnswerOptions,
+    ) -> Result<RequestOptions, Problem> {
+        self.0.answer_options(&caller, id, query).await
+    }
+
+    async fn approval_face(
+        &self,
+        caller: Caller,
+        id: ApprovalId,
+        request: VerifyRequest,
+    ) -> Result<Verification, Problem> {
+        let appliance = Arc::clone(&self.0);
+        to_its_end(async move { appliance.approval_face(&caller, id, request).await }).await
+    }
+
+    async fn reject_approval(
+        &self,
+        caller: Caller,
+        id: ApprovalId,
+        request: Rejection,
+        idempotency_key: Option<IdempotencyKey>,
+    ) -> Result<ApprovalVerified, Problem> {
+        self.0
+            .reject_approval(&caller, id, request, idempotency_key)
+            .await
+    }
+
+    async fn cancel_approval(
+        &self,
+        caller: Caller,
+        id: ApprovalId,
+        idempotency_key: Option<IdempotencyKey>,
+    ) -> Result<ApprovalVerified, Problem> {
+        self.0.cancel_approval(&caller, id, idempotency_key).await
+    }
+
+    async fn follow_approval(
+        &self,
+        caller: Caller,
+        id: ApprovalId,
+    ) -> Result<ApprovalFeed, Problem> {
+        Arc::clone(&self.0).follow_approval(caller, id).await
+    }
+
     async fn receipt(&self, reader: Reader, id: ReceiptId) -> Result<Document, Problem> {
         self.0.receipt(reader, id).await
     }
@@ -278,11 +330,70 @@ impl Services for Front {
         self.0.take_over(request).await
     }
 
+    async fn halt_by_order(&self, request: HaltRequest) -> Result<Halted, Problem> {
+        self.0.halt_by_order(request).await
+    }
+
     async fn epoch_status(&self) -> Result<EpochStatus, Problem> {
         self.0.epoch_status().await
     }
 
     async fn checkpoint(&self, caller: Caller, note: String) -> Result<(), Problem> {
         self.0.checkpoint(&caller, note).await
+    }
+
+    async fn introspect(
+        &self,
+        caller: Caller,
+        token: SessionToken,
+        form: IntrospectionForm,
+    ) -> Result<Introspected, Problem> {
+        self.0.introspect(&caller, &token, form).await
+    }
+
+    async fn revoke_token(
+        &self,
+        caller: Caller,
+        token: SessionToken,
+    ) -> Result<SessionsEnded, Problem> {
+        self.0.revoke_token(&caller, &token).await
+    }
+
+    async fn end_sessions(
+        &self,
+        caller: Caller,
+        scope: SessionScope,
+    ) -> Result<SessionsEnded, Problem> {
+        self.0.end_sessions(&caller, scope).await
+    }
+
+    async fn jwks(&self, caller: Caller) -> Result<JwkSet, Problem> {
+        self.0.jwks(&caller)
+    }
+
+    async fn devices(&self, caller: Caller, user: UserId) -> Result<Devices, Problem> {
+        self.0.devices(&caller, user).await
+    }
+
+    async fn describe_device(
+        &self,
+        caller: Caller,
+        user: UserId,
+        device: DeviceId,
+        request: DescribeDevice,
+    ) -> Result<Device, Problem> {
+        self.0.describe_device(&caller, user, device, request).await
+    }
+
+    async fn set_device_state(
+        &self,
+        caller: Caller,
+        user: UserId,
+        device: DeviceId,
+        request: SetDeviceState,
+    ) -> Result<DeviceStateSet, Problem> {
+        self.0
+            .set_device_state(&caller, user, device, request)
+            .await
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use redoubt_shared::worker::FaceSample;
-use redoubt_shared::{UserId, VerificationId};
+use redoubt_shared::{ApprovalId, UserId, VerificationId};
 
 use super::boot::{Appliance, Counters};
 use super::enroll::only_facial;
@@ -17,11 +17,29 @@ use crate::api::{
 use crate::biometrics;
 use crate::core::{Command, Comparison, Reply, SampleUse, Template};
 
+/// An attempt with its outcome.
+struct Concluded {
+    user: UserId,
+    id: VerificationId,
+    comparison: Comparison,
+    approval: Option<ApprovalId>,
+}
+
 impl Appliance {
     pub(super) async fn verify_sample(
         &self,
         caller: &Caller,
         request: VerifyRequest,
+    ) -> Result<Verification, Problem> {
+        self.verify_for(caller, request, None).await
+    }
+
+    /// The same, for an approval that asks for a face.
+    pub(super) async fn verify_for(
+        &self,
+        caller: &Caller,
+        request: VerifyRequest,
+        approval: Option<ApprovalId>,
     ) -> Result<Verification, Problem> {
         let (serving, now_ms) = (self.serving()?, self.time()?);
         only_facial(request.modality)?;
@@ -32,22 +50,40 @@ impl Appliance {
             id,
         };
         self.decide(&serving, caller, reserve, now_ms).await?;
+        let attempt = (user, id, approval);
+        let ended = self.attempt(&serving, caller, attempt, request.biometric_data);
+        ended.await.map_err(problems::in_part)
+    }
+
+    /// What follows an attempt that is reserved.
+    async fn attempt(
+        &self,
+        serving: &Serving,
+        caller: &Caller,
+        (user, id, approval): (UserId, VerificationId, Option<ApprovalId>),
+        sample: Sample,
+    ) -> Result<Verification, Problem> {
         Counters::add(&self.counters.samples);
-        match self
-            .measure(&serving, caller, &user, request.biometric_data)
-            .await
-        {
-            Ok(comparison) => self.conclude(&serving, caller, user, id, comparison).await,
+        match self.measure(serving, caller, &user, sample).await {
+            Ok(comparison) => {
+                let concluded = Concluded {
+                    user,
+                    id,
+                    comparison,
+                    approval,
+                };
+                self.conclude(serving, caller, concluded).await
+            }
             Err((problem, reason)) => {
                 // No comparison was made: the attempt is given back.
-                let worker_tier = problems::seen_at(&problem, &serving);
+                let worker_tier = problems::seen_at(&problem, serving);
                 let release = Command::ReleaseAttempt {
                     user,
                     id,
                     worker_tier,
                     reason,
                 };
-                self.decide(&serving, caller, release, self.time()?).await?;
+                self.decide(serving, caller, release, self.time()?).await?;
                 Err(problem)
             }
         }
@@ -102,16 +138,28 @@ impl Appliance {
         &self,
         serving: &Serving,
         caller: &Caller,
-        user: UserId,
-        id: VerificationId,
-        comparison: Comparison,
+        concluded: Concluded,
     ) -> Result<Verification, Problem> {
         let now_ms = self.time()?;
-        let (accepted, confidence_score) = (comparison.accepted, comparison.confidence);
-        let conclude = Command::ConcludeAttempt {
-            user: user.clone(),
+        let Concluded {
+            user,
             id,
             comparison,
+            approval,
+        } = concluded;
+        let (accepted, confidence_score) = (comparison.accepted, comparison.confidence);
+        let conclude = match approval {
+            None => Command::ConcludeAttempt {
+                user: user.clone(),
+                id,
+                comparison,
+            },
+            Some(approval) => Command::ConcludeApprovalFace {
+                approval,
+                user: user.clone(),
+                id,
+                comparison,
+            },
         };
         let (reply, claim) = self.decide(serving, caller, conclude, now_ms).await?;
         let claim = claim.ok_or_else(|| internal("a verdict made no claim"))?;

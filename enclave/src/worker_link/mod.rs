@@ -35,6 +35,8 @@ use session::Session;
 const PROVE_WITHIN: Duration = Duration::from_secs(20);
 /// How long a job waits for a worker that is just being started.
 const WAIT_FOR_WORKER: Duration = Duration::from_secs(5);
+/// Longest time from handing a sample in to an embedding, or to none.
+pub const LONGEST_JOB: Duration = WAIT_FOR_WORKER.saturating_add(session::ANSWER_WITHIN);
 const BACK_OFF_MIN: Duration = Duration::from_millis(100);
 const BACK_OFF_MAX: Duration = Duration::from_secs(5);
 /// Oldest evidence accepted. It is made on request for our nonce, which is what

@@ -27,6 +27,9 @@ use super::{WorkerError, WorkerTrust, check};
 
 /// Added to a job's own deadline before the worker counts as hung.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long one job waits for its answer.
+pub(super) const ANSWER_WITHIN: Duration =
+    Duration::from_millis(JOB_DEADLINE_MS as u64).saturating_add(GRACE);
 
 type Answer = Result<FaceSample, SampleRefusal>;
 
@@ -164,8 +167,7 @@ impl Session {
             return Err(WorkerError::Busy);
         }
         let before = self.shared.answers.load(Ordering::Relaxed);
-        let limit = Duration::from_millis(JOB_DEADLINE_MS.into()) + GRACE;
-        match tokio::time::timeout(limit, answer).await {
+        match tokio::time::timeout(ANSWER_WITHIN, answer).await {
             Ok(Ok(Ok(sample))) => Ok(sample),
             Ok(Ok(Err(SampleRefusal::Busy))) => Err(WorkerError::Busy),
             Ok(Ok(Err(SampleRefusal::Deadline))) => Err(WorkerError::Deadline),

@@ -13,7 +13,8 @@ use rcgen::{
 };
 use redoubt_attestation::encode::sha256;
 use redoubt_attestation::genesis::{
-    Anchors, Config, ConfigType, Policy, RETENTION_DAYS, RelyingParty, Role, Tenant, Tier,
+    Anchors, Config, ConfigType, Policy, RETENTION_DAYS, RelyingParty, Role, RoleMapping, Tenant,
+    Tier,
 };
 use redoubt_shared::TenantId;
 use serde_json::json;
@@ -30,7 +31,8 @@ const WARNING: &str = "For development only: every private key lies in this fold
 /// Flags of `redoubt dev-credentials`.
 #[derive(Debug, clap::Args)]
 pub(super) struct DevArgs {
-    /// Folder for NAME/{anchor.pem, anchor.key, cert.pem, key.pem} and config.plain.json
+    /// Folder for NAME/{anchor.pem, anchor.key, cert.pem, key.pem}, a tenant's
+    /// NAME-reader/{cert.pem, key.pem} that may only read, and config.plain.json
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// The signed genesis manifest that the configuration is for
@@ -56,7 +58,7 @@ pub(super) struct DevArgs {
 pub(super) fn issue(args: &DevArgs) -> anyhow::Result<Report> {
     let genesis = read_genesis(&args.genesis)?;
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
-    let anchor = |name: &str| identity(&args.out, name);
+    let anchor = |name: &str| identity(&args.out, name, &[]);
     let [auditor, officer, operator] = OFFICES;
     let config = Config {
         kind: ConfigType::V1,
@@ -71,7 +73,10 @@ pub(super) fn issue(args: &DevArgs) -> anyhow::Result<Report> {
         tenants: args
             .tenants
             .iter()
-            .map(|id| tenant(args, id, anchor(id.as_str())?))
+            .map(|id| {
+                let anchor = identity(&args.out, id.as_str(), &[&reader(id)])?;
+                tenant(args, id, anchor)
+            })
             .collect::<anyhow::Result<_>>()?,
         appliance_ledger: new_ledger()?,
         policy: policy(),
@@ -122,11 +127,19 @@ fn tenant(args: &DevArgs, id: &TenantId, anchor: String) -> anyhow::Result<Tenan
             origins: args.origins.clone(),
             approval_origins: approval.clone(),
         },
-        roles: vec![],
+        roles: vec![RoleMapping {
+            san: format!("{}.example", reader(id)),
+            role: Role::ReadOnly,
+        }],
         default_role: Some(Role::Bank),
         retention_days: RETENTION_DAYS,
         passkeys: None,
     })
+}
+
+/// The tenant's client that may only read.
+fn reader(tenant: &TenantId) -> String {
+    format!("{tenant}-reader")
 }
 
 fn policy() -> Policy {
@@ -138,27 +151,38 @@ fn policy() -> Policy {
         enrollment_minutes: 30,
         challenge_seconds: 300,
         approval_seconds: 300,
+        session_idle_seconds: None,
+        session_absolute_minutes: None,
+        second_device_above: None,
     }
 }
 
-/// An anchor and one client certificate under it; returns the anchor in PEM.
-fn identity(out: &Path, name: &str) -> anyhow::Result<String> {
-    let dir = out.join(name);
-    std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
-    let anchor_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-    let anchor_key_pem = anchor_key.serialize_pem();
-    let anchor = CertifiedIssuer::self_signed(anchor_params(name), anchor_key)?;
+/// An anchor, a client certificate under it, and one more per name of `others`, each
+/// in a folder of its own; returns the anchor in PEM.
+fn identity(out: &Path, name: &str, others: &[&str]) -> anyhow::Result<String> {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-    let leaf = leaf_params(name)?.signed_by(&key, &anchor)?;
+    let key_pem = key.serialize_pem();
+    let anchor = CertifiedIssuer::self_signed(anchor_params(name), key)?;
+    for leaf in [name].iter().chain(others) {
+        client(&out.join(leaf), leaf, &anchor)?;
+    }
     for (file, text, mode) in [
         ("anchor.pem", anchor.pem(), 0o644),
-        ("anchor.key", anchor_key_pem, 0o600),
-        ("cert.pem", leaf.pem(), 0o644),
-        ("key.pem", key.serialize_pem(), 0o600),
+        ("anchor.key", key_pem, 0o600),
     ] {
-        write_new(&dir.join(file), text.as_bytes(), mode)?;
+        write_new(&out.join(name).join(file), text.as_bytes(), mode)?;
     }
     Ok(anchor.pem())
+}
+
+/// A client certificate and its key.
+fn client(dir: &Path, name: &str, anchor: &CertifiedIssuer<'_, KeyPair>) -> anyhow::Result<()> {
+    std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+    let leaf = leaf_params(name)?.signed_by(&key, anchor)?;
+    write_new(&dir.join("cert.pem"), leaf.pem().as_bytes(), 0o644)?;
+    write_new(&dir.join("key.pem"), key.serialize_pem().as_bytes(), 0o600)?;
+    Ok(())
 }
 
 fn anchor_params(name: &str) -> CertificateParams {

@@ -10,6 +10,7 @@ mod config;
 mod development;
 mod genesis;
 mod guided;
+mod halt;
 mod handover;
 mod images;
 mod measure;
@@ -70,6 +71,9 @@ enum Command {
     /// A running enclave gives its secret to another one, by officers' order
     #[command(subcommand)]
     Handover(handover::HandoverCommand),
+    /// Officers end one enclave for good
+    #[command(subcommand)]
+    Halt(halt::HaltCommand),
     /// Print what a program measures as an emulated enclave
     Measure(measure::MeasureArgs),
     /// Say how an appliance is; 0 if it serves
@@ -133,6 +137,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Unseal(args) => unseal::unseal(&args),
         Command::Rotate(args) => rotate::rotate(&args),
         Command::Handover(command) => handover::handover(&command),
+        Command::Halt(command) => halt::halt(&command),
         Command::Measure(args) => measure::measure_file(&args),
         Command::Status(args) => status::status(&args),
         Command::DevCredentials(args) => development::issue(&args),

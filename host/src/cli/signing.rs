@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use redoubt_attestation::genesis::{SignedFile, VerifiedGenesis};
+use redoubt_attestation::genesis::{SignedFile, SignedFileError, VerifiedGenesis};
 use redoubt_attestation::jwk::EcP256Jwk;
 use redoubt_attestation::sign::jws::Protected;
 use redoubt_attestation::sign::{Es256Signer, SignerError};
@@ -80,6 +80,19 @@ impl Signing {
         report.insert("signed_by".to_owned(), json!(signers));
         report.insert("signatures_missing".to_owned(), missing.into());
         Ok(Report::yes(text, report.into()))
+    }
+}
+
+/// How many signatures lack.
+pub(super) fn missing(
+    signed: &SignedFile,
+    genesis: &VerifiedGenesis,
+) -> Result<usize, SignedFileError> {
+    let manifest = &genesis.manifest;
+    match signed.verify(&manifest.officers, manifest.threshold.into()) {
+        Ok(_) => Ok(0),
+        Err(SignedFileError::TooFew { present, needed }) => Ok(needed - present),
+        Err(error) => Err(error),
     }
 }
 

@@ -311,7 +311,13 @@ impl Worker {
                     tracing::error!(%refusal, "a read failed; checking all segments");
                     self.store = None;
                     self.open();
-                    refused(refusal.code(), refusal.to_string())
+                    // What a new look at the disk mended is answered, not refused.
+                    let again = self.store.as_mut();
+                    match again.map(|store| store.read(ledger, from, limit)) {
+                        Some(Ok(records)) => StoreResponse::Records(records),
+                        Some(Err(refusal)) => self.refuse(&refusal),
+                        None => refused(refusal.code(), refusal.to_string()),
+                    }
                 }
             },
         }
@@ -412,4 +418,56 @@ fn writes(request: &StoreRequest) -> bool {
 
 fn refused(reason: StoreRefusal, detail: String) -> StoreResponse {
     StoreResponse::Refused { reason, detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use redoubt_shared::LedgerId;
+
+    use super::*;
+
+    /// The store holds files that are gone; where it finds them anew they are whole.
+    #[test]
+    fn a_read_that_fails_is_made_again_once_the_store_was_opened_anew() {
+        let ledger = LedgerId::from_bytes([1; 16]);
+        let (stale, whole) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let record = StoredRecord {
+            ledger,
+            index: 0,
+            bytes: b"sealed".to_vec(),
+        };
+        let filled = |dir: &std::path::Path| {
+            let disk = Folder::lock(dir).unwrap();
+            let (mut store, _) = Store::open(Box::new(disk), Index::in_memory()).unwrap();
+            store.append(std::slice::from_ref(&record)).unwrap();
+            store
+        };
+        drop(filled(whole.path()));
+        let store = filled(stale.path());
+        for file in std::fs::read_dir(stale.path()).unwrap().flatten() {
+            if file.file_type().unwrap().is_file() && file.file_name() != "lock" {
+                std::fs::write(file.path(), b"").unwrap();
+            }
+        }
+        let mut worker = Worker {
+            paths: StorePaths {
+                store_dir: whole.path().to_owned(),
+                boot_dir: whole.path().to_owned(),
+            },
+            metrics: Arc::default(),
+            health: Arc::new(Mutex::new(StoreHealth::Opening)),
+            store: Some(store),
+            reopen_after: Duration::ZERO,
+            tried: Instant::now(),
+            failed_bytes: None,
+            writer: 0,
+        };
+        let read = StoreRequest::Read {
+            ledger,
+            from: 0,
+            limit: 9,
+        };
+        let answer = worker.answer(read);
+        assert_eq!(answer, StoreResponse::Records(vec![record]));
+    }
 }

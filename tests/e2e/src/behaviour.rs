@@ -18,7 +18,7 @@ pub enum Needs {
 }
 
 impl Needs {
-    fn find(self, test: &str) -> Option<Environment> {
+    pub(crate) fn find(self, test: &str) -> Option<Environment> {
         match self {
             Self::Programs => Environment::find(test),
             Self::Photographs => Environment::with_media(test),

@@ -10,10 +10,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::appliance::{Appliance, Options, wait_for};
-use crate::behaviour::on;
-use crate::environment::Environment;
+use crate::behaviour::{Needs, on};
 use crate::handover::Papers;
 use crate::peers::{Duty, PeerSet};
+use crate::process::run_ok;
 
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -23,7 +23,8 @@ pub struct Desk {
     pub appliance: Appliance,
     /// Its officer's.
     pub papers: Papers,
-    _peers: Option<PeerSet>,
+    /// Witnesses and custodians, if there are any.
+    pub peers: Option<PeerSet>,
     beside: TempDir,
     /// Whether the enclave that waits is in the first place.
     back: bool,
@@ -31,15 +32,20 @@ pub struct Desk {
 
 impl Desk {
     /// `None` when there are no programs: the test is skipped by name.
-    fn new(test: &str, peers: usize, duties: &[(Duty, usize)]) -> Result<Option<Self>> {
-        let Some(environment) = Environment::find(test) else {
+    fn new(
+        test: &str,
+        peers: usize,
+        duties: &[(Duty, usize)],
+        needs: Needs,
+    ) -> Result<Option<Self>> {
+        let Some(environment) = needs.find(test) else {
             return Ok(None);
         };
         let beside = tempfile::Builder::new().prefix("rdh").tempdir()?;
         let dir = beside.path().join("peers");
         std::fs::create_dir(&dir)?;
         let options = Options {
-            without_worker: true,
+            without_worker: needs == Needs::Programs,
             standby: true,
             ..Options::default()
         };
@@ -62,7 +68,7 @@ impl Desk {
         Ok(Some(Self {
             papers: Papers::new(&appliance, beside.path())?,
             appliance,
-            _peers: peers,
+            peers,
             beside,
             back: false,
         }))
@@ -95,6 +101,21 @@ impl Desk {
     pub fn run(&self, signed: &Path) -> Result<Command> {
         let to = self.waiting()?;
         Ok(self.papers.run(&self.appliance.url(), &to, signed))
+    }
+
+    /// `redoubt genesis successor` of the present manifest into a folder beside.
+    pub fn successor(&self, name: &str) -> Result<PathBuf> {
+        let (out, genesis) = (self.file(name), self.appliance.genesis_dir());
+        let mut command = Command::new(self.appliance.program("redoubt"));
+        command.args(["genesis", "successor", "--from"]);
+        command.arg(genesis.join("genesis.json"));
+        command.arg("--officer-key");
+        command.arg(genesis.join("officer-1.key.pem"));
+        command.arg("--config");
+        command.arg(self.appliance.boot_dir().join("config.json"));
+        command.args(["--officers", "1", "--threshold", "1", "--keep", "officer-1"]);
+        run_ok(command.arg("--out").arg(&out))?;
+        Ok(out)
     }
 
     /// A file beside the appliance.
@@ -159,7 +180,15 @@ pub fn desk(
     duties: &[(Duty, usize)],
     behaviour: impl AsyncFnOnce(&mut Desk) -> Result<()>,
 ) {
-    on(|| Desk::new(test, peers, duties), behaviour);
+    on(
+        || Desk::new(test, peers, duties, Needs::Programs),
+        behaviour,
+    );
+}
+
+/// The same with a worker, and photographs for it.
+pub fn desk_with_faces(test: &str, behaviour: impl AsyncFnOnce(&mut Desk) -> Result<()>) {
+    on(|| Desk::new(test, 0, &[], Needs::Photographs), behaviour);
 }
 
 impl AsRef<Appliance> for Desk {

@@ -101,6 +101,35 @@ impl Papers {
         command
     }
 
+    /// `redoubt halt COMMAND` about one enclave.
+    fn halting(&self, command: &str, at: &str) -> Command {
+        let mut redoubt = Command::new(&self.redoubt);
+        redoubt.args(["halt", command, "--at", at]);
+        redoubt.arg("--policy").arg(&self.policy);
+        redoubt
+    }
+
+    /// The signed order that halts the enclave at an address.
+    pub fn halt_order(&self, at: &str) -> Result<PathBuf> {
+        let (plain, signed) = (self.dir.join("halt.plain.json"), self.dir.join("halt.json"));
+        run_ok(self.halting("order", at).arg("--out").arg(&plain))?;
+        let mut sign = Command::new(&self.redoubt);
+        sign.args(["halt", "sign", "--order"]).arg(&plain);
+        sign.arg("--genesis").arg(self.genesis.join("genesis.json"));
+        sign.arg("--officer-key").arg(self.key_file());
+        run_ok(sign.arg("--out").arg(&signed))?;
+        Ok(signed)
+    }
+
+    /// `redoubt halt run`.
+    pub fn halt(&self, at: &str, signed: &Path) -> Command {
+        let mut run = self.halting("run", at);
+        run.arg("--order").arg(signed);
+        run.arg("--officer-cert").arg(&self.officer.cert);
+        run.arg("--officer-key").arg(&self.officer.key);
+        run
+    }
+
     /// What the enclave at an address binds, as a stranger is told it.
     pub fn evidence(&self, url: &str) -> Result<Vec<u8>> {
         let mut curl = Command::new("curl");

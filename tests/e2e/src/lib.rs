@@ -22,6 +22,7 @@ pub mod peers;
 pub mod pki;
 pub mod probe;
 pub mod process;
+pub mod sessions;
 
 pub use appliance::{Appliance, Options};
 pub use behaviour::{Needs, Shared, alone, shared};

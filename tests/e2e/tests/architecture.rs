@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use serde_json::Value;
 
 /// Room, and the rooms it may depend on in normal and build dependencies.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("redoubt-shared", &[]),
     ("redoubt-attestation", &["redoubt-shared"]),
     ("redoubt-audit", &["redoubt-shared", "redoubt-attestation"]),
@@ -23,6 +23,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ),
     ("redoubt-init", &[]),
     ("redoubt-image", &[]),
+    ("redoubt-client", &[]),
 ];
 
 /// Rooms that only test and build; they may depend on anything but are depended on by tests only.

@@ -146,6 +146,16 @@ async fn a_customers_day(
     markers.text("payment reference", &paid.reference);
     markers.text("payee name", &paid.payee.name);
     markers.text("payee account", &paid.payee.account);
+    let phone = random_name("telephone");
+    let device = format!("/api/v1/subjects/{user}/devices/{}", session.device_id);
+    let reply = bank
+        .post(&device, &serde_json::json!({"name": phone}))
+        .await?;
+    ensure!(reply.status == 200, "{reply:?}");
+    redoubt_e2e::sessions::introspect(bank, &session.session_token).await?;
+    markers.text("device name", &phone);
+    markers.text("device id", &session.device_id);
+    markers.text("session id", &session.session_id);
     markers.text("session token", &session.session_token);
     markers.text("credential id", &session.credential_id);
     Ok(())

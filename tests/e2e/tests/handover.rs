@@ -7,8 +7,8 @@ use anyhow::{Context, Result, ensure};
 use redoubt_attestation::attester::{AttestRequest, Attester, EmulatedAttester};
 use redoubt_attestation::binding::{Binding, NonceInput, user_data};
 use redoubt_attestation::encode::{b64u, from_b64u};
-use redoubt_bank::BankError;
-use redoubt_bank::receipts::check_all;
+use redoubt_bank::receipts::{check_all, claims};
+use redoubt_bank::{Bank, BankError};
 use redoubt_e2e::Customer;
 use redoubt_e2e::appraisal::{appraisal_policy, pcr0};
 use redoubt_e2e::customer::payment;
@@ -258,6 +258,162 @@ fn no_order_names_an_image_that_the_officers_withdrew() {
             .papers
             .try_sign(&[judge, &harmless, remember, &memory])?;
         ensure!(signed["signatures_missing"] == 0, "{signed}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_rotation_that_waits_for_shares_gives_way_to_an_order() {
+    let name = "a_rotation_that_waits_for_shares_gives_way_to_an_order";
+    desk(name, 0, &[], async |desk| {
+        let next = desk.successor("next")?;
+        let file = |name: &str| read(&next.join(name));
+        let body = json!({ "genesis": file("genesis.json")?, "config": file("config.json")? });
+        let officer = desk.officer()?;
+        let begun = officer.post("/api/v1/epochs/rotate", &body).await?;
+        ensure!(begun.status == 202, "{begun:?}");
+        let rotation = async |officer: &Bank| -> Result<Value> {
+            let mut status: Value = officer.get("/api/v1/epochs").await?.read()?;
+            Ok(status["rotation"].take())
+        };
+
+        // It waits on where the order is refused, and is gone where it is obeyed.
+        let order = desk.order()?;
+        let (code, _) = desk.refusal(&changed(&order, "not_after_ms", 1)).await?;
+        ensure!(code == "order_expired", "{code}");
+        ensure!(rotation(&officer).await?["stage"] == "awaiting_shares");
+        run_ok(&mut desk.run(&desk.signed()?)?)?;
+        desk.until_served().await?;
+        let officer = desk.officer()?;
+        ensure!(rotation(&officer).await?.is_null());
+        let share = json!({
+            "officer": "officer-1", "aad": b64u(b"{}"), "enc": b64u(b"e"), "ciphertext": b64u(b"c"),
+        });
+        let told = officer.post("/api/v1/unseal/share", &share).await?;
+        let told: Value = serde_json::from_slice(&told.body)?;
+        let detail = told["detail"].as_str().unwrap_or_default();
+        ensure!(detail.contains("begin it again"), "{told}");
+        Ok(())
+    });
+}
+
+#[test]
+fn officers_halt_the_enclave_they_name_and_no_other() {
+    let name = "officers_halt_the_enclave_they_name_and_no_other";
+    desk(name, 0, &[], async |desk| {
+        let mut customer = Customer::registered(&desk.bank()?, &desk.appliance.banks.a).await?;
+        let (serves, waits) = (desk.appliance.url(), desk.waiting()?);
+        let signed = desk.papers.halt_order(&waits)?;
+        let order = read(&signed)?;
+
+        // Another enclave's, nobody's, and a bank's.
+        let code = async |order: &Value| -> Result<String> {
+            let officer = desk.officer()?;
+            let reply = officer
+                .post("/api/v1/halt", &json!({ "order": order }))
+                .await?;
+            let problem: Value = serde_json::from_slice(&reply.body)?;
+            Ok(problem["code"].as_str().unwrap_or_default().to_owned())
+        };
+        ensure!(code(&order).await? == "order_other_giver");
+        let mut unsigned = order.clone();
+        unsigned["signatures"] = json!([]);
+        ensure!(code(&unsigned).await? == "order_not_signed");
+        let payload: Value =
+            serde_json::from_slice(&from_b64u(order["payload"].as_str().unwrap_or_default())?)?;
+        let other = "00".repeat(32);
+        for (name, member, value) in [
+            ("order_expired", "not_after_ms", json!(1)),
+            ("order_other_manifest", "genesis", json!(other)),
+            ("order_other_ledger", "appliance", json!("00".repeat(16))),
+            (
+                "malformed_request",
+                "type",
+                json!("redoubt/handover-order/v1"),
+            ),
+        ] {
+            let bent = desk
+                .papers
+                .sign_blindly(&changed(&payload, member, value))?;
+            ensure!(code(&bent).await? == name, "{name}");
+        }
+        let body = json!({ "order": order });
+        let by_a_bank = desk.bank()?.post("/api/v1/halt", &body).await?;
+        ensure!(by_a_bank.status == 403, "{by_a_bank:?}");
+        let elsewhere = run(&mut desk.papers.halt(&serves, &signed))?;
+        ensure!(
+            said(&elsewhere).contains("leads to the enclave"),
+            "{}",
+            said(&elsewhere)
+        );
+        customer.login(&desk.bank()?).await?;
+
+        // The one that waits ends, takes nothing any more, and says so again.
+        for _ in 0..2 {
+            run_ok(&mut desk.papers.halt(&waits, &signed))?;
+        }
+        ensure!(desk.appliance.phase_at(&waits)? == "halted");
+        ensure!(
+            desk.appliance.unseal_at(&waits).is_err(),
+            "a halted enclave was unsealed"
+        );
+        customer.login(&desk.bank()?).await?;
+
+        // And one that serves.
+        let signed = desk.papers.halt_order(&serves)?;
+        run_ok(&mut desk.papers.halt(&serves, &signed))?;
+        let refused = customer.login(&desk.bank()?).await;
+        let status = refused.as_ref().err().and_then(BankError::status);
+        ensure!(status == Some(503), "{refused:?}");
+        desk.appliance.kill_enclave();
+        desk.appliance.kill_standby();
+        desk.another()?;
+        let place = desk.waiting()?;
+        desk.appliance.unseal_at(&place)?;
+        desk.until_served().await?;
+        customer.login(&desk.bank()?).await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn the_ledger_goes_on_under_a_later_configuration() {
+    let name = "the_ledger_goes_on_under_a_later_configuration";
+    desk(name, 0, &[], async |desk| {
+        let mut customer = Customer::registered(&desk.bank()?, &desk.appliance.banks.a).await?;
+        let before = customer.login(&desk.bank()?).await?.receipt;
+        let file = desk.appliance.boot_dir().join("config.json");
+        let present = read(&file)?;
+        let payload = from_b64u(present["payload"].as_str().context("payload")?)?;
+        let config: Value = serde_json::from_slice(&payload)?;
+        let counter = config["counter"].as_u64().context("counter")?;
+        let next = desk
+            .papers
+            .sign_blindly(&changed(&config, "counter", counter + 1))?;
+        desk.appliance.kill_standby();
+        std::fs::write(&file, serde_json::to_vec(&next)?)?;
+        desk.appliance.start_standby()?;
+
+        run_ok(&mut desk.run(&desk.signed()?)?)?;
+        desk.until_served().await?;
+        let after = customer.login(&desk.bank()?).await?.receipt;
+        ensure!(claims(&before)?["config"] != claims(&after)?["config"]);
+        let kept = [before, after];
+        let checked = check_all(&desk.bank()?, &desk.appliance.auditor(), &kept).await?;
+        ensure!(checked.good == 2, "{checked:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_silent_custodian_does_not_hold_a_handover_up() {
+    let name = "a_silent_custodian_does_not_hold_a_handover_up";
+    desk(name, 2, &[(Duty::Custodian, 1)], async |desk| {
+        let mut customer = Customer::registered(&desk.bank()?, &desk.appliance.banks.a).await?;
+        desk.peers.as_mut().context("no custodians")?.kill(1);
+        run_ok(&mut desk.run(&desk.signed()?)?)?;
+        desk.until_served().await?;
+        customer.login(&desk.bank()?).await?;
         Ok(())
     });
 }

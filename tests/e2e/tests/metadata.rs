@@ -102,13 +102,15 @@ fn a_model_that_is_revoked_after_enrolment_is_suspended_and_told_of() {
         let told = claims(&bank, "models_suspended").await?;
         let expected = json!([{ "aaguid": BROKEN, "credentials": 1 }]);
         ensure!(told.len() == 1 && told[0]["models"] == expected, "{told:?}");
-        let own = claims(&bank, "credential_suspended").await?;
+        let own = claims(&bank, "device_state").await?;
         ensure!(
             own.len() == 1 && own[0]["user_id"] == alice.id.as_str(),
             "{own:?}"
         );
         ensure!(
-            own[0]["status"] == "REVOKED" && own[0]["aaguid"] == BROKEN,
+            own[0]["reason"] == format!("REVOKED is reported of model {BROKEN}")
+                && own[0]["source"] == "metadata"
+                && own[0]["sessions_ended"].as_array().map(Vec::len) == Some(1),
             "{own:?}"
         );
         bank.receipt(own[0]["receipt_id"].as_str().context("receipt_id")?)
@@ -117,7 +119,7 @@ fn a_model_that_is_revoked_after_enrolment_is_suspended_and_told_of() {
         ensure!(
             logins
                 .iter()
-                .any(|claim| claim["reason"] == "credential_suspended")
+                .any(|claim| claim["reason"] == "device_suspended")
         );
 
         // After a restart nothing is forgotten, and the number does not go back.

@@ -279,6 +279,7 @@ impl Paper {
             signatures: vec![a, b, c, d],
             receipt: self.receipt_of(&text, &evidence),
             tenant_keys: (tenant.jwks().0.clone(), tenant.jwks().1.clone()),
+            grants: vec![],
         }
     }
 }

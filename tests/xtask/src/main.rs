@@ -4,6 +4,8 @@
 
 mod apt;
 mod boot;
+mod chromium;
+mod clients;
 mod crate_source;
 mod cuda;
 mod demo;
@@ -14,6 +16,7 @@ mod fetch;
 mod fuzz;
 mod image;
 mod manifest;
+mod node;
 mod preflight;
 mod process;
 mod programs;
@@ -52,6 +55,12 @@ enum Task {
     },
     /// Build every program into target/redoubt-bin
     Build,
+    /// Write clients/openapi.json as the gateway serves it, and the clients made from it
+    Clients {
+        /// Take the document as it is
+        #[arg(long)]
+        no_build: bool,
+    },
     /// Keep an appliance running in a folder, with credentials and curl lines
     Dev {
         /// Its folder; made if absent, resumed if it exists
@@ -156,6 +165,7 @@ fn run(task: Task) -> Result<bool> {
         Task::Preflight => {}
         Task::Models { action } => return models(&repo, &action),
         Task::Build => programs::build(&repo)?,
+        Task::Clients { no_build } => clients::write(&repo, !no_build)?,
         Task::Dev {
             dir,
             port,

@@ -1,5 +1,5 @@
-//! The Python that runs `attestation/verify-py`: a virtual environment in the
-//! cache, named after what it holds.
+//! The Python that runs `attestation/verify-py` and what judges the interface:
+//! virtual environments in the cache, each named after what it holds.
 //!
 //! Protects against a verifier that depends on what a machine happens to have:
 //! every wheel is pinned by digest, and only a complete environment is used.
@@ -13,11 +13,14 @@ use anyhow::{Context, Result, ensure};
 use crate::repo::{Repo, cache_dir};
 use crate::{digest, process, say};
 
-const REQUIREMENTS: &str = "attestation/verify-py/requirements.txt";
+/// What `attestation/verify-py` needs.
+pub(crate) const VERIFIER: &str = "attestation/verify-py/requirements.txt";
+/// What judges the interface: its document and the appliance behind it.
+pub(crate) const CONTRACT: &str = "tests/contract/requirements.txt";
 
 /// The interpreter of the environment, made if it is not there yet.
-pub(crate) fn fetch(repo: &Repo) -> Result<PathBuf> {
-    let requirements = repo.root.join(REQUIREMENTS);
+pub(crate) fn fetch(repo: &Repo, requirements: &str) -> Result<PathBuf> {
+    let requirements = repo.root.join(requirements);
     let pinned = digest::sha256_file(&requirements)?;
     // Wheels differ between versions of Python, so an environment belongs to one.
     let folder = cache_dir()?.join(format!("python{}-{pinned}", version()?));
@@ -43,7 +46,10 @@ fn make(requirements: &Path, folder: &Path) -> Result<()> {
     if folder.exists() {
         return Ok(());
     }
-    say("making the Python environment that requirements.txt pins");
+    say(&format!(
+        "making the Python environment of {}",
+        requirements.display()
+    ));
     let partial = folder.with_extension("partial");
     if partial.exists() {
         fs::remove_dir_all(&partial)?;

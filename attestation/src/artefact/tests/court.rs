@@ -163,19 +163,20 @@ impl Court {
 
     /// Signs and receipts whatever claims are given, as a lying enclave could.
     pub(crate) fn artefact(&self, claims: &Value) -> Artefact {
+        self.artefact_typed(claims, APPROVAL_TYP)
+    }
+
+    pub(crate) fn artefact_typed(&self, claims: &Value, typ: &str) -> Artefact {
         let text = claims.to_string();
-        let [a, b] = self.tenant.sign_jws(text.as_bytes(), APPROVAL_TYP).unwrap();
-        let [c, d] = self
-            .bench
-            .boot
-            .sign_jws(text.as_bytes(), APPROVAL_TYP)
-            .unwrap();
+        let [a, b] = self.tenant.sign_jws(text.as_bytes(), typ).unwrap();
+        let [c, d] = self.bench.boot.sign_jws(text.as_bytes(), typ).unwrap();
         let (es256, mldsa65) = self.tenant.jwks();
         Artefact {
             payload: b64u(text.as_bytes()),
             signatures: vec![a, b, c, d],
             receipt: self.receipt(&text),
             tenant_keys: (es256.clone(), mldsa65.clone()),
+            grants: vec![],
         }
     }
 

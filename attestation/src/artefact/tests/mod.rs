@@ -2,6 +2,9 @@
 
 pub(crate) mod court;
 pub(crate) mod fresh;
+pub(crate) mod golden;
+pub(crate) mod passkeys;
+pub(crate) mod several;
 
 use court::{Court, ORIGIN, RP, transaction};
 use proptest::prelude::*;

@@ -2,7 +2,7 @@
 //! is spent before its sample goes anywhere, reservations count against the
 //! budget, and what a crash leaves open stays spent.
 
-use redoubt_shared::{UserId, VerificationId};
+use redoubt_shared::{ApprovalId, UserId, VerificationId};
 use serde_json::json;
 
 use super::{Cx, Decision, owned};
@@ -57,12 +57,13 @@ pub(super) fn conclude(
     user: UserId,
     id: VerificationId,
     comparison: &Comparison,
+    approval: Option<ApprovalId>,
 ) -> Result<Decision, Refusal> {
     let (handle, subject) = reserved(cx, &user, id)?;
     let accepted = comparison.accepted;
     let locks = !accepted && subject.attempts.failures + 1 >= cx.context.max_failures;
     let locked_until_ms = locks.then(|| cx.facts.now_ms.saturating_add(cx.context.lockout_ms));
-    let own = json!({
+    let mut own = json!({
         "verification_id": id.to_string(),
         "modality": "facial",
         "verdict": if accepted { "verified" } else { "rejected" },
@@ -73,6 +74,9 @@ pub(super) fn conclude(
         "template_tier": comparison.sample.template_tier,
         "locked_until_ms": locked_until_ms,
     });
+    if let Some(approval) = approval {
+        own["approval_id"] = approval.to_string().into();
+    }
     let claim = cx.claim(
         handle,
         "verification",
@@ -86,7 +90,11 @@ pub(super) fn conclude(
         accepted,
         locked_until_ms,
     };
-    let events = vec![owned(handle, concluded), claim];
+    let at_ms = cx.facts.now_ms;
+    let matched = accepted.then(|| owned(handle, Event::FaceMatched { handle, at_ms }));
+    let mut events = vec![owned(handle, concluded)];
+    events.extend(matched);
+    events.push(claim);
     Ok(Decision {
         events,
         reply: Reply::Verdict { locked_until_ms },

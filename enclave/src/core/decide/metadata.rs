@@ -1,11 +1,10 @@
 //! FIDO metadata: taken, judged at the time of now, acted on.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use super::{Cx, Decision, owned, unowned};
-use crate::core::{Aaguid, Event, ModelsChanged, Refusal, Reply, SubjectHandle, Suspension};
+use super::{Cx, Decision, unowned};
+use crate::core::models::spelt;
+use crate::core::{Aaguid, Event, ModelsChanged, Refusal, Reply};
 use crate::passkeys::metadata::{Condensed, Status};
 
 /// Takes a BLOB that was verified. That its number does not go back is decided
@@ -91,45 +90,6 @@ fn judgement(cx: &Cx<'_>, metadata: &Condensed) -> (Event, ModelsChanged) {
     (judged, changed)
 }
 
-/// Suspends one credential of a model that is acted on, in its customer's own record.
-pub(super) fn suspend(
-    cx: &Cx<'_>,
-    handle: SubjectHandle,
-    credential_id: Vec<u8>,
-) -> Result<Decision, Refusal> {
-    let subject = cx.state.subjects.get(&handle);
-    let subject = subject.ok_or(Refusal::UnknownUser)?;
-    let record = subject.passkeys.get(&credential_id);
-    let record = record.ok_or(Refusal::UnknownCredential)?;
-    let models = &cx.state.models;
-    let acted_on = models.acting.contains_key(&record.aaguid);
-    if !acted_on || models.suspended.contains_key(&*credential_id) {
-        return Ok(cx.done(Vec::new()));
-    }
-    // Cleared since: the credential was barred all the same, and stays so.
-    let status = models.compromised.get(&record.aaguid);
-    let status = status.copied().unwrap_or(Status::Information);
-    let own = json!({
-        "credential_id": URL_SAFE_NO_PAD.encode(&credential_id),
-        "aaguid": spelt(&record.aaguid),
-        "reason": "model_compromised",
-        "status": status.compromise(),
-        "metadata_number": models.metadata.as_ref().map(|metadata| metadata.seen().number),
-    });
-    let claim = cx.claim(handle, "credential_suspended", &subject.user, None, own);
-    let suspension = Suspension {
-        aaguid: record.aaguid,
-        status,
-        at_ms: cx.facts.now_ms,
-    };
-    let event = Event::CredentialSuspended {
-        handle,
-        credential_id,
-        suspension,
-    };
-    Ok(cx.done(vec![owned(handle, event), claim]))
-}
-
 /// Every credential of these models was suspended: says how many.
 pub(super) fn conclude(cx: &Cx<'_>, models: &[Aaguid]) -> Decision {
     let acting = &cx.state.models.acting;
@@ -160,9 +120,4 @@ fn named(models: &[(Aaguid, Status)]) -> Vec<Value> {
     models
         .map(|(aaguid, status)| json!({ "aaguid": spelt(aaguid), "status": status.compromise() }))
         .collect()
-}
-
-/// 8-4-4-4-12.
-fn spelt(aaguid: &Aaguid) -> String {
-    uuid::Uuid::from_bytes(*aaguid).to_string()
 }

@@ -2,10 +2,12 @@
 
 mod approve;
 mod attempt;
+mod device;
 mod enroll;
 mod erase;
 mod metadata;
 mod passkey;
+mod session;
 
 use redoubt_shared::UserId;
 use serde_json::Value;
@@ -54,15 +56,25 @@ pub fn decide(
             sign_count,
             backup_state,
             user_verified,
+            session,
         } => {
             let used = passkey::Used {
                 credential_id,
                 sign_count,
                 backup_state,
             };
-            passkey::conclude_login(&cx, user, used, user_verified)
+            passkey::conclude_login(&cx, user, used, user_verified, &session)
         }
-        Command::RefuseLogin { user, reason } => Ok(passkey::refuse_login(&cx, user, reason)),
+        Command::RefuseLogin {
+            user,
+            credential_id,
+            reason,
+        } => Ok(passkey::refuse_login(&cx, user, &credential_id, reason)),
+        Command::EndSession { hash } => session::end_one(&cx, hash),
+        Command::EndSessions { user, device } => session::end_of_subject(&cx, user, device),
+        Command::EndAllSessions => Ok(session::end_all(&cx)),
+        Command::DescribeDevice(asked) => device::describe(&cx, *asked),
+        Command::SetDeviceState(asked) => device::set_state(&cx, *asked),
         Command::BeginEnrollment {
             user,
             id,
@@ -70,7 +82,12 @@ pub fn decide(
             consent_given,
         } => enroll::begin(&cx, user, id, token_hash, consent_given),
         Command::ReserveEnrollmentSample { id, token_hash } => enroll::reserve(&cx, id, token_hash),
-        Command::RefuseApproval { id, user, reason } => approve::refuse(&cx, id, user, reason),
+        Command::RefuseApproval {
+            id,
+            user,
+            credential_id,
+            reason,
+        } => approve::refuse(&cx, id, user, &credential_id, reason),
         Command::ReleaseEnrollmentSample {
             id,
             worker_tier,
@@ -88,7 +105,7 @@ pub fn decide(
             user,
             id,
             comparison,
-        } => attempt::conclude(&cx, user, id, &comparison),
+        } => attempt::conclude(&cx, user, id, &comparison, None),
         Command::EraseFace { user, id } => erase::face(&cx, user, id),
         Command::EraseSubject { user, id, salt } => erase::subject(&cx, user, id, salt),
         Command::MarkDark {
@@ -98,10 +115,6 @@ pub fn decide(
         } => erase::mark_dark(&cx, erasures, statements, depends_on),
         Command::TakeMetadata { metadata } => metadata::take(&cx, metadata),
         Command::JudgeModels => Ok(metadata::judge(&cx)),
-        Command::SuspendCredential {
-            handle,
-            credential_id,
-        } => metadata::suspend(&cx, handle, credential_id),
         Command::ConcludeModels { models } => Ok(metadata::conclude(&cx, &models)),
         Command::RefuseUnnamedLogin { reason } => Ok(passkey::refuse_unnamed(&cx, reason)),
         Command::CreateApproval(asked) => approve::create(&cx, *asked),
@@ -120,18 +133,30 @@ pub fn decide(
                 sign_count,
                 backup_state,
             };
-            approve::give(
-                &cx,
-                id,
-                user,
-                approve::Given {
-                    assertion,
-                    used,
-                    tenant_keys,
-                    rp_id,
-                },
-            )
+            let given = approve::Given {
+                assertion,
+                used,
+                tenant_keys,
+                rp_id,
+            };
+            approve::give(&cx, id, user, given)
         }
+        Command::RejectApproval {
+            id,
+            user,
+            proof,
+            idempotency,
+        } => {
+            let given = proof.map(|proof| approve::Given::of(*proof));
+            approve::reject(&cx, id, user, given, idempotency)
+        }
+        Command::CancelApproval { id, idempotency } => approve::cancel(&cx, id, idempotency),
+        Command::ConcludeApprovalFace {
+            approval,
+            user,
+            id,
+            comparison,
+        } => approve::face(&cx, approval, user, id, &comparison),
     }
 }
 

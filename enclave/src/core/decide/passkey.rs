@@ -5,12 +5,18 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use redoubt_shared::UserId;
 use serde_json::json;
 
-use super::{Cx, Decision, owned};
-use crate::core::{Event, Refusal, Subject};
+use super::{Cx, Decision, device, owned, session};
+use crate::core::{
+    Event, OpenSession, Recorded, Refusal, Reply, Subject, SubjectHandle, SubjectKey,
+};
 use crate::passkeys::CredentialRecord;
 
-/// Passkeys one customer may have.
+/// Passkeys one customer may have that are not out of use for good.
 const PASSKEYS_MAX: usize = 32;
+/// Reason of a counter that did not move on (WebAuthn Level 3 section 7.2 step 22).
+pub(super) const COUNTER: &str = "sign_count_not_increased";
+/// And with those that are.
+const PASSKEYS_EVER: usize = 256;
 
 /// A passkey that signed, and where its counters stand now.
 pub(super) struct Used {
@@ -41,12 +47,19 @@ pub(super) fn register(
     if cx
         .state
         .subject(&user)
-        .is_some_and(|(_, known)| known.passkeys.len() >= PASSKEYS_MAX)
+        .is_some_and(|(_, known)| is_full(cx, known))
     {
-        return Err(Refusal::TooMany);
+        return Err(Refusal::TooManyDevices);
     }
     let (handle, mut events) = cx.open_subject(&user, user_handle);
+    let known = cx.state.subject(&user);
+    let key = known.map_or_else(
+        || SubjectKey::new(cx.facts.subject_key),
+        |(_, known)| known.key.clone(),
+    );
+    let device = key.device_id(&record.id);
     let own = json!({
+        "device_id": device.to_string(),
         "credential_id": URL_SAFE_NO_PAD.encode(&record.id),
         "public_key_cose": URL_SAFE_NO_PAD.encode(&record.public_key),
         "attestation_format": record.attestation_format.name(),
@@ -54,39 +67,87 @@ pub(super) fn register(
     });
     events.push(owned(handle, Event::PasskeyRegistered { handle, record }));
     events.push(cx.claim(handle, "passkey_registration", &user, None, own));
-    Ok(cx.done(events))
+    Ok(Decision {
+        events,
+        reply: Reply::Device(device),
+    })
 }
 
+/// Passkeys out of use for good make room, but are remembered.
+fn is_full(cx: &Cx<'_>, subject: &Subject) -> bool {
+    let state = |id: &Vec<u8>| cx.state.device(subject.device_id(id)).state;
+    let all = subject.passkeys.keys();
+    let usable = all.filter(|id| !state(id).is_final()).count();
+    usable >= PASSKEYS_MAX || subject.passkeys.len() >= PASSKEYS_EVER
+}
+
+/// A device that may not be used is refused here, where its state is certain: the
+/// caller learns what anybody learns whose login fails, and the audit learns why.
 pub(super) fn conclude_login(
     cx: &Cx<'_>,
     user: UserId,
     used: Used,
     user_verified: bool,
+    asked: &OpenSession,
 ) -> Result<Decision, Refusal> {
     let (handle, subject) = cx.subject(&user)?;
-    let counted = used.check(cx, subject)?;
+    let record = used.record(subject)?;
+    let device = subject.device_id(&used.credential_id);
+    if let Some(reason) = used.refused(cx, subject)? {
+        let own =
+            json!({ "verdict": "refused", "device_id": device.to_string(), "reason": reason });
+        let claim = cx.claim(handle, "passkey_authentication", &user, None, own);
+        let counted = device::refused(cx, &user, &used.credential_id, reason);
+        return Ok(Decision {
+            events: counted.into_iter().chain([claim]).collect(),
+            reply: Reply::Refused,
+        });
+    }
+    let opened = session::opened(cx, handle, device, record, user_verified, asked);
+    let gives_way = session::gives_way(cx, handle);
     let mut own = json!({
         "verdict": "accepted",
         "credential_id": URL_SAFE_NO_PAD.encode(&used.credential_id),
         "user_verified": user_verified,
+        "device_id": device.to_string(),
+        "session_id": opened.id.to_string(),
+        "acr": opened.assurance().acr,
+        "expires_ms": opened.expires_ms,
+        "client": URL_SAFE_NO_PAD.encode(opened.client),
+        "sessions_ended": session::names(&gives_way),
     });
-    if !counted {
+    if !used.moves_on(record) {
         own["sign_count_grew"] = false.into();
     }
     let claim = cx.claim(handle, "passkey_authentication", &user, None, own);
-    Ok(cx.done(vec![owned(handle, used.event(handle)), claim]))
+    let session = Event::SessionOpened {
+        hash: asked.hash,
+        session: Box::new(opened.clone()),
+    };
+    let mut events = used.events(cx, handle, subject);
+    events.extend([owned(handle, session), claim]);
+    Ok(Decision {
+        events,
+        reply: Reply::Session(Box::new(opened)),
+    })
 }
 
 /// A name that is no customer's is recorded too, without the name: whoever was
 /// erased stays so, and the reply takes as long.
-pub(super) fn refuse_login(cx: &Cx<'_>, user: UserId, reason: &str) -> Decision {
+pub(super) fn refuse_login(
+    cx: &Cx<'_>,
+    user: UserId,
+    credential_id: &[u8],
+    reason: &str,
+) -> Decision {
     let own = json!({ "verdict": "refused", "reason": reason });
     let kind = "passkey_authentication";
-    let claim = match cx.subject(&user) {
-        Ok((handle, _)) => cx.claim(handle, kind, &user, None, own),
-        Err(_) => cx.claim_about_nobody(kind, own),
+    let Ok((handle, _)) = cx.subject(&user) else {
+        return cx.done(vec![cx.claim_about_nobody(kind, own)]);
     };
-    cx.done(vec![claim])
+    let counted = device::refused(cx, &user, credential_id, reason);
+    let claim = cx.claim(handle, kind, &user, None, own);
+    cx.done(counted.into_iter().chain([claim]).collect())
 }
 
 /// A login by a user handle alone is nobody's until it is verified.
@@ -96,33 +157,54 @@ pub(super) fn refuse_unnamed(cx: &Cx<'_>, reason: &str) -> Decision {
 }
 
 impl Used {
-    /// The passkey is still this customer's, and its counter moves on. Checked
-    /// here once more: two assertions verified against one state may be decided
-    /// one after the other (WebAuthn Level 3 section 7.2 step 22). Answers whether
-    /// the counter grew, or is not in use.
-    pub(super) fn check(&self, cx: &Cx<'_>, subject: &Subject) -> Result<bool, Refusal> {
-        let record = subject
-            .passkeys
-            .get(&self.credential_id)
-            .ok_or(Refusal::UnknownCredential)?;
-        if cx.state.barred(record).is_some() {
-            return Err(Refusal::CredentialSuspended);
-        }
-        let unused = self.sign_count == 0 && record.sign_count == 0;
-        let counted = unused || self.sign_count > record.sign_count;
-        if counted || cx.context.counters_are_reported {
-            return Ok(counted);
-        }
-        Err(Refusal::SignCount)
+    /// Why the passkey's answer does not count, as the tenant's audit names it: it may
+    /// not be used, or its counter did not move on and policy minds. Checked here once more: two
+    /// assertions verified against one state may be decided one after the other
+    /// (WebAuthn Level 3 section 7.2 step 22).
+    pub(super) fn refused(
+        &self,
+        cx: &Cx<'_>,
+        subject: &Subject,
+    ) -> Result<Option<&'static str>, Refusal> {
+        let record = self.record(subject)?;
+        let device = subject.device_id(&self.credential_id);
+        let stays = !self.moves_on(record) && !cx.context.counters_are_reported;
+        Ok(cx.unusable(subject, device).or(stays.then_some(COUNTER)))
     }
 
-    /// The counters' move, as an event.
-    pub(super) fn event(self, handle: crate::core::SubjectHandle) -> Event {
-        Event::PasskeyUsed {
+    fn record<'a>(&self, subject: &'a Subject) -> Result<&'a CredentialRecord, Refusal> {
+        let record = subject.passkeys.get(&self.credential_id);
+        record.ok_or(Refusal::UnknownCredential)
+    }
+
+    fn moves_on(&self, record: &CredentialRecord) -> bool {
+        let unused = self.sign_count == 0 && record.sign_count == 0;
+        unused || self.sign_count > record.sign_count
+    }
+
+    /// The counters' move, as events. A counter that did not move on and is only
+    /// reported is remembered of the device all the same.
+    pub(super) fn events(
+        self,
+        cx: &Cx<'_>,
+        handle: SubjectHandle,
+        subject: &Subject,
+    ) -> Vec<Recorded> {
+        let stays = |record: &&CredentialRecord| !self.moves_on(record);
+        let anomaly = subject.passkeys.get(&self.credential_id).filter(stays);
+        let anomaly = anomaly.map(|record| Event::DeviceRefused {
+            handle,
+            device: subject.device_id(&record.id),
+            counter: true,
+        });
+        let used = Event::DeviceUsed {
             handle,
             credential_id: self.credential_id,
             sign_count: self.sign_count,
             backup_state: self.backup_state,
-        }
+            at_ms: cx.facts.now_ms,
+        };
+        let all = anomaly.into_iter().chain([used]);
+        all.map(|event| owned(handle, event)).collect()
     }
 }

@@ -66,14 +66,36 @@ fn register(world: &mut World, number: usize, aaguid: Aaguid) -> Result<Reply, R
     })
 }
 
-fn login(world: &mut World, number: usize) -> Result<Reply, Refusal> {
-    world.run(Command::ConcludeLogin {
+fn login(world: &mut World, number: usize) -> bool {
+    let reply = world.run(Command::ConcludeLogin {
         user: format!("customer-{number}").parse().unwrap(),
         credential_id: format!("credential-{number}").into_bytes(),
         sign_count: 0,
         backup_state: false,
         user_verified: true,
-    })
+        session: Box::new(session(number as u8)),
+    });
+    match reply.unwrap() {
+        Reply::Session(_) => true,
+        Reply::Refused => {
+            assert_eq!(world.last_claim()["reason"], "device_suspended");
+            false
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn resume(world: &mut World, number: usize) -> Result<Reply, Refusal> {
+    let user: UserId = format!("customer-{number}").parse().unwrap();
+    let (_, subject) = world.state.subject(&user).unwrap();
+    let device = subject.device_id(format!("credential-{number}").as_bytes());
+    world.run(Command::SetDeviceState(Box::new(SetDeviceState {
+        user,
+        device,
+        next: DeviceState::Active,
+        reason: "checked".into(),
+        source: "bank",
+    })))
 }
 
 /// As the service does it; stops after some steps.
@@ -83,11 +105,8 @@ fn act(world: &mut World, steps: usize) {
     for _ in 0..steps {
         let step = world.state.to_suspend(behind);
         assert!(step.found.len() <= 64, "a step is bounded");
-        for (handle, credential_id) in step.found {
-            let command = Command::SuspendCredential {
-                handle,
-                credential_id,
-            };
+        for device in step.found {
+            let command = Command::SetDeviceState(Box::new(device));
             world.run(command).unwrap();
         }
         behind = step.next;
@@ -99,7 +118,10 @@ fn act(world: &mut World, steps: usize) {
 }
 
 fn suspended(world: &World) -> usize {
-    world.state.models.suspended.len()
+    let devices = world.state.devices.values();
+    devices
+        .filter(|device| device.state == DeviceState::Suspended)
+        .count()
 }
 
 #[test]
@@ -112,15 +134,14 @@ fn no_credential_of_a_broken_model_is_accepted_from_the_event_on() {
         let model = if number % 4 == 0 { SOUND } else { BROKEN };
         register(&mut world, number, model).unwrap();
     }
-    login(&mut world, 1).unwrap();
+    assert!(login(&mut world, 1));
     world.run(blob(2, report(Status::Revoked, None))).unwrap();
     let told = world.last_claim();
     assert_eq!(told["compromised"][0]["status"], "REVOKED");
     assert_eq!(suspended(&world), 0, "records follow");
     for number in 0..200 {
         let expected = number % 4 == 0;
-        let outcome = login(&mut world, number);
-        assert_eq!(outcome.is_ok(), expected, "{number}: {outcome:?}");
+        assert_eq!(login(&mut world, number), expected, "{number}");
     }
     let refused = register(&mut world, 999, BROKEN);
     assert_eq!(refused, Err(Refusal::ModelCompromised));
@@ -139,8 +160,9 @@ fn no_credential_of_a_broken_model_is_accepted_from_the_event_on() {
         (&"models_suspended".into(), &150.into())
     );
     assert!(world.state.models.acting.is_empty());
-    assert_eq!(login(&mut world, 1), Err(Refusal::CredentialSuspended));
-    login(&mut world, 0).unwrap();
+    assert_eq!(world.state.models.suspended, 150);
+    assert!(!login(&mut world, 1));
+    assert!(login(&mut world, 0));
 
     // Each customer's own record says so, once.
     let claims = world
@@ -151,7 +173,12 @@ fn no_credential_of_a_broken_model_is_accepted_from_the_event_on() {
             Content::State(_) => None,
         });
     let told: Vec<String> = claims
-        .filter(|claim| claim["type"] == "credential_suspended")
+        .filter(|claim| claim["type"] == "device_state")
+        .inspect(|claim| {
+            let reason = "REVOKED is reported of model 07070707-0707-0707-0707-070707070707";
+            assert_eq!(claim["reason"], reason);
+            assert_eq!(claim["source"], "metadata");
+        })
         .map(|claim| claim["user_id"].to_string())
         .collect();
     assert_eq!(told.len(), 150);
@@ -163,7 +190,9 @@ fn a_model_that_is_cleared_may_register_and_what_was_suspended_stays_so() {
     let mut world = World::new();
     register(&mut world, 1, BROKEN).unwrap();
     world.run(blob(1, report(Status::Revoked, None))).unwrap();
+    assert_eq!(resume(&mut world, 1), Err(Refusal::DeviceBarred));
     act(&mut world, usize::MAX);
+    assert_eq!(resume(&mut world, 1), Err(Refusal::DeviceBarred));
     let reply = world
         .run(blob(2, report(Status::Certification, None)))
         .unwrap();
@@ -174,16 +203,45 @@ fn a_model_that_is_cleared_may_register_and_what_was_suspended_stays_so() {
         (changed.cleared, changed.compromised),
         (vec![BROKEN], vec![])
     );
-    assert_eq!(login(&mut world, 1), Err(Refusal::CredentialSuspended));
+    assert!(!login(&mut world, 1));
     register(&mut world, 2, BROKEN).unwrap();
-    login(&mut world, 2).unwrap();
+    assert!(login(&mut world, 2));
+    // The bank may take it up again now.
+    resume(&mut world, 1).unwrap();
+    assert!(login(&mut world, 1));
     // Broken again: the new one too.
     world
         .run(blob(3, report(Status::UserKeyRemoteCompromise, None)))
         .unwrap();
-    assert_eq!(login(&mut world, 2), Err(Refusal::CredentialSuspended));
+    assert!(!login(&mut world, 2));
     act(&mut world, usize::MAX);
     assert_eq!(suspended(&world), 2);
+}
+
+#[test]
+fn sessions_of_a_broken_model_end_with_its_devices_in_one_entry() {
+    let mut world = World::new();
+    register(&mut world, 1, BROKEN).unwrap();
+    register(&mut world, 2, SOUND).unwrap();
+    assert!(login(&mut world, 1) && login(&mut world, 2));
+    world.run(blob(1, report(Status::Revoked, None))).unwrap();
+    // Its own state has not followed yet, and counts already.
+    let session = world.state.sessions.get(&[1; 32]).unwrap();
+    let subject = &world.state.subjects[&session.subject];
+    let standing = world.state.standing(subject, session.device);
+    assert_eq!(standing, DeviceState::Suspended);
+    let step = world.state.to_suspend(None);
+    let asked = step.found.into_iter().next().unwrap();
+    let reply = world.run(Command::SetDeviceState(Box::new(asked))).unwrap();
+    assert_eq!(reply, Reply::Ended(1));
+    assert_eq!(
+        world.last_claim()["sessions_ended"]
+            .as_array()
+            .map(Vec::len),
+        Some(1)
+    );
+    assert!(world.state.sessions.get(&[1; 32]).is_none());
+    assert!(world.state.sessions.get(&[2; 32]).is_some());
 }
 
 #[test]
@@ -212,7 +270,7 @@ fn a_report_that_comes_into_force_later_is_acted_on_then() {
         .run(blob(1, report(Status::Revoked, Some(3))))
         .unwrap();
     world.run(Command::JudgeModels).unwrap();
-    login(&mut world, 1).unwrap();
+    assert!(login(&mut world, 1));
     register(&mut world, 2, BROKEN).unwrap();
     world.now_ms = 3 * 86_400_000;
     assert_eq!(
@@ -220,7 +278,7 @@ fn a_report_that_comes_into_force_later_is_acted_on_then() {
         Err(Refusal::ModelCompromised)
     );
     world.run(Command::JudgeModels).unwrap();
-    assert_eq!(login(&mut world, 1), Err(Refusal::CredentialSuspended));
+    assert!(!login(&mut world, 1));
     act(&mut world, usize::MAX);
     assert_eq!(suspended(&world), 2);
     let events = world.log.len();
@@ -263,5 +321,5 @@ fn what_is_no_model_suspends_nobody() {
     };
     let metadata = Box::new(Condensed::of(&zeros).unwrap());
     world.run(Command::TakeMetadata { metadata }).unwrap();
-    login(&mut world, 1).unwrap();
+    assert!(login(&mut world, 1));
 }

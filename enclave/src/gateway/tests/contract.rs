@@ -42,7 +42,13 @@ async fn the_document_is_served_and_lists_every_route() {
                 "{template} {}",
                 problem.code()
             );
-            assert!(response["content"]["application/problem+json"].is_object());
+            let content = &response["content"]["application/problem+json"];
+            let named = &content["examples"][problem.code()]["$ref"];
+            let pointer = named.as_str().unwrap().trim_start_matches('#');
+            let body = &served.pointer(pointer).unwrap()["value"];
+            assert_eq!(body["code"], problem.code());
+            assert_eq!(body["status"], problem.status());
+            assert_eq!(body["title"], problem.kind().title);
         }
     }
 }

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use redoubt_shared::supervise::Phase;
-use redoubt_shared::{ApprovalId, EnrollmentId, ErasureId, ReceiptId, UserId, VerificationId};
+use redoubt_shared::{
+    ApprovalId, DeviceId, EnrollmentId, ErasureId, ReceiptId, SessionId, UserId, VerificationId,
+};
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -156,6 +158,7 @@ impl Services for Fake {
             user_id: request.user_id,
             attestation_format: "none".to_owned(),
             aaguid: String::new(),
+            device_id: DeviceId::from_bytes([1; 16]),
             receipt: receipt(),
         })
     }
@@ -183,6 +186,9 @@ impl Services for Fake {
             credential_id: request.credential.raw_id,
             session_token: SessionToken::new("t"),
             expires_at: Timestamp(0),
+            idle_seconds: 300,
+            session_id: SessionId::from_bytes([1; 16]),
+            device_id: DeviceId::from_bytes([1; 16]),
             receipt: receipt(),
         })
     }
@@ -306,7 +312,8 @@ impl Services for Fake {
             status: ApprovalStatus::Pending,
             expires_at: Timestamp(0),
             transaction: request.transaction,
-            options: options(),
+            options: Some(options()),
+            approvers: vec![],
         })
     }
 
@@ -317,6 +324,10 @@ impl Services for Fake {
             status: ApprovalStatus::Pending,
             expires_at: Timestamp(0),
             transaction: transaction(),
+            approvers: vec![],
+            required: 1,
+            devices: 1,
+            factors: vec![Factor::Passkey],
             artefact: None,
         })
     }
@@ -331,9 +342,86 @@ impl Services for Fake {
         Ok(ApprovalVerified {
             approval_id: id,
             status: ApprovalStatus::Approved,
-            artefact: json!({}),
+            artefact: Some(json!({})),
             receipt: receipt(),
         })
+    }
+
+    async fn approval_options(
+        &self,
+        caller: Caller,
+        _: ApprovalId,
+        _: AnswerOptions,
+    ) -> Result<RequestOptions, Problem> {
+        self.seen(caller);
+        Ok(options())
+    }
+
+    async fn approval_face(
+        &self,
+        caller: Caller,
+        _: ApprovalId,
+        request: VerifyRequest,
+    ) -> Result<Verification, Problem> {
+        self.verify(caller, request).await
+    }
+
+    async fn reject_approval(
+        &self,
+        caller: Caller,
+        id: ApprovalId,
+        _: Rejection,
+        key: Option<IdempotencyKey>,
+    ) -> Result<ApprovalVerified, Problem> {
+        self.cancel_approval(caller, id, key).await
+    }
+
+    async fn cancel_approval(
+        &self,
+        caller: Caller,
+        id: ApprovalId,
+        _: Option<IdempotencyKey>,
+    ) -> Result<ApprovalVerified, Problem> {
+        self.seen(caller);
+        Ok(ApprovalVerified {
+            approval_id: id,
+            status: ApprovalStatus::Cancelled,
+            artefact: None,
+            receipt: receipt(),
+        })
+    }
+
+    /// Pending at once, a sign of life each 50 ms, and the end after a second.
+    async fn follow_approval(
+        &self,
+        caller: Caller,
+        id: ApprovalId,
+    ) -> Result<ApprovalFeed, Problem> {
+        self.seen(caller);
+        let change = move |status| {
+            ApprovalNews::Changed(ApprovalChange {
+                approval_id: id,
+                status,
+                approved: 0,
+                rejected: 0,
+                required: 1,
+            })
+        };
+        Ok(Box::pin(futures::stream::unfold(
+            0,
+            move |told| async move {
+                if told > 0 {
+                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                }
+                let news = match told {
+                    0 => change(ApprovalStatus::Pending),
+                    1..20 => ApprovalNews::Unchanged,
+                    20 => change(ApprovalStatus::Approved),
+                    _ => return None,
+                };
+                Some((news, told + 1))
+            },
+        )))
     }
 
     async fn receipt(&self, reader: Reader, _: ReceiptId) -> Result<Document, Problem> {
@@ -423,12 +511,87 @@ impl Services for Fake {
         Err(Problem::no_envelope())
     }
 
+    async fn halt_by_order(&self, _: HaltRequest) -> Result<Halted, Problem> {
+        Err(Problem::order_not_signed())
+    }
+
     async fn epoch_status(&self) -> Result<EpochStatus, Problem> {
         Ok(EpochStatus {
             epoch: 3,
             pending_erasures: 2,
             rotation: None,
         })
+    }
+
+    async fn introspect(
+        &self,
+        caller: Caller,
+        token: SessionToken,
+        form: IntrospectionForm,
+    ) -> Result<Introspected, Problem> {
+        self.seen(caller);
+        Ok(match form {
+            IntrospectionForm::Jwt => Introspected::Jwt(token.expose().to_owned()),
+            IntrospectionForm::Hybrid => Introspected::Hybrid(json!({"payload": token.expose()})),
+            IntrospectionForm::Json => Introspected::Json(Introspection {
+                active: false,
+                session: None,
+            }),
+        })
+    }
+
+    async fn revoke_token(
+        &self,
+        caller: Caller,
+        _: SessionToken,
+    ) -> Result<SessionsEnded, Problem> {
+        self.end_sessions(caller, SessionScope::Tenant).await
+    }
+
+    async fn end_sessions(
+        &self,
+        caller: Caller,
+        _: SessionScope,
+    ) -> Result<SessionsEnded, Problem> {
+        self.seen(caller);
+        let (ended, receipt) = (0, None);
+        Ok(SessionsEnded { ended, receipt })
+    }
+
+    async fn jwks(&self, caller: Caller) -> Result<JwkSet, Problem> {
+        self.seen(caller);
+        Ok(JwkSet { keys: vec![] })
+    }
+
+    async fn devices(&self, caller: Caller, user_id: UserId) -> Result<Devices, Problem> {
+        self.seen(caller);
+        Ok(Devices {
+            user_id,
+            re_enrollment_required: false,
+            devices: vec![],
+        })
+    }
+
+    async fn describe_device(
+        &self,
+        caller: Caller,
+        _: UserId,
+        _: DeviceId,
+        _: DescribeDevice,
+    ) -> Result<Device, Problem> {
+        self.seen(caller);
+        Err(Problem::unknown_device())
+    }
+
+    async fn set_device_state(
+        &self,
+        caller: Caller,
+        _: UserId,
+        _: DeviceId,
+        _: SetDeviceState,
+    ) -> Result<DeviceStateSet, Problem> {
+        self.seen(caller);
+        Err(Problem::device_closed())
     }
 
     async fn checkpoint(&self, caller: Caller, note: String) -> Result<(), Problem> {

@@ -65,6 +65,12 @@ async fn every_bank_route_answers_over_both_versions() {
             201,
         ),
         (format!("/api/v1/approvals/{id}/verify"), answer, 200),
+        (
+            format!("/api/v1/approvals/{id}/reject"),
+            json!({"user_id": "alice"}),
+            200,
+        ),
+        (format!("/api/v1/approvals/{id}/cancel"), json!({}), 200),
     ];
     for mut client in [
         door.http1(Some(chain.clone())).await.unwrap(),

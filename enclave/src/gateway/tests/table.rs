@@ -36,6 +36,11 @@ const MEANT: &[(&str, &str, &str, &str)] = &[
     ("POST", "/api/v1/approvals", "s", "b"),
     ("GET", "/api/v1/approvals/{id}", "s", "br"),
     ("POST", "/api/v1/approvals/{id}/verify", "s", "b"),
+    ("GET", "/api/v1/approvals/{id}/options", "s", "b"),
+    ("POST", "/api/v1/approvals/{id}/face", "s", "b"),
+    ("POST", "/api/v1/approvals/{id}/reject", "s", "b"),
+    ("POST", "/api/v1/approvals/{id}/cancel", "s", "b"),
+    ("GET", "/api/v1/approvals/{id}/events", "s", "br"),
     ("GET", "/api/v1/receipts/{id}", "s", "brA"),
     ("GET", "/api/v1/audit/events", "s", "brA"),
     ("GET", "/api/v1/audit/export", "s", "brA"),
@@ -46,6 +51,31 @@ const MEANT: &[(&str, &str, &str, &str)] = &[
     ("GET", "/api/v1/epochs", "s", "O"),
     ("POST", "/api/v1/handover", "s", "O"),
     ("POST", "/api/v1/handover/take", "a", "O"),
+    ("POST", "/api/v1/token/introspect", "s", "b"),
+    ("POST", "/api/v1/token/revoke", "s", "b"),
+    ("DELETE", "/api/v1/sessions", "s", "b"),
+    ("DELETE", "/api/v1/subjects/{user_id}/sessions", "s", "b"),
+    (
+        "DELETE",
+        "/api/v1/subjects/{user_id}/devices/{device_id}/sessions",
+        "s",
+        "b",
+    ),
+    ("GET", "/api/v1/jwks", "s", "br"),
+    ("GET", "/api/v1/subjects/{user_id}/devices", "s", "br"),
+    (
+        "POST",
+        "/api/v1/subjects/{user_id}/devices/{device_id}",
+        "s",
+        "b",
+    ),
+    (
+        "POST",
+        "/api/v1/subjects/{user_id}/devices/{device_id}/state",
+        "s",
+        "b",
+    ),
+    ("POST", "/api/v1/halt", "arsoh", "O"),
 ];
 
 fn phase_letter(phase: Phase) -> char {
@@ -59,7 +89,7 @@ fn phase_letter(phase: Phase) -> char {
     }
 }
 
-fn session(who: char) -> Arc<Session> {
+pub(super) fn session(who: char) -> Arc<Session> {
     let tenant = |role| Identity::Tenant {
         tenant: "bank-a".parse().unwrap(),
         role,
@@ -129,6 +159,7 @@ async fn every_route_answers_exactly_its_roles_in_exactly_its_phases() {
                         template
                             .replace("{id}", &"0".repeat(32))
                             .replace("{user_id}", "alice")
+                            .replace("{device_id}", &"0".repeat(32))
                             .replace("{modality}", "facial"),
                     )
                     .extension(exchange.clone())

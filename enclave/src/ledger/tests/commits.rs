@@ -53,6 +53,7 @@ async fn many_large_claims_are_spread_over_batches_the_store_takes() {
     let reason: &'static str = Box::leak("x".repeat(40_000).into_boxed_str());
     let refuse = || Command::RefuseLogin {
         user: user(),
+        credential_id: Vec::new(),
         reason,
     };
     let waiting = (0..300).map(|_| boot.ledgers.decide(&id, refuse()));

@@ -49,6 +49,8 @@ pub(super) struct Disk {
     pub(super) blobs: HashMap<[u8; 32], Vec<u8>>,
     pub(super) latest: Vec<[u8; 32]>,
     pub(super) refuses_snapshots: bool,
+    /// So many readings are refused, for a reason that may pass.
+    pub(super) refuses_reads: u32,
     /// First record kept of each ledger.
     pub(super) first: HashMap<LedgerId, u64>,
     crash: Option<Crash>,
@@ -234,6 +236,17 @@ impl Disk {
     }
 
     fn answer(&mut self, request: StoreRequest) -> Sent {
+        let reads = matches!(
+            request,
+            StoreRequest::Read { .. }
+                | StoreRequest::GetBlob { .. }
+                | StoreRequest::Snapshot
+                | StoreRequest::Heads
+        );
+        if reads && self.refuses_reads > 0 {
+            self.refuses_reads -= 1;
+            return Sent::Once(refusal(StoreRefusal::Storage));
+        }
         let response = match request {
             StoreRequest::Boot => return Sent::Nothing,
             StoreRequest::Append { records } => return self.append(records),

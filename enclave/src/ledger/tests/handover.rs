@@ -9,14 +9,19 @@ use super::*;
 const RECIPIENT: Digest32 = Digest32([9; 32]);
 const ORDER: Digest32 = Digest32([1; 32]);
 
-fn order(name: u8) -> HandOver {
+pub(super) fn order(name: u8) -> HandOver {
     HandOver {
         order: [name; 32],
         order_digest: [name + 1; 32],
         recipient: RECIPIENT,
-        at_ms: 1000,
-        seal: Box::new(|head: Head| Some(head.root.0.to_vec())),
+        not_after_ms: 1000,
+        seal: Box::new(|head: Head| Ok(head.root.0.to_vec())),
     }
+}
+
+/// Records in the ledger of the first order's envelope.
+pub(super) fn envelopes(store: &FakeStore) -> u64 {
+    store.count(envelope_ledger(APPLIANCE, &RECIPIENT, &ORDER))
 }
 
 async fn client(store: &FakeStore, dir: &tempfile::TempDir) -> StoreClient {
@@ -30,10 +35,7 @@ async fn a_handover_is_the_last_entry_and_its_envelope_stands_under_the_head_bef
     let handed = boot.ledgers.hand_over(order(1)).await.unwrap();
     let before = handed.before;
     assert_eq!(store.count(APPLIANCE), before.size + 1);
-    assert_eq!(
-        store.count(envelope_ledger(APPLIANCE, &RECIPIENT, &ORDER)),
-        1
-    );
+    assert_eq!(envelopes(&store), 1);
 
     // Nothing is taken any more, neither commands nor readings, and nothing is written.
     let refused = boot.ledgers.decide(&tenant(), refuse_login()).await;
@@ -91,12 +93,15 @@ async fn what_came_before_is_answered_and_what_comes_after_is_not_decided() {
         boot.ledgers.decide(&tenant, command)
     };
     let early = futures::future::join_all((0..EACH).map(ask));
+    let readings = futures::future::join_all((0..EACH).map(|_| boot.ledgers.root_at(None, 1)));
     let late = futures::future::join_all((EACH..2 * EACH).map(ask));
     // Polled in this order, so asked in this order.
-    let (early, handed, late) =
-        futures::future::join3(early, boot.ledgers.hand_over(order(1)), late).await;
+    let handing = boot.ledgers.hand_over(order(1));
+    let (early, readings, handed, late) =
+        futures::future::join4(early, readings, handing, late).await;
     handed.unwrap();
     assert!(early.iter().all(Result::is_ok));
+    assert!(readings.iter().all(|read| matches!(read, Ok(Some(_)))));
     assert!(
         late.iter()
             .all(|answer| matches!(answer, Err(CommitError::HandedOver)))
@@ -125,11 +130,29 @@ async fn an_order_is_spent_for_good_and_another_one_is_not() {
 }
 
 #[tokio::test]
+async fn an_order_that_ends_before_the_secret_is_sealed_is_not_obeyed() {
+    let (_dir, store, boot) = started().await;
+    // It was good when it arrived: time passes while requests come to their end.
+    for (now_ms, expired) in [(1001, true), (0, false)] {
+        boot.clock.store(now_ms, Relaxed);
+        match boot.ledgers.hand_over(order(1)).await {
+            Err(CommitError::OrderExpired) => assert!(expired),
+            Err(CommitError::NoTime) => assert!(!expired),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(envelopes(&store), 0);
+    boot.clock.store(1000, Relaxed);
+    let handed = boot.ledgers.hand_over(order(1)).await.unwrap();
+    assert_eq!(handed.record.at_ms, 1000);
+}
+
+#[tokio::test]
 async fn an_envelope_that_cannot_be_made_changes_nothing() {
     let (_dir, store, boot) = started().await;
     let size = store.count(APPLIANCE);
     let unsealed = HandOver {
-        seal: Box::new(|_| None),
+        seal: Box::new(|_| Err(CommitError::NotSealed)),
         ..order(1)
     };
     let refused = boot.ledgers.hand_over(unsealed).await;

@@ -76,6 +76,30 @@ async fn an_edited_store_is_refused() {
 }
 
 #[tokio::test]
+async fn a_store_that_refuses_to_read_for_a_moment_ends_no_opening() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = FakeStore::default();
+    two_terms(&store, dir.path()).await;
+    let refusing = |times| store.disk.lock().unwrap().refuses_reads = times;
+    for times in [1, 7] {
+        let mut client = store.serve(dir.path()).await;
+        refusing(times);
+        let opened = recovered(&mut client, 7).await;
+        assert!(opened.is_ok(), "{:?}", opened.err());
+    }
+    // One reading for one caller is asked for twice, and not for ever.
+    let mut client = store.serve(dir.path()).await;
+    refusing(1);
+    assert_eq!(client.try_read(APPLIANCE, 0, 1).await.unwrap().len(), 1);
+    refusing(u32::MAX);
+    let refused = recovered(&mut client, 7).await.err().unwrap();
+    assert!(
+        matches!(refused, ReplayError::Store(StoreError::Refused(_))),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
 async fn another_secret_opens_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let store = FakeStore::default();

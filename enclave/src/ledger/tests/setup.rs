@@ -61,6 +61,7 @@ pub(super) fn context() -> TermContext {
         depends_on: Vec::new(),
         freshness: "none".into(),
         unwitnessed_ms: None,
+        second_device_above: None,
         restore_count: 0,
     }
 }
@@ -221,6 +222,7 @@ impl Boot {
 pub(super) fn refuse_login() -> Command {
     Command::RefuseLogin {
         user: user(),
+        credential_id: Vec::new(),
         reason: "signature",
     }
 }

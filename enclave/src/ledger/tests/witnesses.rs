@@ -91,6 +91,31 @@ async fn a_lease_is_renewed_without_traffic_and_reads_end_with_it() {
 }
 
 #[tokio::test]
+async fn nothing_is_handed_over_without_a_lease_or_behind_a_later_term() {
+    let down = CosignError::Passing("down".into());
+    let later = CosignError::Refused("superseded by term 9".into());
+    for (mood, halts) in [(down, false), (later, true)] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = FakeStore::default();
+        let witness = [Arc::new(FakeWitness::default())];
+        let boot = boot_with(store.serve(dir.path()).await, witnessed(&witness, 1, false)).await;
+        *witness[0].mood.lock().unwrap() = Some(mood);
+        tokio::time::sleep(std::time::Duration::from_millis(450)).await;
+        let refused = boot.ledgers.hand_over(super::handover::order(1)).await;
+        assert_eq!(super::handover::envelopes(&store), 0);
+        assert_eq!(boot.halted.lock().unwrap().is_some(), halts);
+        if halts {
+            assert!(matches!(refused, Err(CommitError::Halted)), "{refused:?}");
+        } else {
+            assert!(matches!(refused, Err(CommitError::NotFresh)), "{refused:?}");
+            *witness[0].mood.lock().unwrap() = None;
+            let handed = boot.ledgers.hand_over(super::handover::order(1)).await;
+            assert!(handed.is_ok(), "{handed:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_witness_that_refuses_stops_a_copy_only_when_no_quorum_is_left() {
     let dir = tempfile::tempdir().unwrap();
     let store = FakeStore::default();

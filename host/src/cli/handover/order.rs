@@ -7,7 +7,7 @@ use redoubt_attestation::appraise::{VerifiedAppraisalPolicy, appraise};
 use redoubt_attestation::binding::Purpose;
 use redoubt_attestation::encode::Digest32;
 use redoubt_attestation::entropy::{SystemEntropy, draw};
-use redoubt_attestation::genesis::{SignedFile, SignedFileError, VerifiedGenesis};
+use redoubt_attestation::genesis::{SignedFile, VerifiedGenesis};
 use redoubt_attestation::handover::{
     HandoverOrder, HandoverOrderType, RecipientEvidence, boot_key,
 };
@@ -146,7 +146,7 @@ pub(super) fn sign(args: &SignArgs) -> anyhow::Result<Report> {
     order.judge(&genesis, now_ms()).with_context(|| file)?;
     let image = recipient_image(&order, &genesis, args.judged_by(&genesis)?.as_ref())?;
     let mut report = args.signing.sign(signed, &genesis, &ORDER, |file| {
-        Ok(missing(&SignedFile::parse(file)?, &genesis)?)
+        Ok(signing::missing(&SignedFile::parse(file)?, &genesis)?)
     })?;
     report.text = format!("{}\n{image}\n{}", describe(&order), report.text);
     Ok(report)
@@ -198,14 +198,4 @@ fn recipient_image(
         register(2),
         asked.now_ms.saturating_sub(evidence.timestamp_ms) / 1000,
     ))
-}
-
-/// How many signatures lack.
-fn missing(signed: &SignedFile, genesis: &VerifiedGenesis) -> Result<usize, SignedFileError> {
-    let manifest = &genesis.manifest;
-    match signed.verify(&manifest.officers, manifest.threshold.into()) {
-        Ok(_) => Ok(0),
-        Err(SignedFileError::TooFew { present, needed }) => Ok(needed - present),
-        Err(error) => Err(error),
-    }
 }

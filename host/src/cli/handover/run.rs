@@ -170,8 +170,8 @@ impl Run<'_> {
             (_, Problem { code, .. }) if code == "not_serving" => say("it was taken before"),
             (_, Problem { code, detail }) => bail!(
                 "nothing can be taken, {code}: {detail} If the enclave before ended without its \
-                 last entry, end this one too, wherever it runs, and only then unseal with the \
-                 officers' shares"
+                 last entry, halt this one (redoubt halt) or wait until the order is over, and \
+                 only then unseal with the officers' shares"
             ),
         }
         Ok(())

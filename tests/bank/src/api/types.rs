@@ -35,6 +35,8 @@ pub struct Registered {
     pub attestation_format: String,
     /// Model of the authenticator.
     pub aaguid: String,
+    /// Names the passkey as a device.
+    pub device_id: String,
     /// Proof of the decision.
     pub receipt: Value,
 }
@@ -52,6 +54,10 @@ pub struct Authenticated {
     pub session_token: String,
     /// End of the session.
     pub expires_at: String,
+    /// Names the session.
+    pub session_id: String,
+    /// The device that logged in.
+    pub device_id: String,
     /// Proof of the decision.
     pub receipt: Value,
 }

@@ -28,7 +28,7 @@ pub(super) fn handover() -> Prepared {
         },
     });
     let envelope = json!({
-        "type": "redoubt/handover-envelope/v1", "aad": b64u(b"{}"), "enc": b64u(&[1; 1120]),
+        "type": "redoubt/handover-envelope/v2", "aad": b64u(b"{}"), "enc": b64u(&[1; 1120]),
         "ciphertext": b64u(&[2; 48]),
     });
     let seeds = vec![

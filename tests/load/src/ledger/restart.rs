@@ -169,6 +169,7 @@ impl Restart {
         for _ in 0..TAIL {
             let refused = redoubt_enclave::core::Command::RefuseLogin {
                 user: work::user(0)?,
+                credential_id: Vec::new(),
                 reason: "signature",
             };
             work::decide(&running.ledgers, &rig.tenant, refused).await?;

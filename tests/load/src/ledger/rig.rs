@@ -150,6 +150,7 @@ impl Rig {
             freshness: freshness.into(),
             unwitnessed_ms: (freshness != "none").then_some(0),
             restore_count: 0,
+            second_device_above: None,
         }
     }
 }

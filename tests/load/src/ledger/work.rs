@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use redoubt_enclave::core::{Command, Template};
+use redoubt_attestation::encode::sha256;
+use redoubt_enclave::core::{Command, OpenSession, Template};
 use redoubt_enclave::ledger::{CommitError, Ledgers, Outcome, SnapshotFailed};
 use redoubt_enclave::passkeys::{Algorithm, AttestationFormat, CredentialRecord};
-use redoubt_shared::{EnrollmentId, TenantId, UserId};
+use redoubt_shared::{EnrollmentId, SessionId, TenantId, UserId};
 
 /// Commands under way at once where speed is not what is measured.
 const AT_ONCE: usize = 512;
@@ -66,6 +67,13 @@ pub(crate) fn login_with(number: u64, credential_id: Vec<u8>, sign_count: u32) -
         sign_count,
         backup_state: true,
         user_verified: true,
+        session: Box::new(OpenSession {
+            id: SessionId::from_bytes(sixteen(number)),
+            hash: sha256(&[&number.to_be_bytes(), &sign_count.to_be_bytes()]).0,
+            client: [8; 32],
+            idle_ms: 300_000,
+            absolute_ms: 43_200_000,
+        }),
     })
 }
 

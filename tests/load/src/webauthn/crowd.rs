@@ -76,7 +76,7 @@ fn crowd(rig: &Rig, key: &Key, customers: u64) -> Result<TenantState> {
 
 /// The 99th percentile of a login's decision, its record looked up by name, in milliseconds.
 async fn logins(rig: &Rig, state: TenantState, customers: u64) -> Result<f64> {
-    let memory = Memory::start().await?;
+    let memory = Memory::behind(1).await?;
     let ledgers = rig.start_behind(memory.client(), state, 1).await?;
     let mut times: Vec<Duration> = Vec::new();
     for at in 0..LOGINS {

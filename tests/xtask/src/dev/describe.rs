@@ -41,6 +41,7 @@ fn describe(layout: &Layout, appliance: &Appliance, pids: Pids) -> Result<Value>
         "policy": layout.policy(),
         "trust_dir": layout.trust(),
         "bank": identity("bank"),
+        "bank_reader": identity("bank-reader"),
         "bank2": identity("bank2"),
         "auditor": identity("auditor"),
         "operator": identity("operator"),

@@ -66,6 +66,24 @@ impl Outcome {
         outcome
     }
 
+    /// Counts what `node --test --test-reporter=tap` printed, outermost tests only.
+    pub(crate) fn of_tap(text: &str) -> Self {
+        let mut outcome = Self::default();
+        for line in text.lines() {
+            let named = |rest: &str| rest.split_once(" - ").map(|(_, name)| name.to_owned());
+            if let Some(name) = line.strip_prefix("not ok ").and_then(named) {
+                outcome.failed += 1;
+                outcome.failures.push(name);
+            } else if let Some(name) = line.strip_prefix("ok ").and_then(named) {
+                match name.split_once(" # SKIP ") {
+                    Some((name, why)) => outcome.skipped.push(format!("{name}: {why}")),
+                    None => outcome.passed += 1,
+                }
+            }
+        }
+        outcome
+    }
+
     /// Adds another stage's.
     pub(crate) fn add(&mut self, other: Self) {
         self.passed += other.passed;
@@ -135,6 +153,17 @@ test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out
         ];
         assert_eq!(outcome.skipped, skipped);
         assert_eq!(outcome.summary(), "2 passed, 1 failed, 2 skipped");
+    }
+
+    #[test]
+    fn tests_of_node_are_counted() {
+        let text = "TAP version 13\n# Subtest: a\nok 1 - a\n    not ok 1 - inner\nnot ok 2 - b\nok 3 - c # SKIP no face\n1..3\n";
+        let outcome = Outcome::of_tap(text);
+        assert_eq!((outcome.passed, outcome.failed), (1, 1));
+        assert_eq!(
+            (&outcome.failures[0], &outcome.skipped[0]),
+            (&"b".into(), &"c: no face".into())
+        );
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 use redoubt_attestation::artefact::ChallengeInput;
-use redoubt_shared::{ApprovalId, EnrollmentId, ErasureId, UserId, VerificationId};
+use redoubt_shared::{
+    ApprovalId, DeviceId, EnrollmentId, ErasureId, SessionId, UserId, VerificationId,
+};
 
 use crate::core::*;
 use crate::ledger::tests::tenant;
@@ -26,6 +28,9 @@ pub(super) enum Act {
     EraseFace(Who),
     Erase(Who),
     MarkDark,
+    EndSessions(Who),
+    EndAllSessions,
+    SetDevice(Who, DeviceState),
 }
 
 pub(super) fn act() -> impl Strategy<Value = Act> {
@@ -44,6 +49,19 @@ pub(super) fn act() -> impl Strategy<Value = Act> {
         1 => who.clone().prop_map(Act::EraseFace),
         1 => who.prop_map(Act::Erase),
         1 => Just(Act::MarkDark),
+        1 => (0u8..3).prop_map(Act::EndSessions),
+        1 => Just(Act::EndAllSessions),
+        1 => (0u8..3, device_state()).prop_map(|(who, state)| Act::SetDevice(who, state)),
+    ]
+}
+
+fn device_state() -> impl Strategy<Value = DeviceState> {
+    use DeviceState::*;
+    prop_oneof![
+        Just(Active),
+        Just(Suspended),
+        Just(Revoked),
+        Just(Compromised)
     ]
 }
 
@@ -68,6 +86,17 @@ impl Callers {
         let mut out = [0xcc; 16];
         out[..8].copy_from_slice(&self.drawn.to_be_bytes());
         out
+    }
+
+    fn session(&mut self) -> OpenSession {
+        let id = self.draw();
+        OpenSession {
+            id: SessionId::from_bytes(id),
+            hash: [id, id].concat().try_into().unwrap(),
+            client: [4; 32],
+            idle_ms: 300_000,
+            absolute_ms: 3_600_000,
+        }
     }
 
     fn attempt(&mut self, who: Who) -> VerificationId {
@@ -113,10 +142,28 @@ impl Callers {
                     sign_count,
                     backup_state: false,
                     user_verified: true,
+                    session: Box::new(self.session()),
                 }
             }
+            Act::EndSessions(who) => Command::EndSessions {
+                user: name(who),
+                device: None,
+            },
+            Act::EndAllSessions => Command::EndAllSessions,
+            Act::SetDevice(who, next) => Command::SetDeviceState(Box::new(SetDeviceState {
+                user: name(who),
+                device: state
+                    .subject(&name(who))
+                    .map_or(DeviceId::from_bytes([0; 16]), |(_, subject)| {
+                        subject.device_id(&passkey(state, who).0)
+                    }),
+                next,
+                reason: "asked for".into(),
+                source: "bank",
+            })),
             Act::RefuseLogin(who) => Command::RefuseLogin {
                 user: name(who),
+                credential_id: vec![who],
                 reason: "signature",
             },
             Act::Reserve(who) => {
@@ -204,19 +251,21 @@ fn asked(who: Who, id: ApprovalId, expires_ms: u64) -> CreateApproval {
         nonce: [1; 32],
         transaction_jcs: "{}".into(),
     };
-    CreateApproval {
-        id,
-        user: name(who),
-        transaction: Transaction {
-            amount: "250.00".into(),
-            currency: "EUR".into(),
-            payee_name: "P".into(),
-            payee_account: "A".into(),
-            reference: "R".into(),
-        },
-        transaction_jcs: "{}".into(),
+    let ask = Ask {
         nonce: [1; 32],
         challenge: input.challenge().0,
+    };
+    CreateApproval {
+        id,
+        approvers: vec![AskedOf {
+            user: name(who),
+            asks: [ask, ask],
+        }],
+        needed: 1,
+        face: false,
+        currency: "EUR".into(),
+        amount: 2_500_000,
+        transaction_jcs: "{}".into(),
         expires_ms,
         idempotency: Some(([who; 32], [2; 32])),
     }

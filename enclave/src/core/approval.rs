@@ -1,0 +1,412 @@
+//! Approvals: what is asked of whom, what was answered, and how it ends.
+//!
+//! Protects the payer: an approval is answered only while it is open, ends once,
+//! and what ended it is known by name. A state machine of one page:
+//! `enclave/SPEC.md` section 6.
+
+use std::sync::Arc;
+
+use redoubt_shared::{ApprovalId, ReceiptId};
+use serde::{Deserialize, Serialize};
+
+use super::apply::with;
+use super::event::Event;
+use super::refusal::Refusal;
+use super::state::{SubjectHandle, TenantState};
+
+/// People one approval may ask.
+pub const APPROVERS_MAX: usize = 16;
+/// How long a key finds what it did.
+pub const IDEMPOTENCY_MS: u64 = 24 * 3_600_000;
+/// Keys that snapshots and entries of before keep without a time.
+const NO_END: u64 = u64::MAX;
+
+/// What is asked for, fixed when it is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// People who are asked.
+    pub approvers: u16,
+    /// How many of them must approve.
+    pub needed: u16,
+    /// Distinct passkeys of each, 1 or 2.
+    pub devices: u8,
+    /// Whether each needs a verified face as well.
+    pub face: bool,
+}
+
+impl Terms {
+    /// One answer of one person: claims and artefact name no version.
+    pub fn plain(&self) -> bool {
+        (self.approvers, self.needed, self.devices, self.face) == (1, 1, 1, false)
+    }
+}
+
+/// One challenge of an approval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ask {
+    /// The single-use nonce inside the challenge.
+    pub nonce: [u8; 32],
+    /// What the customer's authenticator signs.
+    pub challenge: [u8; 32],
+}
+
+/// One person who is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approver {
+    /// Who.
+    pub subject: SubjectHandle,
+    /// One challenge for each device.
+    pub asks: Vec<Ask>,
+    /// The claim of their rejection.
+    pub rejected: Option<ReceiptId>,
+}
+
+/// One answer: a passkey's, or a face.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// Whose.
+    pub by: SubjectHandle,
+    /// Its claim.
+    pub receipt: ReceiptId,
+    /// SHA-256 of that claim's text.
+    pub claim: [u8; 32],
+    /// The passkey; none of a face.
+    pub passkey: Option<GrantedBy>,
+}
+
+/// The passkey of an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantedBy {
+    /// Its credential id.
+    pub credential_id: Vec<u8>,
+    /// SHA-256 of its public key.
+    pub key: [u8; 32],
+    /// Whether it may be copied to other devices.
+    pub backup_eligible: bool,
+}
+
+/// One approval.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// What is asked for.
+    pub terms: Terms,
+    /// Who is asked, without those erased since.
+    pub approvers: Vec<Approver>,
+    /// RFC 8785 form of the transaction, as bound.
+    pub transaction_jcs: String,
+    /// Until when, Unix milliseconds.
+    pub expires_ms: u64,
+    /// Where it stands.
+    pub status: ApprovalStatus,
+    /// Answers so far, until it ends.
+    pub grants: Vec<Grant>,
+    /// Hashed idempotency keys of what was done to it.
+    pub keys: Vec<[u8; 32]>,
+}
+
+/// Where an approval stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ApprovalStatus {
+    /// Waiting for customers.
+    Pending,
+    /// Given; its evidence is this receipt.
+    Approved(ReceiptId),
+    /// Rejected by so many that it cannot be given; the claim of the last.
+    Rejected(ReceiptId),
+    /// Taken back by the bank.
+    Cancelled(ReceiptId),
+}
+
+/// What an idempotency key did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeptKey {
+    /// Digest of the request.
+    pub request: [u8; 32],
+    /// The approval it was about.
+    pub id: ApprovalId,
+    /// Forgotten after this, Unix milliseconds.
+    pub expires_ms: u64,
+}
+
+impl Approval {
+    /// Whether it may still be answered at `now_ms`; why not, by name.
+    pub fn open(&self, now_ms: u64) -> Result<(), Refusal> {
+        match self.status {
+            ApprovalStatus::Approved(_) => Err(Refusal::ApprovalSpent),
+            ApprovalStatus::Rejected(_) => Err(Refusal::ApprovalRejected),
+            ApprovalStatus::Cancelled(_) => Err(Refusal::ApprovalCancelled),
+            ApprovalStatus::Pending if self.expires_ms <= now_ms => Err(Refusal::ApprovalExpired),
+            ApprovalStatus::Pending => Ok(()),
+        }
+    }
+
+    /// One of those asked.
+    pub fn approver(&self, subject: SubjectHandle) -> Option<&Approver> {
+        self.approvers.iter().find(|one| one.subject == subject)
+    }
+
+    /// The passkeys that somebody answered with.
+    pub fn passkeys_of(&self, subject: SubjectHandle) -> impl Iterator<Item = &GrantedBy> {
+        let theirs = self.grants.iter().filter(move |grant| grant.by == subject);
+        theirs.filter_map(|grant| grant.passkey.as_ref())
+    }
+
+    /// Whether somebody's face was verified for it.
+    pub fn face_of(&self, subject: SubjectHandle) -> bool {
+        let mut grants = self.grants.iter();
+        grants.any(|grant| grant.by == subject && grant.passkey.is_none())
+    }
+
+    /// Whether somebody gave all that is asked of one person.
+    pub fn complete(&self, subject: SubjectHandle) -> bool {
+        self.passkeys_of(subject).count() >= usize::from(self.terms.devices)
+            && (!self.terms.face || self.face_of(subject))
+    }
+
+    /// People who may still approve or did.
+    pub fn willing(&self) -> usize {
+        let mut count = 0;
+        for approver in &self.approvers {
+            count += usize::from(approver.rejected.is_none());
+        }
+        count
+    }
+}
+
+/// How many passkeys count as devices: all copies of synced ones as one.
+pub(super) fn devices<'a>(backup_eligible: impl Iterator<Item = &'a bool>) -> usize {
+    let (mut own, mut synced) = (0, 0);
+    for copied in backup_eligible {
+        match copied {
+            true => synced = 1,
+            false => own += 1,
+        }
+    }
+    own + synced
+}
+
+/// The events of this room.
+pub(super) fn apply(state: &mut TenantState, event: &Event) {
+    match event {
+        Event::ApprovalCreated {
+            id,
+            handle,
+            transaction: _,
+            transaction_jcs,
+            nonce,
+            challenge,
+            expires_ms,
+            idempotency,
+        } => {
+            let terms = Terms {
+                approvers: 1,
+                needed: 1,
+                devices: 1,
+                face: false,
+            };
+            let ask = Ask {
+                nonce: *nonce,
+                challenge: *challenge,
+            };
+            ask_one(
+                state,
+                *id,
+                terms,
+                transaction_jcs,
+                *expires_ms,
+                *handle,
+                vec![ask],
+            );
+            if let Some((key, request)) = idempotency {
+                keep_key(state, *key, *request, *id, NO_END);
+            }
+        }
+        Event::ApprovalAsked {
+            id,
+            handle,
+            terms,
+            transaction_jcs,
+            asks,
+            expires_ms,
+        } => ask_one(
+            state,
+            *id,
+            *terms,
+            transaction_jcs,
+            *expires_ms,
+            *handle,
+            asks.clone(),
+        ),
+        Event::ApprovalGranted { id, grant } => change(state, id, |approval| {
+            approval.grants.push(grant.clone());
+        }),
+        Event::ApprovalGiven { id, receipt } => end(state, id, ApprovalStatus::Approved(*receipt)),
+        Event::ApprovalRejected {
+            id,
+            handle,
+            receipt,
+            closes,
+        } => {
+            change(state, id, |approval| {
+                approval.grants.retain(|grant| grant.by != *handle);
+                let mut all = approval.approvers.iter_mut();
+                if let Some(approver) = all.find(|one| one.subject == *handle) {
+                    approver.rejected = Some(*receipt);
+                }
+            });
+            if *closes {
+                end(state, id, ApprovalStatus::Rejected(*receipt));
+            }
+        }
+        Event::ApprovalCancelled { id, receipt } => {
+            end(state, id, ApprovalStatus::Cancelled(*receipt));
+        }
+        Event::IdempotencyKept {
+            key,
+            request,
+            id,
+            at_ms,
+        } => {
+            prune_keys(state, *at_ms);
+            keep_key(
+                state,
+                *key,
+                *request,
+                *id,
+                at_ms.saturating_add(IDEMPOTENCY_MS),
+            );
+        }
+        _ => {}
+    }
+}
+
+fn ask_one(
+    state: &mut TenantState,
+    id: ApprovalId,
+    terms: Terms,
+    transaction_jcs: &str,
+    expires_ms: u64,
+    subject: SubjectHandle,
+    asks: Vec<Ask>,
+) {
+    let new = || {
+        Arc::new(Approval {
+            terms,
+            approvers: Vec::new(),
+            transaction_jcs: transaction_jcs.to_owned(),
+            expires_ms,
+            status: ApprovalStatus::Pending,
+            grants: Vec::new(),
+            keys: Vec::new(),
+        })
+    };
+    let approval = state.approvals.entry(id).or_insert_with(new);
+    Arc::make_mut(approval).approvers.push(Approver {
+        subject,
+        asks,
+        rejected: None,
+    });
+    state.approvals_of.insert((subject, id));
+    with(state, &subject, |known| known.approvals.push(id));
+}
+
+fn change(state: &mut TenantState, id: &ApprovalId, change: impl FnOnce(&mut Approval)) {
+    if let Some(approval) = state.approvals.get_mut(id) {
+        change(Arc::make_mut(approval));
+    }
+}
+
+/// Ends an approval: nobody has it open any more, and its answers are in claims.
+fn end(state: &mut TenantState, id: &ApprovalId, status: ApprovalStatus) {
+    let mut asked = Vec::new();
+    change(state, id, |approval| {
+        approval.status = status;
+        approval.grants = Vec::new();
+        asked = approval.approvers.iter().map(|one| one.subject).collect();
+    });
+    for subject in asked {
+        with(state, &subject, |known| {
+            known.approvals.retain(|open| open != id)
+        });
+    }
+}
+
+/// Takes an erased subject out of their approvals. One that nobody else was asked for
+/// is gone; one that can no longer be given ends with the erasure.
+pub(super) fn forget(state: &mut TenantState, subject: &SubjectHandle, at_ms: u64) {
+    let all = (*subject, ApprovalId::from_bytes([0; 16]))
+        ..=(*subject, ApprovalId::from_bytes([0xff; 16]));
+    let theirs: Vec<_> = state.approvals_of.range(all).copied().collect();
+    for of_subject in theirs {
+        state.approvals_of.remove(&of_subject);
+        let id = of_subject.1;
+        let mut keys = Vec::new();
+        let mut empty = true;
+        change(state, &id, |approval| {
+            approval.approvers.retain(|one| one.subject != *subject);
+            approval.grants.retain(|grant| grant.by != *subject);
+            keys = std::mem::take(&mut approval.keys);
+            empty = approval.approvers.is_empty();
+            if approval.willing() < usize::from(approval.terms.needed) {
+                approval.expires_ms = approval.expires_ms.min(at_ms);
+            }
+        });
+        if empty {
+            state.approvals.remove(&id);
+        }
+        for key in keys {
+            remove_key(state, &key);
+        }
+    }
+}
+
+pub(super) fn keep_key(
+    state: &mut TenantState,
+    key: [u8; 32],
+    request: [u8; 32],
+    id: ApprovalId,
+    expires_ms: u64,
+) {
+    let kept = KeptKey {
+        request,
+        id,
+        expires_ms,
+    };
+    remove_key(state, &key);
+    state.idempotency.insert(key, kept);
+    state.idempotency_ends.insert((expires_ms, key));
+    change(state, &id, |approval| {
+        if !approval.keys.contains(&key) {
+            approval.keys.push(key);
+        }
+    });
+}
+
+fn remove_key(state: &mut TenantState, key: &[u8; 32]) {
+    if let Some(kept) = state.idempotency.remove(key) {
+        state.idempotency_ends.remove(&(kept.expires_ms, *key));
+        change(state, &kept.id, |approval| {
+            approval.keys.retain(|other| other != key);
+        });
+    }
+}
+
+/// Forgets keys whose time is over.
+fn prune_keys(state: &mut TenantState, now_ms: u64) {
+    while let Some((expires_ms, key)) = state.idempotency_ends.get_min().copied()
+        && expires_ms <= now_ms
+    {
+        remove_key(state, &key);
+    }
+}
+
+/// A term begins: keys whose time is over leave, and those without one get it.
+pub(super) fn begin_term(state: &mut TenantState, now_ms: u64) {
+    prune_keys(state, now_ms);
+    while let Some((NO_END, key)) = state.idempotency_ends.get_max().copied()
+        && let Some(kept) = state.idempotency.get(&key).copied()
+    {
+        let expires_ms = now_ms.saturating_add(IDEMPOTENCY_MS);
+        keep_key(state, key, kept.request, kept.id, expires_ms);
+    }
+}

@@ -1,0 +1,181 @@
+//! Answers that approve: a passkey's, and a face's before it.
+
+use redoubt_attestation::artefact::ChallengeInput;
+use redoubt_attestation::encode::sha256;
+use redoubt_shared::{ApprovalId, UserId, VerificationId};
+use serde_json::{Value, json};
+
+use super::super::passkey::Used;
+use super::super::{Cx, Decision, attempt, device, owned};
+use super::{claim, open_for};
+use crate::core::{
+    Approval, Comparison, Event, Grant, GrantedBy, Proof, Recorded, Refusal, Reply, Subject,
+    SubjectHandle,
+};
+
+/// A verified assertion and what its claim must repeat.
+pub(in crate::core::decide) struct Given {
+    pub(in crate::core::decide) assertion: Value,
+    pub(in crate::core::decide) used: Used,
+    pub(in crate::core::decide) tenant_keys: [String; 2],
+    pub(in crate::core::decide) rp_id: String,
+}
+
+impl Given {
+    /// What a proof says, and the challenge it answers.
+    pub(in crate::core::decide) fn of(proof: Proof) -> (Self, [u8; 32]) {
+        let used = Used {
+            credential_id: proof.credential_id,
+            sign_count: proof.sign_count,
+            backup_state: proof.backup_state,
+        };
+        let given = Self {
+            assertion: proof.assertion,
+            used,
+            tenant_keys: proof.tenant_keys,
+            rp_id: proof.rp_id,
+        };
+        (given, proof.challenge)
+    }
+}
+
+pub(in crate::core::decide) fn give(
+    cx: &Cx<'_>,
+    id: ApprovalId,
+    user: UserId,
+    given: Given,
+) -> Result<Decision, Refusal> {
+    let (approval, approver, subject) = open_for(cx, id, &user)?;
+    let handle = approver.subject;
+    if let Some(reason) = given.used.refused(cx, subject)? {
+        return refuse(cx, id, user, &given.used.credential_id, reason);
+    }
+    let passkey = fresh(approval, handle, subject, &given.used)?;
+    let before = approval.passkeys_of(handle).count();
+    let last = before + 1 == usize::from(approval.terms.devices);
+    if last && approval.terms.face && !approval.face_of(handle) {
+        return Err(Refusal::FaceNeeded);
+    }
+    // The binding is checked here, not trusted: what the claim will say is what
+    // the customer's challenge was made from.
+    let ask = approver.asks.get(before).ok_or(Refusal::AlreadyAnswered)?;
+    let purpose = ChallengeInput::PURPOSE;
+    let input = claim::input(cx, approval, &user, &given.rp_id, purpose, ask.nonce);
+    if input.challenge().0 != ask.challenge {
+        return Err(Refusal::ApprovalExpired);
+    }
+    let done = |other: SubjectHandle| other != handle && approval.complete(other);
+    let others = approval.approvers.iter().filter(|one| done(one.subject));
+    let complete = last && others.count() + 1 == usize::from(approval.terms.needed);
+    let decision = if complete { "approved" } else { "granted" };
+    let mut own = claim::signed(id, decision, approval, &input, given.assertion);
+    if !approval.terms.plain() {
+        own.insert("version".to_owned(), 2.into());
+        own.insert("asked".to_owned(), claim::asked(approval.terms));
+    }
+    if complete {
+        claim::name_keys(&mut own, &given.tenant_keys);
+        if !approval.terms.plain() {
+            let counted = |grant: &&Grant| grant.by == handle || done(grant.by);
+            let earlier = claim::grants(approval.grants.iter().filter(counted));
+            own.insert("grants".to_owned(), earlier);
+        }
+    }
+    let claim = cx.claim(handle, "approval", &user, None, Value::Object(own));
+    let mut events = given.used.events(cx, handle, subject);
+    let receipt = cx.facts.receipt;
+    events.push(match complete {
+        true => owned(handle, Event::ApprovalGiven { id, receipt }),
+        false => granted(cx, id, handle, Some(passkey), &claim),
+    });
+    events.push(claim);
+    Ok(Decision {
+        events,
+        reply: Reply::Granted { complete },
+    })
+}
+
+/// A passkey that this approval has not seen: not of the same person, of which one
+/// copy counts, and not of another.
+fn fresh(
+    approval: &Approval,
+    handle: SubjectHandle,
+    subject: &Subject,
+    used: &Used,
+) -> Result<GrantedBy, Refusal> {
+    let record = subject.passkeys.get(&used.credential_id);
+    let record = record.ok_or(Refusal::UnknownCredential)?;
+    let passkey = GrantedBy {
+        credential_id: record.id.clone(),
+        key: sha256(&[&record.public_key]).0,
+        backup_eligible: record.backup_eligible,
+    };
+    for grant in &approval.grants {
+        let Some(seen) = &grant.passkey else { continue };
+        let same = seen.credential_id == passkey.credential_id || seen.key == passkey.key;
+        if grant.by != handle && same {
+            return Err(Refusal::SharedDevice);
+        }
+        if grant.by == handle && (same || (seen.backup_eligible && passkey.backup_eligible)) {
+            return Err(Refusal::SecondDeviceNeeded);
+        }
+    }
+    Ok(passkey)
+}
+
+fn granted(
+    cx: &Cx<'_>,
+    id: ApprovalId,
+    by: SubjectHandle,
+    passkey: Option<GrantedBy>,
+    claim: &Recorded,
+) -> Recorded {
+    let grant = Grant {
+        by,
+        receipt: cx.facts.receipt,
+        claim: claim::digest(claim),
+        passkey,
+    };
+    owned(by, Event::ApprovalGranted { id, grant })
+}
+
+/// The verdict on a face that an approval asks for: an attempt like any other, and
+/// an answer if it was accepted while the approval was open.
+pub(in crate::core::decide) fn face(
+    cx: &Cx<'_>,
+    approval: ApprovalId,
+    user: UserId,
+    id: VerificationId,
+    comparison: &Comparison,
+) -> Result<Decision, Refusal> {
+    let mut decision = attempt::conclude(cx, user.clone(), id, comparison, Some(approval))?;
+    let Ok((open, approver, _)) = open_for(cx, approval, &user) else {
+        return Ok(decision);
+    };
+    let handle = approver.subject;
+    if comparison.accepted && open.terms.face && !open.face_of(handle) {
+        let claim = decision.events.last();
+        let granted = claim.map(|claim| granted(cx, approval, handle, None, claim));
+        decision.events.extend(granted);
+    }
+    Ok(decision)
+}
+
+/// A failed answer: recorded, counted against its device, and the approval goes on
+/// waiting.
+pub(in crate::core::decide) fn refuse(
+    cx: &Cx<'_>,
+    id: ApprovalId,
+    user: UserId,
+    credential_id: &[u8],
+    reason: &str,
+) -> Result<Decision, Refusal> {
+    let (handle, _) = cx.subject(&user)?;
+    let own = json!({ "approval_id": id.to_string(), "decision": "refused", "reason": reason });
+    let counted = device::refused(cx, &user, credential_id, reason);
+    let claim = cx.claim(handle, "approval", &user, None, own);
+    Ok(Decision {
+        events: counted.into_iter().chain([claim]).collect(),
+        reply: Reply::Refused,
+    })
+}

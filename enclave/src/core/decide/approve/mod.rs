@@ -1,0 +1,159 @@
+//! Approvals of payments: bound, single-use, expiring, by as many as the bank asks.
+
+mod claim;
+mod close;
+mod give;
+
+pub(super) use close::{cancel, reject};
+pub(super) use give::{Given, face, give, refuse};
+
+use std::collections::BTreeSet;
+
+use redoubt_shared::{ApprovalId, UserId};
+use serde_json::json;
+
+use super::{Cx, Decision, owned};
+use crate::core::approval::devices;
+use crate::core::{
+    APPROVERS_MAX, Approval, Approver, CreateApproval, Event, Recorded, Refusal, Reply, Subject,
+    SubjectHandle, Terms,
+};
+
+/// Approvals that may wait for one customer at once.
+const APPROVALS_MAX: usize = 64;
+
+/// An idempotency key, hashed, and the digest of what was asked with it.
+type Key = Option<([u8; 32], [u8; 32])>;
+
+pub(super) fn create(cx: &Cx<'_>, asked: CreateApproval) -> Result<Decision, Refusal> {
+    if let Some(found) = found(cx, asked.idempotency)? {
+        return Ok(found);
+    }
+    let terms = terms(cx, &asked)?;
+    let mut events = Vec::new();
+    let mut handles = BTreeSet::new();
+    for approver in &asked.approvers {
+        let (handle, subject) = cx.subject(&approver.user)?;
+        if !handles.insert(handle) {
+            return Err(Refusal::OnePersonTwice);
+        }
+        may_be_asked(cx, subject, terms)?;
+        let event = Event::ApprovalAsked {
+            id: asked.id,
+            handle,
+            terms,
+            transaction_jcs: asked.transaction_jcs.clone(),
+            asks: approver.asks[..terms.devices.into()].to_vec(),
+            expires_ms: asked.expires_ms,
+        };
+        events.push(owned(handle, event));
+    }
+    let first = asked.approvers.first().ok_or(Refusal::UnknownUser)?;
+    let (handle, _) = cx.subject(&first.user)?;
+    events.extend(keep(cx, handle, asked.id, asked.idempotency));
+    events.push(requested(cx, &asked, handle, terms));
+    Ok(Decision {
+        events,
+        reply: Reply::Approval(asked.id),
+    })
+}
+
+fn terms(cx: &Cx<'_>, asked: &CreateApproval) -> Result<Terms, Refusal> {
+    let approvers = asked.approvers.len();
+    if !(1..=APPROVERS_MAX).contains(&approvers) || !(1..=approvers).contains(&asked.needed.into())
+    {
+        return Err(Refusal::ImpossibleTerms);
+    }
+    let second = cx.context.second_device(&asked.currency, asked.amount);
+    Ok(Terms {
+        approvers: approvers as u16,
+        needed: asked.needed,
+        devices: if second { 2 } else { 1 },
+        face: asked.face,
+    })
+}
+
+/// Somebody can give what is asked of one person.
+fn may_be_asked(cx: &Cx<'_>, subject: &Subject, terms: Terms) -> Result<(), Refusal> {
+    let passkeys = subject.passkeys.values();
+    let usable: Vec<_> = passkeys
+        .filter(|one| cx.unusable(subject, subject.device_id(&one.id)).is_none())
+        .collect();
+    if usable.is_empty() {
+        return Err(Refusal::UnknownCredential);
+    }
+    if devices(usable.iter().map(|one| &one.backup_eligible)) < terms.devices.into() {
+        return Err(Refusal::SecondDeviceNeeded);
+    }
+    if terms.face && subject.face.is_none() {
+        return Err(Refusal::NotEnrolled);
+    }
+    let open = subject
+        .approvals
+        .iter()
+        .filter_map(|id| cx.state.approvals.get(id))
+        .filter(|open| open.expires_ms > cx.facts.now_ms);
+    match open.count() >= APPROVALS_MAX {
+        true => Err(Refusal::TooMany),
+        false => Ok(()),
+    }
+}
+
+/// The claim of the request. Of several people it names none, so that it can outlive
+/// each of them; their answers name transaction and person.
+fn requested(cx: &Cx<'_>, asked: &CreateApproval, handle: SubjectHandle, terms: Terms) -> Recorded {
+    let mut own = json!({
+        "approval_id": asked.id.to_string(),
+        "expires_ms": asked.expires_ms,
+    });
+    if !terms.plain() {
+        own["asked"] = claim::asked(terms);
+    }
+    if let [only] = &asked.approvers[..] {
+        own["transaction"] = claim::transaction(&asked.transaction_jcs);
+        return cx.claim(handle, "approval_request", &only.user, None, own);
+    }
+    cx.claim_about_nobody("approval_request", own)
+}
+
+/// What an idempotency key did before: the same again, or a conflict.
+fn found(cx: &Cx<'_>, key: Key) -> Result<Option<Decision>, Refusal> {
+    let kept = key.and_then(|(key, _)| cx.state.idempotency.get(&key));
+    let kept = kept.filter(|kept| kept.expires_ms > cx.facts.now_ms);
+    match (kept, key) {
+        (Some(kept), Some((_, request))) if kept.request == request => Ok(Some(Decision {
+            events: Vec::new(),
+            reply: Reply::Approval(kept.id),
+        })),
+        (Some(_), _) => Err(Refusal::IdempotencyConflict),
+        _ => Ok(None),
+    }
+}
+
+fn keep(cx: &Cx<'_>, owner: SubjectHandle, id: ApprovalId, key: Key) -> Option<Recorded> {
+    let (key, request) = key?;
+    let event = Event::IdempotencyKept {
+        key,
+        request,
+        id,
+        at_ms: cx.facts.now_ms,
+    };
+    Some(owned(owner, event))
+}
+
+/// An approval that is open, and one of those it asks.
+fn open_for<'a>(
+    cx: &'a Cx<'_>,
+    id: ApprovalId,
+    user: &UserId,
+) -> Result<(&'a Approval, &'a Approver, &'a Subject), Refusal> {
+    let approval = cx.state.approvals.get(&id);
+    let approval = approval.ok_or(Refusal::UnknownApproval)?;
+    let (handle, subject) = cx.subject(user).map_err(|_| Refusal::UnknownApproval)?;
+    let approver = approval.approver(handle).ok_or(Refusal::UnknownApproval)?;
+    approval.open(cx.facts.now_ms)?;
+    if approver.rejected.is_some() || approval.complete(handle) {
+        return Err(Refusal::AlreadyAnswered);
+    }
+    Ok((approval, approver, subject))
+}

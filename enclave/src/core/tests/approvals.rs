@@ -1,0 +1,658 @@
+//! Approvals against a model: who may answer what, in every order, and how it ends.
+
+use redoubt_attestation::artefact::ChallengeInput;
+use redoubt_shared::{ApprovalId, ErasureId};
+
+use super::*;
+
+const SECOND: u64 = 1000;
+
+/// What a test asks for; the rest is as in most approvals.
+pub(super) struct Asking {
+    pub(super) id: u8,
+    pub(super) users: Vec<UserId>,
+    pub(super) needed: u16,
+    pub(super) face: bool,
+    pub(super) amount: u64,
+    pub(super) expires_ms: u64,
+    pub(super) key: Option<([u8; 32], [u8; 32])>,
+}
+
+impl Asking {
+    pub(super) fn of(id: u8, users: &[&str], needed: u16) -> Self {
+        Self {
+            id,
+            users: users.iter().map(|name| name.parse().unwrap()).collect(),
+            needed,
+            face: false,
+            amount: 2_500_000,
+            expires_ms: 2_000_000,
+            key: None,
+        }
+    }
+
+    pub(super) fn command(&self) -> Command {
+        let ask = |user: &UserId, nonce: u8| Ask {
+            nonce: [nonce; 32],
+            challenge: input(user, nonce, self.expires_ms, ChallengeInput::PURPOSE),
+        };
+        let of = |user: &UserId| AskedOf {
+            user: user.clone(),
+            asks: [ask(user, 1), ask(user, 2)],
+        };
+        Command::CreateApproval(Box::new(CreateApproval {
+            id: ApprovalId::from_bytes([self.id; 16]),
+            approvers: self.users.iter().map(of).collect(),
+            needed: self.needed,
+            face: self.face,
+            transaction_jcs: JCS.into(),
+            currency: "EUR".into(),
+            amount: self.amount,
+            expires_ms: self.expires_ms,
+            idempotency: self.key,
+        }))
+    }
+}
+
+const JCS: &str = r#"{"amount":"250.00"}"#;
+
+fn input(user: &UserId, nonce: u8, expires_ms: u64, purpose: &str) -> [u8; 32] {
+    let input = ChallengeInput {
+        domain: ChallengeInput::DOMAIN.to_owned(),
+        tenant: context().tenant,
+        rp_id: "localhost".into(),
+        user_id: user.clone(),
+        purpose: purpose.to_owned(),
+        expires_ms,
+        nonce: [nonce; 32],
+        transaction_jcs: JCS.into(),
+    };
+    input.challenge().0
+}
+
+pub(super) fn approval(id: u8, key: Option<([u8; 32], [u8; 32])>, expires_ms: u64) -> Command {
+    let asking = Asking::of(id, &["customer-1"], 1);
+    Asking {
+        key,
+        expires_ms,
+        ..asking
+    }
+    .command()
+}
+
+pub(super) fn give(id: u8, credential_id: &[u8]) -> Command {
+    give_by(id, "customer-1", credential_id)
+}
+
+fn give_by(id: u8, user: &str, credential_id: &[u8]) -> Command {
+    Command::GiveApproval {
+        id: ApprovalId::from_bytes([id; 16]),
+        user: user.parse().unwrap(),
+        assertion: serde_json::json!({}),
+        credential_id: credential_id.to_vec(),
+        sign_count: 0,
+        backup_state: false,
+        tenant_keys: ["a".into(), "b".into()],
+        rp_id: "localhost".into(),
+    }
+}
+
+fn reject(id: u8, user: &str) -> Command {
+    Command::RejectApproval {
+        id: ApprovalId::from_bytes([id; 16]),
+        user: user.parse().unwrap(),
+        proof: None,
+        idempotency: None,
+    }
+}
+
+fn cancel(id: u8) -> Command {
+    let id = ApprovalId::from_bytes([id; 16]);
+    let idempotency = None;
+    Command::CancelApproval { id, idempotency }
+}
+
+/// People named, each with passkeys of these names; `~` may be copied.
+fn people(world: &mut World, passkeys: &[(&str, &[&str])]) {
+    for (nth, (user, ids)) in (0..).zip(passkeys) {
+        for id in *ids {
+            let record = passkey(id.as_bytes(), id.starts_with('~'));
+            let command = Command::RegisterPasskey {
+                user: user.parse().unwrap(),
+                user_handle: [nth; 16],
+                record: Box::new(record),
+            };
+            world.run(command).unwrap();
+        }
+    }
+}
+
+fn three() -> World {
+    let mut world = World::new();
+    people(
+        &mut world,
+        &[("anna", &["a"]), ("ben", &["b"]), ("cleo", &["c"])],
+    );
+    world
+}
+
+impl World {
+    fn approval(&self, id: u8) -> &Approval {
+        &self.state.approvals[&ApprovalId::from_bytes([id; 16])]
+    }
+}
+
+#[test]
+fn an_approval_is_given_once_by_its_own_credential_within_its_time() {
+    let mut world = World::new();
+    with_passkey(&mut world);
+    let soon = world.now_ms + SECOND;
+    world.run(approval(1, None, soon)).unwrap();
+    assert_eq!(
+        world.run(give(2, b"credential")),
+        Err(Refusal::UnknownApproval)
+    );
+    assert_eq!(
+        world.run(give(1, b"other")),
+        Err(Refusal::UnknownCredential)
+    );
+    let given = world.run(give(1, b"credential")).unwrap();
+    assert_eq!(given, Reply::Granted { complete: true });
+    assert_eq!(
+        world.run(give(1, b"credential")),
+        Err(Refusal::ApprovalSpent)
+    );
+    world.run(approval(3, None, soon)).unwrap();
+    world.now_ms = soon;
+    assert_eq!(
+        world.run(give(3, b"credential")),
+        Err(Refusal::ApprovalExpired)
+    );
+    assert!(
+        world.last_claim().get("version").is_none(),
+        "one answer is version 1"
+    );
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Do {
+    Give(usize),
+    Reject(usize),
+    Cancel,
+    Expire,
+}
+
+const PEOPLE: [(&str, &[u8]); 3] = [("anna", b"a"), ("ben", b"b"), ("cleo", b"c")];
+
+/// What the specification's table says, written down a second time.
+#[derive(Default)]
+struct Model {
+    given: Vec<usize>,
+    rejected: Vec<usize>,
+    ended: Option<Refusal>,
+}
+
+impl Model {
+    fn step(&mut self, act: Do, needed: usize) -> Option<Refusal> {
+        if let Some(ended) = &self.ended {
+            return (act != Do::Expire).then(|| ended.clone());
+        }
+        match act {
+            Do::Give(who) | Do::Reject(who)
+                if self.given.contains(&who) || self.rejected.contains(&who) =>
+            {
+                return Some(Refusal::AlreadyAnswered);
+            }
+            Do::Give(who) => {
+                self.given.push(who);
+                if self.given.len() == needed {
+                    self.ended = Some(Refusal::ApprovalSpent);
+                }
+            }
+            Do::Reject(who) => {
+                self.rejected.push(who);
+                if PEOPLE.len() - self.rejected.len() < needed {
+                    self.ended = Some(Refusal::ApprovalRejected);
+                }
+            }
+            Do::Cancel => self.ended = Some(Refusal::ApprovalCancelled),
+            Do::Expire => self.ended = Some(Refusal::ApprovalExpired),
+        }
+        None
+    }
+}
+
+/// Every order of five acts of three people, bank and time, for one, two and three needed.
+#[test]
+fn every_order_of_answers_ends_as_the_table_says() {
+    let acts: Vec<Do> = (0..3)
+        .flat_map(|who| [Do::Give(who), Do::Reject(who)])
+        .chain([Do::Cancel, Do::Expire])
+        .collect();
+    let base = three();
+    let mut walked = 0;
+    for needed in 1..=3u16 {
+        let mut orders = vec![Vec::new()];
+        for _ in 0..4 {
+            let longer = |order: &Vec<Do>| {
+                let order = order.clone();
+                acts.iter().map(move |act| [&order[..], &[*act]].concat())
+            };
+            orders = orders.iter().flat_map(longer).collect();
+        }
+        for order in orders {
+            let mut world = World {
+                state: base.state.clone(),
+                log: Vec::new(),
+                now_ms: base.now_ms,
+                drawn: 1 << 20,
+            };
+            world
+                .run(Asking::of(1, &["anna", "ben", "cleo"], needed).command())
+                .unwrap();
+            let mut model = Model::default();
+            for act in &order {
+                let expected = model.step(*act, needed.into());
+                let outcome = match *act {
+                    Do::Give(who) => world.run(give_by(1, PEOPLE[who].0, PEOPLE[who].1)),
+                    Do::Reject(who) => world.run(reject(1, PEOPLE[who].0)),
+                    Do::Cancel => world.run(cancel(1)),
+                    Do::Expire => {
+                        world.now_ms = 3_000_000;
+                        Ok(Reply::Done)
+                    }
+                };
+                assert_eq!(
+                    outcome.err(),
+                    expected,
+                    "{needed} of 3, {act:?} in {order:?}"
+                );
+            }
+            walked += 1;
+            let open = world.approval(1).open(world.now_ms).err();
+            assert_eq!(open, model.ended, "{order:?}");
+        }
+    }
+    assert_eq!(walked, 3 * 8usize.pow(4));
+}
+
+#[test]
+fn the_last_answer_names_those_before_it_by_digest() {
+    let mut world = three();
+    world
+        .run(Asking::of(1, &["anna", "ben", "cleo"], 2).command())
+        .unwrap();
+    let first = world.run(give_by(1, "cleo", b"c")).unwrap();
+    assert_eq!(first, Reply::Granted { complete: false });
+    let granted = world.last_claim();
+    assert_eq!(
+        (&granted["decision"], &granted["version"]),
+        (&"granted".into(), &2.into())
+    );
+    assert!(granted.get("tenant_key_es256").is_none());
+    let text = granted.to_string();
+    let second = world.run(give_by(1, "anna", b"a")).unwrap();
+    assert_eq!(second, Reply::Granted { complete: true });
+    let claim = world.last_claim();
+    assert_eq!(claim["decision"], "approved");
+    assert_eq!(claim["grants"][0]["receipt_id"], granted["receipt_id"]);
+    let digest = redoubt_attestation::encode::sha256(&[text.as_bytes()]);
+    assert_eq!(claim["grants"][0]["claim"], digest.to_string());
+    assert_eq!(claim["asked"]["needed"], 2);
+    assert!(world.approval(1).grants.is_empty());
+    assert!(world.replayed() == world.state);
+}
+
+#[test]
+fn nobody_is_asked_twice_and_no_impossible_terms_are_taken() {
+    let mut world = three();
+    let mut refused = |users: &[&str], needed| {
+        world
+            .run(Asking::of(1, users, needed).command())
+            .unwrap_err()
+    };
+    assert_eq!(refused(&["anna", "anna"], 2), Refusal::OnePersonTwice);
+    assert_eq!(refused(&["anna", "ben"], 3), Refusal::ImpossibleTerms);
+    assert_eq!(refused(&["anna", "ben"], 0), Refusal::ImpossibleTerms);
+    assert_eq!(refused(&[], 0), Refusal::ImpossibleTerms);
+    assert_eq!(refused(&["anna"; 17], 2), Refusal::ImpossibleTerms);
+    assert_eq!(refused(&["anna", "nobody"], 1), Refusal::UnknownUser);
+}
+
+#[test]
+fn one_key_under_two_names_is_one_device() {
+    let mut world = three();
+    let record = crate::passkeys::CredentialRecord {
+        public_key: b"key of a".to_vec(),
+        ..passkey(b"copied", false)
+    };
+    let ben = world
+        .state
+        .subject(&"ben".parse().unwrap())
+        .unwrap()
+        .1
+        .user_handle;
+    let command = Command::RegisterPasskey {
+        user: "ben".parse().unwrap(),
+        user_handle: ben,
+        record: Box::new(record),
+    };
+    world.run(command).unwrap();
+    world
+        .run(Asking::of(1, &["anna", "ben"], 2).command())
+        .unwrap();
+    world.run(give_by(1, "anna", b"a")).unwrap();
+    assert_eq!(
+        world.run(give_by(1, "ben", b"copied")),
+        Err(Refusal::SharedDevice)
+    );
+    let given = world.run(give_by(1, "ben", b"b"));
+    assert_eq!(given, Ok(Reply::Granted { complete: true }));
+}
+
+fn above(limit: u64) -> TermContext {
+    TermContext {
+        second_device_above: Some([("EUR".to_owned(), limit)].into()),
+        ..context()
+    }
+}
+
+#[test]
+fn above_a_limit_two_devices_answer_and_copies_are_one() {
+    let mut world = World::new();
+    people(
+        &mut world,
+        &[
+            ("anna", &["a", "~x", "~y"]),
+            ("ben", &["b"]),
+            ("cleo", &["~c", "~d"]),
+        ],
+    );
+    let limit = above(2_500_000);
+    let ask = |id, user: &str, amount| {
+        Asking {
+            amount,
+            ..Asking::of(id, &[user], 1)
+        }
+        .command()
+    };
+    // At the limit one is enough; a hair above it two.
+    world.run_under(&limit, ask(1, "ben", 2_500_000)).unwrap();
+    let refused = world.run_under(&limit, ask(2, "ben", 2_500_001));
+    assert_eq!(refused, Err(Refusal::SecondDeviceNeeded));
+    let refused = world.run_under(&limit, ask(2, "cleo", 2_500_001));
+    assert_eq!(
+        refused,
+        Err(Refusal::SecondDeviceNeeded),
+        "two copies are one device"
+    );
+    world.run_under(&limit, ask(2, "anna", 2_500_001)).unwrap();
+    let first = world.run(give_by(2, "anna", b"~x"));
+    assert_eq!(first, Ok(Reply::Granted { complete: false }));
+    assert_eq!(
+        world.run(give_by(2, "anna", b"~x")),
+        Err(Refusal::SecondDeviceNeeded)
+    );
+    assert_eq!(
+        world.run(give_by(2, "anna", b"~y")),
+        Err(Refusal::SecondDeviceNeeded)
+    );
+    let second = world.run(give_by(2, "anna", b"a"));
+    assert_eq!(second, Ok(Reply::Granted { complete: true }));
+    // A currency without a limit always takes two.
+    let dollars = TermContext {
+        second_device_above: Some([("USD".to_owned(), u64::MAX)].into()),
+        ..context()
+    };
+    let refused = world.run_under(&dollars, ask(3, "ben", 1));
+    assert_eq!(refused, Err(Refusal::SecondDeviceNeeded));
+}
+
+#[test]
+fn a_face_comes_before_the_last_passkey_and_spends_an_attempt() {
+    let mut world = World::new();
+    with_passkey(&mut world);
+    let asking = Asking {
+        face: true,
+        ..Asking::of(1, &["customer-1"], 1)
+    };
+    assert_eq!(world.run(asking.command()), Err(Refusal::NotEnrolled));
+    world.enrol(&user());
+    world.run(asking.command()).unwrap();
+    assert_eq!(world.run(give(1, b"credential")), Err(Refusal::FaceNeeded));
+    let face = |world: &mut World, accepted| {
+        let id = world.reserve(&user()).unwrap();
+        let sample = SampleUse {
+            model: "m".into(),
+            worker_tier: "process".into(),
+            template_tier: "process".into(),
+            quality: 0.9,
+        };
+        let comparison = Comparison {
+            accepted,
+            confidence: 0.5,
+            sample,
+        };
+        let approval = ApprovalId::from_bytes([1; 16]);
+        let user = user();
+        let command = Command::ConcludeApprovalFace {
+            approval,
+            user,
+            id,
+            comparison,
+        };
+        world.run(command).unwrap();
+        let verdict = world.last_claim();
+        assert_eq!(verdict["approval_id"], approval.to_string());
+        verdict
+    };
+    assert_eq!(face(&mut world, false)["verdict"], "rejected");
+    assert_eq!(world.run(give(1, b"credential")), Err(Refusal::FaceNeeded));
+    let (_, subject) = world.state.subject(&user()).unwrap();
+    assert_eq!(subject.attempts.failures, 1, "the budget is the same");
+    let verdict = face(&mut world, true);
+    let given = world.run(give(1, b"credential"));
+    assert_eq!(given, Ok(Reply::Granted { complete: true }));
+    let claim = world.last_claim();
+    assert_eq!(claim["grants"][0]["receipt_id"], verdict["receipt_id"]);
+    assert_eq!(
+        claim["asked"]["factors"],
+        serde_json::json!(["passkey", "face"])
+    );
+    // Of an approval that ended, it is a verdict and nothing more.
+    assert_eq!(face(&mut world, true)["verdict"], "verified");
+    assert!(world.approval(1).grants.is_empty());
+}
+
+#[test]
+fn a_signed_rejection_answers_its_own_challenge() {
+    let mut world = World::new();
+    with_passkey(&mut world);
+    world.run(approval(1, None, 2_000_000)).unwrap();
+    let signed = |purpose| Command::RejectApproval {
+        id: ApprovalId::from_bytes([1; 16]),
+        user: user(),
+        proof: Some(Box::new(Proof {
+            assertion: serde_json::json!({"signature": "x"}),
+            credential_id: b"credential".to_vec(),
+            sign_count: 0,
+            backup_state: false,
+            tenant_keys: ["a".into(), "b".into()],
+            rp_id: "localhost".into(),
+            challenge: input(&user(), 1, 2_000_000, purpose),
+        })),
+        idempotency: None,
+    };
+    let crossed = world.run(signed(ChallengeInput::PURPOSE));
+    assert_eq!(
+        crossed,
+        Err(Refusal::ApprovalExpired),
+        "an approval's challenge rejects nothing"
+    );
+    world.run(signed(ChallengeInput::REJECTION)).unwrap();
+    let claim = world.last_claim();
+    assert_eq!(
+        (&claim["decision"], &claim["closes"]),
+        (&"rejected".into(), &true.into())
+    );
+    assert_eq!(claim["challenge_input"]["purpose"], "rejection");
+    assert_eq!(claim["tenant_key_es256"], "a");
+    assert_eq!(
+        world.run(give(1, b"credential")),
+        Err(Refusal::ApprovalRejected)
+    );
+}
+
+#[test]
+fn an_idempotency_key_finds_what_it_did_for_a_day() {
+    let mut world = World::new();
+    with_passkey(&mut world);
+    let create = |id, request| approval(id, Some(([1; 32], [request; 32])), 2_000_000);
+    let first = world.run(create(1, 1)).unwrap();
+    assert_eq!(world.run(create(2, 1)).unwrap(), first);
+    assert_eq!(world.run(create(3, 2)), Err(Refusal::IdempotencyConflict));
+    let cancel = |key, request| Command::CancelApproval {
+        id: ApprovalId::from_bytes([1; 16]),
+        idempotency: Some(([key; 32], [request; 32])),
+    };
+    assert_eq!(
+        world.run(cancel(1, 9)),
+        Err(Refusal::IdempotencyConflict),
+        "a key of a creation"
+    );
+    world.run(cancel(2, 9)).unwrap();
+    assert_eq!(world.run(cancel(2, 9)).unwrap(), first, "again: the same");
+    assert_eq!(world.run(cancel(3, 9)), Err(Refusal::ApprovalCancelled));
+    assert_eq!(world.state.idempotency.len(), 2);
+    world.now_ms += IDEMPOTENCY_MS - 1;
+    assert_eq!(world.run(create(4, 2)), Err(Refusal::IdempotencyConflict));
+    world.now_ms += 1;
+    world.run(create(4, 2)).unwrap();
+    assert_eq!(
+        world.state.idempotency.len(),
+        1,
+        "what ended left the state"
+    );
+    world.now_ms += IDEMPOTENCY_MS;
+    world.run(Command::BeginTerm { term: 2 }).unwrap();
+    assert!(world.state.idempotency.is_empty() && world.state.idempotency_ends.is_empty());
+    assert!(
+        world
+            .state
+            .approvals
+            .values()
+            .all(|approval| approval.keys.is_empty())
+    );
+    assert!(world.replayed() == world.state);
+}
+
+/// What entries and snapshots of the version before hold goes on.
+#[test]
+fn an_approval_of_before_goes_on_and_its_key_gets_an_end() {
+    let mut world = World::new();
+    with_passkey(&mut world);
+    let (handle, _) = world.state.subject(&user()).unwrap();
+    let transaction = Transaction {
+        amount: "250.00".into(),
+        currency: "EUR".into(),
+        payee_name: "P".into(),
+        payee_account: "A".into(),
+        reference: "R".into(),
+    };
+    let id = ApprovalId::from_bytes([1; 16]);
+    let challenge = input(&user(), 1, 2_000_000, ChallengeInput::PURPOSE);
+    let old = Recorded {
+        owner: Some(handle),
+        content: Content::State(Box::new(Event::ApprovalCreated {
+            id,
+            handle,
+            transaction: Box::new(transaction.clone()),
+            transaction_jcs: JCS.into(),
+            nonce: [1; 32],
+            challenge,
+            expires_ms: 2_000_000,
+            idempotency: Some(([7; 32], [8; 32])),
+        })),
+    };
+    apply(&mut world.state, &old);
+    let mut snapshot = TenantState::default();
+    for piece in world.state.pieces() {
+        match piece {
+            Piece::ApprovalsAsked(_) => snapshot.absorb(Piece::Approvals(vec![(
+                id,
+                ApprovalV1 {
+                    subject: handle,
+                    transaction: transaction.clone(),
+                    transaction_jcs: JCS.into(),
+                    nonce: [1; 32],
+                    challenge,
+                    expires_ms: 2_000_000,
+                    status: ApprovalStatus::Pending,
+                    idempotency: Some([7; 32]),
+                },
+            )])),
+            Piece::IdempotencyKept(_) => {
+                snapshot.absorb(Piece::Idempotency(vec![([7; 32], [8; 32], id)]))
+            }
+            piece => snapshot.absorb(piece),
+        }
+    }
+    assert!(
+        snapshot == world.state,
+        "an old snapshot and old entries give one state"
+    );
+    world.run(Command::BeginTerm { term: 2 }).unwrap();
+    let end = world.state.idempotency[&[7; 32]].expires_ms;
+    assert_eq!(end, world.now_ms + IDEMPOTENCY_MS);
+    assert_eq!(
+        world.run(give(1, b"credential")),
+        Ok(Reply::Granted { complete: true })
+    );
+}
+
+#[test]
+fn an_erased_approver_leaves_nothing_and_the_others_go_on() {
+    let mut world = three();
+    let keyed = Asking {
+        key: Some(([1; 32], [2; 32])),
+        ..Asking::of(1, &["anna", "ben", "cleo"], 2)
+    };
+    world.run(keyed.command()).unwrap();
+    world.run(give_by(1, "anna", b"a")).unwrap();
+    let erase = |user: &str, id: u8| Command::EraseSubject {
+        user: user.parse().unwrap(),
+        id: ErasureId::from_bytes([id; 16]),
+        salt: [id; 32],
+    };
+    let (anna, _) = world.state.subject(&"anna".parse().unwrap()).unwrap();
+    world.run(erase("anna", 1)).unwrap();
+    let bytes = postcard::to_stdvec(&world.state.pieces().collect::<Vec<_>>()).unwrap();
+    assert!(!bytes.windows(16).any(|part| part == anna.0));
+    assert!(
+        world.state.idempotency.is_empty(),
+        "the digest of a request names people"
+    );
+    // Anna's answer is gone with her: two others are needed, and both are left.
+    assert_eq!(
+        world.run(give_by(1, "ben", b"b")),
+        Ok(Reply::Granted { complete: false })
+    );
+    assert_eq!(
+        world.run(give_by(1, "cleo", b"c")),
+        Ok(Reply::Granted { complete: true })
+    );
+    assert_eq!(world.last_claim()["asked"]["approvers"], 3);
+    world
+        .run(Asking::of(2, &["ben", "cleo"], 2).command())
+        .unwrap();
+    world.run(erase("ben", 2)).unwrap();
+    let refused = world.run(give_by(2, "cleo", b"c"));
+    assert_eq!(
+        refused,
+        Err(Refusal::ApprovalExpired),
+        "it cannot be given any more"
+    );
+    world.run(erase("cleo", 3)).unwrap();
+    assert!(world.state.approvals.is_empty() && world.state.approvals_of.is_empty());
+    assert!(world.replayed() == world.state);
+}

@@ -1,0 +1,331 @@
+//! What customers and the bank answer to an approval.
+
+use redoubt_attestation::artefact::{Assertion as Evidence, ChallengeInput};
+use redoubt_attestation::encode::{Digest32, b64u};
+use redoubt_shared::{ApprovalId, TenantId, UserId};
+
+use super::super::boot::Appliance;
+use super::super::passkeys::{known, verify_assertion};
+use super::super::problems::{commit, in_part, internal};
+use super::super::receipts::to_json;
+use super::super::serving::Serving;
+use super::{Found, find, idempotency, must_be_open, next_ask, status};
+use crate::api::{
+    self, AnswerOptions, AnswerPurpose, ApprovalVerified, AuthenticationResponse, Caller, Document,
+    IdempotencyKey, Presented, Problem, Rejection, RequestOptions, Verification, VerifyRequest,
+};
+use crate::core::{Approval, ApprovalStatus, Command, Proof, Reply, SubjectHandle};
+use crate::ledger::Claim;
+use crate::passkeys::{Assertion, CredentialRecord};
+
+/// Longest client data and authenticator data an artefact carries, in bytes.
+const EVIDENCE_PART_MAX: usize = 4096;
+
+impl Appliance {
+    pub(in crate::service) async fn answer_options(
+        &self,
+        caller: &Caller,
+        id: ApprovalId,
+        query: AnswerOptions,
+    ) -> Result<RequestOptions, Problem> {
+        let (serving, now_ms) = (self.serving()?, self.time()?);
+        let found = find(&serving, caller, id).await?;
+        let handle = found.person(&query.user_id)?;
+        must_be_open(&found.approval, now_ms)?;
+        let rp_id = &serving.tenant(&caller.tenant)?.config.rp.id;
+        let known = known(&serving, caller, &query.user_id).await?;
+        let known = known.ok_or_else(Problem::no_passkey)?;
+        Ok(match query.purpose {
+            AnswerPurpose::Approval => self.options(rp_id, &found.approval, handle, &known),
+            AnswerPurpose::Rejection => {
+                let challenge = rejection(caller, rp_id, &found, handle, &query.user_id)?;
+                self.options_over(rp_id, &found.approval, handle, &known, &challenge)
+            }
+        })
+    }
+
+    pub(in crate::service) async fn verify_approval(
+        &self,
+        caller: &Caller,
+        id: ApprovalId,
+        request: Presented<AuthenticationResponse>,
+    ) -> Result<ApprovalVerified, Problem> {
+        let (serving, now_ms) = (self.serving()?, self.time()?);
+        let found = find(&serving, caller, id).await?;
+        let handle = found.person(&request.user_id)?;
+        must_be_open(&found.approval, now_ms)?;
+        let ask = next_ask(&found.approval, handle);
+        let challenge = ask.map(|ask| ask.challenge);
+        let challenge = challenge.ok_or_else(|| internal("somebody is asked nothing"))?;
+        let (user, answer) = (request.user_id, &request.credential);
+        let proof = self
+            .proof(&serving, caller, id, &user, &challenge, answer)
+            .await?;
+        let command = Command::GiveApproval {
+            id,
+            user,
+            assertion: proof.assertion,
+            credential_id: proof.credential_id,
+            sign_count: proof.sign_count,
+            backup_state: proof.backup_state,
+            tenant_keys: proof.tenant_keys,
+            rp_id: proof.rp_id,
+        };
+        let (reply, claim) = self.decide(&serving, caller, command, now_ms).await?;
+        if reply == Reply::Refused {
+            return Err(Problem::authentication_failed());
+        }
+        serving.listeners.tell(&caller.tenant, id);
+        let claim = claim.ok_or_else(|| internal("an answer made no claim"))?;
+        let status = match reply {
+            Reply::Granted { complete: true } => api::ApprovalStatus::Approved,
+            _ => api::ApprovalStatus::Pending,
+        };
+        self.answered(&serving, caller, id, status, &claim)
+            .await
+            .map_err(in_part)
+    }
+
+    /// An attempt on the customer's budget, for this approval.
+    pub(in crate::service) async fn approval_face(
+        &self,
+        caller: &Caller,
+        id: ApprovalId,
+        request: VerifyRequest,
+    ) -> Result<Verification, Problem> {
+        let (serving, now_ms) = (self.serving()?, self.time()?);
+        let found = find(&serving, caller, id).await?;
+        let handle = found.person(&request.user_id)?;
+        must_be_open(&found.approval, now_ms)?;
+        // Nobody's attempts are spent on what would not count.
+        if !found.approval.terms.face || found.approval.face_of(handle) {
+            return Err(Problem::already_answered());
+        }
+        let verification = self.verify_for(caller, request, Some(id)).await?;
+        serving.listeners.tell(&caller.tenant, id);
+        Ok(verification)
+    }
+
+    pub(in crate::service) async fn reject_approval(
+        &self,
+        caller: &Caller,
+        id: ApprovalId,
+        request: Rejection,
+        key: Option<IdempotencyKey>,
+    ) -> Result<ApprovalVerified, Problem> {
+        let (serving, now_ms) = (self.serving()?, self.time()?);
+        let found = find(&serving, caller, id).await?;
+        let user = request.user_id;
+        let handle = found.person(&user)?;
+        let key = idempotency(key, &[b"reject", id.as_bytes(), user.as_str().as_bytes()]);
+        let proof = match &request.credential {
+            None => None,
+            // Over what was decided it is decided already, whatever is presented.
+            Some(_) if key.is_some() && found.approval.open(now_ms).is_err() => None,
+            Some(answer) => {
+                must_be_open(&found.approval, now_ms)?;
+                let rp_id = &serving.tenant(&caller.tenant)?.config.rp.id;
+                let challenge = rejection(caller, rp_id, &found, handle, &user)?;
+                let proof = self
+                    .proof(&serving, caller, id, &user, &challenge, answer)
+                    .await?;
+                Some(Box::new(proof))
+            }
+        };
+        let command = Command::RejectApproval {
+            id,
+            user,
+            proof,
+            idempotency: key,
+        };
+        let (reply, claim) = self.decide(&serving, caller, command, now_ms).await?;
+        if reply == Reply::Refused {
+            return Err(Problem::authentication_failed());
+        }
+        serving.listeners.tell(&caller.tenant, id);
+        let found = find(&serving, caller, id).await.map_err(in_part)?;
+        let claim = match claim {
+            Some(claim) => claim,
+            None => {
+                let rejected = found.approval.approver(handle).and_then(|one| one.rejected);
+                self.claim_of(&serving, caller, rejected).await?
+            }
+        };
+        let status = status(&found.approval, now_ms);
+        self.answered(&serving, caller, id, status, &claim)
+            .await
+            .map_err(in_part)
+    }
+
+    pub(in crate::service) async fn cancel_approval(
+        &self,
+        caller: &Caller,
+        id: ApprovalId,
+        key: Option<IdempotencyKey>,
+    ) -> Result<ApprovalVerified, Problem> {
+        let (serving, now_ms) = (self.serving()?, self.time()?);
+        let idempotency = idempotency(key, &[b"cancel", id.as_bytes()]);
+        let command = Command::CancelApproval { id, idempotency };
+        let (_, claim) = self.decide(&serving, caller, command, now_ms).await?;
+        serving.listeners.tell(&caller.tenant, id);
+        let claim = match claim {
+            Some(claim) => claim,
+            None => {
+                let cancelled = match find(&serving, caller, id).await?.approval.status {
+                    ApprovalStatus::Cancelled(receipt) => Some(receipt),
+                    _ => None,
+                };
+                self.claim_of(&serving, caller, cancelled).await?
+            }
+        };
+        let status = api::ApprovalStatus::Cancelled;
+        self.answered(&serving, caller, id, status, &claim)
+            .await
+            .map_err(in_part)
+    }
+
+    /// The claim that an idempotent retry finds.
+    async fn claim_of(
+        &self,
+        serving: &Serving,
+        caller: &Caller,
+        receipt: Option<redoubt_shared::ReceiptId>,
+    ) -> Result<Claim, Problem> {
+        let receipt = receipt.ok_or_else(|| internal("a kept key without its claim"))?;
+        let claim = serving.ledgers.fetch(&caller.tenant, receipt).await;
+        claim.map_err(|error| commit(error, 0))
+    }
+
+    async fn answered(
+        &self,
+        serving: &Serving,
+        caller: &Caller,
+        id: ApprovalId,
+        status: api::ApprovalStatus,
+        claim: &Claim,
+    ) -> Result<ApprovalVerified, Problem> {
+        Ok(ApprovalVerified {
+            approval_id: id,
+            status,
+            artefact: self.artefact_if_any(serving, &caller.tenant, claim).await?,
+            receipt: to_json(&claim.receipt())?,
+        })
+    }
+
+    /// The artefact of a claim in which customers decided; none of any other.
+    pub(super) async fn artefact_if_any(
+        &self,
+        serving: &Serving,
+        tenant: &TenantId,
+        claim: &Claim,
+    ) -> Result<Option<Document>, Problem> {
+        match redoubt_attestation::artefact::artefact_typ(&claim.text) {
+            Some(_) => self.artefact(serving, tenant, claim).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Verifies an assertion over a challenge of this approval; a wrong one is recorded.
+    async fn proof(
+        &self,
+        serving: &Serving,
+        caller: &Caller,
+        id: ApprovalId,
+        user: &UserId,
+        challenge: &[u8; 32],
+        answer: &AuthenticationResponse,
+    ) -> Result<Proof, Problem> {
+        let tenant = serving.tenant(&caller.tenant)?;
+        let rp = &tenant.config.rp;
+        let known = known(serving, caller, user)
+            .await?
+            .ok_or_else(Problem::authentication_failed)?;
+        let verified = verify_assertion(&rp.id, &rp.approval_origins, challenge, answer, &known)
+            .and_then(|(record, assertion)| {
+                let evidence = lasting_evidence(&rp.id, challenge, answer, &record, &assertion)?;
+                Ok((record, assertion, evidence))
+            });
+        let (record, assertion, evidence) = match verified {
+            Ok(verified) => verified,
+            Err(reason) => {
+                let user = user.clone();
+                let credential_id = answer.raw_id.as_slice().to_vec();
+                let refuse = Command::RefuseApproval {
+                    id,
+                    user,
+                    credential_id,
+                    reason,
+                };
+                self.decide(serving, caller, refuse, self.time()?).await?;
+                return Err(Problem::authentication_failed());
+            }
+        };
+        let (es256, mldsa65) = tenant.signer.jwks();
+        Ok(Proof {
+            assertion: to_json(&evidence)?,
+            credential_id: record.id,
+            sign_count: assertion.sign_count,
+            backup_state: assertion.backup_state,
+            tenant_keys: [es256.kid(), mldsa65.kid()],
+            rp_id: rp.id.clone(),
+            challenge: *challenge,
+        })
+    }
+}
+
+/// The challenge by which somebody rejects.
+fn rejection(
+    caller: &Caller,
+    rp_id: &str,
+    found: &Found,
+    handle: SubjectHandle,
+    user: &UserId,
+) -> Result<[u8; 32], Problem> {
+    let approval: &Approval = &found.approval;
+    let ask = approval.approver(handle).and_then(|one| one.asks.first());
+    let ask = ask.ok_or_else(|| internal("somebody is asked nothing"))?;
+    let input = ChallengeInput {
+        domain: ChallengeInput::DOMAIN.to_owned(),
+        tenant: caller.tenant.clone(),
+        rp_id: rp_id.to_owned(),
+        user_id: user.clone(),
+        purpose: ChallengeInput::REJECTION.to_owned(),
+        expires_ms: approval.expires_ms,
+        nonce: ask.nonce,
+        transaction_jcs: approval.transaction_jcs.clone(),
+    };
+    Ok(input.challenge().0)
+}
+
+/// The assertion as the claim will carry it, judged as an auditor will judge it:
+/// an approval that the auditor's program would refuse is not given.
+fn lasting_evidence(
+    rp_id: &str,
+    challenge: &[u8; 32],
+    answer: &AuthenticationResponse,
+    record: &CredentialRecord,
+    assertion: &Assertion,
+) -> Result<Evidence, &'static str> {
+    let response = &answer.response;
+    let parts = [
+        response.client_data_json.as_slice(),
+        response.authenticator_data.as_slice(),
+    ];
+    if parts.iter().any(|part| part.len() > EVIDENCE_PART_MAX) {
+        return Err("assertion_too_long");
+    }
+    let evidence = Evidence {
+        credential_id: b64u(&record.id),
+        public_key_cose: record.public_key.clone(),
+        authenticator_data: response.authenticator_data.as_slice().to_vec(),
+        client_data_json: response.client_data_json.as_slice().to_vec(),
+        signature: response.signature.as_slice().to_vec(),
+        sign_count: assertion.sign_count,
+        user_verified: assertion.user_verified,
+        origin: assertion.origin.clone(),
+    };
+    evidence
+        .verify(rp_id, &Digest32(*challenge))
+        .map_err(|error| error.code())?;
+    Ok(evidence)
+}

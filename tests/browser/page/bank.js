@@ -1,0 +1,53 @@
+import { ask, create, sign, words } from "/passkey.js";
+
+const at = (id) => document.getElementById(id);
+const say = (text) => { at("status").textContent = text; };
+
+/** Runs what a button stands for, and says how it went wrong. */
+async function attempt(work) {
+  say("");
+  document.body.setAttribute("aria-busy", "true");
+  try {
+    await work();
+  } catch (error) {
+    say(words(error));
+  } finally {
+    document.body.removeAttribute("aria-busy");
+  }
+}
+
+at("register").addEventListener("click", () => attempt(async () => {
+  const name = at("name").value;
+  if (!at("login").reportValidity()) return;
+  const credential = await create(await ask("/bank/register/options", { name }));
+  await ask("/bank/register/verify", { name, credential });
+  say("Your passkey is ready. Log in with it.");
+}));
+
+at("login").addEventListener("submit", (event) => {
+  event.preventDefault();
+  attempt(async () => {
+    const name = at("name").value;
+    const credential = await sign(await ask("/bank/login/options", { name }));
+    await ask("/bank/login/verify", { name, credential });
+    at("entry").hidden = true;
+    at("account").hidden = false;
+    at("hello").textContent = name;
+    document.title = "Account · Meridian Bank";
+    at("payee").focus();
+  });
+});
+
+at("pay").addEventListener("submit", (event) => {
+  event.preventDefault();
+  attempt(async () => {
+    const transaction = {
+      amount: at("amount").value,
+      currency: "EUR",
+      payee: { name: at("payee").value, account: at("account-number").value },
+      reference: at("reference").value,
+    };
+    const { id } = await ask("/bank/payments", { transaction });
+    location.assign(`https://approve.bank.example/#${id}`);
+  });
+});

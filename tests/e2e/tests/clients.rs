@@ -1,0 +1,150 @@
+//! The Rust client against the running appliance, with a passkey in software.
+
+use anyhow::{Context, Result, ensure};
+use redoubt_bank::PremadeKey;
+use redoubt_bank::receipts;
+use redoubt_client::{
+    ApprovalRequest, AuthenticateOptions, AuthenticationResponseWithUser, Client, Connection,
+    CreateApprovalOptions, Error, Payee, RegisterOptions, Transaction,
+};
+use redoubt_e2e::appliance::Tenant;
+use redoubt_e2e::{Appliance, Needs, Shared, shared};
+use serde_json::{Value, json};
+
+static APPLIANCE: Shared = Shared::new();
+
+fn with_client(test: &str, behaviour: impl AsyncFnOnce(&Appliance, Client) -> Result<()>) {
+    shared(&APPLIANCE, test, Needs::Programs, async |appliance| {
+        let client = client(appliance, Some(&appliance.banks.a))?;
+        behaviour(appliance, client).await
+    });
+}
+
+fn client(appliance: &Appliance, tenant: Option<&Tenant>) -> Result<Client> {
+    Ok(Client::new(Connection {
+        url: appliance.url(),
+        ca: appliance.ca()?,
+        identity: tenant.map(|tenant| (tenant.pem.cert.clone(), tenant.pem.key.clone())),
+    })?)
+}
+
+/// A new customer's passkey, registered.
+async fn registered(client: &Client, tenant: &Tenant) -> Result<(String, PremadeKey)> {
+    let user_id = redoubt_bank::random_name("customer");
+    let wanted = RegisterOptions {
+        user_id: user_id.clone(),
+        user_name: None,
+        display_name: Some("Anna Berger".into()),
+    };
+    let options = serde_json::to_value(client.register_options(&wanted).await?)?;
+    let mut key = PremadeKey::generate()?;
+    let created = with_user(key.create(tenant.origin, &options)?, &user_id);
+    let registered = client
+        .register_verify(&serde_json::from_value(created)?)
+        .await?;
+    ensure!(registered.verified && registered.user_id == user_id);
+    Ok((user_id, key))
+}
+
+/// The browser's answer as the bank hands it in.
+fn with_user(mut answer: Value, user_id: &str) -> Value {
+    answer["user_id"] = json!(user_id);
+    answer
+}
+
+fn payment() -> Transaction {
+    Transaction {
+        amount: "250.00".into(),
+        currency: "EUR".into(),
+        payee: Payee {
+            name: "Northwind Tooling GmbH".into(),
+            account: "DE89370400440532013000".into(),
+        },
+        reference: "Invoice 2026-117".into(),
+    }
+}
+
+#[test]
+fn the_rust_client_enrols_logs_in_approves_and_proves_it() {
+    let name = "the_rust_client_enrols_logs_in_approves_and_proves_it";
+    with_client(name, async |appliance, client| {
+        let tenant = &appliance.banks.a;
+        let (user_id, mut key) = registered(&client, tenant).await?;
+
+        let asked = AuthenticateOptions {
+            user_id: user_id.clone(),
+        };
+        let options = serde_json::to_value(client.authenticate_options(&asked).await?)?;
+        let signed = with_user(key.get(tenant.origin, &options)?, &user_id);
+        let signed: AuthenticationResponseWithUser = serde_json::from_value(signed)?;
+        let login = client.authenticate_verify(&signed).await?;
+        ensure!(login.user_id == user_id && !login.session_token.is_empty());
+        let again = client.authenticate_verify(&signed).await;
+        ensure!(code(&again) == Some("authentication_failed"), "{again:?}");
+
+        let request = ApprovalRequest {
+            user_id: user_id.clone(),
+            transaction: payment(),
+        };
+        let once = CreateApprovalOptions {
+            idempotency_key: Some(user_id.clone()),
+        };
+        let pending = client.create_approval(&once, &request).await?;
+        let retried = client.create_approval(&once, &request).await?;
+        ensure!(retried.approval_id == pending.approval_id);
+        let options = serde_json::to_value(&pending.options)?;
+        let signed = with_user(key.get(tenant.approval_origin, &options)?, &user_id);
+        let signed = serde_json::from_value(signed)?;
+        let given = client
+            .verify_approval(&pending.approval_id, &signed)
+            .await?;
+        ensure!(
+            appliance
+                .auditor()
+                .verify_value(&given.artefact)?
+                .accepted()
+        );
+
+        let receipt = client.receipt(&receipts::id(&given.receipt)?).await?;
+        ensure!(appliance.auditor().verify_value(&receipt)?.accepted());
+        let mut richer = receipt.clone();
+        let claims = receipt["claims"].as_str().context("claims")?;
+        richer["claims"] = json!(claims.replacen("250.00", "950.00", 1));
+        ensure!(appliance.auditor().verify_value(&richer)?.refused());
+
+        client.remember(receipt["checkpoint"].as_str().context("checkpoint")?);
+        ensure!(client.get_approval(&pending.approval_id).await?.transaction == payment());
+        Ok(())
+    });
+}
+
+fn code<T>(outcome: &Result<T, Error>) -> Option<&str> {
+    outcome.as_ref().err().and_then(Error::code)
+}
+
+#[test]
+fn the_rust_client_tells_refusals_apart_and_trusts_one_ca() {
+    let name = "the_rust_client_tells_refusals_apart_and_trusts_one_ca";
+    with_client(name, async |appliance, bank| {
+        let unknown = bank.get_approval(&"0".repeat(32)).await;
+        ensure!(code(&unknown) == Some("unknown_approval"), "{unknown:?}");
+        bank.remember("no note of this ledger");
+        let refused = bank.get_approval(&"0".repeat(32)).await;
+        ensure!(code(&refused) == Some("checkpoint_refused"), "{refused:?}");
+        let nobody = client(appliance, None)?;
+        ensure!(nobody.health().await?.phase == "serving");
+        let refused = nobody.audit_export(&Default::default()).await;
+        ensure!(
+            code(&refused) == Some("client_certificate_required"),
+            "{refused:?}"
+        );
+        let other = Client::new(Connection {
+            url: appliance.url(),
+            ca: appliance.banks.a.pem.cert.clone(),
+            identity: None,
+        })?;
+        let refused = other.health().await;
+        ensure!(matches!(refused, Err(Error::Io(_))), "{refused:?}");
+        Ok(())
+    });
+}

@@ -59,7 +59,7 @@ fn a_hundred_thousand_sessions_stay_within_a_hundred_megabytes() {
         grown > SESSIONS * 100,
         "the measure does not measure: {grown}"
     );
-    // The next login after their time takes them all away.
+    // After their time each login takes so many away, and a new term all.
     let last = Session {
         opened_ms: u64::MAX / 2,
         expires_ms: u64::MAX,
@@ -71,6 +71,15 @@ fn a_hundred_thousand_sessions_stay_within_a_hundred_megabytes() {
     };
     let content = Content::State(Box::new(opened));
     let owner = None;
+    apply(&mut state, &Recorded { owner, content });
+    assert_eq!(state.sessions.len() as u64, SESSIONS - 64 + 1);
+    let began = Event::TermBegan {
+        term: 2,
+        at_ms: u64::MAX / 2,
+        max_failures: 3,
+        lockout_ms: 1,
+    };
+    let content = Content::State(Box::new(began));
     apply(&mut state, &Recorded { owner, content });
     assert_eq!(state.sessions.len(), 1);
 }

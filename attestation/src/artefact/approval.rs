@@ -24,7 +24,7 @@ pub const APPROVAL_V2_TYP: &str = "redoubt-approval-v2+jws";
 /// `typ` of a rejection that the customer signed.
 pub const REJECTION_TYP: &str = "redoubt-rejection+jws";
 /// The claims' version where there were several answers; claims of one answer name none.
-const SEVERAL: u64 = 2;
+pub(super) const SEVERAL: u64 = 2;
 
 /// An artefact as JSON carries it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,13 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use redoubt_shared::{TenantId, UserId};
 use serde::Deserialize;
 
-use super::approval::{Signed, check_challenge};
+use super::approval::{SEVERAL, Signed, check_challenge};
 use super::evidence::Trust;
 use super::{Assertion, ChallengeInput, Refusal, verify_receipt};
 use crate::encode::{Digest32, sha256};
 use crate::ledger::Receipt;
 
-/// Answers one approval may take: 16 people, each with two devices and a face.
+/// Bound on the earlier answers of an approval: 16 people, each with two devices and a face.
 const GRANTS_MAX: usize = 48;
 const BACKUP_ELIGIBLE: u8 = 0x08;
 
@@ -146,7 +146,7 @@ impl Count<'_> {
 
     fn grant(&mut self, completing: &Signed, grant: Signed) -> Result<(), Refusal> {
         let same = grant.decision == "granted"
-            && grant.version == Some(2)
+            && grant.version == Some(SEVERAL)
             && grant.asked.as_ref() == Some(self.asked)
             && grant.transaction == completing.transaction
             && grant.challenge_input.rp_id == completing.challenge_input.rp_id;

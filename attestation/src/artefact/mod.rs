@@ -29,7 +29,7 @@ pub use challenge::ChallengeInput;
 pub use evidence::{JudgedReceipt, Trust, verify_receipt};
 pub use fresh::{Fresh, FreshnessError};
 pub use grants::Asked;
-pub use transaction::PAYMENTS_MAX;
+pub use transaction::adds_up;
 
 use crate::appraise;
 use crate::genesis::GenesisError;

@@ -9,7 +9,13 @@ use super::Refusal;
 use crate::amount::ten_thousandths;
 
 /// Payments one batch may have.
-pub const PAYMENTS_MAX: usize = 100;
+const PAYMENTS_MAX: usize = 100;
+
+/// Whether a batch of these amounts, in ten-thousandths, has this total.
+pub fn adds_up(total: u64, payments: &[u64]) -> bool {
+    let sum: u128 = payments.iter().copied().map(u128::from).sum();
+    (1..=PAYMENTS_MAX).contains(&payments.len()) && sum == u128::from(total)
+}
 
 /// Checks a batch; any other transaction is what the bank says it is.
 pub(super) fn check(transaction: &Value) -> Result<(), Refusal> {
@@ -25,20 +31,19 @@ pub(super) fn check(transaction: &Value) -> Result<(), Refusal> {
             .and_then(Value::as_str)
             .and_then(ten_thousandths)
             .filter(|amount| *amount > 0)
-            .map(u128::from)
             .ok_or(Refusal::Transaction(
                 "an amount is no decimal text above zero",
             ))
     };
-    let mut sum = 0;
+    let mut amounts = Vec::new();
     for payment in payments {
-        sum += amount(payment, "amount")?;
+        amounts.push(amount(payment, "amount")?);
         // One currency: the batch's.
         if payment.get("currency").is_some() {
             return Err(Refusal::Transaction("a payment has a currency of its own"));
         }
     }
-    if amount(transaction, "total")? == sum {
+    if adds_up(amount(transaction, "total")?, &amounts) {
         Ok(())
     } else {
         Err(Refusal::Transaction(

@@ -8,7 +8,7 @@
 use redoubt_shared::LedgerId;
 use serde::{Deserialize, Serialize};
 
-use super::{ORDER_MAX_MS, OrderRefusal};
+use super::{OrderRefusal, in_force};
 use crate::encode::{Digest32, as_text};
 use crate::genesis::{SignedFile, VerifiedGenesis};
 
@@ -67,18 +67,7 @@ impl HaltOrder {
     /// What does not depend on who is to halt: manifest and time. Officers judge by
     /// it before they sign.
     pub fn judge(&self, genesis: &VerifiedGenesis, now_ms: u64) -> Result<(), OrderRefusal> {
-        if (self.genesis, self.counter) != (genesis.digest, genesis.manifest.counter) {
-            return Err(OrderRefusal::OtherManifest {
-                counter: self.counter,
-                present: genesis.manifest.counter,
-            });
-        }
-        match self.not_after_ms.checked_sub(now_ms) {
-            None => Err(OrderRefusal::Expired {
-                over_ms: now_ms - self.not_after_ms,
-            }),
-            Some(left) if left > ORDER_MAX_MS => Err(OrderRefusal::TooLong),
-            Some(_) => Ok(()),
-        }
+        let named = (self.genesis, self.counter);
+        in_force(named, self.not_after_ms, genesis, now_ms)
     }
 }

@@ -164,19 +164,12 @@ impl HandoverOrder {
     /// What does not depend on who gives: manifest, time, and the recipient's
     /// evidence. Officers judge by it before they sign.
     pub fn judge(&self, genesis: &VerifiedGenesis, now_ms: u64) -> Result<Binding, OrderRefusal> {
-        if (self.genesis, self.counter) != (genesis.digest, genesis.manifest.counter) {
-            return Err(OrderRefusal::OtherManifest {
-                counter: self.counter,
-                present: genesis.manifest.counter,
-            });
-        }
-        if now_ms > self.not_after_ms {
-            let over_ms = now_ms - self.not_after_ms;
-            return Err(OrderRefusal::Expired { over_ms });
-        }
-        if self.not_after_ms - now_ms > ORDER_MAX_MS {
-            return Err(OrderRefusal::TooLong);
-        }
+        in_force(
+            (self.genesis, self.counter),
+            self.not_after_ms,
+            genesis,
+            now_ms,
+        )?;
         let evidence = &self.evidence;
         let asked = evidence.appraisal(genesis, now_ms);
         let appraised = appraise(&evidence.document, &evidence.preimage, &asked)?;
@@ -191,6 +184,27 @@ impl HandoverOrder {
             return Err(OrderRefusal::OtherConfig);
         }
         Ok(recipient.clone())
+    }
+}
+
+/// Whether an order names the manifest in force and is good now, for a day at most.
+fn in_force(
+    named: (Digest32, u64),
+    not_after_ms: u64,
+    genesis: &VerifiedGenesis,
+    now_ms: u64,
+) -> Result<(), OrderRefusal> {
+    let (digest, counter) = named;
+    let present = genesis.manifest.counter;
+    if (digest, counter) != (genesis.digest, present) {
+        return Err(OrderRefusal::OtherManifest { counter, present });
+    }
+    match not_after_ms.checked_sub(now_ms) {
+        None => Err(OrderRefusal::Expired {
+            over_ms: now_ms - not_after_ms,
+        }),
+        Some(left) if left > ORDER_MAX_MS => Err(OrderRefusal::TooLong),
+        Some(_) => Ok(()),
     }
 }
 

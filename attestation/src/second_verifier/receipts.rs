@@ -146,7 +146,7 @@ fn artefacts_of_every_version_and_algorithm_get_the_same_verdicts() {
     let Some(second) = Second::find(test) else {
         return;
     };
-    for (name, artefact, policy, _) in GOLDEN {
+    for (name, artefact, policy) in GOLDEN {
         let policy = second.put(&format!("{name}.policy"), policy);
         let theirs = second.verdicts(&[artefact.to_vec()], &[("--policy", &policy)]);
         assert_eq!(theirs, ["accepted"], "{name}");

@@ -28,13 +28,7 @@ def verify_es256(point, message, signature):
     if len(signature) != 64:
         return False
     r, s = (int.from_bytes(half, "big") for half in (signature[:32], signature[32:]))
-    return verify_es256_der(point, message, encode_dss_signature(r, s))
-
-
-def verify_es256_der(point, message, signature):
-    """As verify_es256, the signature in DER (RFC 3279 section 2.2.3)."""
-    key = lambda: ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
-    return _holds(key, message, signature, ec.ECDSA(hashes.SHA256()))
+    return verify_credential(-7, point, message, encode_dss_signature(r, s))
 
 
 def verify_credential(alg, key, message, signature):

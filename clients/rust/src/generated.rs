@@ -16,20 +16,57 @@ pub enum ActionTaken {
     AccountLocked,
 }
 
+/// What one of those asked has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answered {
+    /// `pending`
+    #[serde(rename = "pending")]
+    Pending,
+    /// `approved`
+    #[serde(rename = "approved")]
+    Approved,
+    /// `rejected`
+    #[serde(rename = "rejected")]
+    Rejected,
+}
+
 /// An approval as it stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Approval {
     /// Names the approval.
     pub approval_id: String,
-    /// The signed proof, once approved.
+    /// Those who are asked, without anybody erased since.
+    pub approvers: Vec<ApproverState>,
+    /// The signed proof, once approved, or rejected with a signature.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artefact: Option<Value>,
+    /// How many devices each must use.
+    pub devices: u64,
     /// When it ends undecided (RFC 3339, UTC).
     pub expires_at: String,
+    /// What an answer is made of.
+    pub factors: Vec<Factor>,
+    /// How many of them must approve.
+    pub required: u64,
     /// Where it stands.
     pub status: ApprovalStatus,
     /// As received.
     pub transaction: Transaction,
+}
+
+/// A change of an approval, as `GET /api/v1/approvals/{id}/events` tells it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ApprovalChange {
+    /// Names the approval.
+    pub approval_id: String,
+    /// How many gave everything, while it is pending.
+    pub approved: u64,
+    /// How many rejected.
+    pub rejected: u64,
+    /// How many must approve.
+    pub required: u64,
+    /// Where it stands.
+    pub status: ApprovalStatus,
 }
 
 /// An approval was created.
@@ -37,23 +74,37 @@ pub struct Approval {
 pub struct ApprovalCreated {
     /// Names the approval.
     pub approval_id: String,
+    /// For each of several, a challenge of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approvers: Option<Vec<ApproverOptions>>,
     /// When it ends undecided (RFC 3339, UTC).
     pub expires_at: String,
-    /// For the browser; the challenge binds the transaction.
-    pub options: RequestOptions,
+    /// For the browser of the one who is asked; the challenge binds the transaction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub options: Option<RequestOptions>,
     /// `pending`, unless an idempotent retry finds it decided.
     pub status: ApprovalStatus,
     /// As received.
     pub transaction: Transaction,
 }
 
-/// Asks for the approval of a transaction.
+/// Asks for the approval of a transaction: `user_id`, or `approvers` and `required`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ApprovalRequest {
+    /// Several customers, each once, at most 16.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approvers: Option<Vec<String>>,
+    /// `["passkey"]` if absent; `["passkey", "face"]` asks each for a face as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factors: Option<Vec<Factor>>,
+    /// How many of them must approve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub required: Option<u64>,
     /// What is to be approved.
     pub transaction: Transaction,
     /// The bank's name for its customer.
-    pub user_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
 }
 
 /// Where an approval stands.
@@ -68,22 +119,44 @@ pub enum ApprovalStatus {
     /// `expired`
     #[serde(rename = "expired")]
     Expired,
-    /// `failed`
-    #[serde(rename = "failed")]
-    Failed,
+    /// `rejected`
+    #[serde(rename = "rejected")]
+    Rejected,
+    /// `cancelled`
+    #[serde(rename = "cancelled")]
+    Cancelled,
 }
 
-/// The customer approved.
+/// An answer was taken.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ApprovalVerified {
     /// Names the approval.
     pub approval_id: String,
-    /// The signed proof that this customer approved this transaction.
-    pub artefact: Value,
+    /// The signed proof of what customers decided, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artefact: Option<Value>,
     /// Signed proof of the ledger entry.
     pub receipt: Value,
-    /// Always `approved`.
+    /// `pending` where more answers are needed.
     pub status: ApprovalStatus,
+}
+
+/// Options for one of several customers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ApproverOptions {
+    /// For their browser.
+    pub options: RequestOptions,
+    /// Whom.
+    pub user_id: String,
+}
+
+/// One of those asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ApproverState {
+    /// What they did. Once the approval ended: only who rejected is told.
+    pub answer: Answered,
+    /// Who.
+    pub user_id: String,
 }
 
 /// `AuthenticatorAssertionResponseJSON`.
@@ -164,8 +237,16 @@ pub struct AuditEvent {
 /// Asks for options to use a passkey.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AuthenticateOptions {
-    /// The bank's name for its customer.
-    pub user_id: String,
+    /// What kinds of authenticator the page expects, most likely first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hints: Option<Vec<Hint>>,
+    /// Inputs of the `prf` extension. What comes of them stays in the browser.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prf: Option<PrfInput>,
+    /// The bank's name for its customer. Absent: whoever answers with a passkey of
+    /// this tenant, as for conditional mediation; the reply names them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
 }
 
 /// A passkey was verified.
@@ -173,10 +254,16 @@ pub struct AuthenticateOptions {
 pub struct Authenticated {
     /// Credential id (base64url).
     pub credential_id: Base64Url,
-    /// When the session ends (RFC 3339, UTC).
+    /// The device that logged in.
+    pub device_id: String,
+    /// When the session ends if it never idles (RFC 3339, UTC).
     pub expires_at: String,
+    /// Seconds without an introspection after which it ends before that.
+    pub idle_seconds: u64,
     /// Signed proof of the ledger entry.
     pub receipt: Value,
+    /// Names the session.
+    pub session_id: String,
     /// Opaque bearer token of the session.
     pub session_token: String,
     /// The bank's name for its customer.
@@ -209,6 +296,17 @@ pub struct AuthenticationResponse {
 
 /// The browser's answer with the customer it is for: the answer's members beside `user_id` as here, or all of them under `credential`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AuthenticationResponseWithOptionalUser {
+    /// The bank's name for its customer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+    /// All members of [`AuthenticationResponse`].
+    #[serde(flatten)]
+    pub authentication_response: AuthenticationResponse,
+}
+
+/// The browser's answer with the customer it is for: the answer's members beside `user_id` as here, or all of them under `credential`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AuthenticationResponseWithUser {
     /// The bank's name for its customer.
     pub user_id: String,
@@ -237,6 +335,36 @@ pub struct AuthenticatorSelection {
 
 /// Bytes that travel as base64url text in JSON.
 pub type Base64Url = String;
+
+/// Several payments approved together: the total is their exact sum.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Batch {
+    /// ISO 4217 code, of every payment.
+    pub currency: String,
+    /// 1 to 100.
+    pub payments: Vec<BatchPayment>,
+    /// Exact decimal sum of the payments.
+    pub total: String,
+}
+
+/// One payment of a batch, in the batch's currency.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BatchPayment {
+    /// Decimal text above zero.
+    pub amount: String,
+    /// Who is paid.
+    pub payee: Payee,
+    /// Remittance reference.
+    pub reference: String,
+}
+
+/// A client certificate (RFC 8705 §3.1).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Confirmation {
+    /// SHA-256 of the certificate (base64url).
+    #[serde(rename = "x5t#S256")]
+    pub x5t_s256: String,
+}
 
 /// `PublicKeyCredentialCreationOptionsJSON`, flat.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -305,6 +433,61 @@ pub struct DeletionStatement {
     pub statement: Base64Url,
 }
 
+/// Describes a device. What is left out stays as it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DescribeDevice {
+    /// What its owner calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Such as `iOS 19`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os: Option<String>,
+    /// Such as `mobile`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub r#type: Option<String>,
+}
+
+/// A registered credential as a device.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Device {
+    /// Authenticator model (hexadecimal).
+    pub aaguid: String,
+    /// Format of the attestation it was registered with.
+    pub attestation_format: String,
+    /// Whether that attestation chained to a root of policy.
+    pub attestation_trusted: bool,
+    /// Whether its key may be copied to other devices.
+    pub backup_eligible: bool,
+    /// Whether it was, when last seen.
+    pub backup_state: bool,
+    /// Registered at (RFC 3339, UTC).
+    pub created_at: String,
+    /// Names it; says nothing of the credential.
+    pub device_id: String,
+    /// Last used at (RFC 3339, UTC).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<String>,
+    /// What its owner calls it.
+    pub name: String,
+    /// Its operating system, as the bank reported.
+    pub os: String,
+    /// Why, as whoever set the state said.
+    pub reason: String,
+    /// Sessions open now, idle ones among them.
+    pub sessions: u64,
+    /// Whether it may be used.
+    pub state: DeviceState,
+    /// Since when (RFC 3339, UTC); null if it always was active.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_since: Option<String>,
+    /// Transports, as the browser reported.
+    pub transports: Vec<String>,
+    /// How far it is to be trusted.
+    pub trust: DeviceTrust,
+    /// What kind it is, as the bank reported.
+    pub r#type: String,
+}
+
 /// The customer's device, as the bank knows it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DeviceInfo {
@@ -317,6 +500,56 @@ pub struct DeviceInfo {
     /// Such as `mobile`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub r#type: Option<String>,
+}
+
+/// Whether a device may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeviceState {
+    /// `active`
+    #[serde(rename = "active")]
+    Active,
+    /// `suspended`
+    #[serde(rename = "suspended")]
+    Suspended,
+    /// `revoked`
+    #[serde(rename = "revoked")]
+    Revoked,
+    /// `compromised`
+    #[serde(rename = "compromised")]
+    Compromised,
+}
+
+/// The device has its new state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeviceStateSet {
+    /// Which.
+    pub device_id: String,
+    /// Signed proof of the ledger entry.
+    pub receipt: Value,
+    /// Sessions that ended with it.
+    pub sessions_ended: u64,
+    /// Its state.
+    pub state: DeviceState,
+}
+
+/// How far a device is to be trusted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeviceTrust {
+    /// What counted.
+    pub reasons: Vec<TrustReason>,
+    /// 0 to 1.
+    pub score: f64,
+}
+
+/// A customer's devices.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Devices {
+    /// Oldest first.
+    pub devices: Vec<Device>,
+    /// A device was compromised and no passkey registered since: ask for a new one.
+    pub re_enrollment_required: bool,
+    /// The bank's name for its customer.
+    pub user_id: String,
 }
 
 /// The form of `enroll/submit`, for the OpenAPI document.
@@ -467,6 +700,17 @@ pub struct EventsPage {
     pub next: Option<String>,
 }
 
+/// What an answer is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Factor {
+    /// `passkey`
+    #[serde(rename = "passkey")]
+    Passkey,
+    /// `face`
+    #[serde(rename = "face")]
+    Face,
+}
+
 /// Where the customer is, as the bank knows it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Geolocation {
@@ -474,6 +718,22 @@ pub struct Geolocation {
     pub lat: f64,
     /// Degrees east.
     pub lng: f64,
+}
+
+/// Officers' order to the enclave itself: end for good.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HaltRequest {
+    /// The signed order (JWS).
+    pub order: Value,
+}
+
+/// The enclave has halted, and takes nothing any more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Halted {
+    /// Its boot key, as the order names it.
+    pub boot: String,
+    /// Where it stands now.
+    pub phase: String,
 }
 
 /// The secret was given away: this enclave has halted.
@@ -505,6 +765,37 @@ pub struct Health {
     pub phase: String,
 }
 
+/// `PublicKeyCredentialHint` (WebAuthn Level 3 section 5.8.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Hint {
+    /// `security-key`
+    #[serde(rename = "security-key")]
+    SecurityKey,
+    /// `client-device`
+    #[serde(rename = "client-device")]
+    ClientDevice,
+    /// `hybrid`
+    #[serde(rename = "hybrid")]
+    Hybrid,
+}
+
+/// What is said of a token (RFC 7662 section 2.2).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Introspection {
+    /// All members of [`SessionClaims`], or none.
+    #[serde(flatten)]
+    pub session_claims: Option<SessionClaims>,
+    /// Whether the session is open.
+    pub active: bool,
+}
+
+/// The tenant's public keys (RFC 7517).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JwkSet {
+    /// ES256 (`EC`) and ML-DSA-65 (`AKP`, RFC 9964), `kid` the RFC 7638 thumbprint.
+    pub keys: Vec<Value>,
+}
+
 /// Whether a live person was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Liveness {
@@ -517,6 +808,51 @@ pub enum Liveness {
     /// `failed`
     #[serde(rename = "failed")]
     Failed,
+}
+
+/// The metadata in force.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MetadataStatus {
+    /// Whether credentials are being suspended. They are refused already.
+    pub acting: bool,
+    /// How many of the models are revoked or compromised now.
+    pub compromised: u64,
+    /// Every model.
+    pub models: Vec<ModelStatus>,
+    /// The day by which the next one is there (UTC).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_update: Option<String>,
+    /// The number of the last BLOB that was taken; null: none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
+    /// Whether that day has passed.
+    pub overdue: bool,
+    /// Credentials that were suspended for their model so far.
+    pub suspended: u64,
+}
+
+/// What a BLOB changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MetadataTaken {
+    /// Models that were, and are no more. Their suspended credentials stay so until the bank
+    /// resumes them.
+    pub cleared: Vec<String>,
+    /// Models that are revoked or compromised now and were not before.
+    pub compromised: Vec<ModelStatus>,
+    /// Models it names.
+    pub models: u64,
+    /// The day by which the next one is there (UTC).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_update: Option<String>,
+    /// Its number.
+    pub number: u64,
+    /// Whether that day has passed: fetch the next one.
+    pub overdue: bool,
+    /// The number of the one before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_number: Option<u64>,
+    /// Credentials that were suspended for it.
+    pub suspended: u64,
 }
 
 /// What is measured.
@@ -533,6 +869,16 @@ pub enum Modality {
     Multimodal,
 }
 
+/// What is reported of a model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelStatus {
+    /// Which, 8-4-4-4-12.
+    pub aaguid: String,
+    /// The compromise that is reported, such as `REVOKED`; null: none is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+}
+
 /// Who is paid.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Payee {
@@ -540,6 +886,42 @@ pub struct Payee {
     pub account: String,
     /// Name of the payee.
     pub name: String,
+}
+
+/// One payment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Payment {
+    /// Decimal text above zero.
+    pub amount: String,
+    /// ISO 4217 code.
+    pub currency: String,
+    /// Who is paid.
+    pub payee: Payee,
+    /// Remittance reference.
+    pub reference: String,
+}
+
+/// Inputs of the `prf` extension (section 10.1.4).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PrfInput {
+    /// For whichever credential answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eval: Option<PrfValues>,
+    /// By credential id (base64url); only where the customer is named, and not when
+    /// a passkey is made.
+    #[serde(rename = "evalByCredential")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eval_by_credential: Option<Value>,
+}
+
+/// One or two inputs, 1 to 256 bytes each.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PrfValues {
+    /// The first.
+    pub first: Base64Url,
+    /// The second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second: Option<Base64Url>,
 }
 
 /// The body of every refusal (RFC 9457, `application/problem+json`).
@@ -568,6 +950,12 @@ pub struct RegisterOptions {
     /// Display name the authenticator shows; the account name if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
+    /// What kinds of authenticator the page expects, most likely first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hints: Option<Vec<Hint>>,
+    /// Inputs of the `prf` extension. What comes of them stays in the browser.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prf: Option<PrfInput>,
     /// The bank's name for its customer.
     pub user_id: String,
     /// Account name the authenticator shows; `user_id` if absent.
@@ -584,6 +972,8 @@ pub struct Registered {
     pub attestation_format: String,
     /// Credential id (base64url).
     pub credential_id: Base64Url,
+    /// Names the passkey as a device.
+    pub device_id: String,
     /// Signed proof of the ledger entry.
     pub receipt: Value,
     /// The bank's name for its customer.
@@ -622,6 +1012,24 @@ pub struct RegistrationResponseWithUser {
     /// All members of [`RegistrationResponse`].
     #[serde(flatten)]
     pub registration_response: RegistrationResponse,
+}
+
+/// A customer's rejection: signed if `credential` is there, else the bank's word.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rejection {
+    /// The answer to options of purpose `rejection`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<AuthenticationResponse>,
+    /// Who rejects.
+    pub user_id: String,
+}
+
+/// The document for `https://RP-ID/.well-known/webauthn` (WebAuthn Level 3 section 5.11).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RelatedOrigins {
+    /// Pages outside the RP ID's domain that may use its passkeys. Browsers heed
+    /// those of the first five names (registrable domain without its suffix).
+    pub origins: Vec<String>,
 }
 
 /// `PublicKeyCredentialRequestOptionsJSON`, flat.
@@ -692,6 +1100,58 @@ pub struct SecurityFlags {
     pub fraud_score: f64,
 }
 
+/// An open session.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SessionClaims {
+    /// Level of assurance: `urn:redoubt:acr:aal1`, `aal2` or `aal3`.
+    pub acr: String,
+    /// Methods, by the names of RFC 8176.
+    pub amr: Vec<String>,
+    /// The tenant.
+    pub aud: String,
+    /// Login, Unix seconds.
+    pub auth_time: u64,
+    /// The client certificate it is bound to (RFC 8705).
+    pub cnf: Confirmation,
+    /// The device that logged in.
+    pub device_id: String,
+    /// End of the session if it never idles, Unix seconds.
+    pub exp: u64,
+    /// When a face of the customer last matched, if that is less than five minutes
+    /// ago, in Unix seconds. Not a method of this session: it may have matched
+    /// anywhere the bank asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub face_matched_at: Option<u64>,
+    /// The appliance.
+    pub iss: String,
+    /// Digest of the policy in force (hexadecimal).
+    pub policy: String,
+    /// Names the session.
+    pub sid: String,
+    /// The bank's name for its customer.
+    pub sub: String,
+}
+
+/// Sessions ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SessionsEnded {
+    /// How many. 0: there was none.
+    pub ended: u64,
+    /// Signed proof of the ledger entry; null when a token named no session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Value>,
+}
+
+/// Suspends, resumes, revokes or flags a device.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SetDeviceState {
+    /// Why; the claim repeats it.
+    pub reason: String,
+    /// The state from now on. Nothing leads back from `revoked`; from
+    /// `compromised` only a new passkey does.
+    pub state: DeviceState,
+}
+
 /// A share was taken.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ShareAccepted {
@@ -732,17 +1192,24 @@ pub struct TakingOver {
     pub phase: String,
 }
 
-/// What is to be approved, exactly.
+/// A token in a form, as RFC 7662 and RFC 7009 send it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Transaction {
-    /// Decimal text above zero.
-    pub amount: String,
-    /// ISO 4217 code.
-    pub currency: String,
-    /// Who is paid.
-    pub payee: Payee,
-    /// Remittance reference.
-    pub reference: String,
+pub struct TokenForm {
+    /// The `session_token` of a login.
+    pub token: String,
+    /// Not looked at: there is one kind of token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_type_hint: Option<String>,
+}
+
+/// What is to be approved, exactly: a payment, or a batch of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Transaction {
+    /// A [`Payment`].
+    Payment(Payment),
+    /// A [`Batch`].
+    Batch(Batch),
 }
 
 /// A ledger's size and root.
@@ -752,6 +1219,15 @@ pub struct TreeHead {
     pub root: String,
     /// Number of entries.
     pub size: u64,
+}
+
+/// Why a device is trusted as far as it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrustReason {
+    /// A stable word.
+    pub reason: String,
+    /// What it adds to 0.5.
+    pub weight: f64,
 }
 
 /// `PublicKeyCredentialUserEntityJSON`.
@@ -839,6 +1315,27 @@ pub struct CreateApprovalOptions {
     pub idempotency_key: Option<String>,
 }
 
+/// What [`Client::cancel_approval`] may be told.
+#[derive(Debug, Clone, Default)]
+pub struct CancelApprovalOptions {
+    /// Makes a retry find the first answer; 1 to 128 visible ASCII characters.
+    pub idempotency_key: Option<String>,
+}
+
+/// What [`Client::approval_options`] may be told.
+#[derive(Debug, Clone, Default)]
+pub struct ApprovalOptionsOptions {
+    /// approval if absent
+    pub purpose: Option<String>,
+}
+
+/// What [`Client::reject_approval`] may be told.
+#[derive(Debug, Clone, Default)]
+pub struct RejectApprovalOptions {
+    /// Makes a retry find the first answer; 1 to 128 visible ASCII characters.
+    pub idempotency_key: Option<String>,
+}
+
 /// What [`Client::audit_events`] may be told.
 #[derive(Debug, Clone, Default)]
 pub struct AuditEventsOptions {
@@ -884,6 +1381,22 @@ impl Client {
         self.json(request, Body::none()).await
     }
 
+    /// The FIDO metadata in force, and what it says of each model.
+    ///
+    /// `GET /api/v1/admin/metadata`
+    pub async fn get_metadata(&self) -> Result<MetadataStatus, Error> {
+        let request = Request::new("GET", "/api/v1/admin/metadata");
+        self.json(request, Body::none()).await
+    }
+
+    /// Takes a FIDO metadata BLOB as its service signed it, and acts on it.
+    ///
+    /// `PUT /api/v1/admin/metadata`
+    pub async fn put_metadata(&self, body: &String) -> Result<MetadataTaken, Error> {
+        let request = Request::new("PUT", "/api/v1/admin/metadata");
+        self.json(request, Body::json(body)?).await
+    }
+
     /// Asks for a customer's approval of a transaction.
     ///
     /// `POST /api/v1/approvals`
@@ -903,6 +1416,71 @@ impl Client {
     pub async fn get_approval(&self, id: &str) -> Result<Approval, Error> {
         let request = Request::new("GET", "/api/v1/approvals/{id}").path("id", id);
         self.json(request, Body::none()).await
+    }
+
+    /// Takes an approval back.
+    ///
+    /// `POST /api/v1/approvals/{id}/cancel`
+    pub async fn cancel_approval(
+        &self,
+        id: &str,
+        options: &CancelApprovalOptions,
+    ) -> Result<ApprovalVerified, Error> {
+        let request = Request::new("POST", "/api/v1/approvals/{id}/cancel")
+            .path("id", id)
+            .header_if("Idempotency-Key", options.idempotency_key.as_deref());
+        self.json(request, Body::none()).await
+    }
+
+    /// An approval's changes as server-sent events, until it ends.
+    ///
+    /// `GET /api/v1/approvals/{id}/events`
+    pub async fn follow_approval(&self, id: &str) -> Result<String, Error> {
+        let request = Request::new("GET", "/api/v1/approvals/{id}/events").path("id", id);
+        self.text(request, Body::none()).await
+    }
+
+    /// Verifies the face that an approval asks for: an attempt like any other.
+    ///
+    /// `POST /api/v1/approvals/{id}/face`
+    pub async fn approval_face(
+        &self,
+        id: &str,
+        body: &VerifyRequest,
+    ) -> Result<Verification, Error> {
+        let request = Request::new("POST", "/api/v1/approvals/{id}/face").path("id", id);
+        self.json(request, Body::json(body)?).await
+    }
+
+    /// Options for the next answer of one of those asked.
+    ///
+    /// `GET /api/v1/approvals/{id}/options`
+    pub async fn approval_options(
+        &self,
+        id: &str,
+        user_id: &str,
+        options: &ApprovalOptionsOptions,
+    ) -> Result<RequestOptions, Error> {
+        let request = Request::new("GET", "/api/v1/approvals/{id}/options")
+            .path("id", id)
+            .query("user_id", user_id)
+            .query_if("purpose", options.purpose.as_deref());
+        self.json(request, Body::none()).await
+    }
+
+    /// A customer rejects.
+    ///
+    /// `POST /api/v1/approvals/{id}/reject`
+    pub async fn reject_approval(
+        &self,
+        id: &str,
+        options: &RejectApprovalOptions,
+        body: &Rejection,
+    ) -> Result<ApprovalVerified, Error> {
+        let request = Request::new("POST", "/api/v1/approvals/{id}/reject")
+            .path("id", id)
+            .header_if("Idempotency-Key", options.idempotency_key.as_deref());
+        self.json(request, Body::json(body)?).await
     }
 
     /// Hands in the customer's answer (`AuthenticationResponseJSON` and `user_id`).
@@ -1000,6 +1578,14 @@ impl Client {
         self.json(request, Body::none()).await
     }
 
+    /// Ends this enclave for good, by an order that names its boot.
+    ///
+    /// `POST /api/v1/halt`
+    pub async fn halt(&self, body: &HaltRequest) -> Result<Halted, Error> {
+        let request = Request::new("POST", "/api/v1/halt");
+        self.json(request, Body::json(body)?).await
+    }
+
     /// Gives the secret to the enclave that an officers' order names, and halts.
     ///
     /// `POST /api/v1/handover`
@@ -1016,7 +1602,16 @@ impl Client {
         self.json(request, Body::json(body)?).await
     }
 
-    /// Options to use a passkey (`PublicKeyCredentialRequestOptionsJSON`).
+    /// The tenant's public keys: they verify artefacts and sessions.
+    ///
+    /// `GET /api/v1/jwks`
+    pub async fn jwks(&self) -> Result<JwkSet, Error> {
+        let request = Request::new("GET", "/api/v1/jwks");
+        self.json(request, Body::none()).await
+    }
+
+    /// Options to use a passkey (`PublicKeyCredentialRequestOptionsJSON`). A `user_id`
+    /// that no passkey belongs to gets options of the same shape, the same each time.
     ///
     /// `POST /api/v1/passkeys/authenticate/options`
     pub async fn authenticate_options(
@@ -1027,12 +1622,12 @@ impl Client {
         self.json(request, Body::json(body)?).await
     }
 
-    /// Verifies the use of a passkey (`AuthenticationResponseJSON` and `user_id`).
+    /// Verifies the use of a passkey (`AuthenticationResponseJSON`, and `user_id` if the options had it).
     ///
     /// `POST /api/v1/passkeys/authenticate/verify`
     pub async fn authenticate_verify(
         &self,
-        body: &AuthenticationResponseWithUser,
+        body: &AuthenticationResponseWithOptionalUser,
     ) -> Result<Authenticated, Error> {
         let request = Request::new("POST", "/api/v1/passkeys/authenticate/verify");
         self.json(request, Body::json(body)?).await
@@ -1057,11 +1652,27 @@ impl Client {
         self.json(request, Body::json(body)?).await
     }
 
+    /// What to serve at `https://RP-ID/.well-known/webauthn`.
+    ///
+    /// `GET /api/v1/passkeys/related-origins`
+    pub async fn related_origins(&self) -> Result<RelatedOrigins, Error> {
+        let request = Request::new("GET", "/api/v1/passkeys/related-origins");
+        self.json(request, Body::none()).await
+    }
+
     /// A receipt with its evidence.
     ///
     /// `GET /api/v1/receipts/{id}`
     pub async fn receipt(&self, id: &str) -> Result<Value, Error> {
         let request = Request::new("GET", "/api/v1/receipts/{id}").path("id", id);
+        self.json(request, Body::none()).await
+    }
+
+    /// Ends every session of the tenant.
+    ///
+    /// `DELETE /api/v1/sessions`
+    pub async fn end_all_sessions(&self) -> Result<SessionsEnded, Error> {
+        let request = Request::new("DELETE", "/api/v1/sessions");
         self.json(request, Body::none()).await
     }
 
@@ -1071,6 +1682,91 @@ impl Client {
     pub async fn erase_subject(&self, user_id: &str) -> Result<Erased, Error> {
         let request = Request::new("DELETE", "/api/v1/subjects/{user_id}").path("user_id", user_id);
         self.json(request, Body::none()).await
+    }
+
+    /// A customer's devices.
+    ///
+    /// `GET /api/v1/subjects/{user_id}/devices`
+    pub async fn devices(&self, user_id: &str) -> Result<Devices, Error> {
+        let request =
+            Request::new("GET", "/api/v1/subjects/{user_id}/devices").path("user_id", user_id);
+        self.json(request, Body::none()).await
+    }
+
+    /// Describes a device.
+    ///
+    /// `POST /api/v1/subjects/{user_id}/devices/{device_id}`
+    pub async fn describe_device(
+        &self,
+        user_id: &str,
+        device_id: &str,
+        body: &DescribeDevice,
+    ) -> Result<Device, Error> {
+        let request = Request::new("POST", "/api/v1/subjects/{user_id}/devices/{device_id}")
+            .path("user_id", user_id)
+            .path("device_id", device_id);
+        self.json(request, Body::json(body)?).await
+    }
+
+    /// Ends every session of one of a customer's devices.
+    ///
+    /// `DELETE /api/v1/subjects/{user_id}/devices/{device_id}/sessions`
+    pub async fn end_device_sessions(
+        &self,
+        user_id: &str,
+        device_id: &str,
+    ) -> Result<SessionsEnded, Error> {
+        let request = Request::new(
+            "DELETE",
+            "/api/v1/subjects/{user_id}/devices/{device_id}/sessions",
+        )
+        .path("user_id", user_id)
+        .path("device_id", device_id);
+        self.json(request, Body::none()).await
+    }
+
+    /// Suspends, resumes, revokes a device, or flags it as compromised.
+    ///
+    /// `POST /api/v1/subjects/{user_id}/devices/{device_id}/state`
+    pub async fn set_device_state(
+        &self,
+        user_id: &str,
+        device_id: &str,
+        body: &SetDeviceState,
+    ) -> Result<DeviceStateSet, Error> {
+        let request = Request::new(
+            "POST",
+            "/api/v1/subjects/{user_id}/devices/{device_id}/state",
+        )
+        .path("user_id", user_id)
+        .path("device_id", device_id);
+        self.json(request, Body::json(body)?).await
+    }
+
+    /// Ends every session of a customer.
+    ///
+    /// `DELETE /api/v1/subjects/{user_id}/sessions`
+    pub async fn end_user_sessions(&self, user_id: &str) -> Result<SessionsEnded, Error> {
+        let request =
+            Request::new("DELETE", "/api/v1/subjects/{user_id}/sessions").path("user_id", user_id);
+        self.json(request, Body::none()).await
+    }
+
+    /// What a session token stands for (RFC 7662). Which form, the Accept header says: JSON, a
+    /// signed introspection (RFC 9701), or the session under two signatures for inner services.
+    ///
+    /// `POST /api/v1/token/introspect`
+    pub async fn introspect(&self, body: &TokenForm) -> Result<Introspection, Error> {
+        let request = Request::new("POST", "/api/v1/token/introspect");
+        self.json(request, Body::members(body)?).await
+    }
+
+    /// Ends the session of a token (RFC 7009). A token that names none is as good as revoked.
+    ///
+    /// `POST /api/v1/token/revoke`
+    pub async fn revoke_token(&self, body: &TokenForm) -> Result<SessionsEnded, Error> {
+        let request = Request::new("POST", "/api/v1/token/revoke");
+        self.json(request, Body::members(body)?).await
     }
 
     /// Hands in one officer's share, sealed to this boot's unseal key.

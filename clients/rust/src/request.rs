@@ -74,7 +74,19 @@ impl Body {
         })
     }
 
-    /// The one form there is: a sample.
+    /// The members that are text, as a form (WHATWG URL section 5.2).
+    pub(crate) fn members(value: &impl Serialize) -> Result<Self, Error> {
+        let value = serde_json::to_value(value)?;
+        let members = value.as_object().into_iter().flatten();
+        let pairs = members
+            .filter_map(|(name, value)| Some(format!("{name}={}", encoded(value.as_str()?))));
+        Ok(Self {
+            kind: Some("application/x-www-form-urlencoded"),
+            bytes: pairs.collect::<Vec<_>>().join("&").into_bytes(),
+        })
+    }
+
+    /// The one form of parts there is: a sample.
     pub(crate) fn form(sample: &[u8]) -> Self {
         let name = "content-disposition: form-data; name=\"biometric_file\"; filename=\"sample\"";
         let head = format!("--{BOUNDARY}\r\n{name}\r\n\r\n");
@@ -114,5 +126,12 @@ mod tests {
             .query_if("r", None)
             .query("s", "1");
         assert_eq!(request.target, "/a/..%2Fb%3Fc%3Dd?q=x%26y%3Dz&s=1");
+    }
+
+    #[test]
+    fn values_cannot_leave_their_place_in_a_form() {
+        let form = serde_json::json!({"token": "a&b=c +%", "hint": null});
+        let form = Body::members(&form).unwrap();
+        assert_eq!(form.bytes, b"token=a%26b%3Dc%20%2B%25");
     }
 }

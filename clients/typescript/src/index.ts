@@ -12,6 +12,7 @@ import type { components, paths } from "./schema.js";
 
 export type { components, paths } from "./schema.js";
 export type Problem = components["schemas"]["ProblemBody"];
+export type Introspection = components["schemas"]["Introspection"];
 export type Redoubt = Client<paths>;
 
 /** Where an appliance is, whom to trust, and who is asking. Files are PEM. */
@@ -50,6 +51,19 @@ export async function answer<T>(
   if (response.ok) return data as T;
   const seconds = Number(response.headers.get("retry-after"));
   throw new Refused(error as Problem, seconds > 0 ? seconds : undefined);
+}
+
+/** What is said of a session token, as JSON. Other forms: send their type as `accept`. */
+export function introspected(client: Redoubt, token: string): Promise<Introspection> {
+  const reply = client.POST("/api/v1/token/introspect", {
+    body: { token },
+    bodySerializer: (body) => new URLSearchParams({ token: body.token }),
+    headers: {
+      accept: "application/json",
+      "content-type": "application/x-www-form-urlencoded",
+    },
+  });
+  return answer(reply) as Promise<Introspection>;
 }
 
 /** `fetch` that trusts one CA alone. Bodies of replies are streamed. */

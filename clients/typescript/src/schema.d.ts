@@ -21,6 +21,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/metadata": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The FIDO metadata in force, and what it says of each model. */
+        get: operations["get_metadata"];
+        /** Takes a FIDO metadata BLOB as its service signed it, and acts on it. */
+        put: operations["put_metadata"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/approvals": {
         parameters: {
             query?: never;
@@ -49,6 +67,91 @@ export interface paths {
         get: operations["get_approval"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/approvals/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes an approval back. */
+        post: operations["cancel_approval"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/approvals/{id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** An approval's changes as server-sent events, until it ends. */
+        get: operations["follow_approval"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/approvals/{id}/face": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Verifies the face that an approval asks for: an attempt like any other. */
+        post: operations["approval_face"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/approvals/{id}/options": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Options for the next answer of one of those asked. */
+        get: operations["approval_options"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/approvals/{id}/reject": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A customer rejects. */
+        post: operations["reject_approval"];
         delete?: never;
         options?: never;
         head?: never;
@@ -208,6 +311,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/halt": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ends this enclave for good, by an order that names its boot. */
+        post: operations["halt"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/handover": {
         parameters: {
             query?: never;
@@ -242,6 +362,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/jwks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The tenant's public keys: they verify artefacts and sessions. */
+        get: operations["jwks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/passkeys/authenticate/options": {
         parameters: {
             query?: never;
@@ -251,7 +388,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Options to use a passkey (`PublicKeyCredentialRequestOptionsJSON`). */
+        /**
+         * Options to use a passkey (`PublicKeyCredentialRequestOptionsJSON`). A `user_id`
+         *     that no passkey belongs to gets options of the same shape, the same each time.
+         */
         post: operations["authenticate_options"];
         delete?: never;
         options?: never;
@@ -268,7 +408,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Verifies the use of a passkey (`AuthenticationResponseJSON` and `user_id`). */
+        /** Verifies the use of a passkey (`AuthenticationResponseJSON`, and `user_id` if the options had it). */
         post: operations["authenticate_verify"];
         delete?: never;
         options?: never;
@@ -310,6 +450,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/passkeys/related-origins": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What to serve at `https://RP-ID/.well-known/webauthn`. */
+        get: operations["related_origins"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/receipts/{id}": {
         parameters: {
             query?: never;
@@ -327,6 +484,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Ends every session of the tenant. */
+        delete: operations["end_all_sessions"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/subjects/{user_id}": {
         parameters: {
             query?: never;
@@ -339,6 +513,128 @@ export interface paths {
         post?: never;
         /** Erases everything of a customer. */
         delete: operations["erase_subject"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/subjects/{user_id}/devices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A customer's devices. */
+        get: operations["devices"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/subjects/{user_id}/devices/{device_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Describes a device. */
+        post: operations["describe_device"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/subjects/{user_id}/devices/{device_id}/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Ends every session of one of a customer's devices. */
+        delete: operations["end_device_sessions"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/subjects/{user_id}/devices/{device_id}/state": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Suspends, resumes, revokes a device, or flags it as compromised. */
+        post: operations["set_device_state"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/subjects/{user_id}/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Ends every session of a customer. */
+        delete: operations["end_user_sessions"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/token/introspect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What a session token stands for (RFC 7662). Which form, the Accept header says: JSON, a
+         *     signed introspection (RFC 9701), or the session under two signatures for inner services.
+         */
+        post: operations["introspect"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/token/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ends the session of a token (RFC 7009). A token that names none is as good as revoked. */
+        post: operations["revoke_token"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -421,60 +717,125 @@ export interface components {
          * @enum {string}
          */
         ActionTaken: "logged" | "account_locked";
+        /**
+         * @description What one of those asked has done.
+         * @enum {string}
+         */
+        Answered: "pending" | "approved" | "rejected";
         /** @description An approval as it stands. */
         Approval: {
             /** @description Names the approval. */
             approval_id: string;
-            /** @description The signed proof, once approved. */
+            /** @description Those who are asked, without anybody erased since. */
+            approvers: components["schemas"]["ApproverState"][];
+            /** @description The signed proof, once approved, or rejected with a signature. */
             artefact?: Record<string, unknown> | null;
+            /**
+             * Format: int32
+             * @description How many devices each must use.
+             */
+            devices: number;
             /**
              * Format: date-time
              * @description When it ends undecided (RFC 3339, UTC).
              */
             expires_at: string;
+            /** @description What an answer is made of. */
+            factors: components["schemas"]["Factor"][];
+            /**
+             * Format: int32
+             * @description How many of them must approve.
+             */
+            required: number;
             /** @description Where it stands. */
             status: components["schemas"]["ApprovalStatus"];
             /** @description As received. */
             transaction: components["schemas"]["Transaction"];
         };
+        /** @description A change of an approval, as `GET /api/v1/approvals/{id}/events` tells it. */
+        ApprovalChange: {
+            /** @description Names the approval. */
+            approval_id: string;
+            /**
+             * Format: int32
+             * @description How many gave everything, while it is pending.
+             */
+            approved: number;
+            /**
+             * Format: int32
+             * @description How many rejected.
+             */
+            rejected: number;
+            /**
+             * Format: int32
+             * @description How many must approve.
+             */
+            required: number;
+            /** @description Where it stands. */
+            status: components["schemas"]["ApprovalStatus"];
+        };
         /** @description An approval was created. */
         ApprovalCreated: {
             /** @description Names the approval. */
             approval_id: string;
+            /** @description For each of several, a challenge of their own. */
+            approvers?: components["schemas"]["ApproverOptions"][];
             /**
              * Format: date-time
              * @description When it ends undecided (RFC 3339, UTC).
              */
             expires_at: string;
-            /** @description For the browser; the challenge binds the transaction. */
-            options: components["schemas"]["RequestOptions"];
+            options?: components["schemas"]["RequestOptions"] | null;
             /** @description `pending`, unless an idempotent retry finds it decided. */
             status: components["schemas"]["ApprovalStatus"];
             /** @description As received. */
             transaction: components["schemas"]["Transaction"];
         };
-        /** @description Asks for the approval of a transaction. */
+        /** @description Asks for the approval of a transaction: `user_id`, or `approvers` and `required`. */
         ApprovalRequest: {
+            /** @description Several customers, each once, at most 16. */
+            approvers?: string[] | null;
+            /** @description `["passkey"]` if absent; `["passkey", "face"]` asks each for a face as well. */
+            factors?: components["schemas"]["Factor"][] | null;
+            /**
+             * Format: int32
+             * @description How many of them must approve.
+             */
+            required?: number | null;
             /** @description What is to be approved. */
             transaction: components["schemas"]["Transaction"];
             /** @description The bank's name for its customer. */
-            user_id: string;
+            user_id?: string | null;
         };
         /**
          * @description Where an approval stands.
          * @enum {string}
          */
-        ApprovalStatus: "pending" | "approved" | "expired" | "failed";
-        /** @description The customer approved. */
+        ApprovalStatus: "pending" | "approved" | "expired" | "rejected" | "cancelled";
+        /** @description An answer was taken. */
         ApprovalVerified: {
             /** @description Names the approval. */
             approval_id: string;
-            /** @description The signed proof that this customer approved this transaction. */
-            artefact: Record<string, unknown>;
+            /** @description The signed proof of what customers decided, once there is one. */
+            artefact?: Record<string, unknown> | null;
             /** @description Signed proof of the ledger entry. */
             receipt: Record<string, unknown>;
-            /** @description Always `approved`. */
+            /** @description `pending` where more answers are needed. */
             status: components["schemas"]["ApprovalStatus"];
+        };
+        /** @description Options for one of several customers. */
+        ApproverOptions: {
+            /** @description For their browser. */
+            options: components["schemas"]["RequestOptions"];
+            /** @description Whom. */
+            user_id: string;
+        };
+        /** @description One of those asked. */
+        ApproverState: {
+            /** @description What they did. Once the approval ended: only who rejected is told. */
+            answer: components["schemas"]["Answered"];
+            /** @description Who. */
+            user_id: string;
         };
         /** @description `AuthenticatorAssertionResponseJSON`. */
         AssertionResponse: {
@@ -549,13 +910,22 @@ export interface components {
         Authenticated: {
             /** @description Credential id (base64url). */
             credential_id: components["schemas"]["Base64Url"];
+            /** @description The device that logged in. */
+            device_id: string;
             /**
              * Format: date-time
-             * @description When the session ends (RFC 3339, UTC).
+             * @description When the session ends if it never idles (RFC 3339, UTC).
              */
             expires_at: string;
+            /**
+             * Format: int64
+             * @description Seconds without an introspection after which it ends before that.
+             */
+            idle_seconds: number;
             /** @description Signed proof of the ledger entry. */
             receipt: Record<string, unknown>;
+            /** @description Names the session. */
+            session_id: string;
             /** @description Opaque bearer token of the session. */
             session_token: string;
             /** @description The bank's name for its customer. */
@@ -565,8 +935,14 @@ export interface components {
         };
         /** @description Asks for options to use a passkey. */
         AuthenticateOptions: {
-            /** @description The bank's name for its customer. */
-            user_id: string;
+            /** @description What kinds of authenticator the page expects, most likely first. */
+            hints?: components["schemas"]["Hint"][];
+            prf?: components["schemas"]["PrfInput"] | null;
+            /**
+             * @description The bank's name for its customer. Absent: whoever answers with a passkey of
+             *     this tenant, as for conditional mediation; the reply names them.
+             */
+            user_id?: string | null;
         };
         /** @description `AuthenticationResponseJSON`. */
         AuthenticationResponse: {
@@ -583,6 +959,11 @@ export interface components {
             /** @description `public-key`. */
             type: string;
         };
+        /** @description The browser's answer with the customer it is for: the answer's members beside `user_id` as here, or all of them under `credential`. */
+        AuthenticationResponseWithOptionalUser: {
+            /** @description The bank's name for its customer. */
+            user_id?: string;
+        } & components["schemas"]["AuthenticationResponse"];
         /** @description The browser's answer with the customer it is for: the answer's members beside `user_id` as here, or all of them under `credential`. */
         AuthenticationResponseWithUser: {
             /** @description The bank's name for its customer. */
@@ -604,6 +985,38 @@ export interface components {
          * @example AAECAwQF
          */
         Base64Url: string;
+        /** @description Several payments approved together: the total is their exact sum. */
+        Batch: {
+            /**
+             * @description ISO 4217 code, of every payment.
+             * @example EUR
+             */
+            currency: string;
+            /** @description 1 to 100. */
+            payments: components["schemas"]["BatchPayment"][];
+            /**
+             * @description Exact decimal sum of the payments.
+             * @example 300.00
+             */
+            total: string;
+        };
+        /** @description One payment of a batch, in the batch's currency. */
+        BatchPayment: {
+            /**
+             * @description Decimal text above zero.
+             * @example 100.00
+             */
+            amount: string;
+            /** @description Who is paid. */
+            payee: components["schemas"]["Payee"];
+            /** @description Remittance reference. */
+            reference: string;
+        };
+        /** @description A client certificate (RFC 8705 §3.1). */
+        Confirmation: {
+            /** @description SHA-256 of the certificate (base64url). */
+            "x5t#S256": string;
+        };
         /** @description `PublicKeyCredentialCreationOptionsJSON`, flat. */
         CreationOptions: {
             /** @description `none`, `indirect`, `direct` or `enterprise`. */
@@ -657,6 +1070,61 @@ export interface components {
             /** @description JSON text of the statement (base64url). */
             statement: components["schemas"]["Base64Url"];
         };
+        /** @description Describes a device. What is left out stays as it is. */
+        DescribeDevice: {
+            /** @description What its owner calls it. */
+            name?: string | null;
+            /** @description Such as `iOS 19`. */
+            os?: string | null;
+            /** @description Such as `mobile`. */
+            type?: string | null;
+        };
+        /** @description A registered credential as a device. */
+        Device: {
+            /** @description Authenticator model (hexadecimal). */
+            aaguid: string;
+            /** @description Format of the attestation it was registered with. */
+            attestation_format: string;
+            /** @description Whether that attestation chained to a root of policy. */
+            attestation_trusted: boolean;
+            /** @description Whether its key may be copied to other devices. */
+            backup_eligible: boolean;
+            /** @description Whether it was, when last seen. */
+            backup_state: boolean;
+            /**
+             * Format: date-time
+             * @description Registered at (RFC 3339, UTC).
+             */
+            created_at: string;
+            /** @description Names it; says nothing of the credential. */
+            device_id: string;
+            /**
+             * Format: date-time
+             * @description Last used at (RFC 3339, UTC).
+             */
+            last_used_at?: string | null;
+            /** @description What its owner calls it. */
+            name: string;
+            /** @description Its operating system, as the bank reported. */
+            os: string;
+            /** @description Why, as whoever set the state said. */
+            reason: string;
+            /** @description Sessions open now, idle ones among them. */
+            sessions: number;
+            /** @description Whether it may be used. */
+            state: components["schemas"]["DeviceState"];
+            /**
+             * Format: date-time
+             * @description Since when (RFC 3339, UTC); null if it always was active.
+             */
+            state_since?: string | null;
+            /** @description Transports, as the browser reported. */
+            transports: string[];
+            /** @description How far it is to be trusted. */
+            trust: components["schemas"]["DeviceTrust"];
+            /** @description What kind it is, as the bank reported. */
+            type: string;
+        };
         /** @description The customer's device, as the bank knows it. */
         DeviceInfo: {
             /** @description The bank's name for the device. */
@@ -665,6 +1133,41 @@ export interface components {
             os?: string | null;
             /** @description Such as `mobile`. */
             type?: string | null;
+        };
+        /** @description A customer's devices. */
+        Devices: {
+            /** @description Oldest first. */
+            devices: components["schemas"]["Device"][];
+            /** @description A device was compromised and no passkey registered since: ask for a new one. */
+            re_enrollment_required: boolean;
+            /** @description The bank's name for its customer. */
+            user_id: string;
+        };
+        /**
+         * @description Whether a device may be used.
+         * @enum {string}
+         */
+        DeviceState: "active" | "suspended" | "revoked" | "compromised";
+        /** @description The device has its new state. */
+        DeviceStateSet: {
+            /** @description Which. */
+            device_id: string;
+            /** @description Signed proof of the ledger entry. */
+            receipt: Record<string, unknown>;
+            /** @description Sessions that ended with it. */
+            sessions_ended: number;
+            /** @description Its state. */
+            state: components["schemas"]["DeviceState"];
+        };
+        /** @description How far a device is to be trusted. */
+        DeviceTrust: {
+            /** @description What counted. */
+            reasons: components["schemas"]["TrustReason"][];
+            /**
+             * Format: double
+             * @description 0 to 1.
+             */
+            score: number;
         };
         /** @description An enrolment was completed. */
         Enrolled: {
@@ -812,6 +1315,11 @@ export interface components {
             /** @description For the next request; null at the end of the ledger or of the time asked for. */
             next?: string | null;
         };
+        /**
+         * @description What an answer is made of.
+         * @enum {string}
+         */
+        Factor: "passkey" | "face";
         /** @description Where the customer is, as the bank knows it. */
         Geolocation: {
             /**
@@ -824,6 +1332,18 @@ export interface components {
              * @description Degrees east.
              */
             lng: number;
+        };
+        /** @description The enclave has halted, and takes nothing any more. */
+        Halted: {
+            /** @description Its boot key, as the order names it. */
+            boot: string;
+            /** @description Where it stands now. */
+            phase: string;
+        };
+        /** @description Officers' order to the enclave itself: end for good. */
+        HaltRequest: {
+            /** @description The signed order (JWS). */
+            order: Record<string, unknown>;
         };
         /** @description The secret was given away: this enclave has halted. */
         HandedOver: {
@@ -852,21 +1372,143 @@ export interface components {
             phase: "booted" | "awaiting_unseal" | "recovering" | "serving" | "handing_over" | "halted";
         };
         /**
+         * @description `PublicKeyCredentialHint` (WebAuthn Level 3 section 5.8.7).
+         * @enum {string}
+         */
+        Hint: "security-key" | "client-device" | "hybrid";
+        /** @description What is said of a token (RFC 7662 section 2.2). */
+        Introspection: (components["schemas"]["SessionClaims"] | Record<string, unknown>) & {
+            /** @description Whether the session is open. */
+            active: boolean;
+        };
+        /** @description The tenant's public keys (RFC 7517). */
+        JwkSet: {
+            /** @description ES256 (`EC`) and ML-DSA-65 (`AKP`, RFC 9964), `kid` the RFC 7638 thumbprint. */
+            keys: Record<string, unknown>[];
+        };
+        /**
          * @description Whether a live person was seen.
          * @enum {string}
          */
         Liveness: "not_evaluated" | "passed" | "failed";
+        /** @description The metadata in force. */
+        MetadataStatus: {
+            /** @description Whether credentials are being suspended. They are refused already. */
+            acting: boolean;
+            /**
+             * Format: int64
+             * @description How many of the models are revoked or compromised now.
+             */
+            compromised: number;
+            /** @description Every model. */
+            models: components["schemas"]["ModelStatus"][];
+            /**
+             * Format: date
+             * @description The day by which the next one is there (UTC).
+             */
+            next_update?: string | null;
+            /**
+             * Format: int64
+             * @description The number of the last BLOB that was taken; null: none was.
+             */
+            number?: number | null;
+            /** @description Whether that day has passed. */
+            overdue: boolean;
+            /**
+             * Format: int64
+             * @description Credentials that were suspended for their model so far.
+             */
+            suspended: number;
+        };
+        /** @description What a BLOB changed. */
+        MetadataTaken: {
+            /**
+             * @description Models that were, and are no more. Their suspended credentials stay so until the bank
+             *     resumes them.
+             */
+            cleared: string[];
+            /** @description Models that are revoked or compromised now and were not before. */
+            compromised: components["schemas"]["ModelStatus"][];
+            /**
+             * Format: int64
+             * @description Models it names.
+             */
+            models: number;
+            /**
+             * Format: date
+             * @description The day by which the next one is there (UTC).
+             */
+            next_update?: string | null;
+            /**
+             * Format: int64
+             * @description Its number.
+             */
+            number: number;
+            /** @description Whether that day has passed: fetch the next one. */
+            overdue: boolean;
+            /**
+             * Format: int64
+             * @description The number of the one before it.
+             */
+            previous_number?: number | null;
+            /**
+             * Format: int64
+             * @description Credentials that were suspended for it.
+             */
+            suspended: number;
+        };
         /**
          * @description What is measured.
          * @enum {string}
          */
         Modality: "facial" | "voice" | "multimodal";
+        /** @description What is reported of a model. */
+        ModelStatus: {
+            /** @description Which, 8-4-4-4-12. */
+            aaguid: string;
+            /** @description The compromise that is reported, such as `REVOKED`; null: none is in force. */
+            status?: string | null;
+        };
         /** @description Who is paid. */
         Payee: {
             /** @description Account of the payee, such as an IBAN. */
             account: string;
             /** @description Name of the payee. */
             name: string;
+        };
+        /** @description One payment. */
+        Payment: {
+            /**
+             * @description Decimal text above zero.
+             * @example 250.00
+             */
+            amount: string;
+            /**
+             * @description ISO 4217 code.
+             * @example EUR
+             */
+            currency: string;
+            /** @description Who is paid. */
+            payee: components["schemas"]["Payee"];
+            /** @description Remittance reference. */
+            reference: string;
+        };
+        /** @description Inputs of the `prf` extension (section 10.1.4). */
+        PrfInput: {
+            eval?: components["schemas"]["PrfValues"] | null;
+            /**
+             * @description By credential id (base64url); only where the customer is named, and not when
+             *     a passkey is made.
+             */
+            evalByCredential?: {
+                [key: string]: components["schemas"]["PrfValues"];
+            };
+        };
+        /** @description One or two inputs, 1 to 256 bytes each. */
+        PrfValues: {
+            /** @description The first. */
+            first: components["schemas"]["Base64Url"];
+            second?: components["schemas"]["Base64Url"] | null;
         };
         /** @description The body of every refusal (RFC 9457, `application/problem+json`). */
         ProblemBody: {
@@ -905,6 +1547,8 @@ export interface components {
             attestation_format: string;
             /** @description Credential id (base64url). */
             credential_id: components["schemas"]["Base64Url"];
+            /** @description Names the passkey as a device. */
+            device_id: string;
             /** @description Signed proof of the ledger entry. */
             receipt: Record<string, unknown>;
             /** @description The bank's name for its customer. */
@@ -916,6 +1560,9 @@ export interface components {
         RegisterOptions: {
             /** @description Display name the authenticator shows; the account name if absent. */
             display_name?: string | null;
+            /** @description What kinds of authenticator the page expects, most likely first. */
+            hints?: components["schemas"]["Hint"][];
+            prf?: components["schemas"]["PrfInput"] | null;
             /** @description The bank's name for its customer. */
             user_id: string;
             /** @description Account name the authenticator shows; `user_id` if absent. */
@@ -941,6 +1588,20 @@ export interface components {
             /** @description The bank's name for its customer. */
             user_id: string;
         } & components["schemas"]["RegistrationResponse"];
+        /** @description A customer's rejection: signed if `credential` is there, else the bank's word. */
+        Rejection: {
+            credential?: components["schemas"]["AuthenticationResponse"] | null;
+            /** @description Who rejects. */
+            user_id: string;
+        };
+        /** @description The document for `https://RP-ID/.well-known/webauthn` (WebAuthn Level 3 section 5.11). */
+        RelatedOrigins: {
+            /**
+             * @description Pages outside the RP ID's domain that may use its passkeys. Browsers heed
+             *     those of the first five names (registrable domain without its suffix).
+             */
+            origins: string[];
+        };
         /** @description `PublicKeyCredentialRequestOptionsJSON`, flat. */
         RequestOptions: {
             /** @description Credentials that may answer; empty asks for a discoverable one. */
@@ -1005,6 +1666,61 @@ export interface components {
              */
             fraud_score: number;
         };
+        /** @description An open session. */
+        SessionClaims: {
+            /** @description Level of assurance: `urn:redoubt:acr:aal1`, `aal2` or `aal3`. */
+            acr: string;
+            /** @description Methods, by the names of RFC 8176. */
+            amr: string[];
+            /** @description The tenant. */
+            aud: string;
+            /**
+             * Format: int64
+             * @description Login, Unix seconds.
+             */
+            auth_time: number;
+            /** @description The client certificate it is bound to (RFC 8705). */
+            cnf: components["schemas"]["Confirmation"];
+            /** @description The device that logged in. */
+            device_id: string;
+            /**
+             * Format: int64
+             * @description End of the session if it never idles, Unix seconds.
+             */
+            exp: number;
+            /**
+             * Format: int64
+             * @description When a face of the customer last matched, if that is less than five minutes
+             *     ago, in Unix seconds. Not a method of this session: it may have matched
+             *     anywhere the bank asked.
+             */
+            face_matched_at?: number | null;
+            /** @description The appliance. */
+            iss: string;
+            /** @description Digest of the policy in force (hexadecimal). */
+            policy: string;
+            /** @description Names the session. */
+            sid: string;
+            /** @description The bank's name for its customer. */
+            sub: string;
+        };
+        /** @description Sessions ended. */
+        SessionsEnded: {
+            /** @description How many. 0: there was none. */
+            ended: number;
+            /** @description Signed proof of the ledger entry; null when a token named no session. */
+            receipt?: Record<string, unknown> | null;
+        };
+        /** @description Suspends, resumes, revokes or flags a device. */
+        SetDeviceState: {
+            /** @description Why; the claim repeats it. */
+            reason: string;
+            /**
+             * @description The state from now on. Nothing leads back from `revoked`; from
+             *     `compromised` only a new passkey does.
+             */
+            state: components["schemas"]["DeviceState"];
+        };
         /** @description A share was taken. */
         ShareAccepted: {
             /**
@@ -1049,23 +1765,15 @@ export interface components {
              */
             phase: "booted" | "awaiting_unseal" | "recovering" | "serving" | "handing_over" | "halted";
         };
-        /** @description What is to be approved, exactly. */
-        Transaction: {
-            /**
-             * @description Decimal text above zero.
-             * @example 250.00
-             */
-            amount: string;
-            /**
-             * @description ISO 4217 code.
-             * @example EUR
-             */
-            currency: string;
-            /** @description Who is paid. */
-            payee: components["schemas"]["Payee"];
-            /** @description Remittance reference. */
-            reference: string;
+        /** @description A token in a form, as RFC 7662 and RFC 7009 send it. */
+        TokenForm: {
+            /** @description The `session_token` of a login. */
+            token: string;
+            /** @description Not looked at: there is one kind of token. */
+            token_type_hint?: string | null;
         };
+        /** @description What is to be approved, exactly: a payment, or a batch of them. */
+        Transaction: components["schemas"]["Payment"] | components["schemas"]["Batch"];
         /** @description A ledger's size and root. */
         TreeHead: {
             /** @description Merkle root, lowercase hexadecimal. */
@@ -1075,6 +1783,16 @@ export interface components {
              * @description Number of entries.
              */
             size: number;
+        };
+        /** @description Why a device is trusted as far as it is. */
+        TrustReason: {
+            /** @description A stable word. */
+            reason: string;
+            /**
+             * Format: double
+             * @description What it adds to 0.5.
+             */
+            weight: number;
         };
         /** @description `PublicKeyCredentialUserEntityJSON`. */
         UserEntity: {
@@ -1274,6 +1992,342 @@ export interface operations {
             };
         };
     };
+    get_metadata: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A checkpoint note from one of this tenant's receipts, base64url. If a boot of this appliance signed it and the ledger of now does not continue it, the appliance stops instead of answering.
+                 * @example cmVkb3VidC5leGFtcGxlL2xlZGdlci8
+                 */
+                "Redoubt-Checkpoint"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As it stands */
+            200: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "number": 122,
+                     *       "next_update": "2026-12-01",
+                     *       "overdue": false,
+                     *       "compromised": 1,
+                     *       "suspended": 3,
+                     *       "acting": false,
+                     *       "models": [
+                     *         {
+                     *           "aaguid": "ba86dc56-635f-4141-aef6-00227b1b9af6",
+                     *           "status": "REVOKED"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["MetadataStatus"];
+                };
+            };
+            /** @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable */
+            400: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `client_certificate_required`: A client certificate is required */
+            401: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `role_not_allowed`: This certificate may not do that */
+            403: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: Too many requests */
+            429: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `internal_error`: The appliance failed at this request */
+            500: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `busy`: The appliance is at its limit
+             *
+             *     `not_serving`: The appliance does not serve this route now
+             *
+             *     `not_fresh`: Too few witnesses vouch for this appliance now
+             *
+             *     `handing_over`: Another enclave is taking over
+             *
+             *     `store_unavailable`: The ledger store does not answer as it should
+             */
+            503: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_deadline`: The request took too long to answer */
+            504: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    put_metadata: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A checkpoint note from one of this tenant's receipts, base64url. If a boot of this appliance signed it and the ledger of now does not continue it, the appliance stops instead of answering.
+                 * @example cmVkb3VidC5leGFtcGxlL2xlZGdlci8
+                 */
+                "Redoubt-Checkpoint"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The BLOB, at most 8 MiB; application/octet-stream is read too */
+        requestBody: {
+            content: {
+                /** @example eyJhbGciOiJSUzI1NiJ9.eyJubyI6MTIyfQ.c2lnbmF0dXJl */
+                "application/jose": string;
+            };
+        };
+        responses: {
+            /** @description Taken; what it changed */
+            200: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "number": 122,
+                     *       "previous_number": 121,
+                     *       "next_update": "2026-12-01",
+                     *       "overdue": false,
+                     *       "models": 189,
+                     *       "compromised": [
+                     *         {
+                     *           "aaguid": "ba86dc56-635f-4141-aef6-00227b1b9af6",
+                     *           "status": "REVOKED"
+                     *         }
+                     *       ],
+                     *       "cleared": [],
+                     *       "suspended": 3
+                     *     }
+                     */
+                    "application/json": components["schemas"]["MetadataTaken"];
+                };
+            };
+            /**
+             * @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable
+             *
+             *     `malformed_request`: The request is malformed
+             */
+            400: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `client_certificate_required`: A client certificate is required */
+            401: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `role_not_allowed`: This certificate may not do that */
+            403: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_timeout`: The request took too long to arrive */
+            408: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `metadata_not_configured`: No root of metadata is configured */
+            409: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `body_too_large`: The body is too large */
+            413: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unsupported_media_type`: The content type is not supported */
+            415: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `metadata_refused`: The metadata BLOB is refused */
+            422: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: Too many requests */
+            429: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `internal_error`: The appliance failed at this request */
+            500: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `busy`: The appliance is at its limit
+             *
+             *     `not_serving`: The appliance does not serve this route now
+             *
+             *     `not_fresh`: Too few witnesses vouch for this appliance now
+             *
+             *     `handing_over`: Another enclave is taking over
+             *
+             *     `store_unavailable`: The ledger store does not answer as it should
+             */
+            503: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_deadline`: The request took too long to answer */
+            504: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     create_approval: {
         parameters: {
             query?: never;
@@ -1403,6 +2457,10 @@ export interface operations {
             };
             /**
              * @description `no_passkey`: No passkey is registered for this user
+             *
+             *     `not_enrolled`: This user has no template for the modality
+             *
+             *     `second_device_required`: This amount needs a second device
              *
              *     `idempotency_conflict`: The idempotency key was used for another request
              */
@@ -1552,6 +2610,17 @@ export interface operations {
                      *         },
                      *         "reference": "Invoice 2026-117"
                      *       },
+                     *       "approvers": [
+                     *         {
+                     *           "user_id": "customer-4711",
+                     *           "answer": "pending"
+                     *         }
+                     *       ],
+                     *       "required": 1,
+                     *       "devices": 1,
+                     *       "factors": [
+                     *         "passkey"
+                     *       ],
                      *       "artefact": {
                      *         "payload": "eyJ0eXBlIjoiYXBwcm92YWwifQ",
                      *         "signatures": [
@@ -1692,6 +2761,1155 @@ export interface operations {
             };
         };
     };
+    cancel_approval: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry find the first answer; 1 to 128 visible ASCII characters.
+                 * @example payment-2026-117-end
+                 */
+                "Idempotency-Key"?: string | null;
+                /**
+                 * @description A checkpoint note from one of this tenant's receipts, base64url. If a boot of this appliance signed it and the ledger of now does not continue it, the appliance stops instead of answering.
+                 * @example cmVkb3VidC5leGFtcGxlL2xlZGdlci8
+                 */
+                "Redoubt-Checkpoint"?: string;
+            };
+            path: {
+                /**
+                 * @description approval_id
+                 * @example 5b7e0c93d1a84f26a0c3e9b27d4f6018
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Taken back */
+            200: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "approval_id": "5b7e0c93d1a84f26a0c3e9b27d4f6018",
+                     *       "status": "cancelled",
+                     *       "receipt": {
+                     *         "type": "redoubt/receipt/v1",
+                     *         "claims": "{\"type\":\"approval_cancelled\",\"receipt_id\":\"9c1f5d0e7a3b42c8b6d40e8f21a7c395\",\"user_id\":\"customer-4711\",\"time_ms\":1795300200123}",
+                     *         "salt": "b0nS1yM3rQ7xJ8kT2vW5uA",
+                     *         "event_index": 0,
+                     *         "event_count": 1,
+                     *         "event_path": [],
+                     *         "header": "AQIDBAUGBwgJCgsMDQ4PEA",
+                     *         "tree_size": 42,
+                     *         "leaf_path": [
+                     *           "Hq3Zc1x8aV9kLm2nB4vC6w"
+                     *         ],
+                     *         "checkpoint": "redoubt.example/ledger/4f1c9a7e2b8d4036a5c0e3f19b6d7284\n42\nHq3Zc1x8aV9kLm2nB4vC6w==\n\n— redoubt.example/ledger/4f1c9a7e2b8d4036a5c0e3f19b6d7284 AQIDBAUG\n"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApprovalVerified"];
+                };
+            };
+            /**
+             * @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable
+             *
+             *     `malformed_request`: The request is malformed
+             */
+            400: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `client_certificate_required`: A client certificate is required */
+            401: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `role_not_allowed`: This certificate may not do that */
+            403: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unknown_approval`: There is no such approval */
+            404: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `approval_closed`: The approval is already decided
+             *
+             *     `approval_rejected`: The approval was rejected
+             *
+             *     `approval_cancelled`: The approval was cancelled
+             *
+             *     `idempotency_conflict`: The idempotency key was used for another request
+             */
+            409: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `approval_expired`: The approval has expired
+             *
+             *     `receipt_erased`: The receipt's subject was erased
+             *
+             *     `receipt_expired`: The receipt is older than its tenant keeps receipts
+             */
+            410: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: Too many requests */
+            429: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `internal_error`: The appliance failed at this request */
+            500: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `busy`: The appliance is at its limit
+             *
+             *     `not_serving`: The appliance does not serve this route now
+             *
+             *     `not_fresh`: Too few witnesses vouch for this appliance now
+             *
+             *     `handing_over`: Another enclave is taking over
+             *
+             *     `store_unavailable`: The ledger store does not answer as it should
+             */
+            503: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_deadline`: The request took too long to answer */
+            504: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    follow_approval: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A checkpoint note from one of this tenant's receipts, base64url. If a boot of this appliance signed it and the ledger of now does not continue it, the appliance stops instead of answering.
+                 * @example cmVkb3VidC5leGFtcGxlL2xlZGdlci8
+                 */
+                "Redoubt-Checkpoint"?: string;
+            };
+            path: {
+                /**
+                 * @description approval_id
+                 * @example 5b7e0c93d1a84f26a0c3e9b27d4f6018
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `event: status` with `data:` of this schema: first as it stands, then each change; a comment every 15 seconds; ends with the approval */
+            200: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "approval_id": "5b7e0c93d1a84f26a0c3e9b27d4f6018",
+                     *       "status": "pending",
+                     *       "approved": 1,
+                     *       "rejected": 0,
+                     *       "required": 2
+                     *     }
+                     */
+                    "text/event-stream": components["schemas"]["ApprovalChange"];
+                };
+            };
+            /** @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable */
+            400: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `client_certificate_required`: A client certificate is required */
+            401: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `role_not_allowed`: This certificate may not do that */
+            403: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unknown_approval`: There is no such approval */
+            404: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `too_many_requests`: Too many requests
+             *
+             *     `too_many_listeners`: Too many of this tenant listen
+             */
+            429: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `internal_error`: The appliance failed at this request */
+            500: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `busy`: The appliance is at its limit
+             *
+             *     `not_serving`: The appliance does not serve this route now
+             *
+             *     `not_fresh`: Too few witnesses vouch for this appliance now
+             *
+             *     `handing_over`: Another enclave is taking over
+             *
+             *     `store_unavailable`: The ledger store does not answer as it should
+             */
+            503: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_deadline`: The request took too long to answer */
+            504: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    approval_face: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A checkpoint note from one of this tenant's receipts, base64url. If a boot of this appliance signed it and the ledger of now does not continue it, the appliance stops instead of answering.
+                 * @example cmVkb3VidC5leGFtcGxlL2xlZGdlci8
+                 */
+                "Redoubt-Checkpoint"?: string;
+            };
+            path: {
+                /**
+                 * @description approval_id
+                 * @example 5b7e0c93d1a84f26a0c3e9b27d4f6018
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "user_id": "customer-4711",
+                 *       "modality": "facial",
+                 *       "biometric_data": "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBD",
+                 *       "device_info": {
+                 *         "type": "mobile",
+                 *         "os": "Android 16",
+                 *         "device_id": "device-17"
+                 *       },
+                 *       "geolocation": {
+                 *         "lat": 48.2,
+                 *         "lng": 16.4
+                 *       },
+                 *       "ip_address": "192.0.2.17"
+                 *     }
+                 */
+                "application/json": components["schemas"]["VerifyRequest"];
+            };
+        };
+        responses: {
+            /** @description The verdict */
+            200: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "verification_id": "77c1e0b5a94d4f3e8b2a6c5d9e1f0a38",
+                     *       "user_id": "customer-4711",
+                     *       "result": "verified",
+                     *       "confidence_score": 0.99,
+                     *       "modality": "facial",
+                     *       "timestamp": "2026-11-21T22:26:40.123Z",
+                     *       "liveness_passed": null,
+                     *       "quality_passed": true,
+                     *       "security_flags": {
+                     *         "fraud_score": 0,
+                     *         "anomalies": []
+                     *       },
+                     *       "action_taken": "logged",
+                     *       "receipt": {
+                     *         "type": "redoubt/receipt/v1",
+                     *         "claims": "{\"type\":\"verification\",\"receipt_id\":\"9c1f5d0e7a3b42c8b6d40e8f21a7c395\",\"user_id\":\"customer-4711\",\"time_ms\":1795300200123}",
+                     *         "salt": "b0nS1yM3rQ7xJ8kT2vW5uA",
+                     *         "event_index": 0,
+                     *         "event_count": 1,
+                     *         "event_path": [],
+                     *         "header": "AQIDBAUGBwgJCgsMDQ4PEA",
+                     *         "tree_size": 42,
+                     *         "leaf_path": [
+                     *           "Hq3Zc1x8aV9kLm2nB4vC6w"
+                     *         ],
+                     *         "checkpoint": "redoubt.example/ledger/4f1c9a7e2b8d4036a5c0e3f19b6d7284\n42\nHq3Zc1x8aV9kLm2nB4vC6w==\n\n— redoubt.example/ledger/4f1c9a7e2b8d4036a5c0e3f19b6d7284 AQIDBAUG\n"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Verification"];
+                };
+            };
+            /**
+             * @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable
+             *
+             *     `malformed_request`: The request is malformed
+             */
+            400: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `client_certificate_required`: A client certificate is required */
+            401: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `role_not_allowed`: This certificate may not do that */
+            403: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unknown_approval`: There is no such approval */
+            404: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_timeout`: The request took too long to arrive */
+            408: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `approval_closed`: The approval is already decided
+             *
+             *     `approval_rejected`: The approval was rejected
+             *
+             *     `approval_cancelled`: The approval was cancelled
+             *
+             *     `already_answered`: This customer has answered
+             *
+             *     `not_enrolled`: This user has no template for the modality
+             */
+            409: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `approval_expired`: The approval has expired */
+            410: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `body_too_large`: The body is too large */
+            413: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unsupported_media_type`: The content type is not supported */
+            415: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `unsupported_modality`: This modality is not supported
+             *
+             *     `not_an_image`: The sample is not an image
+             *
+             *     `too_many_pixels`: The image has too many pixels
+             *
+             *     `no_face`: No face was found
+             *
+             *     `multiple_faces`: More than one face was found
+             *
+             *     `face_too_small`: The face is too small
+             *
+             *     `too_dark`: The face is too dark
+             *
+             *     `too_bright`: The face is too bright
+             *
+             *     `blurred`: The face is out of focus
+             */
+            422: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `account_locked`: The account is locked */
+            423: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `too_many_requests`: Too many requests
+             *
+             *     `attempts_in_progress`: All remaining attempts are in progress
+             */
+            429: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `internal_error`: The appliance failed at this request */
+            500: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `busy`: The appliance is at its limit
+             *
+             *     `not_serving`: The appliance does not serve this route now
+             *
+             *     `not_fresh`: Too few witnesses vouch for this appliance now
+             *
+             *     `handing_over`: Another enclave is taking over
+             *
+             *     `worker_unavailable`: No attested worker is available
+             *
+             *     `store_unavailable`: The ledger store does not answer as it should
+             */
+            503: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_deadline`: The request took too long to answer */
+            504: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    approval_options: {
+        parameters: {
+            query: {
+                /**
+                 * @description approval if absent
+                 * @example approval
+                 */
+                purpose?: "approval" | "rejection";
+                /**
+                 * @description One of those asked
+                 * @example customer-4711
+                 */
+                user_id: string;
+            };
+            header?: {
+                /**
+                 * @description A checkpoint note from one of this tenant's receipts, base64url. If a boot of this appliance signed it and the ledger of now does not continue it, the appliance stops instead of answering.
+                 * @example cmVkb3VidC5leGFtcGxlL2xlZGdlci8
+                 */
+                "Redoubt-Checkpoint"?: string;
+            };
+            path: {
+                /**
+                 * @description approval_id
+                 * @example 5b7e0c93d1a84f26a0c3e9b27d4f6018
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description For `navigator.credentials.get` */
+            200: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "challenge": "mJ3u0vYF5k9sZb1cXd2eHf4gTi6jLk8lNm7oPq9rSsQ",
+                     *       "rpId": "bank.example",
+                     *       "allowCredentials": [
+                     *         {
+                     *           "type": "public-key",
+                     *           "id": "mDvTQ5AmSk2fNnwcVyJ5kw",
+                     *           "transports": [
+                     *             "internal"
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "userVerification": "required"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RequestOptions"];
+                };
+            };
+            /**
+             * @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable
+             *
+             *     `malformed_request`: The request is malformed
+             */
+            400: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `client_certificate_required`: A client certificate is required */
+            401: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `role_not_allowed`: This certificate may not do that */
+            403: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unknown_approval`: There is no such approval */
+            404: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `no_passkey`: No passkey is registered for this user
+             *
+             *     `approval_closed`: The approval is already decided
+             *
+             *     `approval_rejected`: The approval was rejected
+             *
+             *     `approval_cancelled`: The approval was cancelled
+             */
+            409: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `approval_expired`: The approval has expired */
+            410: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: Too many requests */
+            429: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `internal_error`: The appliance failed at this request */
+            500: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `busy`: The appliance is at its limit
+             *
+             *     `not_serving`: The appliance does not serve this route now
+             *
+             *     `not_fresh`: Too few witnesses vouch for this appliance now
+             *
+             *     `handing_over`: Another enclave is taking over
+             *
+             *     `store_unavailable`: The ledger store does not answer as it should
+             */
+            503: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_deadline`: The request took too long to answer */
+            504: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    reject_approval: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry find the first answer; 1 to 128 visible ASCII characters.
+                 * @example payment-2026-117-end
+                 */
+                "Idempotency-Key"?: string | null;
+                /**
+                 * @description A checkpoint note from one of this tenant's receipts, base64url. If a boot of this appliance signed it and the ledger of now does not continue it, the appliance stops instead of answering.
+                 * @example cmVkb3VidC5leGFtcGxlL2xlZGdlci8
+                 */
+                "Redoubt-Checkpoint"?: string;
+            };
+            path: {
+                /**
+                 * @description approval_id
+                 * @example 5b7e0c93d1a84f26a0c3e9b27d4f6018
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "user_id": "customer-4711",
+                 *       "credential": {
+                 *         "id": "mDvTQ5AmSk2fNnwcVyJ5kw",
+                 *         "rawId": "mDvTQ5AmSk2fNnwcVyJ5kw",
+                 *         "type": "public-key",
+                 *         "authenticatorAttachment": "platform",
+                 *         "clientExtensionResults": {},
+                 *         "response": {
+                 *           "clientDataJSON": "eyJ0eXBlIjoid2ViYXV0aG4uZ2V0IiwiY2hhbGxlbmdlIjoiQVFJRCIsIm9yaWdpbiI6Imh0dHBzOi8vYmFuay5leGFtcGxlIn0",
+                 *           "authenticatorData": "SZYN5YgOjGh0NBcPZHZgW4_krrmihjLHmVzzuoMdl2MFAAAAAQ",
+                 *           "signature": "MEUCIQDTGVxhrmZsWMZ3wzbb5CnEqv0SgUXWSAeeVBGUoQIg",
+                 *           "userHandle": "dGhlLXVzZXItaGFuZGxl"
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["Rejection"];
+            };
+        };
+        responses: {
+            /** @description Recorded */
+            200: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "approval_id": "5b7e0c93d1a84f26a0c3e9b27d4f6018",
+                     *       "status": "rejected",
+                     *       "artefact": {
+                     *         "payload": "eyJ0eXBlIjoiYXBwcm92YWwifQ",
+                     *         "signatures": [
+                     *           {
+                     *             "protected": "eyJ0eXAiOiJyZWRvdWJ0LWFwcHJvdmFsK2p3cyJ9",
+                     *             "signature": "c2lnbmF0dXJl"
+                     *           }
+                     *         ],
+                     *         "tenant_keys": [
+                     *           {
+                     *             "kty": "EC",
+                     *             "crv": "P-256",
+                     *             "x": "AQIDBAUG",
+                     *             "y": "BwgJCgsM"
+                     *           }
+                     *         ],
+                     *         "receipt": {
+                     *           "type": "redoubt/receipt/v1",
+                     *           "claims": "{\"type\":\"approval\",\"receipt_id\":\"9c1f5d0e7a3b42c8b6d40e8f21a7c395\",\"user_id\":\"customer-4711\",\"time_ms\":1795300200123}",
+                     *           "salt": "b0nS1yM3rQ7xJ8kT2vW5uA",
+                     *           "event_index": 0,
+                     *           "event_count": 1,
+                     *           "event_path": [],
+                     *           "header": "AQIDBAUGBwgJCgsMDQ4PEA",
+                     *           "tree_size": 42,
+                     *           "leaf_path": [
+                     *             "Hq3Zc1x8aV9kLm2nB4vC6w"
+                     *           ],
+                     *           "checkpoint": "redoubt.example/ledger/4f1c9a7e2b8d4036a5c0e3f19b6d7284\n42\nHq3Zc1x8aV9kLm2nB4vC6w==\n\n— redoubt.example/ledger/4f1c9a7e2b8d4036a5c0e3f19b6d7284 AQIDBAUG\n"
+                     *         }
+                     *       },
+                     *       "receipt": {
+                     *         "type": "redoubt/receipt/v1",
+                     *         "claims": "{\"type\":\"approval_rejection\",\"receipt_id\":\"9c1f5d0e7a3b42c8b6d40e8f21a7c395\",\"user_id\":\"customer-4711\",\"time_ms\":1795300200123}",
+                     *         "salt": "b0nS1yM3rQ7xJ8kT2vW5uA",
+                     *         "event_index": 0,
+                     *         "event_count": 1,
+                     *         "event_path": [],
+                     *         "header": "AQIDBAUGBwgJCgsMDQ4PEA",
+                     *         "tree_size": 42,
+                     *         "leaf_path": [
+                     *           "Hq3Zc1x8aV9kLm2nB4vC6w"
+                     *         ],
+                     *         "checkpoint": "redoubt.example/ledger/4f1c9a7e2b8d4036a5c0e3f19b6d7284\n42\nHq3Zc1x8aV9kLm2nB4vC6w==\n\n— redoubt.example/ledger/4f1c9a7e2b8d4036a5c0e3f19b6d7284 AQIDBAUG\n"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApprovalVerified"];
+                };
+            };
+            /**
+             * @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable
+             *
+             *     `malformed_request`: The request is malformed
+             *
+             *     `malformed_request`: The request is malformed
+             */
+            400: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `client_certificate_required`: A client certificate is required
+             *
+             *     `authentication_failed`: Authentication failed
+             */
+            401: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `role_not_allowed`: This certificate may not do that */
+            403: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unknown_approval`: There is no such approval */
+            404: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_timeout`: The request took too long to arrive */
+            408: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `no_passkey`: No passkey is registered for this user
+             *
+             *     `approval_closed`: The approval is already decided
+             *
+             *     `approval_rejected`: The approval was rejected
+             *
+             *     `approval_cancelled`: The approval was cancelled
+             *
+             *     `already_answered`: This customer has answered
+             *
+             *     `idempotency_conflict`: The idempotency key was used for another request
+             */
+            409: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `approval_expired`: The approval has expired
+             *
+             *     `receipt_erased`: The receipt's subject was erased
+             *
+             *     `receipt_expired`: The receipt is older than its tenant keeps receipts
+             */
+            410: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `body_too_large`: The body is too large */
+            413: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unsupported_media_type`: The content type is not supported */
+            415: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: Too many requests */
+            429: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `internal_error`: The appliance failed at this request */
+            500: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `busy`: The appliance is at its limit
+             *
+             *     `not_serving`: The appliance does not serve this route now
+             *
+             *     `not_fresh`: Too few witnesses vouch for this appliance now
+             *
+             *     `handing_over`: Another enclave is taking over
+             *
+             *     `store_unavailable`: The ledger store does not answer as it should
+             */
+            503: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_deadline`: The request took too long to answer */
+            504: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     verify_approval: {
         parameters: {
             query?: never;
@@ -1733,7 +3951,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Approved, with its proof */
+            /** @description Taken; with its proof once approved */
             200: {
                 headers: {
                     /** @description Names the request, here and in the operator's log */
@@ -1862,6 +4080,20 @@ export interface operations {
              * @description `no_passkey`: No passkey is registered for this user
              *
              *     `approval_closed`: The approval is already decided
+             *
+             *     `approval_rejected`: The approval was rejected
+             *
+             *     `approval_cancelled`: The approval was cancelled
+             *
+             *     `already_answered`: This customer has answered
+             *
+             *     `answered_meanwhile`: Another device of this customer answered meanwhile
+             *
+             *     `shared_device`: Another approver answered with this passkey
+             *
+             *     `second_device_required`: This amount needs a second device
+             *
+             *     `face_required`: A face comes before the last passkey
              */
             409: {
                 headers: {
@@ -3402,6 +5634,190 @@ export interface operations {
             };
         };
     };
+    halt: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "order": {
+                 *         "payload": "eyJ0eXBlIjoicmVkb3VidC9nZW5lc2lzL3YxIn0",
+                 *         "signatures": [
+                 *           {
+                 *             "protected": "eyJ0eXAiOiJyZWRvdWJ0LWFwcHJvdmFsK2p3cyJ9",
+                 *             "signature": "c2lnbmF0dXJl"
+                 *           }
+                 *         ]
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["HaltRequest"];
+            };
+        };
+        responses: {
+            /** @description Halted, with nothing kept that opens the ledger */
+            200: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "boot": "8d1f3b7c5a9e2046c8f0b1d3e5a7c9f1b3d5e7092b4d6f8091a3b5c7d9e1f305",
+                     *       "phase": "halted"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Halted"];
+                };
+            };
+            /** @description `malformed_request`: The request is malformed */
+            400: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `client_certificate_required`: A client certificate is required */
+            401: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `role_not_allowed`: This certificate may not do that */
+            403: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_timeout`: The request took too long to arrive */
+            408: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `body_too_large`: The body is too large */
+            413: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unsupported_media_type`: The content type is not supported */
+            415: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `order_not_signed`: Too few officers signed the order
+             *
+             *     `order_other_manifest`: The order is for another manifest
+             *
+             *     `order_other_ledger`: The order is for another appliance
+             *
+             *     `order_other_giver`: The order is to another enclave or term
+             *
+             *     `order_expired`: The order is not good now
+             */
+            422: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: Too many requests */
+            429: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `internal_error`: The appliance failed at this request */
+            500: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `busy`: The appliance is at its limit
+             *
+             *     `not_serving`: The appliance does not serve this route now
+             */
+            503: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_deadline`: The request took too long to answer */
+            504: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     hand_over: {
         parameters: {
             query?: never;
@@ -3603,6 +6019,8 @@ export interface operations {
              *     `handing_over`: Another enclave is taking over
              *
              *     `store_unavailable`: The ledger store does not answer as it should
+             *
+             *     `not_fresh`: Too few witnesses vouch for this appliance now
              */
             503: {
                 headers: {
@@ -3744,6 +6162,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemBody"];
                 };
             };
+            /** @description `order_expired`: The order is not good now */
+            422: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
             /** @description `too_many_requests`: Too many requests */
             429: {
                 headers: {
@@ -3774,6 +6203,143 @@ export interface operations {
              *     `not_serving`: The appliance does not serve this route now
              *
              *     `store_unavailable`: The ledger store does not answer as it should
+             */
+            503: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_deadline`: The request took too long to answer */
+            504: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    jwks: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A checkpoint note from one of this tenant's receipts, base64url. If a boot of this appliance signed it and the ledger of now does not continue it, the appliance stops instead of answering.
+                 * @example cmVkb3VidC5leGFtcGxlL2xlZGdlci8
+                 */
+                "Redoubt-Checkpoint"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description JSON Web Key Set */
+            200: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "keys": [
+                     *         {
+                     *           "kty": "EC",
+                     *           "crv": "P-256",
+                     *           "alg": "ES256",
+                     *           "kid": "AQIDBAUG",
+                     *           "x": "AQIDBAUG",
+                     *           "y": "BwgJCgsM"
+                     *         },
+                     *         {
+                     *           "kty": "AKP",
+                     *           "alg": "ML-DSA-65",
+                     *           "kid": "BwgJCgsM",
+                     *           "pub": "AQIDBAUG"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["JwkSet"];
+                };
+            };
+            /** @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable */
+            400: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `client_certificate_required`: A client certificate is required */
+            401: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `role_not_allowed`: This certificate may not do that */
+            403: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: Too many requests */
+            429: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `internal_error`: The appliance failed at this request */
+            500: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `busy`: The appliance is at its limit
+             *
+             *     `not_serving`: The appliance does not serve this route now
+             *
+             *     `not_fresh`: Too few witnesses vouch for this appliance now
+             *
+             *     `handing_over`: Another enclave is taking over
              */
             503: {
                 headers: {
@@ -3899,17 +6465,6 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemBody"];
                 };
             };
-            /** @description `no_passkey`: No passkey is registered for this user */
-            409: {
-                headers: {
-                    /** @description Names the request, here and in the operator's log */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemBody"];
-                };
-            };
             /** @description `body_too_large`: The body is too large */
             413: {
                 headers: {
@@ -4023,7 +6578,7 @@ export interface operations {
                  *       }
                  *     }
                  */
-                "application/json": components["schemas"]["AuthenticationResponseWithUser"];
+                "application/json": components["schemas"]["AuthenticationResponseWithOptionalUser"];
             };
         };
         responses: {
@@ -4042,6 +6597,9 @@ export interface operations {
                      *       "credential_id": "mDvTQ5AmSk2fNnwcVyJ5kw",
                      *       "session_token": "q2Xn8Z1vKc5RtY7uWb3dEf6gHj9kLm0p",
                      *       "expires_at": "2026-11-21T22:31:40.123Z",
+                     *       "idle_seconds": 300,
+                     *       "session_id": "c41a7e05b3d94f62a8e0f79b2d5c6138",
+                     *       "device_id": "2f6d0b9c4e8a4137b5d2f08c6a1e7394",
                      *       "receipt": {
                      *         "type": "redoubt/receipt/v1",
                      *         "claims": "{\"type\":\"authentication\",\"receipt_id\":\"9c1f5d0e7a3b42c8b6d40e8f21a7c395\",\"user_id\":\"customer-4711\",\"time_ms\":1795300200123}",
@@ -4104,17 +6662,6 @@ export interface operations {
             };
             /** @description `request_timeout`: The request took too long to arrive */
             408: {
-                headers: {
-                    /** @description Names the request, here and in the operator's log */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemBody"];
-                };
-            };
-            /** @description `no_passkey`: No passkey is registered for this user */
-            409: {
                 headers: {
                     /** @description Names the request, here and in the operator's log */
                     "X-Request-Id"?: string;
@@ -4323,7 +6870,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemBody"];
                 };
             };
-            /** @description `credential_exists`: This credential is already registered */
+            /**
+             * @description `credential_exists`: This credential is already registered
+             *
+             *     `too_many_devices`: The customer has as many passkeys as one may have
+             */
             409: {
                 headers: {
                     /** @description Names the request, here and in the operator's log */
@@ -4478,6 +7029,7 @@ export interface operations {
                      *       "user_id": "customer-4711",
                      *       "attestation_format": "none",
                      *       "aaguid": "00000000-0000-0000-0000-000000000000",
+                     *       "device_id": "2f6d0b9c4e8a4137b5d2f08c6a1e7394",
                      *       "receipt": {
                      *         "type": "redoubt/receipt/v1",
                      *         "claims": "{\"type\":\"passkey_registration\",\"receipt_id\":\"9c1f5d0e7a3b42c8b6d40e8f21a7c395\",\"user_id\":\"customer-4711\",\"time_ms\":1795300200123}",
@@ -4545,7 +7097,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemBody"];
                 };
             };
-            /** @description `credential_exists`: This credential is already registered */
+            /**
+             * @description `credential_exists`: This credential is already registered
+             *
+             *     `too_many_devices`: The customer has as many passkeys as one may have
+             */
             409: {
                 headers: {
                     /** @description Names the request, here and in the operator's log */
@@ -4623,6 +7179,130 @@ export interface operations {
              *     `handing_over`: Another enclave is taking over
              *
              *     `store_unavailable`: The ledger store does not answer as it should
+             */
+            503: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_deadline`: The request took too long to answer */
+            504: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    related_origins: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A checkpoint note from one of this tenant's receipts, base64url. If a boot of this appliance signed it and the ledger of now does not continue it, the appliance stops instead of answering.
+                 * @example cmVkb3VidC5leGFtcGxlL2xlZGdlci8
+                 */
+                "Redoubt-Checkpoint"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description To be copied, or passed on */
+            200: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "origins": [
+                     *         "https://shop.example"
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RelatedOrigins"];
+                };
+            };
+            /** @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable */
+            400: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `client_certificate_required`: A client certificate is required */
+            401: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `role_not_allowed`: This certificate may not do that */
+            403: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: Too many requests */
+            429: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `internal_error`: The appliance failed at this request */
+            500: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `busy`: The appliance is at its limit
+             *
+             *     `not_serving`: The appliance does not serve this route now
+             *
+             *     `not_fresh`: Too few witnesses vouch for this appliance now
+             *
+             *     `handing_over`: Another enclave is taking over
              */
             503: {
                 headers: {
@@ -4817,6 +7497,144 @@ export interface operations {
             };
         };
     };
+    end_all_sessions: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A checkpoint note from one of this tenant's receipts, base64url. If a boot of this appliance signed it and the ledger of now does not continue it, the appliance stops instead of answering.
+                 * @example cmVkb3VidC5leGFtcGxlL2xlZGdlci8
+                 */
+                "Redoubt-Checkpoint"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description They are over */
+            200: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "ended": 1,
+                     *       "receipt": {
+                     *         "type": "redoubt/receipt/v1",
+                     *         "claims": "{\"type\":\"session_end\",\"receipt_id\":\"9c1f5d0e7a3b42c8b6d40e8f21a7c395\",\"user_id\":\"customer-4711\",\"time_ms\":1795300200123}",
+                     *         "salt": "b0nS1yM3rQ7xJ8kT2vW5uA",
+                     *         "event_index": 0,
+                     *         "event_count": 1,
+                     *         "event_path": [],
+                     *         "header": "AQIDBAUGBwgJCgsMDQ4PEA",
+                     *         "tree_size": 42,
+                     *         "leaf_path": [
+                     *           "Hq3Zc1x8aV9kLm2nB4vC6w"
+                     *         ],
+                     *         "checkpoint": "redoubt.example/ledger/4f1c9a7e2b8d4036a5c0e3f19b6d7284\n42\nHq3Zc1x8aV9kLm2nB4vC6w==\n\n— redoubt.example/ledger/4f1c9a7e2b8d4036a5c0e3f19b6d7284 AQIDBAUG\n"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["SessionsEnded"];
+                };
+            };
+            /** @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable */
+            400: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `client_certificate_required`: A client certificate is required */
+            401: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `role_not_allowed`: This certificate may not do that */
+            403: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: Too many requests */
+            429: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `internal_error`: The appliance failed at this request */
+            500: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `busy`: The appliance is at its limit
+             *
+             *     `not_serving`: The appliance does not serve this route now
+             *
+             *     `not_fresh`: Too few witnesses vouch for this appliance now
+             *
+             *     `handing_over`: Another enclave is taking over
+             *
+             *     `store_unavailable`: The ledger store does not answer as it should
+             */
+            503: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_deadline`: The request took too long to answer */
+            504: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     erase_subject: {
         parameters: {
             query?: never;
@@ -4906,6 +7724,1339 @@ export interface operations {
             };
             /** @description `unknown_subject`: There is no such customer */
             404: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: Too many requests */
+            429: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `internal_error`: The appliance failed at this request */
+            500: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `busy`: The appliance is at its limit
+             *
+             *     `not_serving`: The appliance does not serve this route now
+             *
+             *     `not_fresh`: Too few witnesses vouch for this appliance now
+             *
+             *     `handing_over`: Another enclave is taking over
+             *
+             *     `store_unavailable`: The ledger store does not answer as it should
+             */
+            503: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_deadline`: The request took too long to answer */
+            504: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    devices: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A checkpoint note from one of this tenant's receipts, base64url. If a boot of this appliance signed it and the ledger of now does not continue it, the appliance stops instead of answering.
+                 * @example cmVkb3VidC5leGFtcGxlL2xlZGdlci8
+                 */
+                "Redoubt-Checkpoint"?: string;
+            };
+            path: {
+                /**
+                 * @description Whose
+                 * @example customer-4711
+                 */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them */
+            200: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "user_id": "customer-4711",
+                     *       "re_enrollment_required": false,
+                     *       "devices": [
+                     *         {
+                     *           "device_id": "2f6d0b9c4e8a4137b5d2f08c6a1e7394",
+                     *           "name": "Anna's phone",
+                     *           "type": "mobile",
+                     *           "os": "Android 16",
+                     *           "state": "active",
+                     *           "reason": "",
+                     *           "state_since": null,
+                     *           "created_at": "2026-11-21T22:26:40.123Z",
+                     *           "last_used_at": "2026-11-21T22:31:40.123Z",
+                     *           "aaguid": "00000000000000000000000000000000",
+                     *           "attestation_format": "none",
+                     *           "attestation_trusted": false,
+                     *           "backup_eligible": false,
+                     *           "backup_state": false,
+                     *           "transports": [
+                     *             "internal"
+                     *           ],
+                     *           "sessions": 1,
+                     *           "trust": {
+                     *             "score": 0.5,
+                     *             "reasons": [
+                     *               {
+                     *                 "reason": "recently_used",
+                     *                 "weight": 0
+                     *               }
+                     *             ]
+                     *           }
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Devices"];
+                };
+            };
+            /** @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable */
+            400: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `client_certificate_required`: A client certificate is required */
+            401: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `role_not_allowed`: This certificate may not do that */
+            403: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unknown_subject`: There is no such customer */
+            404: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: Too many requests */
+            429: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `internal_error`: The appliance failed at this request */
+            500: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `busy`: The appliance is at its limit
+             *
+             *     `not_serving`: The appliance does not serve this route now
+             *
+             *     `not_fresh`: Too few witnesses vouch for this appliance now
+             *
+             *     `handing_over`: Another enclave is taking over
+             *
+             *     `store_unavailable`: The ledger store does not answer as it should
+             */
+            503: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_deadline`: The request took too long to answer */
+            504: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    describe_device: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A checkpoint note from one of this tenant's receipts, base64url. If a boot of this appliance signed it and the ledger of now does not continue it, the appliance stops instead of answering.
+                 * @example cmVkb3VidC5leGFtcGxlL2xlZGdlci8
+                 */
+                "Redoubt-Checkpoint"?: string;
+            };
+            path: {
+                /**
+                 * @description Which
+                 * @example 2f6d0b9c4e8a4137b5d2f08c6a1e7394
+                 */
+                device_id: string;
+                /**
+                 * @description Whose
+                 * @example customer-4711
+                 */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "Anna's phone",
+                 *       "type": "mobile",
+                 *       "os": "Android 16"
+                 *     }
+                 */
+                "application/json": components["schemas"]["DescribeDevice"];
+            };
+        };
+        responses: {
+            /** @description The device as it stands */
+            200: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "device_id": "2f6d0b9c4e8a4137b5d2f08c6a1e7394",
+                     *       "name": "Anna's phone",
+                     *       "type": "mobile",
+                     *       "os": "Android 16",
+                     *       "state": "active",
+                     *       "reason": "",
+                     *       "state_since": null,
+                     *       "created_at": "2026-11-21T22:26:40.123Z",
+                     *       "last_used_at": "2026-11-21T22:31:40.123Z",
+                     *       "aaguid": "00000000000000000000000000000000",
+                     *       "attestation_format": "none",
+                     *       "attestation_trusted": false,
+                     *       "backup_eligible": false,
+                     *       "backup_state": false,
+                     *       "transports": [
+                     *         "internal"
+                     *       ],
+                     *       "sessions": 1,
+                     *       "trust": {
+                     *         "score": 0.5,
+                     *         "reasons": [
+                     *           {
+                     *             "reason": "recently_used",
+                     *             "weight": 0
+                     *           }
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Device"];
+                };
+            };
+            /**
+             * @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable
+             *
+             *     `malformed_request`: The request is malformed
+             */
+            400: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `client_certificate_required`: A client certificate is required */
+            401: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `role_not_allowed`: This certificate may not do that */
+            403: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `unknown_subject`: There is no such customer
+             *
+             *     `unknown_device`: There is no such device
+             */
+            404: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_timeout`: The request took too long to arrive */
+            408: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `body_too_large`: The body is too large */
+            413: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unsupported_media_type`: The content type is not supported */
+            415: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: Too many requests */
+            429: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `internal_error`: The appliance failed at this request */
+            500: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `busy`: The appliance is at its limit
+             *
+             *     `not_serving`: The appliance does not serve this route now
+             *
+             *     `not_fresh`: Too few witnesses vouch for this appliance now
+             *
+             *     `handing_over`: Another enclave is taking over
+             *
+             *     `store_unavailable`: The ledger store does not answer as it should
+             */
+            503: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_deadline`: The request took too long to answer */
+            504: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    end_device_sessions: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A checkpoint note from one of this tenant's receipts, base64url. If a boot of this appliance signed it and the ledger of now does not continue it, the appliance stops instead of answering.
+                 * @example cmVkb3VidC5leGFtcGxlL2xlZGdlci8
+                 */
+                "Redoubt-Checkpoint"?: string;
+            };
+            path: {
+                /**
+                 * @description Which
+                 * @example 2f6d0b9c4e8a4137b5d2f08c6a1e7394
+                 */
+                device_id: string;
+                /**
+                 * @description Whose
+                 * @example customer-4711
+                 */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description They are over */
+            200: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "ended": 1,
+                     *       "receipt": {
+                     *         "type": "redoubt/receipt/v1",
+                     *         "claims": "{\"type\":\"session_end\",\"receipt_id\":\"9c1f5d0e7a3b42c8b6d40e8f21a7c395\",\"user_id\":\"customer-4711\",\"time_ms\":1795300200123}",
+                     *         "salt": "b0nS1yM3rQ7xJ8kT2vW5uA",
+                     *         "event_index": 0,
+                     *         "event_count": 1,
+                     *         "event_path": [],
+                     *         "header": "AQIDBAUGBwgJCgsMDQ4PEA",
+                     *         "tree_size": 42,
+                     *         "leaf_path": [
+                     *           "Hq3Zc1x8aV9kLm2nB4vC6w"
+                     *         ],
+                     *         "checkpoint": "redoubt.example/ledger/4f1c9a7e2b8d4036a5c0e3f19b6d7284\n42\nHq3Zc1x8aV9kLm2nB4vC6w==\n\n— redoubt.example/ledger/4f1c9a7e2b8d4036a5c0e3f19b6d7284 AQIDBAUG\n"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["SessionsEnded"];
+                };
+            };
+            /** @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable */
+            400: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `client_certificate_required`: A client certificate is required */
+            401: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `role_not_allowed`: This certificate may not do that */
+            403: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `unknown_subject`: There is no such customer
+             *
+             *     `unknown_device`: There is no such device
+             */
+            404: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: Too many requests */
+            429: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `internal_error`: The appliance failed at this request */
+            500: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `busy`: The appliance is at its limit
+             *
+             *     `not_serving`: The appliance does not serve this route now
+             *
+             *     `not_fresh`: Too few witnesses vouch for this appliance now
+             *
+             *     `handing_over`: Another enclave is taking over
+             *
+             *     `store_unavailable`: The ledger store does not answer as it should
+             */
+            503: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_deadline`: The request took too long to answer */
+            504: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    set_device_state: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A checkpoint note from one of this tenant's receipts, base64url. If a boot of this appliance signed it and the ledger of now does not continue it, the appliance stops instead of answering.
+                 * @example cmVkb3VidC5leGFtcGxlL2xlZGdlci8
+                 */
+                "Redoubt-Checkpoint"?: string;
+            };
+            path: {
+                /**
+                 * @description Which
+                 * @example 2f6d0b9c4e8a4137b5d2f08c6a1e7394
+                 */
+                device_id: string;
+                /**
+                 * @description Whose
+                 * @example customer-4711
+                 */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "state": "suspended",
+                 *       "reason": "The customer misses it"
+                 *     }
+                 */
+                "application/json": components["schemas"]["SetDeviceState"];
+            };
+        };
+        responses: {
+            /** @description In force */
+            200: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "device_id": "2f6d0b9c4e8a4137b5d2f08c6a1e7394",
+                     *       "state": "suspended",
+                     *       "sessions_ended": 1,
+                     *       "receipt": {
+                     *         "type": "redoubt/receipt/v1",
+                     *         "claims": "{\"type\":\"device_state\",\"receipt_id\":\"9c1f5d0e7a3b42c8b6d40e8f21a7c395\",\"user_id\":\"customer-4711\",\"time_ms\":1795300200123}",
+                     *         "salt": "b0nS1yM3rQ7xJ8kT2vW5uA",
+                     *         "event_index": 0,
+                     *         "event_count": 1,
+                     *         "event_path": [],
+                     *         "header": "AQIDBAUGBwgJCgsMDQ4PEA",
+                     *         "tree_size": 42,
+                     *         "leaf_path": [
+                     *           "Hq3Zc1x8aV9kLm2nB4vC6w"
+                     *         ],
+                     *         "checkpoint": "redoubt.example/ledger/4f1c9a7e2b8d4036a5c0e3f19b6d7284\n42\nHq3Zc1x8aV9kLm2nB4vC6w==\n\n— redoubt.example/ledger/4f1c9a7e2b8d4036a5c0e3f19b6d7284 AQIDBAUG\n"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DeviceStateSet"];
+                };
+            };
+            /**
+             * @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable
+             *
+             *     `malformed_request`: The request is malformed
+             */
+            400: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `client_certificate_required`: A client certificate is required */
+            401: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `role_not_allowed`: This certificate may not do that */
+            403: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `unknown_subject`: There is no such customer
+             *
+             *     `unknown_device`: There is no such device
+             */
+            404: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_timeout`: The request took too long to arrive */
+            408: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `device_closed`: The device is out of use for good
+             *
+             *     `device_barred`: The device's model is reported as compromised
+             */
+            409: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `body_too_large`: The body is too large */
+            413: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unsupported_media_type`: The content type is not supported */
+            415: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: Too many requests */
+            429: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `internal_error`: The appliance failed at this request */
+            500: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `busy`: The appliance is at its limit
+             *
+             *     `not_serving`: The appliance does not serve this route now
+             *
+             *     `not_fresh`: Too few witnesses vouch for this appliance now
+             *
+             *     `handing_over`: Another enclave is taking over
+             *
+             *     `store_unavailable`: The ledger store does not answer as it should
+             */
+            503: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_deadline`: The request took too long to answer */
+            504: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    end_user_sessions: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A checkpoint note from one of this tenant's receipts, base64url. If a boot of this appliance signed it and the ledger of now does not continue it, the appliance stops instead of answering.
+                 * @example cmVkb3VidC5leGFtcGxlL2xlZGdlci8
+                 */
+                "Redoubt-Checkpoint"?: string;
+            };
+            path: {
+                /**
+                 * @description Whose
+                 * @example customer-4711
+                 */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description They are over */
+            200: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "ended": 1,
+                     *       "receipt": {
+                     *         "type": "redoubt/receipt/v1",
+                     *         "claims": "{\"type\":\"session_end\",\"receipt_id\":\"9c1f5d0e7a3b42c8b6d40e8f21a7c395\",\"user_id\":\"customer-4711\",\"time_ms\":1795300200123}",
+                     *         "salt": "b0nS1yM3rQ7xJ8kT2vW5uA",
+                     *         "event_index": 0,
+                     *         "event_count": 1,
+                     *         "event_path": [],
+                     *         "header": "AQIDBAUGBwgJCgsMDQ4PEA",
+                     *         "tree_size": 42,
+                     *         "leaf_path": [
+                     *           "Hq3Zc1x8aV9kLm2nB4vC6w"
+                     *         ],
+                     *         "checkpoint": "redoubt.example/ledger/4f1c9a7e2b8d4036a5c0e3f19b6d7284\n42\nHq3Zc1x8aV9kLm2nB4vC6w==\n\n— redoubt.example/ledger/4f1c9a7e2b8d4036a5c0e3f19b6d7284 AQIDBAUG\n"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["SessionsEnded"];
+                };
+            };
+            /** @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable */
+            400: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `client_certificate_required`: A client certificate is required */
+            401: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `role_not_allowed`: This certificate may not do that */
+            403: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unknown_subject`: There is no such customer */
+            404: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: Too many requests */
+            429: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `internal_error`: The appliance failed at this request */
+            500: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `busy`: The appliance is at its limit
+             *
+             *     `not_serving`: The appliance does not serve this route now
+             *
+             *     `not_fresh`: Too few witnesses vouch for this appliance now
+             *
+             *     `handing_over`: Another enclave is taking over
+             *
+             *     `store_unavailable`: The ledger store does not answer as it should
+             */
+            503: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_deadline`: The request took too long to answer */
+            504: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    introspect: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A checkpoint note from one of this tenant's receipts, base64url. If a boot of this appliance signed it and the ledger of now does not continue it, the appliance stops instead of answering.
+                 * @example cmVkb3VidC5leGFtcGxlL2xlZGdlci8
+                 */
+                "Redoubt-Checkpoint"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "token": "q2Xn8Z1vKc5RtY7uWb3dEf6gHj9kLm0p"
+                 *     }
+                 */
+                "application/x-www-form-urlencoded": components["schemas"]["TokenForm"];
+            };
+        };
+        responses: {
+            /** @description The session, or that there is none */
+            200: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "payload": "eyJhY3RpdmUiOnRydWV9",
+                     *       "signatures": [
+                     *         {
+                     *           "protected": "eyJhbGciOiJFUzI1NiJ9",
+                     *           "signature": "c2lnbmF0dXJl"
+                     *         },
+                     *         {
+                     *           "protected": "eyJhbGciOiJNTC1EU0EtNjUifQ",
+                     *           "signature": "c2lnbmF0dXJl"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/jose+json": Record<string, unknown>;
+                    /**
+                     * @example {
+                     *       "active": true,
+                     *       "iss": "redoubt.example",
+                     *       "sub": "customer-4711",
+                     *       "aud": "bank",
+                     *       "auth_time": 1795300000,
+                     *       "exp": 1795328800,
+                     *       "sid": "c41a7e05b3d94f62a8e0f79b2d5c6138",
+                     *       "device_id": "2f6d0b9c4e8a4137b5d2f08c6a1e7394",
+                     *       "acr": "urn:redoubt:acr:aal2",
+                     *       "amr": [
+                     *         "pop",
+                     *         "user",
+                     *         "mfa"
+                     *       ],
+                     *       "cnf": {
+                     *         "x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"
+                     *       },
+                     *       "policy": "8d1f3b7c5a9e2046c8f0b1d3e5a7c9f1b3d5e7092b4d6f8091a3b5c7d9e1f305"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Introspection"];
+                    /** @example eyJ0eXAiOiJ0b2tlbi1pbnRyb3NwZWN0aW9uK2p3dCJ9.eyJhY3RpdmUiOnRydWV9.c2lnbmF0dXJl */
+                    "application/token-introspection+jwt": string;
+                };
+            };
+            /**
+             * @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable
+             *
+             *     `malformed_request`: The request is malformed
+             */
+            400: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `client_certificate_required`: A client certificate is required */
+            401: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `role_not_allowed`: This certificate may not do that */
+            403: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_timeout`: The request took too long to arrive */
+            408: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `body_too_large`: The body is too large */
+            413: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unsupported_media_type`: The content type is not supported */
+            415: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: Too many requests */
+            429: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `internal_error`: The appliance failed at this request */
+            500: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `busy`: The appliance is at its limit
+             *
+             *     `not_serving`: The appliance does not serve this route now
+             *
+             *     `not_fresh`: Too few witnesses vouch for this appliance now
+             *
+             *     `handing_over`: Another enclave is taking over
+             *
+             *     `store_unavailable`: The ledger store does not answer as it should
+             */
+            503: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_deadline`: The request took too long to answer */
+            504: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    revoke_token: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A checkpoint note from one of this tenant's receipts, base64url. If a boot of this appliance signed it and the ledger of now does not continue it, the appliance stops instead of answering.
+                 * @example cmVkb3VidC5leGFtcGxlL2xlZGdlci8
+                 */
+                "Redoubt-Checkpoint"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "token": "q2Xn8Z1vKc5RtY7uWb3dEf6gHj9kLm0p"
+                 *     }
+                 */
+                "application/x-www-form-urlencoded": components["schemas"]["TokenForm"];
+            };
+        };
+        responses: {
+            /** @description It is over */
+            200: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "ended": 1,
+                     *       "receipt": {
+                     *         "type": "redoubt/receipt/v1",
+                     *         "claims": "{\"type\":\"session_end\",\"receipt_id\":\"9c1f5d0e7a3b42c8b6d40e8f21a7c395\",\"user_id\":\"customer-4711\",\"time_ms\":1795300200123}",
+                     *         "salt": "b0nS1yM3rQ7xJ8kT2vW5uA",
+                     *         "event_index": 0,
+                     *         "event_count": 1,
+                     *         "event_path": [],
+                     *         "header": "AQIDBAUGBwgJCgsMDQ4PEA",
+                     *         "tree_size": 42,
+                     *         "leaf_path": [
+                     *           "Hq3Zc1x8aV9kLm2nB4vC6w"
+                     *         ],
+                     *         "checkpoint": "redoubt.example/ledger/4f1c9a7e2b8d4036a5c0e3f19b6d7284\n42\nHq3Zc1x8aV9kLm2nB4vC6w==\n\n— redoubt.example/ledger/4f1c9a7e2b8d4036a5c0e3f19b6d7284 AQIDBAUG\n"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["SessionsEnded"];
+                };
+            };
+            /**
+             * @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable
+             *
+             *     `malformed_request`: The request is malformed
+             */
+            400: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `client_certificate_required`: A client certificate is required */
+            401: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `role_not_allowed`: This certificate may not do that */
+            403: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_timeout`: The request took too long to arrive */
+            408: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `body_too_large`: The body is too large */
+            413: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unsupported_media_type`: The content type is not supported */
+            415: {
                 headers: {
                     /** @description Names the request, here and in the operator's log */
                     "X-Request-Id"?: string;

@@ -6,7 +6,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { answer, connect, Refused, type Redoubt } from "../src/index.js";
+import { answer, connect, introspected, Refused, type Redoubt } from "../src/index.js";
 import { SoftwarePasskey } from "../src/software-passkey.js";
 
 const dev = JSON.parse(readFileSync(process.env.REDOUBT_DEV!, "utf8"));
@@ -35,7 +35,7 @@ async function registered(client: Redoubt) {
 async function approved() {
   const { user_id, passkey } = await registered(bank);
   const pending = await answer(bank.POST("/api/v1/approvals", { body: { user_id, transaction } }));
-  const body = { user_id, ...passkey.get(APPROVAL, pending.options) };
+  const body = { user_id, ...passkey.get(APPROVAL, pending.options!) };
   const params = { path: { id: pending.approval_id } };
   return { pending, given: await answer(bank.POST("/api/v1/approvals/{id}/verify", { params, body })) };
 }
@@ -67,6 +67,33 @@ test("a customer enrols and logs in", async () => {
   await assert.rejects(again, refusedWith("authentication_failed"));
 });
 
+test("a session is read, and ends when its device is suspended", async () => {
+  const { user_id, passkey } = await registered(bank);
+  const options = await answer(bank.POST("/api/v1/passkeys/authenticate/options", { body: { user_id } }));
+  const body = { user_id, ...passkey.get(LOGIN, options) };
+  const { session_token: token, device_id } = await answer(bank.POST("/api/v1/passkeys/authenticate/verify", { body }));
+  const open = await introspected(bank, token);
+  assert.ok(open.active && "sub" in open && open.sub === user_id);
+  const params = { path: { user_id, device_id } };
+  const state = { state: "suspended", reason: "The customer misses it" } as const;
+  const set = await answer(bank.POST("/api/v1/subjects/{user_id}/devices/{device_id}/state", { params, body: state }));
+  assert.equal(set.sessions_ended, 1);
+  assert.deepEqual(await introspected(bank, token), { active: false });
+});
+
+test("an approval is followed to its end", async () => {
+  const { pending } = await approved();
+  const params = { path: { id: pending.approval_id } };
+  const told = await answer(bank.GET("/api/v1/approvals/{id}/events", { params, parseAs: "text" }));
+  assert.match(told, /^event: status\ndata: .*"status":"approved"/);
+});
+
+test("a name of nobody is answered like a customer", async () => {
+  const user_id = `nobody-${randomBytes(6).toString("hex")}`;
+  const options = await answer(bank.POST("/api/v1/passkeys/authenticate/options", { body: { user_id } }));
+  assert.ok(options.allowCredentials?.length);
+});
+
 test("an approval and its receipt verify offline, and not with another amount", async () => {
   const { pending, given } = await approved();
   assert.equal(given.status, "approved");
@@ -75,7 +102,7 @@ test("an approval and its receipt verify offline, and not with another amount", 
   const params = { path: { id: claims.receipt_id } };
   const receipt = await answer(bank.GET("/api/v1/receipts/{id}", { params })) as { claims: string };
   assert.ok(verify(receipt));
-  assert.equal(JSON.parse(receipt.claims).transaction.amount, pending.transaction.amount);
+  assert.deepEqual(JSON.parse(receipt.claims).transaction, pending.transaction);
   const richer = { ...receipt, claims: receipt.claims.replace("250.00", "950.00") };
   assert.notEqual(richer.claims, receipt.claims);
   assert.ok(!verify(richer));

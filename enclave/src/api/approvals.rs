@@ -6,6 +6,7 @@ use futures::Stream;
 use redoubt_shared::{ApprovalId, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Array, ArrayBuilder, ObjectBuilder, SchemaType, Type};
 
 use super::Document;
 use super::Transaction;
@@ -32,7 +33,7 @@ pub struct ApprovalRequest {
     pub user_id: Option<UserId>,
     /// Several customers, each once, at most 16.
     #[serde(default)]
-    #[schema(value_type = Option<Vec<String>>, min_items = 1, max_items = 16)]
+    #[schema(schema_with = approvers)]
     pub approvers: Option<Vec<UserId>>,
     /// How many of them must approve.
     #[serde(default)]
@@ -43,6 +44,22 @@ pub struct ApprovalRequest {
     /// `["passkey"]` if absent; `["passkey", "face"]` asks each for a face as well.
     #[serde(default)]
     pub factors: Option<Vec<Factor>>,
+}
+
+/// Names of customers, with the bounds of each.
+fn approvers() -> Array {
+    let name = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(128))
+        .pattern(Some("^[!-~]+$"));
+    ArrayBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::Array, Type::Null]))
+        .items(name)
+        .min_items(Some(1))
+        .max_items(Some(16))
+        .description(Some("Several customers, each once, at most 16."))
+        .build()
 }
 
 /// A customer's rejection: signed if `credential` is there, else the bank's word.

@@ -102,15 +102,15 @@ pub struct Devices {
 pub struct DescribeDevice {
     /// What its owner calls it.
     #[serde(default)]
-    #[schema(value_type = Option<String>, max_length = 64)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1F\x7F-\x9F]+$")]
     pub name: Option<Text<64>>,
     /// Such as `mobile`.
     #[serde(rename = "type", default)]
-    #[schema(value_type = Option<String>, max_length = 64)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1F\x7F-\x9F]+$")]
     pub kind: Option<Text<64>>,
     /// Such as `iOS 19`.
     #[serde(default)]
-    #[schema(value_type = Option<String>, max_length = 64)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1F\x7F-\x9F]+$")]
     pub os: Option<Text<64>>,
 }
 
@@ -122,7 +122,7 @@ pub struct SetDeviceState {
     /// `compromised` only a new passkey does.
     pub state: DeviceState,
     /// Why; the claim repeats it.
-    #[schema(value_type = String, max_length = 128)]
+    #[schema(value_type = String, min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1F\x7F-\x9F]+$")]
     pub reason: Text<128>,
 }
 

@@ -123,6 +123,11 @@ impl Problem {
         problem
     }
 
+    /// Whether it is of the same kind as another.
+    pub fn is(&self, other: fn() -> Self) -> bool {
+        self.kind == other().kind
+    }
+
     /// The kind.
     pub const fn kind(&self) -> &'static Kind {
         self.kind
@@ -259,7 +264,7 @@ kinds! {
 
     // devices
     UNKNOWN_DEVICE unknown_device 404 "There is no such device" "Use a device_id of GET /api/v1/subjects/{user_id}/devices.";
-    TOO_MANY_DEVICES too_many_devices 409 "The customer has as many passkeys as one may have" "Revoke one with POST /api/v1/subjects/{user_id}/devices/{device_id}/state; after 256 in all, erase and enrol the customer again.";
+    TOO_MANY_DEVICES too_many_devices 409 "The customer has as many passkeys as one may have" "Revoke one with POST /api/v1/subjects/{user_id}/devices/{device_id}/state; after 128 in all, erase and enrol the customer again.";
     DEVICE_CLOSED device_closed 409 "The device is out of use for good" "Have the customer register a new passkey.";
     DEVICE_BARRED device_barred 409 "The device's model is reported as compromised" "Have the customer register a passkey of another model.";
 
@@ -287,6 +292,7 @@ kinds! {
     APPROVAL_EXPIRED approval_expired 410 "The approval has expired" "Create another one.";
     APPROVAL_REJECTED approval_rejected 409 "The approval was rejected" "Read it with GET /api/v1/approvals/{id}.";
     APPROVAL_CANCELLED approval_cancelled 409 "The approval was cancelled" "Create another one.";
+    ANSWERED_MEANWHILE answered_meanwhile 409 "Another device of this customer answered meanwhile" "Fetch options again with GET /api/v1/approvals/{id}/options and have the next device answer those.";
     ALREADY_ANSWERED already_answered 409 "This customer has answered" "Read who is still asked with GET /api/v1/approvals/{id}.";
     SHARED_DEVICE shared_device 409 "Another approver answered with this passkey" "Each approver needs a passkey of their own.";
     SECOND_DEVICE_REQUIRED second_device_required 409 "This amount needs a second device" "Register a second passkey; of passkeys that sync between devices only one counts.";

@@ -6,7 +6,9 @@
 
 use redoubt_shared::{DeviceId, SessionId, UserId};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::openapi::schema::{AllOfBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
+use utoipa::openapi::{Ref, RefOr};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::Document;
 use super::text::{SessionToken, id};
@@ -15,7 +17,7 @@ use super::text::{SessionToken, id};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 pub struct TokenForm {
     /// The `session_token` of a login.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, min_length = 1, max_length = 256)]
     pub token: SessionToken,
     /// Not looked at: there is one kind of token.
     #[serde(default)]
@@ -46,13 +48,43 @@ pub enum Introspected {
 }
 
 /// What is said of a token (RFC 7662 §2.2).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Introspection {
     /// Whether the session is open. If not, this is the only member.
     pub active: bool,
     /// Of an open session.
     #[serde(flatten)]
     pub session: Option<SessionClaims>,
+}
+
+/// By hand: `active` stands alone unless all members of a session are there.
+impl PartialSchema for Introspection {
+    fn schema() -> RefOr<Schema> {
+        let nothing = ObjectBuilder::new()
+            .max_properties(Some(1))
+            .description(Some("Of no open session: nothing more."));
+        let session = OneOfBuilder::new()
+            .item(Ref::from_schema_name(SessionClaims::name()))
+            .item(nothing);
+        let active = ObjectBuilder::new()
+            .schema_type(Type::Boolean)
+            .description(Some("Whether the session is open."));
+        let active = ObjectBuilder::new()
+            .property("active", active)
+            .required("active");
+        AllOfBuilder::new()
+            .item(session)
+            .item(active)
+            .description(Some("What is said of a token (RFC 7662 section 2.2)."))
+            .into()
+    }
+}
+
+impl ToSchema for Introspection {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((SessionClaims::name().into(), SessionClaims::schema()));
+        SessionClaims::schemas(schemas);
+    }
 }
 
 /// An open session.

@@ -89,7 +89,7 @@ impl Serialize for SessionToken {
 impl<'de> Deserialize<'de> for SessionToken {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let token = String::deserialize(deserializer)?;
-        if token.is_empty() || token.len() > 256 {
+        if !(1..=256).contains(&token.chars().take(257).count()) {
             return Err(D::Error::custom("use the session_token as it was issued"));
         }
         Ok(Self::new(token))

@@ -4,7 +4,7 @@
 //! amount is decimal text with one spelling per value and scale, never a float.
 
 use redoubt_attestation::amount::{is_currency, ten_thousandths};
-use redoubt_attestation::artefact::PAYMENTS_MAX;
+use redoubt_attestation::artefact::adds_up;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
@@ -74,18 +74,19 @@ impl<'de> Deserialize<'de> for Currency {
 #[serde(deny_unknown_fields)]
 pub struct Payee {
     /// Name of the payee.
-    #[schema(value_type = String, max_length = 140)]
+    #[schema(value_type = String, min_length = 1, max_length = 140, pattern = r"^[^\x00-\x1F\x7F-\x9F]+$")]
     pub name: Text<140>,
     /// Account of the payee, such as an IBAN.
-    #[schema(value_type = String, max_length = 64)]
+    #[schema(value_type = String, min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1F\x7F-\x9F]+$")]
     pub account: Text<64>,
 }
 
 /// One payment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Payment {
     /// Decimal text above zero.
-    #[schema(value_type = String, example = "250.00", pattern = r"^(0|[1-9][0-9]{0,14})(\.[0-9]{1,4})?$")]
+    #[schema(value_type = String, example = "250.00", pattern = r"^([1-9][0-9]{0,14}(\.[0-9]{1,4})?|0\.([1-9][0-9]{0,3}|0[1-9][0-9]{0,2}|00[1-9][0-9]?|000[1-9]))$")]
     pub amount: Amount,
     /// ISO 4217 code.
     #[schema(value_type = String, example = "EUR", pattern = "^[A-Z]{3}$")]
@@ -93,7 +94,7 @@ pub struct Payment {
     /// Who is paid.
     pub payee: Payee,
     /// Remittance reference.
-    #[schema(value_type = String, max_length = 140)]
+    #[schema(value_type = String, min_length = 1, max_length = 140, pattern = r"^[^\x00-\x1F\x7F-\x9F]+$")]
     pub reference: Text<140>,
 }
 
@@ -102,20 +103,21 @@ pub struct Payment {
 #[serde(deny_unknown_fields)]
 pub struct BatchPayment {
     /// Decimal text above zero.
-    #[schema(value_type = String, example = "100.00", pattern = r"^(0|[1-9][0-9]{0,14})(\.[0-9]{1,4})?$")]
+    #[schema(value_type = String, example = "100.00", pattern = r"^([1-9][0-9]{0,14}(\.[0-9]{1,4})?|0\.([1-9][0-9]{0,3}|0[1-9][0-9]{0,2}|00[1-9][0-9]?|000[1-9]))$")]
     pub amount: Amount,
     /// Who is paid.
     pub payee: Payee,
     /// Remittance reference.
-    #[schema(value_type = String, max_length = 140)]
+    #[schema(value_type = String, min_length = 1, max_length = 140, pattern = r"^[^\x00-\x1F\x7F-\x9F]+$")]
     pub reference: Text<140>,
 }
 
 /// Several payments approved together: the total is their exact sum.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Batch {
     /// Exact decimal sum of the payments.
-    #[schema(value_type = String, example = "300.00", pattern = r"^(0|[1-9][0-9]{0,14})(\.[0-9]{1,4})?$")]
+    #[schema(value_type = String, example = "300.00", pattern = r"^([1-9][0-9]{0,14}(\.[0-9]{1,4})?|0\.([1-9][0-9]{0,3}|0[1-9][0-9]{0,2}|00[1-9][0-9]?|000[1-9]))$")]
     pub total: Amount,
     /// ISO 4217 code, of every payment.
     #[schema(value_type = String, example = "EUR", pattern = "^[A-Z]{3}$")]
@@ -192,8 +194,7 @@ impl Transaction {
             return true;
         };
         let amounts = batch.payments.iter().map(|payment| payment.amount.exact());
-        (1..=PAYMENTS_MAX).contains(&batch.payments.len())
-            && amounts.map(u128::from).sum::<u128>() == u128::from(batch.total.exact())
+        adds_up(batch.total.exact(), &amounts.collect::<Vec<_>>())
     }
 }
 

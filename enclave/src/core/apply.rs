@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::approval::{self, ApprovalStatus};
 use super::event::{Content, Event, Recorded};
 use super::state::*;
-use super::{device, erasure, models, session};
+use super::{device, erasure, face, models, session};
 use crate::passkeys::CredentialRecord;
 
 /// Folds one event into the state; claims change nothing. Events come from our
@@ -32,7 +32,7 @@ fn apply_event(state: &mut TenantState, event: &Event) {
             begin_term(state, *at_ms, *max_failures, *lockout_ms);
             state.kept.prune(*at_ms);
             state.sessions.prune(*at_ms, usize::MAX);
-            session::forget_faces(state, *at_ms);
+            face::forget(state, *at_ms);
             approval::begin_term(state, *at_ms);
         }
         Event::Restored {
@@ -89,10 +89,10 @@ fn apply_event(state: &mut TenantState, event: &Event) {
         | Event::BudgetKept { .. }
         | Event::BudgetTakenUp { .. }
         | Event::ErasuresDarkened { .. } => erasure::apply(state, event),
-        Event::SessionOpened { .. }
-        | Event::SessionsEnded { .. }
-        | Event::AllSessionsEnded
-        | Event::FaceMatched { .. } => session::apply(state, event),
+        Event::SessionOpened { .. } | Event::SessionsEnded { .. } | Event::AllSessionsEnded => {
+            session::apply(state, event)
+        }
+        Event::FaceMatched { .. } => face::apply(state, event),
         Event::DeviceUsed { .. } | Event::DeviceRefused { .. } | Event::DeviceDescribed { .. } => {
             device::apply(state, event)
         }

@@ -19,7 +19,7 @@ pub const APPROVERS_MAX: usize = 16;
 /// How long a key finds what it did.
 pub const IDEMPOTENCY_MS: u64 = 24 * 3_600_000;
 /// Keys that snapshots and entries of before keep without a time.
-const NO_END: u64 = u64::MAX;
+pub(super) const NO_END: u64 = u64::MAX;
 
 /// What is asked for, fixed when it is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,8 +36,16 @@ pub struct Terms {
 
 impl Terms {
     /// One answer of one person: claims and artefact name no version.
+    pub const PLAIN: Self = Self {
+        approvers: 1,
+        needed: 1,
+        devices: 1,
+        face: false,
+    };
+
+    /// Whether one answer of one person is asked for.
     pub fn plain(&self) -> bool {
-        (self.approvers, self.needed, self.devices, self.face) == (1, 1, 1, false)
+        *self == Self::PLAIN
     }
 }
 
@@ -157,6 +165,17 @@ impl Approval {
         grants.any(|grant| grant.by == subject && grant.passkey.is_none())
     }
 
+    /// Whether somebody rejected it.
+    pub fn rejected_by(&self, subject: SubjectHandle) -> bool {
+        self.approver(subject)
+            .is_some_and(|one| one.rejected.is_some())
+    }
+
+    /// Whether somebody who is asked has neither rejected it nor given everything.
+    pub fn still_asks(&self, subject: SubjectHandle) -> bool {
+        self.approver(subject).is_some() && !self.rejected_by(subject) && !self.complete(subject)
+    }
+
     /// Whether somebody gave all that is asked of one person.
     pub fn complete(&self, subject: SubjectHandle) -> bool {
         self.passkeys_of(subject).count() >= usize::from(self.terms.devices)
@@ -165,11 +184,8 @@ impl Approval {
 
     /// People who may still approve or did.
     pub fn willing(&self) -> usize {
-        let mut count = 0;
-        for approver in &self.approvers {
-            count += usize::from(approver.rejected.is_none());
-        }
-        count
+        let all = self.approvers.iter();
+        all.filter(|one| one.rejected.is_none()).count()
     }
 }
 
@@ -198,12 +214,6 @@ pub(super) fn apply(state: &mut TenantState, event: &Event) {
             expires_ms,
             idempotency,
         } => {
-            let terms = Terms {
-                approvers: 1,
-                needed: 1,
-                devices: 1,
-                face: false,
-            };
             let ask = Ask {
                 nonce: *nonce,
                 challenge: *challenge,
@@ -211,7 +221,7 @@ pub(super) fn apply(state: &mut TenantState, event: &Event) {
             ask_one(
                 state,
                 *id,
-                terms,
+                Terms::PLAIN,
                 transaction_jcs,
                 *expires_ms,
                 *handle,
@@ -277,6 +287,32 @@ pub(super) fn apply(state: &mut TenantState, event: &Event) {
             );
         }
         _ => {}
+    }
+}
+
+/// Takes back what somebody answered, wherever one of their answers does not hold any
+/// more: its device was put out of use, or its face erased. All of it, so that no
+/// challenge is answered by two that count, and the last answer completes.
+pub(super) fn withdraw(
+    state: &mut TenantState,
+    subject: &SubjectHandle,
+    gone: impl Fn(&Grant) -> bool,
+) {
+    let open = state.subjects.get(subject);
+    for id in open
+        .map(|known| known.approvals.clone())
+        .unwrap_or_default()
+    {
+        change(state, &id, |approval| {
+            let theirs = |grant: &Grant| grant.by == *subject;
+            if approval
+                .grants
+                .iter()
+                .any(|grant| theirs(grant) && gone(grant))
+            {
+                approval.grants.retain(|grant| !theirs(grant));
+            }
+        });
     }
 }
 
@@ -360,7 +396,7 @@ pub(super) fn forget(state: &mut TenantState, subject: &SubjectHandle, at_ms: u6
     }
 }
 
-pub(super) fn keep_key(
+fn keep_key(
     state: &mut TenantState,
     key: [u8; 32],
     request: [u8; 32],

@@ -158,18 +158,8 @@ pub enum Command {
         id: ApprovalId,
         /// Whom.
         user: UserId,
-        /// What was verified; the claim repeats it so that anyone can verify it again.
-        assertion: serde_json::Value,
-        /// With which passkey.
-        credential_id: Vec<u8>,
-        /// Its new counter.
-        sign_count: u32,
-        /// Its new backup state.
-        backup_state: bool,
-        /// Thumbprints of the tenant's signing keys: ES256, ML-DSA-65.
-        tenant_keys: [String; 2],
-        /// The relying party the challenge names.
-        rp_id: String,
+        /// The assertion and the challenge it answers.
+        proof: Box<Proof>,
     },
     /// Erase a face template.
     EraseFace {
@@ -405,7 +395,7 @@ pub enum Reply {
     Device(DeviceId),
     /// The login opened this session.
     Session(Box<Session>),
-    /// The login was refused, and that is recorded.
+    /// The login, or the answer to an approval, was refused, and that is recorded.
     Refused,
     /// So many sessions ended.
     Ended(usize),

@@ -115,7 +115,7 @@ impl TenantState {
     }
 
     /// Whether the bank must ask for a new passkey: one of this subject's is
-    /// or was compromised, and none that may be used was registered since.
+    /// or was compromised, and none was registered since that is not out of use for good.
     pub fn must_enrol_again(&self, subject: &Subject) -> bool {
         let flagged = subject
             .passkeys
@@ -129,6 +129,28 @@ impl TenantState {
             let device = self.device(subject.device_id(&record.id));
             record.created_ms > last_ms && !device.state.is_final()
         })
+    }
+}
+
+/// Where an authenticator keeps a key, as far as it was proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeyCustody {
+    /// Bound to one device, and an attestation that policy trusts says so.
+    Hardware,
+    /// May be copied to other devices (backup eligible).
+    Synced,
+    /// Said to be bound to one device; nobody vouches for it.
+    Unproven,
+}
+
+impl KeyCustody {
+    /// What a registration showed.
+    pub fn of(record: &CredentialRecord) -> Self {
+        match (record.backup_eligible, record.attestation_trusted) {
+            (true, _) => Self::Synced,
+            (false, true) => Self::Hardware,
+            (false, false) => Self::Unproven,
+        }
     }
 }
 
@@ -157,14 +179,10 @@ pub fn trust(record: &CredentialRecord, device: &Device, now_ms: u64) -> TrustSc
     }
     let age_ms = now_ms.saturating_sub(record.created_ms);
     let idle_ms = now_ms.saturating_sub(device.last_used_ms.unwrap_or(record.created_ms));
-    let bound = !record.backup_eligible;
+    let custody = KeyCustody::of(record);
     let rules = [
-        (
-            bound && record.attestation_trusted,
-            "attested_hardware",
-            0.3,
-        ),
-        (bound && !record.attestation_trusted, "device_bound", 0.1),
+        (custody == KeyCustody::Hardware, "attested_hardware", 0.3),
+        (custody == KeyCustody::Unproven, "device_bound", 0.1),
         (record.backup_state, "synced", -0.1),
         (age_ms >= 30 * DAY_MS, "known_for_30_days", 0.1),
         (age_ms < DAY_MS, "new", -0.1),
@@ -235,17 +253,30 @@ pub(super) fn apply(state: &mut TenantState, event: &Event) {
             next,
             reason,
             at_ms,
-        } if state.subjects.contains_key(handle) => with(state, *device, |device| {
-            // Said again, it is since the first time.
-            if device.state != *next {
-                device.since_ms = *at_ms;
+        } if state.subjects.contains_key(handle) => {
+            let subject = state.subjects.get(handle);
+            let credential = subject.and_then(|subject| subject.credential_of(*device));
+            let credential = credential.map(|record| record.id.clone());
+            if let Some(id) = credential
+                && *next != DeviceState::Active
+            {
+                super::approval::withdraw(state, handle, |grant| {
+                    let with = grant.passkey.as_ref().map(|passkey| &passkey.credential_id);
+                    with == Some(&id)
+                });
             }
-            if *next == DeviceState::Compromised {
-                device.compromised_ms.get_or_insert(*at_ms);
-            }
-            device.state = *next;
-            device.reason.clone_from(reason);
-        }),
+            with(state, *device, |device| {
+                // Said again, it is since the first time.
+                if device.state != *next {
+                    device.since_ms = *at_ms;
+                }
+                if *next == DeviceState::Compromised {
+                    device.compromised_ms.get_or_insert(*at_ms);
+                }
+                device.state = *next;
+                device.reason.clone_from(reason);
+            })
+        }
         _ => {}
     }
 }
@@ -262,5 +293,31 @@ pub(super) fn forget(state: &mut TenantState, handle: &SubjectHandle) {
         .collect();
     for id in ids {
         state.devices.remove(&id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_synced_key_is_no_hardware_key_whoever_attests_it() {
+        let record = |backup_eligible, attestation_trusted| CredentialRecord {
+            id: vec![1],
+            public_key: vec![1],
+            algorithm: crate::passkeys::Algorithm::Es256,
+            sign_count: 0,
+            uv_initialized: true,
+            transports: vec![],
+            backup_eligible,
+            backup_state: false,
+            attestation_format: crate::passkeys::AttestationFormat::Packed,
+            attestation_trusted,
+            aaguid: [0; 16],
+            created_ms: 0,
+        };
+        assert_eq!(KeyCustody::of(&record(true, true)), KeyCustody::Synced);
+        assert_eq!(KeyCustody::of(&record(false, true)), KeyCustody::Hardware);
+        assert_eq!(KeyCustody::of(&record(false, false)), KeyCustody::Unproven);
     }
 }

@@ -244,6 +244,7 @@ fn erase_face(
     locked_until_ms: Option<u64>,
 ) {
     state.faces_matched.remove(handle);
+    super::approval::withdraw(state, handle, |grant| grant.passkey.is_none());
     let mut enrollment = None;
     with(state, handle, |subject| {
         subject.face = None;

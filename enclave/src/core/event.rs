@@ -272,7 +272,7 @@ pub enum Event {
     },
     /// Every session of the tenant is over.
     AllSessionsEnded,
-    /// A face matched: for a while sessions name it among their methods.
+    /// A face matched: for a while introspections tell when.
     FaceMatched {
         /// Whose.
         handle: SubjectHandle,

@@ -13,6 +13,7 @@ mod decide;
 mod device;
 mod erasure;
 mod event;
+mod face;
 mod models;
 mod refusal;
 mod session;
@@ -30,14 +31,14 @@ pub use command::{
     OpenSession, Proof, Reply, SampleUse, SetDeviceState,
 };
 pub use decide::{Decision, decide};
-pub use device::{Device, DeviceState, TrustScore, trust};
+pub use device::{Device, DeviceState, KeyCustody, TrustScore, trust};
 pub use erasure::{
     Deletion, Erasure, ErasureScope, ErasureStatus, KeptBudget, KeptBudgets, MARK_MAX,
 };
 pub use event::{Content, Event, Recorded, SubjectKey};
 pub use models::{Aaguid, Models, Step};
 pub use refusal::Refusal;
-pub use session::{Assurance, FACE_COUNTS_MS, KeyCustody, SESSIONS_MAX, Session, Sessions};
+pub use session::{Assurance, SESSIONS_MAX, Session, Sessions};
 pub use snapshot::{ApprovalV1, Piece, SubjectPiece};
 pub use state::{
     Attempts, Enrollment, EnrollmentStatus, Subject, SubjectHandle, Template, TenantKeySeeds,

@@ -66,6 +66,9 @@ pub enum Refusal {
     /// This person gave or rejected what was asked of them.
     #[error("this customer answered already")]
     AlreadyAnswered,
+    /// Another device answered this challenge since it was verified.
+    #[error("another device answered meanwhile")]
+    AnsweredMeanwhile,
     /// A request names one person twice.
     #[error("one person is asked twice")]
     OnePersonTwice,

@@ -2,7 +2,7 @@
 //!
 //! Protects against a stolen token: the state knows its SHA-256 only, and it is
 //! good for one client certificate, one device and a bounded time. What is over
-//! leaves the state with the next session that opens, and with every term.
+//! leaves the state with sessions that open, so many with each, and with every term.
 
 use std::sync::Arc;
 
@@ -10,16 +10,14 @@ use imbl::{OrdMap, OrdSet};
 use redoubt_shared::{DeviceId, SessionId};
 use serde::{Deserialize, Serialize};
 
+use super::device::KeyCustody;
 use super::event::Event;
 use super::state::{SubjectHandle, TenantState};
-use crate::passkeys::CredentialRecord;
 
 /// Sessions one customer may have; the oldest gives way.
 pub const SESSIONS_MAX: usize = 16;
 /// Sessions that are over and leave with one that opens: the work of one login is bounded.
 const PRUNED_MAX: usize = 64;
-/// For how long it is told that a face matched, in milliseconds.
-pub const FACE_COUNTS_MS: u64 = 5 * 60_000;
 
 /// One session. Its token is nowhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,28 +40,6 @@ pub struct Session {
     pub key: KeyCustody,
     /// Whether the authenticator verified the user at the login.
     pub user_verified: bool,
-}
-
-/// Where an authenticator keeps a key, as far as it was proven.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum KeyCustody {
-    /// Bound to one device, and an attestation that policy trusts says so.
-    Hardware,
-    /// May be copied to other devices (backup eligible).
-    Synced,
-    /// Said to be bound to one device; nobody vouches for it.
-    Unproven,
-}
-
-impl KeyCustody {
-    /// What a registration showed.
-    pub fn of(record: &CredentialRecord) -> Self {
-        match (record.backup_eligible, record.attestation_trusted) {
-            (true, _) => Self::Synced,
-            (false, true) => Self::Hardware,
-            (false, false) => Self::Unproven,
-        }
-    }
 }
 
 /// How much a session is worth.
@@ -184,17 +160,6 @@ impl Sessions {
     }
 }
 
-/// Forgets matches that nobody is told of any more.
-pub(super) fn forget_faces(state: &mut TenantState, now_ms: u64) {
-    let fresh = |at_ms: &u64| at_ms.saturating_add(FACE_COUNTS_MS) > now_ms;
-    state.faces_matched = state
-        .faces_matched
-        .iter()
-        .filter(|(_, at_ms)| fresh(at_ms))
-        .map(|(handle, at_ms)| (*handle, *at_ms))
-        .collect();
-}
-
 /// The events of this room.
 pub(super) fn apply(state: &mut TenantState, event: &Event) {
     match event {
@@ -205,9 +170,6 @@ pub(super) fn apply(state: &mut TenantState, event: &Event) {
             hashes.iter().for_each(|hash| state.sessions.end(hash));
         }
         Event::AllSessionsEnded => state.sessions = Sessions::default(),
-        Event::FaceMatched { handle, at_ms } if state.subjects.contains_key(handle) => {
-            state.faces_matched.insert(*handle, *at_ms);
-        }
         _ => {}
     }
 }
@@ -246,26 +208,5 @@ mod tests {
             assert_eq!(found.acr, aal(acr), "{key:?} {verified}");
             assert_eq!(found.amr.join(" "), amr, "{key:?} {verified}");
         }
-    }
-
-    #[test]
-    fn a_synced_key_is_no_hardware_key_whoever_attests_it() {
-        let record = |backup_eligible, attestation_trusted| CredentialRecord {
-            id: vec![1],
-            public_key: vec![1],
-            algorithm: crate::passkeys::Algorithm::Es256,
-            sign_count: 0,
-            uv_initialized: true,
-            transports: vec![],
-            backup_eligible,
-            backup_state: false,
-            attestation_format: crate::passkeys::AttestationFormat::Packed,
-            attestation_trusted,
-            aaguid: [0; 16],
-            created_ms: 0,
-        };
-        assert_eq!(KeyCustody::of(&record(true, true)), KeyCustody::Synced);
-        assert_eq!(KeyCustody::of(&record(false, true)), KeyCustody::Hardware);
-        assert_eq!(KeyCustody::of(&record(false, false)), KeyCustody::Unproven);
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use redoubt_shared::{ApprovalId, DeviceId, EnrollmentId, ErasureId, TenantId, UserId};
 use serde::{Deserialize, Serialize};
 
-use super::approval::{Approval, ApprovalStatus, Approver, Ask, KeptKey, Terms};
+use super::approval::{Approval, ApprovalStatus, Approver, Ask, KeptKey, NO_END, Terms};
 use super::device::Device;
 use super::erasure::{Deletion, Erasure, KeptBudget};
 use super::event::SubjectKey;
@@ -22,6 +22,9 @@ use crate::passkeys::metadata::{Condensed, Status};
 
 /// Entries of a map that share a piece.
 const GROUP: usize = 256;
+/// Bytes of a group, where items may be large: the store takes no piece of twice
+/// a chunk's size.
+const GROUP_BYTES: usize = 128 * 1024;
 
 /// A part of a tenant's state. Variants are append-only: postcard numbers them.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
@@ -99,12 +102,7 @@ impl From<ApprovalV1> for Approval {
             challenge: old.challenge,
         }];
         Self {
-            terms: Terms {
-                approvers: 1,
-                needed: 1,
-                devices: 1,
-                face: false,
-            },
+            terms: Terms::PLAIN,
             approvers: vec![Approver {
                 subject: old.subject,
                 asks,
@@ -166,7 +164,7 @@ impl TenantState {
         std::iter::once(tenant)
             .chain(subjects)
             .chain(grouped(enrollments).map(Piece::Enrollments))
-            .chain(grouped(approvals).map(Piece::ApprovalsAsked))
+            .chain(grouped_by(approvals, approval_bytes).map(Piece::ApprovalsAsked))
             .chain(grouped(idempotency).map(Piece::IdempotencyKept))
             .chain(grouped(erasures).map(Piece::Erasures))
             .chain(grouped(deletions).map(Piece::Deletions))
@@ -197,7 +195,7 @@ impl TenantState {
             // Without an end; the term that follows gives them one.
             Piece::Idempotency(group) => {
                 for (key, request, id) in group {
-                    self.absorb_key(key, request, id, u64::MAX);
+                    self.absorb_key(key, request, id, NO_END);
                 }
             }
             Piece::IdempotencyKept(group) => {
@@ -315,9 +313,32 @@ impl SubjectPiece {
 }
 
 /// The items, a bounded number to a group.
-fn grouped<T>(mut items: impl Iterator<Item = T>) -> impl Iterator<Item = Vec<T>> {
+fn grouped<T>(items: impl Iterator<Item = T>) -> impl Iterator<Item = Vec<T>> {
+    grouped_by(items, |_| 0)
+}
+
+/// The items, to a group a bounded number and about [`GROUP_BYTES`] at most, or one.
+fn grouped_by<T>(
+    items: impl Iterator<Item = T>,
+    bytes: impl Fn(&T) -> usize,
+) -> impl Iterator<Item = Vec<T>> {
+    let mut items = items.peekable();
     std::iter::from_fn(move || {
-        let group: Vec<T> = items.by_ref().take(GROUP).collect();
+        let mut group: Vec<T> = Vec::new();
+        let mut left = GROUP_BYTES;
+        while group.len() < GROUP
+            && let Some(item) = items.next_if(|item| group.is_empty() || bytes(item) <= left)
+        {
+            left = left.saturating_sub(bytes(&item));
+            group.push(item);
+        }
         (!group.is_empty()).then_some(group)
     })
+}
+
+/// About what an approval takes: its transaction, and a kilobyte for each person
+/// with their answers.
+fn approval_bytes((_, approval): &(ApprovalId, Approval)) -> usize {
+    let people = approval.approvers.len() + approval.grants.len() + approval.keys.len();
+    approval.transaction_jcs.len() + 1024 * people
 }

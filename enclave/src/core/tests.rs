@@ -79,6 +79,7 @@ impl World {
 
     fn run_under(&mut self, context: &TermContext, command: Command) -> Result<Reply, Refusal> {
         let facts = self.facts();
+        let command = approvals::answering(&self.state, command);
         let decision = decide(&self.state, context, command, &facts)?;
         for recorded in decision.events {
             apply(&mut self.state, &recorded);

@@ -20,7 +20,7 @@ pub(super) fn device_of(
 /// A customer's devices.
 #[utoipa::path(
     get, path = "/api/v1/subjects/{user_id}/devices", tag = "devices",
-    params(("user_id" = String, Path, description = "Whose")),
+    params(("user_id" = String, Path, description = "Whose", min_length = 1, max_length = 128, pattern = "^[!-~]+$")),
     responses((status = 200, description = "All of them", body = Devices)),
 )]
 pub(super) async fn devices<S: Services>(
@@ -36,8 +36,8 @@ pub(super) async fn devices<S: Services>(
 #[utoipa::path(
     post, path = "/api/v1/subjects/{user_id}/devices/{device_id}", tag = "devices",
     params(
-        ("user_id" = String, Path, description = "Whose"),
-        ("device_id" = String, Path, description = "Which"),
+        ("user_id" = String, Path, description = "Whose", min_length = 1, max_length = 128, pattern = "^[!-~]+$"),
+        ("device_id" = String, Path, description = "Which", pattern = "^[0-9a-f]{32}$"),
     ),
     request_body = DescribeDevice,
     responses((status = 200, description = "The device as it stands", body = Device)),
@@ -58,8 +58,8 @@ pub(super) async fn describe_device<S: Services>(
 #[utoipa::path(
     post, path = "/api/v1/subjects/{user_id}/devices/{device_id}/state", tag = "devices",
     params(
-        ("user_id" = String, Path, description = "Whose"),
-        ("device_id" = String, Path, description = "Which"),
+        ("user_id" = String, Path, description = "Whose", min_length = 1, max_length = 128, pattern = "^[!-~]+$"),
+        ("device_id" = String, Path, description = "Which", pattern = "^[0-9a-f]{32}$"),
     ),
     request_body = SetDeviceState,
     responses((status = 200, description = "In force", body = DeviceStateSet)),

@@ -277,7 +277,7 @@ pub(super) async fn create_approval<S: Services>(
 /// An approval as it stands.
 #[utoipa::path(
     get, path = "/api/v1/approvals/{id}", tag = "approvals",
-    params(("id" = String, Path, description = "approval_id")),
+    params(("id" = String, Path, description = "approval_id", pattern = "^[0-9a-f]{32}$")),
     responses((status = 200, description = "As it stands", body = Approval)),
 )]
 pub(super) async fn get_approval<S: Services>(
@@ -292,7 +292,7 @@ pub(super) async fn get_approval<S: Services>(
 /// Hands in the customer's answer (`AuthenticationResponseJSON` and `user_id`).
 #[utoipa::path(
     post, path = "/api/v1/approvals/{id}/verify", tag = "approvals",
-    params(("id" = String, Path, description = "approval_id")),
+    params(("id" = String, Path, description = "approval_id", pattern = "^[0-9a-f]{32}$")),
     request_body = PresentedAuthentication,
     responses((status = 200, description = "Taken; with its proof once approved", body = ApprovalVerified)),
 )]
@@ -311,8 +311,8 @@ pub(super) async fn verify_approval<S: Services>(
 #[utoipa::path(
     get, path = "/api/v1/approvals/{id}/options", tag = "approvals",
     params(
-        ("id" = String, Path, description = "approval_id"),
-        ("user_id" = String, Query, description = "One of those asked"),
+        ("id" = String, Path, description = "approval_id", pattern = "^[0-9a-f]{32}$"),
+        ("user_id" = String, Query, description = "One of those asked", min_length = 1, max_length = 128, pattern = "^[!-~]+$"),
         ("purpose" = inline(Option<AnswerPurpose>), Query, description = "approval if absent"),
     ),
     responses((status = 200, description = "For `navigator.credentials.get`", body = RequestOptions)),
@@ -331,7 +331,7 @@ pub(super) async fn approval_options<S: Services>(
 /// Verifies the face that an approval asks for: an attempt like any other.
 #[utoipa::path(
     post, path = "/api/v1/approvals/{id}/face", tag = "approvals",
-    params(("id" = String, Path, description = "approval_id")),
+    params(("id" = String, Path, description = "approval_id", pattern = "^[0-9a-f]{32}$")),
     request_body = VerifyRequest,
     responses((status = 200, description = "The verdict", body = Verification)),
 )]
@@ -353,9 +353,8 @@ pub(super) async fn approval_face<S: Services>(
 #[utoipa::path(
     post, path = "/api/v1/approvals/{id}/reject", tag = "approvals",
     params(
-        ("id" = String, Path, description = "approval_id"),
-        ("Idempotency-Key" = Option<String>, Header,
-            description = "Makes a retry find the first answer; 1 to 128 visible ASCII characters"),
+        ("id" = String, Path, description = "approval_id", pattern = "^[0-9a-f]{32}$"),
+        Retry,
     ),
     request_body = Rejection,
     responses((status = 200, description = "Recorded", body = ApprovalVerified)),
@@ -377,9 +376,8 @@ pub(super) async fn reject_approval<S: Services>(
 #[utoipa::path(
     post, path = "/api/v1/approvals/{id}/cancel", tag = "approvals",
     params(
-        ("id" = String, Path, description = "approval_id"),
-        ("Idempotency-Key" = Option<String>, Header,
-            description = "Makes a retry find the first answer; 1 to 128 visible ASCII characters"),
+        ("id" = String, Path, description = "approval_id", pattern = "^[0-9a-f]{32}$"),
+        Retry,
     ),
     responses((status = 200, description = "Taken back", body = ApprovalVerified)),
 )]
@@ -397,7 +395,7 @@ pub(super) async fn cancel_approval<S: Services>(
 /// An approval's changes as server-sent events, until it ends.
 #[utoipa::path(
     get, path = "/api/v1/approvals/{id}/events", tag = "approvals",
-    params(("id" = String, Path, description = "approval_id")),
+    params(("id" = String, Path, description = "approval_id", pattern = "^[0-9a-f]{32}$")),
     responses((status = 200, content_type = "text/event-stream", body = ApprovalChange,
         description = "`event: status` with `data:` of this schema: first as it stands, then each change; \
             a comment every 15 seconds; ends with the approval")),
@@ -415,7 +413,7 @@ pub(super) async fn follow_approval<S: Services>(
 /// A receipt with its evidence.
 #[utoipa::path(
     get, path = "/api/v1/receipts/{id}", tag = "evidence",
-    params(("id" = String, Path, description = "receipt_id")),
+    params(("id" = String, Path, description = "receipt_id", pattern = "^[0-9a-f]{32}$")),
     responses((status = 200, description = "The receipt", body = Object)),
 )]
 pub(super) async fn receipt<S: Services>(
@@ -461,7 +459,7 @@ pub(super) async fn audit_export<S: Services>(
 #[utoipa::path(
     delete, path = "/api/v1/enroll/{user_id}/{modality}", tag = "erasure",
     params(
-        ("user_id" = String, Path, description = "Whose"),
+        ("user_id" = String, Path, description = "Whose", min_length = 1, max_length = 128, pattern = "^[!-~]+$"),
         ("modality" = inline(Modality), Path, description = "What"),
     ),
     responses((status = 200, description = "Out of use from now on", body = Erased)),
@@ -481,7 +479,7 @@ pub(super) async fn erase_modality<S: Services>(
 /// Erases everything of a customer.
 #[utoipa::path(
     delete, path = "/api/v1/subjects/{user_id}", tag = "erasure",
-    params(("user_id" = String, Path, description = "Who")),
+    params(("user_id" = String, Path, description = "Who", min_length = 1, max_length = 128, pattern = "^[!-~]+$")),
     responses((status = 200, description = "Unknown from now on", body = Erased)),
 )]
 pub(super) async fn erase_subject<S: Services>(
@@ -498,7 +496,7 @@ pub(super) async fn erase_subject<S: Services>(
 /// An erasure as it stands.
 #[utoipa::path(
     get, path = "/api/v1/erasures/{id}", tag = "erasure",
-    params(("id" = String, Path, description = "erasure_id")),
+    params(("id" = String, Path, description = "erasure_id", pattern = "^[0-9a-f]{32}$")),
     responses((status = 200, description = "As it stands", body = Erasure)),
 )]
 pub(super) async fn get_erasure<S: Services>(

@@ -39,6 +39,8 @@ const TAGS: &[(&str, &str)] = &[
     ),
     ("biometrics", "Enrolment and verification of faces"),
     ("approvals", "Payments that a customer approves by passkey"),
+    ("sessions", "What a login opened, and how it ends"),
+    ("devices", "A customer's passkeys, one by one"),
     ("audit", "A tenant's ledger, for itself and for auditors"),
     ("erasure", "The right to be forgotten"),
     ("epochs", "Rotation of the appliance's secret, for officers"),

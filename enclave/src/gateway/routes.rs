@@ -166,6 +166,7 @@ const APPROVE: Refusals = &[
     Problem::approval_rejected,
     Problem::approval_cancelled,
     Problem::already_answered,
+    Problem::answered_meanwhile,
     Problem::shared_device,
     Problem::second_device_required,
     Problem::face_required,
@@ -273,7 +274,7 @@ const READ_EPOCHS: Refusals = &[Problem::store_unavailable];
 
 const READ_SESSION: Refusals = &[Problem::store_unavailable];
 const READ_DEVICES: Refusals = &[Problem::unknown_subject, Problem::store_unavailable];
-const END_DEVICE: Refusals = &[
+const ONE_DEVICE: Refusals = &[
     Problem::unknown_subject,
     Problem::unknown_device,
     Problem::store_unavailable,
@@ -326,10 +327,10 @@ pub(super) fn table<S: Services>() -> Vec<Row<S>> {
         row(s::__path_revoke_token, s::revoke_token::<S>, SERVING, BANK, READ_SESSION),
         row(s::__path_end_all_sessions, s::end_all_sessions::<S>, SERVING, BANK, READ_SESSION),
         row(s::__path_end_user_sessions, s::end_user_sessions::<S>, SERVING, BANK, READ_DEVICES),
-        row(s::__path_end_device_sessions, s::end_device_sessions::<S>, SERVING, BANK, END_DEVICE),
+        row(s::__path_end_device_sessions, s::end_device_sessions::<S>, SERVING, BANK, ONE_DEVICE),
         row(s::__path_jwks, s::jwks::<S>, SERVING, TENANT, &[]),
         row(d::__path_devices, d::devices::<S>, SERVING, TENANT, READ_DEVICES),
-        row(d::__path_describe_device, d::describe_device::<S>, SERVING, BANK, END_DEVICE),
+        row(d::__path_describe_device, d::describe_device::<S>, SERVING, BANK, ONE_DEVICE),
         row(d::__path_set_device_state, d::set_device_state::<S>, SERVING, BANK, SET_DEVICE),
         row(h::__path_halt, h::halt::<S>, MEASURED, OFFICER, HALT),
     ]

@@ -64,7 +64,7 @@ pub(super) async fn end_all_sessions<S: Services>(
 /// Ends every session of a customer.
 #[utoipa::path(
     delete, path = "/api/v1/subjects/{user_id}/sessions", tag = "sessions",
-    params(("user_id" = String, Path, description = "Whose")),
+    params(("user_id" = String, Path, description = "Whose", min_length = 1, max_length = 128, pattern = "^[!-~]+$")),
     responses((status = 200, description = "They are over", body = SessionsEnded)),
 )]
 pub(super) async fn end_user_sessions<S: Services>(
@@ -82,8 +82,8 @@ pub(super) async fn end_user_sessions<S: Services>(
 #[utoipa::path(
     delete, path = "/api/v1/subjects/{user_id}/devices/{device_id}/sessions", tag = "sessions",
     params(
-        ("user_id" = String, Path, description = "Whose"),
-        ("device_id" = String, Path, description = "Which"),
+        ("user_id" = String, Path, description = "Whose", min_length = 1, max_length = 128, pattern = "^[!-~]+$"),
+        ("device_id" = String, Path, description = "Which", pattern = "^[0-9a-f]{32}$"),
     ),
     responses((status = 200, description = "They are over", body = SessionsEnded)),
 )]

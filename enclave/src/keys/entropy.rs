@@ -6,6 +6,7 @@
 
 use std::sync::Mutex;
 
+use crate::core::TenantKeySeeds;
 use aws_lc_rs::{hkdf, rand};
 use redoubt_attestation::attester::Attester;
 use redoubt_attestation::entropy::{Entropy, EntropyError};
@@ -69,6 +70,13 @@ impl hkdf::KeyType for Length {
     fn len(&self) -> usize {
         self.0
     }
+}
+
+/// HKDF-Extract (RFC 5869) of a tenant's seeds, for keys that outlive epochs as they do.
+pub(crate) fn of_tenant(seeds: &TenantKeySeeds, domain: &[u8]) -> hkdf::Prk {
+    let mut input = Zeroizing::new(seeds.es256.to_vec());
+    input.extend_from_slice(&seeds.mldsa65);
+    hkdf::Salt::new(hkdf::HKDF_SHA256, domain).extract(&input)
 }
 
 /// HKDF-Expand (RFC 5869) into `out`.

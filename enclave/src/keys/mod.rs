@@ -13,7 +13,7 @@ mod tls;
 
 pub use boot::BootKeySet;
 pub use entropy::Pool;
-pub(crate) use entropy::expand;
+pub(crate) use entropy::{expand, of_tenant};
 pub use receipt_ids::{Place, RANDOM_BYTES, ReceiptIds};
 pub use root::{EntryKey, EpochKey, Keyring, ObjectKey, Root, SealError};
 pub use tls::{CertificateAuthority, CertificateError, TlsKey};

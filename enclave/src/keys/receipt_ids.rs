@@ -7,11 +7,10 @@
 use aws_lc_rs::cipher::{
     AES_256, DecryptingKey, DecryptionContext, EncryptingKey, UnboundCipherKey,
 };
-use aws_lc_rs::hkdf;
 use redoubt_shared::{LedgerId, ReceiptId};
 use zeroize::Zeroizing;
 
-use super::entropy::expand;
+use super::entropy::{expand, of_tenant};
 use super::root::SealError;
 use crate::core::TenantKeySeeds;
 
@@ -42,9 +41,7 @@ pub struct ReceiptIds {
 impl ReceiptIds {
     /// Of a tenant's ledger.
     pub fn new(seeds: &TenantKeySeeds, ledger: LedgerId) -> Result<Self, SealError> {
-        let mut input = Zeroizing::new(seeds.es256.to_vec());
-        input.extend_from_slice(&seeds.mldsa65);
-        let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, b"redoubt/receipt-ids/v1").extract(&input);
+        let prk = of_tenant(seeds, b"redoubt/receipt-ids/v1");
         let mut key = Zeroizing::new([0u8; 32]);
         expand(&prk, &[ledger.as_bytes()], &mut key[..]).map_err(|_| SealError::Library)?;
         let unbound = || UnboundCipherKey::new(&AES_256, &key[..]);

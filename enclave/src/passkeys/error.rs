@@ -259,10 +259,13 @@ impl Fault {
             Self::CredentialIdTaken => "credential_id_taken",
             Self::CredentialIdMismatch => "credential_id_mismatch",
             Self::Signature => "signature_invalid",
-            Self::SignCount => "sign_count_not_increased",
+            Self::SignCount => SIGN_COUNT_NOT_INCREASED,
         }
     }
 }
+
+/// Reason of a counter that did not move on (§7.2 step 22): perhaps a copy signs too.
+pub const SIGN_COUNT_NOT_INCREASED: &str = "sign_count_not_increased";
 
 /// Whether an assertion refused for this reason had its signature checked first.
 #[must_use]

@@ -41,7 +41,7 @@ pub use authenticator_data::{AuthenticatorDataError, MAX_CREDENTIAL_ID_BYTES};
 pub use base64url::Base64Url;
 pub use cbor::CborError;
 pub use client_data::MAX_CLIENT_DATA_BYTES;
-pub use error::{Ceremony, CeremonyError, Fault, signature_was_checked};
+pub use error::{Ceremony, CeremonyError, Fault, SIGN_COUNT_NOT_INCREASED, signature_was_checked};
 pub use policy::{
     AndroidKeyPolicy, AssertionExpectation, AttestationPolicy, BackupPolicy, CrossOrigin,
     Identification, Origins, RegistrationExpectation, SafetyNetOrigin, SignCountPolicy,

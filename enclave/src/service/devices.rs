@@ -3,6 +3,7 @@
 
 use redoubt_shared::{DeviceId, TenantId, UserId};
 
+use super::approvals::waiting;
 use super::boot::Appliance;
 use super::problems::{commit, in_part, internal};
 use super::receipts::to_json;
@@ -14,7 +15,7 @@ use crate::core::{
     Command, DescribeDevice, DeviceState, Reply, SetDeviceState, Subject, SubjectHandle,
     TenantState, trust,
 };
-use crate::ledger::{Claim, CommitError};
+use crate::ledger::{CommitError, Outcome};
 use crate::passkeys::CredentialRecord;
 
 impl Appliance {
@@ -67,10 +68,11 @@ impl Appliance {
             reason: request.reason.into_string(),
             source: "bank",
         };
-        let (sessions_ended, claim) = put(&serving, &caller.tenant, asked)
-            .await
-            .map_err(|error| commit(error, now_ms))?;
-        let claim = claim.ok_or_else(|| internal("a device's state without a claim"))?;
+        let outcome = put(&serving, &caller.tenant, asked).await;
+        let outcome = outcome.map_err(|error| commit(error, now_ms))?;
+        let (Reply::Ended(sessions_ended), Some(claim)) = (outcome.reply, outcome.claim) else {
+            return Err(internal("a device's state without a count or a claim"));
+        };
         Ok(DeviceStateSet {
             device_id: device,
             state: request.state,
@@ -81,12 +83,12 @@ impl Appliance {
 }
 
 /// Puts a device into a state, whoever asks for it: the bank, or what else watches
-/// over authenticators. How many sessions ended with it, and the claim.
+/// over authenticators. Replies how many sessions ended with it.
 pub(super) async fn put(
     serving: &Serving,
     tenant: &TenantId,
     asked: SetDeviceState,
-) -> Result<(usize, Option<Claim>), CommitError> {
+) -> Result<Outcome, CommitError> {
     // What was begun with the device must not end after it is out of use.
     let (user, next) = (asked.user.clone(), asked.next);
     let forget = || {
@@ -95,13 +97,12 @@ pub(super) async fn put(
         }
     };
     forget();
+    let waiting = waiting(serving, tenant, &user).await?;
     let command = Command::SetDeviceState(Box::new(asked));
     let outcome = serving.ledgers.decide(tenant, command).await?;
     forget();
-    match outcome.reply {
-        Reply::Ended(ended) => Ok((ended, outcome.claim)),
-        _ => Ok((0, outcome.claim)),
-    }
+    serving.listeners.tell_all(tenant, &waiting);
+    Ok(outcome)
 }
 
 fn shown(state: &TenantState, user: UserId, now_ms: u64) -> Option<Devices> {

@@ -2,6 +2,7 @@
 
 use redoubt_shared::{ErasureId, UserId};
 
+use super::approvals::waiting;
 use super::boot::Appliance;
 use super::enroll::only_facial;
 use super::problems::{commit, internal};
@@ -23,8 +24,11 @@ impl Appliance {
         only_facial(modality)?;
         let serving = self.serving()?;
         let id = self.erasure_id()?;
-        let command = Command::EraseFace { user, id };
-        self.erase(&serving, caller, command, id).await
+        let command = Command::EraseFace {
+            user: user.clone(),
+            id,
+        };
+        self.erase(&serving, caller, &user, command, id).await
     }
 
     pub(super) async fn erase_subject(
@@ -42,7 +46,7 @@ impl Appliance {
             id,
             salt,
         };
-        let erased = self.erase(&serving, caller, command, id).await?;
+        let erased = self.erase(&serving, caller, &user, command, id).await?;
         serving.challenges.forget(&caller.tenant, &user);
         Ok(erased)
     }
@@ -69,11 +73,15 @@ impl Appliance {
         &self,
         serving: &Serving,
         caller: &Caller,
+        user: &UserId,
         command: Command,
         erasure_id: ErasureId,
     ) -> Result<Erased, Problem> {
         let now_ms = self.time()?;
+        let waiting = waiting(serving, &caller.tenant, user).await;
+        let waiting = waiting.map_err(|error| commit(error, now_ms))?;
         let (reply, claim) = self.decide(serving, caller, command, now_ms).await?;
+        serving.listeners.tell_all(&caller.tenant, &waiting);
         let claim = claim.ok_or_else(|| internal("an erasure made no claim"))?;
         let Reply::Erasure { epoch, depends_on } = reply else {
             return Err(internal("an erasure without an epoch"));

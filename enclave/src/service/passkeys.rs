@@ -3,12 +3,13 @@
 use redoubt_shared::UserId;
 use serde_json::json;
 
-pub(super) use super::assertions::{Known, known, verify_assertion};
-use super::assertions::{asked, asked_by_answer, descriptors, owes_a_check};
-use super::boot::{Appliance, Counters};
+use super::assertions::{Named, descriptors, owes_a_check, verify_assertion};
+use super::boot::Appliance;
 use super::challenges::Ceremony;
+use super::customers::known;
+use super::decoys::{asked, asked_by_answer};
 use super::metadata::metadata;
-use super::problems::{commit, internal};
+use super::problems::internal;
 use super::receipts::to_json;
 use super::serving::Serving;
 use crate::api::{
@@ -17,7 +18,6 @@ use crate::api::{
     RequestOptions, Timestamp,
 };
 use crate::core::{Command, Reply};
-use crate::ledger::Claim;
 use crate::passkeys::{Origins, RegisteredCredential, RpEntity, UserEntity};
 
 impl Appliance {
@@ -146,7 +146,7 @@ impl Appliance {
         request: PresentedLogin,
     ) -> Result<Authenticated, Problem> {
         let (serving, now_ms) = (self.serving()?, self.time()?);
-        let rp = &serving.tenant(&caller.tenant)?.config.rp;
+        let tenant = serving.tenant(&caller.tenant)?;
         let user = request.user_id.as_ref();
         let challenge = challenge_of(request.credential.response.client_data_json.as_slice());
         let spent = serving
@@ -156,16 +156,22 @@ impl Appliance {
             return Err(Problem::authentication_failed());
         }
         let answer = &request.credential;
-        let asked = match user {
-            Some(user) => asked(&serving, caller, user).await?,
-            None => asked_by_answer(&serving, caller, answer).await?,
+        let (asked, named) = match user {
+            Some(user) => (asked(&serving, caller, user).await?, Named::ByTheBank),
+            None => (
+                asked_by_answer(&serving, caller, answer).await?,
+                Named::ByTheAnswer,
+            ),
         };
-        let verified = verify_assertion(&rp.id, &rp.origins, &challenge, answer, asked.as_known());
-        let (record, assertion) = match verified.and_then(|verified| asked.settle(verified)) {
+        let origins = &tenant.config.rp.origins;
+        let known = asked.as_known();
+        let verified = verify_assertion(tenant, origins, &challenge, answer, known, named);
+        let verified = verified.and_then(|verified| asked.settle(verified));
+        let (user_id, (record, assertion)) = match verified {
             Ok(verified) => verified,
             Err(reason) => {
                 if owes_a_check(reason) {
-                    serving.tenant(&caller.tenant)?.strangers.spend_a_check();
+                    tenant.decoys.spend_a_check();
                 }
                 let refuse = match user.cloned() {
                     Some(user) => Command::RefuseLogin {
@@ -180,7 +186,6 @@ impl Appliance {
                 return Err(Problem::authentication_failed());
             }
         };
-        let user_id = asked.as_known().user.clone();
         let (session_token, session) = self.draw_session(caller)?;
         let command = Command::ConcludeLogin {
             user: user_id.clone(),
@@ -191,10 +196,10 @@ impl Appliance {
             session: Box::new(session),
         };
         let decided = self.decide(&serving, caller, command, now_ms).await;
-        let (reply, claim) = decided.map_err(|problem| match problem.code() {
+        let (reply, claim) = decided.map_err(|problem| match problem.is(Problem::no_passkey) {
             // Erased since the assertion was verified: nobody's name any more.
-            "no_passkey" => Problem::authentication_failed(),
-            _ => problem,
+            true => Problem::authentication_failed(),
+            false => problem,
         })?;
         let (session, claim) = match (reply, claim) {
             (Reply::Session(session), Some(claim)) => (session, claim),
@@ -252,32 +257,6 @@ impl Appliance {
         } else {
             Err(Problem::too_many_requests())
         }
-    }
-
-    /// One command through the ledger.
-    pub(super) async fn decide(
-        &self,
-        serving: &Serving,
-        caller: &Caller,
-        command: Command,
-        now_ms: u64,
-    ) -> Result<(Reply, Option<Claim>), Problem> {
-        let outcome = serving.ledgers.decide(&caller.tenant, command).await;
-        let outcome = outcome.map_err(|error| commit(error, now_ms))?;
-        Counters::add(&self.counters.decisions);
-        Ok((outcome.reply, outcome.claim))
-    }
-
-    /// One command that makes a claim.
-    pub(super) async fn decide_claim(
-        &self,
-        serving: &Serving,
-        caller: &Caller,
-        command: Command,
-        now_ms: u64,
-    ) -> Result<Claim, Problem> {
-        let (_, claim) = self.decide(serving, caller, command, now_ms).await?;
-        claim.ok_or_else(|| internal("a decision made no claim"))
     }
 }
 

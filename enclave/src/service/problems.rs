@@ -44,7 +44,7 @@ pub(super) fn commit(error: CommitError, now_ms: u64) -> Problem {
 /// A later step of a request: what the steps before decided stands in the ledger, so
 /// that "not acknowledged, send it again" would not be the truth.
 pub(super) fn in_part(problem: Problem) -> Problem {
-    match problem.kind() == Problem::handing_over().kind() {
+    match problem.is(Problem::handing_over) {
         true => Problem::request_deadline().because("handed over between its steps"),
         false => problem,
     }
@@ -73,6 +73,7 @@ pub(super) fn refused(refusal: Refusal, now_ms: u64) -> Problem {
         Refusal::ApprovalRejected => Problem::approval_rejected(),
         Refusal::ApprovalCancelled => Problem::approval_cancelled(),
         Refusal::AlreadyAnswered => Problem::already_answered(),
+        Refusal::AnsweredMeanwhile => Problem::answered_meanwhile(),
         Refusal::OnePersonTwice | Refusal::ImpossibleTerms => Problem::malformed_request().detail(
             "approvers: name 1 to 16 customers, each once, and require 1 of them at least.",
         ),

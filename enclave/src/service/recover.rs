@@ -16,13 +16,13 @@ use redoubt_attestation::sign::{HybridSeeds, HybridSigner, SignerError};
 use redoubt_shared::TenantId;
 
 use super::boot::{Appliance, BootError};
+use super::decoys::Decoys;
 use super::documents::ServingFacts;
 use super::epochs::EpochSecret;
 use super::handover::{HandoverClaim, check_taken};
 use super::passkey_rules::PasskeyRules;
 use super::rotate::Epochs;
 use super::serving::{Serving, TenantService};
-use super::strangers::Strangers;
 use crate::core::{Command, TenantKeySeeds, TermContext};
 use crate::keys::{CertificateAuthority, CertificateError, EpochKey, Keyring, Root, SealError};
 use crate::ledger::{
@@ -433,7 +433,7 @@ fn tenant_service(tenant: &Tenant, core: &Core) -> Result<TenantService, Recover
     Ok(TenantService {
         config: tenant.clone(),
         signer: Arc::new(signer),
-        strangers: Strangers::new(keys).ok_or_else(missing)?,
+        decoys: Decoys::new(keys).ok_or_else(missing)?,
         rules: Arc::new(PasskeyRules::new(tenant)?),
     })
 }

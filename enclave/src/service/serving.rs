@@ -11,17 +11,18 @@ use redoubt_shared::{ApprovalId, DeviceId, ErasureId, ReceiptId, TenantId, UserI
 use zeroize::Zeroizing;
 
 use super::approvals::Listeners;
-use super::boot::{Appliance, BootError, anchors};
+use super::boot::{Appliance, BootError, Counters, anchors};
 use super::challenges::Challenges;
+use super::decoys::Decoys;
 use super::freshness::NoteKeys;
 use super::idle::Idle;
 use super::passkey_rules::PasskeyRules;
-use super::problems::internal;
+use super::problems::{commit, internal};
 use super::rotate::Epochs;
-use super::strangers::Strangers;
 use crate::api::{self, *};
+use crate::core::{Command, Reply};
 use crate::keys::CertificateAuthority;
-use crate::ledger::Ledgers;
+use crate::ledger::{Claim, Ledgers};
 use crate::worker_link::WorkerLink;
 
 /// How often the TLS leaf is renewed; it is valid for a day.
@@ -31,7 +32,7 @@ const RENEW_LEAF: Duration = Duration::from_secs(6 * 3600);
 pub(super) struct TenantService {
     pub(super) config: Tenant,
     pub(super) signer: Arc<HybridSigner>,
-    pub(super) strangers: Strangers,
+    pub(super) decoys: Decoys,
     pub(super) rules: Arc<PasskeyRules>,
 }
 
@@ -90,6 +91,34 @@ impl Appliance {
                 }
             }
         });
+    }
+}
+
+impl Appliance {
+    /// One command through the ledger.
+    pub(super) async fn decide(
+        &self,
+        serving: &Serving,
+        caller: &Caller,
+        command: Command,
+        now_ms: u64,
+    ) -> Result<(Reply, Option<Claim>), Problem> {
+        let outcome = serving.ledgers.decide(&caller.tenant, command).await;
+        let outcome = outcome.map_err(|error| commit(error, now_ms))?;
+        Counters::add(&self.counters.decisions);
+        Ok((outcome.reply, outcome.claim))
+    }
+
+    /// One command that makes a claim.
+    pub(super) async fn decide_claim(
+        &self,
+        serving: &Serving,
+        caller: &Caller,
+        command: Command,
+        now_ms: u64,
+    ) -> Result<Claim, Problem> {
+        let (_, claim) = self.decide(serving, caller, command, now_ms).await?;
+        claim.ok_or_else(|| internal("a decision made no claim"))
     }
 }
 
@@ -233,7 +262,8 @@ impl Services for Front {
         id: ApprovalId,
         request: Presented<AuthenticationResponse>,
     ) -> Result<ApprovalVerified, Problem> {
-        self.0.verify_approval(&caller, id, request).await
+        let appliance = Arc::clone(&self.0);
+        to_its_end(async move { appliance.verify_approval(&caller, id, request).await }).await
     }
 
     async fn approval_options(
@@ -262,9 +292,12 @@ impl Services for Front {
         request: Rejection,
         idempotency_key: Option<IdempotencyKey>,
     ) -> Result<ApprovalVerified, Problem> {
-        self.0
-            .reject_approval(&caller, id, request, idempotency_key)
-            .await
+        let appliance = Arc::clone(&self.0);
+        to_its_end(async move {
+            let rejected = appliance.reject_approval(&caller, id, request, idempotency_key);
+            rejected.await
+        })
+        .await
     }
 
     async fn cancel_approval(
@@ -273,7 +306,12 @@ impl Services for Front {
         id: ApprovalId,
         idempotency_key: Option<IdempotencyKey>,
     ) -> Result<ApprovalVerified, Problem> {
-        self.0.cancel_approval(&caller, id, idempotency_key).await
+        let appliance = Arc::clone(&self.0);
+        to_its_end(async move {
+            let cancelled = appliance.cancel_approval(&caller, id, idempotency_key);
+            cancelled.await
+        })
+        .await
     }
 
     async fn follow_approval(
@@ -392,8 +430,11 @@ impl Services for Front {
         device: DeviceId,
         request: SetDeviceState,
     ) -> Result<DeviceStateSet, Problem> {
-        self.0
-            .set_device_state(&caller, user, device, request)
-            .await
+        let appliance = Arc::clone(&self.0);
+        to_its_end(async move {
+            let set = appliance.set_device_state(&caller, user, device, request);
+            set.await
+        })
+        .await
     }
 }

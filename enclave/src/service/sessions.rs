@@ -19,9 +19,7 @@ use crate::api::{
     Caller, Confirmation, Introspected, Introspection, IntrospectionForm, JwkSet, Problem,
     SessionClaims, SessionScope, SessionToken, SessionsEnded,
 };
-use crate::core::{
-    Command, DeviceState, FACE_COUNTS_MS, OpenSession, Refusal, Reply, Session, TenantState,
-};
+use crate::core::{Command, DeviceState, OpenSession, Refusal, Reply, Session, TenantState};
 use crate::ledger::CommitError;
 
 /// Longest life of a signed introspection, in seconds.
@@ -99,7 +97,7 @@ impl Appliance {
         let (tenant, client, hash) = (caller.tenant.clone(), caller.leaf_sha256, hash_of(token));
         let found = serving
             .ledgers
-            .look(move |core| open(&core.tenants.get(&tenant)?.state, &hash, &client))
+            .look(move |core| open(&core.tenants.get(&tenant)?.state, &hash, &client, now_ms))
             .await
             .map_err(|error| commit(error, now_ms))?;
         let Some(open) = found else {
@@ -113,13 +111,12 @@ impl Appliance {
         let idle_ms = session.idle_ms.min(idle_ms);
         let in_time = now_ms / 1000 < end_ms / 1000
             && serving.idle.touch(hash, session.opened_ms, idle_ms, now_ms);
-        Ok(in_time.then(|| (self.claims(caller, &open, end_ms, now_ms), idle_ms)))
+        Ok(in_time.then(|| (self.claims(caller, &open, end_ms), idle_ms)))
     }
 
-    fn claims(&self, caller: &Caller, open: &Open, end_ms: u64, now_ms: u64) -> SessionClaims {
+    fn claims(&self, caller: &Caller, open: &Open, end_ms: u64) -> SessionClaims {
         let session = &open.session;
         let assurance = session.assurance();
-        let fresh = |at_ms: &u64| now_ms < at_ms.saturating_add(FACE_COUNTS_MS);
         SessionClaims {
             iss: self.issuer(),
             sub: open.user.clone(),
@@ -130,7 +127,7 @@ impl Appliance {
             device_id: session.device,
             acr: assurance.acr,
             amr: assurance.amr,
-            face_matched_at: open.face_ms.filter(fresh).map(|at_ms| at_ms / 1000),
+            face_matched_at: open.face_ms.map(|at_ms| at_ms / 1000),
             cnf: Confirmation {
                 x5t_s256: b64u(&session.client),
             },
@@ -263,14 +260,14 @@ impl Appliance {
 }
 
 /// The session as the ledger has it, if it is this client's and its device may be used.
-fn open(state: &TenantState, hash: &[u8; 32], client: &[u8; 32]) -> Option<Open> {
+fn open(state: &TenantState, hash: &[u8; 32], client: &[u8; 32], now_ms: u64) -> Option<Open> {
     let session = state.sessions.get(hash)?;
     let subject = state.subjects.get(&session.subject)?;
     let usable = state.standing(subject, session.device) == DeviceState::Active;
     (session.client == *client && usable).then(|| Open {
         session: Arc::clone(session),
         user: subject.user.clone(),
-        face_ms: state.faces_matched.get(&session.subject).copied(),
+        face_ms: state.face_matched(&session.subject, now_ms),
     })
 }
 

@@ -24,8 +24,7 @@ export function words(error) {
   const known = {
     NotAllowedError: "Cancelled. Nothing was done.",
     InvalidStateError: "This device has a passkey here already. Log in with it.",
-    no_passkey: "That did not work. Check the address, or create a passkey.",
-    authentication_failed: "That did not work. Please try again.",
+    authentication_failed: "That did not work. Check the address, or create a passkey.",
   };
   return known[error.name] ?? known[error.message] ?? "Something went wrong. Please try again.";
 }

@@ -98,7 +98,9 @@ fn one_changed_digit_anywhere_makes_verification_fail() {
             let Ok(other) = serde_json::from_str::<Value>(&other) else {
                 continue;
             };
-            let near = &text[at.saturating_sub(60)..(at + 20).min(text.len())];
+            // Bytes: a signed note holds dashes that are no single byte.
+            let near = &text.as_bytes()[at.saturating_sub(60)..(at + 20).min(text.len())];
+            let near = String::from_utf8_lossy(near);
             must_refuse(&auditor, &other, &format!("byte {at}, near {near}"))?;
         }
         Ok(())

@@ -5,7 +5,8 @@ use redoubt_bank::PremadeKey;
 use redoubt_bank::receipts;
 use redoubt_client::{
     ApprovalRequest, AuthenticateOptions, AuthenticationResponseWithUser, Client, Connection,
-    CreateApprovalOptions, Error, Payee, RegisterOptions, Transaction,
+    CreateApprovalOptions, DeviceState, Error, Payee, Payment, RegisterOptions, SetDeviceState,
+    TokenForm, Transaction,
 };
 use redoubt_e2e::appliance::Tenant;
 use redoubt_e2e::{Appliance, Needs, Shared, shared};
@@ -53,7 +54,7 @@ fn with_user(mut answer: Value, user_id: &str) -> Value {
 }
 
 fn payment() -> Transaction {
-    Transaction {
+    Transaction::Payment(Payment {
         amount: "250.00".into(),
         currency: "EUR".into(),
         payee: Payee {
@@ -61,7 +62,7 @@ fn payment() -> Transaction {
             account: "DE89370400440532013000".into(),
         },
         reference: "Invoice 2026-117".into(),
-    }
+    })
 }
 
 #[test]
@@ -83,8 +84,11 @@ fn the_rust_client_enrols_logs_in_approves_and_proves_it() {
         ensure!(code(&again) == Some("authentication_failed"), "{again:?}");
 
         let request = ApprovalRequest {
-            user_id: user_id.clone(),
+            user_id: Some(user_id.clone()),
+            approvers: None,
+            required: None,
             transaction: payment(),
+            factors: None,
         };
         let once = CreateApprovalOptions {
             idempotency_key: Some(user_id.clone()),
@@ -92,18 +96,16 @@ fn the_rust_client_enrols_logs_in_approves_and_proves_it() {
         let pending = client.create_approval(&once, &request).await?;
         let retried = client.create_approval(&once, &request).await?;
         ensure!(retried.approval_id == pending.approval_id);
-        let options = serde_json::to_value(&pending.options)?;
+        let options = serde_json::to_value(pending.options.context("options")?)?;
         let signed = with_user(key.get(tenant.approval_origin, &options)?, &user_id);
         let signed = serde_json::from_value(signed)?;
         let given = client
             .verify_approval(&pending.approval_id, &signed)
             .await?;
-        ensure!(
-            appliance
-                .auditor()
-                .verify_value(&given.artefact)?
-                .accepted()
-        );
+        let artefact = given.artefact.context("artefact")?;
+        ensure!(appliance.auditor().verify_value(&artefact)?.accepted());
+        let told = client.follow_approval(&pending.approval_id).await?;
+        ensure!(told.contains(r#""status":"approved""#), "{told}");
 
         let receipt = client.receipt(&receipts::id(&given.receipt)?).await?;
         ensure!(appliance.auditor().verify_value(&receipt)?.accepted());
@@ -114,6 +116,49 @@ fn the_rust_client_enrols_logs_in_approves_and_proves_it() {
 
         client.remember(receipt["checkpoint"].as_str().context("checkpoint")?);
         ensure!(client.get_approval(&pending.approval_id).await?.transaction == payment());
+        Ok(())
+    });
+}
+
+#[test]
+fn the_rust_client_reads_a_session_and_ends_it_with_its_device() {
+    let name = "the_rust_client_reads_a_session_and_ends_it_with_its_device";
+    with_client(name, async |appliance, client| {
+        let tenant = &appliance.banks.a;
+        let (user_id, mut key) = registered(&client, tenant).await?;
+        let asked = AuthenticateOptions {
+            user_id: user_id.clone(),
+        };
+        let options = serde_json::to_value(client.authenticate_options(&asked).await?)?;
+        let signed = with_user(key.get(tenant.origin, &options)?, &user_id);
+        let login = client
+            .authenticate_verify(&serde_json::from_value(signed)?)
+            .await?;
+        let token = TokenForm {
+            token: login.session_token,
+            token_type_hint: None,
+        };
+
+        let open = client.introspect(&token).await?;
+        let session = open.session_claims.context("claims")?;
+        ensure!(open.active && session.sub == user_id && session.device_id == login.device_id);
+        let devices = client.devices(&user_id).await?.devices;
+        ensure!(
+            devices.len() == 1 && devices[0].sessions == 1,
+            "{devices:?}"
+        );
+
+        let lost = SetDeviceState {
+            state: DeviceState::Suspended,
+            reason: "The customer misses it".into(),
+        };
+        let set = client
+            .set_device_state(&user_id, &login.device_id, &lost)
+            .await?;
+        ensure!(set.sessions_ended == 1);
+        let over = client.introspect(&token).await?;
+        ensure!(!over.active && over.session_claims.is_none(), "{over:?}");
+        ensure!(client.revoke_token(&token).await?.ended == 0);
         Ok(())
     });
 }

@@ -178,6 +178,23 @@ async fn ask_until(bank: Bank, user: String, end: Instant) -> Result<Seen> {
     Ok(seen)
 }
 
+/// Sends one request again and again without a pause, so that a handover of any
+/// length meets some: each answer is the same approval.
+async fn repeat_until(bank: Bank, user: String, end: Instant) -> Result<Seen> {
+    let (mut seen, mut first) = (Seen::default(), None);
+    let (key, transaction) = (random_name("key"), payment("3.00"));
+    while Instant::now() < end {
+        match bank.approve_once(&user, &transaction, &key).await {
+            Ok(pending) => {
+                let first = first.get_or_insert_with(|| pending.approval_id.clone());
+                ensure!(pending.approval_id == *first, "one request, two approvals");
+            }
+            Err(error) => seen.bear(error).await?,
+        }
+    }
+    Ok(seen)
+}
+
 impl Seen {
     /// Only two things may happen to a request besides being answered.
     async fn bear(&mut self, error: BankError) -> Result<()> {
@@ -217,6 +234,8 @@ fn under_load_no_acknowledged_request_is_lost_and_the_others_are_asked_again() {
             let customer = Customer::registered(&bank, &desk.appliance.banks.a).await?;
             clients.push(tokio::spawn(ask_until(bank.clone(), customer.id, end)));
         }
+        let customer = Customer::registered(&bank, &desk.appliance.banks.a).await?;
+        clients.push(tokio::spawn(repeat_until(bank.clone(), customer.id, end)));
         tokio::time::sleep(Duration::from_millis(1500)).await;
         let mut command = desk.run(&signed)?;
         let began = Instant::now();

@@ -258,8 +258,11 @@ fn a_session_ends_when_it_idles_and_when_it_is_old() {
     );
 }
 
+/// Protected header, key, what is signed, signature.
+type Signed = (Value, Value, String, Vec<u8>);
+
 /// The two signatures of a session for inner services, by the keys that are served.
-fn signatures(jws: &Value, keys: &Value) -> Result<Vec<(Value, Value, String, Vec<u8>)>> {
+fn signatures(jws: &Value, keys: &Value) -> Result<Vec<Signed>> {
     let payload = jws["payload"].as_str().context("payload")?;
     let signatures = jws["signatures"].as_array().context("signatures")?;
     let found = signatures.iter().map(|signature| {

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::{Cx, Decision, owned, session};
 use crate::core::{DescribeDevice, DeviceState, Event, Refusal, Reply, SetDeviceState, Subject};
+use crate::passkeys::SIGN_COUNT_NOT_INCREASED;
 
 pub(super) fn describe(cx: &Cx<'_>, asked: DescribeDevice) -> Result<Decision, Refusal> {
     let (handle, subject) = cx
@@ -83,7 +84,7 @@ impl Cx<'_> {
 }
 
 /// A refused answer that named one of the customer's own devices.
-pub(super) fn refused(
+pub(super) fn count_refusal(
     cx: &Cx<'_>,
     user: &UserId,
     credential_id: &[u8],
@@ -94,7 +95,7 @@ pub(super) fn refused(
     let refused = Event::DeviceRefused {
         handle,
         device: subject.device_id(credential_id),
-        counter: reason == super::passkey::COUNTER,
+        counter: reason == SIGN_COUNT_NOT_INCREASED,
     };
     Some(owned(handle, refused))
 }

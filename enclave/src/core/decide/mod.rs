@@ -118,28 +118,9 @@ pub fn decide(
         Command::ConcludeModels { models } => Ok(metadata::conclude(&cx, &models)),
         Command::RefuseUnnamedLogin { reason } => Ok(passkey::refuse_unnamed(&cx, reason)),
         Command::CreateApproval(asked) => approve::create(&cx, *asked),
-        Command::GiveApproval {
-            id,
-            user,
-            assertion,
-            credential_id,
-            sign_count,
-            backup_state,
-            tenant_keys,
-            rp_id,
-        } => {
-            let used = passkey::Used {
-                credential_id,
-                sign_count,
-                backup_state,
-            };
-            let given = approve::Given {
-                assertion,
-                used,
-                tenant_keys,
-                rp_id,
-            };
-            approve::give(&cx, id, user, given)
+        Command::GiveApproval { id, user, proof } => {
+            let (given, challenge) = approve::Given::of(*proof);
+            approve::give(&cx, id, user, given, challenge)
         }
         Command::RejectApproval {
             id,

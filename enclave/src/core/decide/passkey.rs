@@ -9,14 +9,12 @@ use super::{Cx, Decision, device, owned, session};
 use crate::core::{
     Event, OpenSession, Recorded, Refusal, Reply, Subject, SubjectHandle, SubjectKey,
 };
-use crate::passkeys::CredentialRecord;
+use crate::passkeys::{CredentialRecord, SIGN_COUNT_NOT_INCREASED};
 
 /// Passkeys one customer may have that are not out of use for good.
 const PASSKEYS_MAX: usize = 32;
-/// Reason of a counter that did not move on (WebAuthn Level 3 section 7.2 step 22).
-pub(super) const COUNTER: &str = "sign_count_not_increased";
 /// And with those that are.
-const PASSKEYS_EVER: usize = 256;
+const PASSKEYS_EVER: usize = 128;
 
 /// A passkey that signed, and where its counters stand now.
 pub(super) struct Used {
@@ -37,25 +35,17 @@ pub(super) fn register(
     if cx.state.is_compromised(&record.aaguid, cx.facts.now_ms) {
         return Err(Refusal::ModelCompromised);
     }
-    if cx
-        .state
-        .subject(&user)
-        .is_some_and(|(_, known)| known.user_handle != user_handle)
-    {
+    let known = cx.state.subject(&user).map(|(_, known)| known);
+    if known.is_some_and(|known| known.user_handle != user_handle) {
         return Err(Refusal::StaleOptions);
     }
-    if cx
-        .state
-        .subject(&user)
-        .is_some_and(|(_, known)| is_full(cx, known))
-    {
+    if known.is_some_and(|known| is_full(cx, known)) {
         return Err(Refusal::TooManyDevices);
     }
     let (handle, mut events) = cx.open_subject(&user, user_handle);
-    let known = cx.state.subject(&user);
     let key = known.map_or_else(
         || SubjectKey::new(cx.facts.subject_key),
-        |(_, known)| known.key.clone(),
+        |known| known.key.clone(),
     );
     let device = key.device_id(&record.id);
     let own = json!({
@@ -93,11 +83,11 @@ pub(super) fn conclude_login(
     let (handle, subject) = cx.subject(&user)?;
     let record = used.record(subject)?;
     let device = subject.device_id(&used.credential_id);
-    if let Some(reason) = used.refused(cx, subject)? {
+    if let Some(reason) = used.why_not(cx, subject)? {
         let own =
             json!({ "verdict": "refused", "device_id": device.to_string(), "reason": reason });
         let claim = cx.claim(handle, "passkey_authentication", &user, None, own);
-        let counted = device::refused(cx, &user, &used.credential_id, reason);
+        let counted = device::count_refusal(cx, &user, &used.credential_id, reason);
         return Ok(Decision {
             events: counted.into_iter().chain([claim]).collect(),
             reply: Reply::Refused,
@@ -145,7 +135,7 @@ pub(super) fn refuse_login(
     let Ok((handle, _)) = cx.subject(&user) else {
         return cx.done(vec![cx.claim_about_nobody(kind, own)]);
     };
-    let counted = device::refused(cx, &user, credential_id, reason);
+    let counted = device::count_refusal(cx, &user, credential_id, reason);
     let claim = cx.claim(handle, kind, &user, None, own);
     cx.done(counted.into_iter().chain([claim]).collect())
 }
@@ -161,7 +151,7 @@ impl Used {
     /// not be used, or its counter did not move on and policy minds. Checked here once more: two
     /// assertions verified against one state may be decided one after the other
     /// (WebAuthn Level 3 section 7.2 step 22).
-    pub(super) fn refused(
+    pub(super) fn why_not(
         &self,
         cx: &Cx<'_>,
         subject: &Subject,
@@ -169,7 +159,8 @@ impl Used {
         let record = self.record(subject)?;
         let device = subject.device_id(&self.credential_id);
         let stays = !self.moves_on(record) && !cx.context.counters_are_reported;
-        Ok(cx.unusable(subject, device).or(stays.then_some(COUNTER)))
+        let stays = stays.then_some(SIGN_COUNT_NOT_INCREASED);
+        Ok(cx.unusable(subject, device).or(stays))
     }
 
     fn record<'a>(&self, subject: &'a Subject) -> Result<&'a CredentialRecord, Refusal> {

@@ -85,16 +85,37 @@ pub(super) fn give(id: u8, credential_id: &[u8]) -> Command {
 }
 
 fn give_by(id: u8, user: &str, credential_id: &[u8]) -> Command {
-    Command::GiveApproval {
-        id: ApprovalId::from_bytes([id; 16]),
-        user: user.parse().unwrap(),
+    let proof = Box::new(Proof {
         assertion: serde_json::json!({}),
         credential_id: credential_id.to_vec(),
         sign_count: 0,
         backup_state: false,
         tenant_keys: ["a".into(), "b".into()],
         rp_id: "localhost".into(),
+        challenge: NEXT,
+    });
+    Command::GiveApproval {
+        id: ApprovalId::from_bytes([id; 16]),
+        user: user.parse().unwrap(),
+        proof,
     }
+}
+
+/// Stands for the challenge that somebody is asked next.
+const NEXT: [u8; 32] = [0; 32];
+
+/// The command with [`NEXT`] filled in, as the service does.
+pub(super) fn answering(state: &TenantState, mut command: Command) -> Command {
+    if let Command::GiveApproval { id, user, proof } = &mut command
+        && proof.challenge == NEXT
+        && let Some((handle, _)) = state.subject(user)
+        && let Some(approval) = state.approvals.get(id)
+        && let Some(approver) = approval.approver(handle)
+        && let Some(ask) = approver.asks.get(approval.passkeys_of(handle).count())
+    {
+        proof.challenge = ask.challenge;
+    }
+    command
 }
 
 fn reject(id: u8, user: &str) -> Command {
@@ -222,7 +243,7 @@ impl Model {
     }
 }
 
-/// Every order of five acts of three people, bank and time, for one, two and three needed.
+/// Every order of four acts of three people, bank and time, for one, two and three needed.
 #[test]
 fn every_order_of_answers_ends_as_the_table_says() {
     let acts: Vec<Do> = (0..3)
@@ -409,6 +430,169 @@ fn above_a_limit_two_devices_answer_and_copies_are_one() {
 }
 
 #[test]
+fn two_devices_cannot_answer_one_challenge() {
+    let mut world = World::new();
+    people(&mut world, &[("anna", &["a", "b"])]);
+    let asking = Asking {
+        amount: 2_500_001,
+        ..Asking::of(1, &["anna"], 1)
+    };
+    world
+        .run_under(&above(2_500_000), asking.command())
+        .unwrap();
+    // Both were verified against the first challenge before either was decided.
+    let stale = answering(&world.state, give_by(1, "anna", b"b"));
+    let first = world.run(give_by(1, "anna", b"a"));
+    assert_eq!(first, Ok(Reply::Granted { complete: false }));
+    assert_eq!(world.run(stale), Err(Refusal::AnsweredMeanwhile));
+    let second = world.run(give_by(1, "anna", b"b"));
+    assert_eq!(second, Ok(Reply::Granted { complete: true }));
+}
+
+fn put_out(world: &World, user: &str, credential_id: &[u8]) -> Command {
+    let user: UserId = user.parse().unwrap();
+    let (_, subject) = world.state.subject(&user).unwrap();
+    let device = subject.device_id(credential_id);
+    Command::SetDeviceState(Box::new(SetDeviceState {
+        user,
+        device,
+        next: DeviceState::Compromised,
+        reason: "stolen".into(),
+        source: "bank",
+    }))
+}
+
+#[test]
+fn an_answer_goes_with_its_device() {
+    let mut world = World::new();
+    people(&mut world, &[("anna", &["a", "b"]), ("ben", &["c"])]);
+    world
+        .run(Asking::of(1, &["anna", "ben"], 2).command())
+        .unwrap();
+    world.run(give_by(1, "anna", b"a")).unwrap();
+    let stolen = put_out(&world, "anna", b"a");
+    world.run(stolen).unwrap();
+    let second = world.run(give_by(1, "ben", b"c"));
+    assert_eq!(second, Ok(Reply::Granted { complete: false }));
+    let again = world.run(give_by(1, "anna", b"b"));
+    assert_eq!(again, Ok(Reply::Granted { complete: true }));
+}
+
+#[test]
+fn with_a_device_goes_all_that_its_person_answered() {
+    let mut world = World::new();
+    people(
+        &mut world,
+        &[("anna", &["a", "b", "c"]), ("ben", &["d", "e"])],
+    );
+    let asking = Asking {
+        amount: 2_500_001,
+        ..Asking::of(1, &["anna", "ben"], 2)
+    };
+    world
+        .run_under(&above(2_500_000), asking.command())
+        .unwrap();
+    for device in [b"a", b"b"] {
+        world.run(give_by(1, "anna", device)).unwrap();
+    }
+    let stolen = put_out(&world, "anna", b"a");
+    world.run(stolen).unwrap();
+    // Both again, so that neither challenge counts twice.
+    let mut challenges = Vec::new();
+    for (user, device) in [("anna", b"b"), ("anna", b"c"), ("ben", b"d"), ("ben", b"e")] {
+        let reply = world.run(give_by(1, user, device)).unwrap();
+        let complete = device == b"e";
+        assert_eq!(reply, Reply::Granted { complete }, "{user}");
+        challenges.push(world.last_claim()["challenge"].to_string());
+    }
+    challenges.sort();
+    challenges.dedup();
+    assert_eq!(challenges.len(), 4);
+    let named = world.last_claim()["grants"].as_array().unwrap().len();
+    assert_eq!(named, 3, "and only those that count are named");
+}
+
+#[test]
+fn large_transactions_share_no_piece() {
+    let mut world = World::new();
+    people(&mut world, &[("anna", &["a"])]);
+    let large = "x".repeat(32 * 1024);
+    for id in 0..40 {
+        world.run(Asking::of(id, &["anna"], 1).command()).unwrap();
+    }
+    let ids: Vec<_> = world.state.approvals.keys().copied().collect();
+    for id in ids {
+        let mut approval = Approval::clone(&world.state.approvals[&id]);
+        approval.transaction_jcs.clone_from(&large);
+        world
+            .state
+            .approvals
+            .insert(id, std::sync::Arc::new(approval));
+    }
+    let largest = world
+        .state
+        .pieces()
+        .map(|piece| postcard::to_allocvec(&piece).unwrap().len());
+    assert!(largest.max().unwrap() < 256 * 1024);
+    assert!(through_pieces(&world.state) == world.state);
+}
+
+/// A comparison of the first customer's face for approval 1, and its claim.
+fn face(world: &mut World, accepted: bool) -> serde_json::Value {
+    let id = world.reserve(&user()).unwrap();
+    let sample = SampleUse {
+        model: "m".into(),
+        worker_tier: "process".into(),
+        template_tier: "process".into(),
+        quality: 0.9,
+    };
+    let comparison = Comparison {
+        accepted,
+        confidence: 0.5,
+        sample,
+    };
+    let approval = ApprovalId::from_bytes([1; 16]);
+    let user = user();
+    let command = Command::ConcludeApprovalFace {
+        approval,
+        user,
+        id,
+        comparison,
+    };
+    world.run(command).unwrap();
+    let verdict = world.last_claim();
+    assert_eq!(verdict["approval_id"], approval.to_string());
+    verdict
+}
+
+#[test]
+fn with_a_face_goes_all_that_its_person_answered() {
+    let mut world = World::new();
+    people(&mut world, &[("customer-1", &["a", "b"])]);
+    world.enrol(&user());
+    let asking = Asking {
+        face: true,
+        amount: 2_500_001,
+        ..Asking::of(1, &["customer-1"], 1)
+    };
+    world
+        .run_under(&above(2_500_000), asking.command())
+        .unwrap();
+    face(&mut world, true);
+    world.run(give(1, b"a")).unwrap();
+    let id = ErasureId::from_bytes([7; 16]);
+    let user = user();
+    world.run(Command::EraseFace { user, id }).unwrap();
+    assert!(world.approval(1).grants.is_empty());
+    world.enrol(&super::user());
+    world.run(give(1, b"a")).unwrap();
+    assert_eq!(world.run(give(1, b"b")), Err(Refusal::FaceNeeded));
+    face(&mut world, true);
+    let last = world.run(give(1, b"b"));
+    assert_eq!(last, Ok(Reply::Granted { complete: true }));
+}
+
+#[test]
 fn a_face_comes_before_the_last_passkey_and_spends_an_attempt() {
     let mut world = World::new();
     with_passkey(&mut world);
@@ -420,32 +604,6 @@ fn a_face_comes_before_the_last_passkey_and_spends_an_attempt() {
     world.enrol(&user());
     world.run(asking.command()).unwrap();
     assert_eq!(world.run(give(1, b"credential")), Err(Refusal::FaceNeeded));
-    let face = |world: &mut World, accepted| {
-        let id = world.reserve(&user()).unwrap();
-        let sample = SampleUse {
-            model: "m".into(),
-            worker_tier: "process".into(),
-            template_tier: "process".into(),
-            quality: 0.9,
-        };
-        let comparison = Comparison {
-            accepted,
-            confidence: 0.5,
-            sample,
-        };
-        let approval = ApprovalId::from_bytes([1; 16]);
-        let user = user();
-        let command = Command::ConcludeApprovalFace {
-            approval,
-            user,
-            id,
-            comparison,
-        };
-        world.run(command).unwrap();
-        let verdict = world.last_claim();
-        assert_eq!(verdict["approval_id"], approval.to_string());
-        verdict
-    };
     assert_eq!(face(&mut world, false)["verdict"], "rejected");
     assert_eq!(world.run(give(1, b"credential")), Err(Refusal::FaceNeeded));
     let (_, subject) = world.state.subject(&user()).unwrap();

@@ -19,6 +19,9 @@ pub(in crate::gateway) struct Examples {
     pub(in crate::gateway) request: Option<Value>,
     /// The body of the successful reply.
     pub(in crate::gateway) reply: Value,
+    /// Bodies of a successful reply in other forms, by content type.
+    #[serde(default)]
+    pub(in crate::gateway) replies: BTreeMap<String, Value>,
 }
 
 /// All of them, by route. A test reads the file; an appliance without examples serves.
@@ -48,13 +51,14 @@ pub(super) fn give(operation: &mut Operation, examples: Option<&Examples>) {
         let RefOr::T(response) = response else {
             continue;
         };
-        for content in response
+        for (kind, content) in response
             .content
-            .values_mut()
+            .iter_mut()
             .filter(|_| status.starts_with('2'))
         {
             if let RefOr::T(content) = content {
-                content.example = Some(examples.reply.clone());
+                let example = examples.replies.get(kind).unwrap_or(&examples.reply);
+                content.example = Some(example.clone());
             }
         }
     }

@@ -4,12 +4,13 @@ use redoubt_attestation::artefact::{Assertion as Evidence, ChallengeInput};
 use redoubt_attestation::encode::{Digest32, b64u};
 use redoubt_shared::{ApprovalId, TenantId, UserId};
 
+use super::super::assertions::{Named, verify_assertion};
 use super::super::boot::Appliance;
-use super::super::passkeys::{known, verify_assertion};
+use super::super::customers::known;
 use super::super::problems::{commit, in_part, internal};
 use super::super::receipts::to_json;
 use super::super::serving::Serving;
-use super::{Found, find, idempotency, must_be_open, next_ask, status};
+use super::{Found, find, idempotency, must_be_open, next_challenge, status};
 use crate::api::{
     self, AnswerOptions, AnswerPurpose, ApprovalVerified, AuthenticationResponse, Caller, Document,
     IdempotencyKey, Presented, Problem, Rejection, RequestOptions, Verification, VerifyRequest,
@@ -36,7 +37,7 @@ impl Appliance {
         let known = known(&serving, caller, &query.user_id).await?;
         let known = known.ok_or_else(Problem::no_passkey)?;
         Ok(match query.purpose {
-            AnswerPurpose::Approval => self.options(rp_id, &found.approval, handle, &known),
+            AnswerPurpose::Approval => self.options(rp_id, &found.approval, handle, &known)?,
             AnswerPurpose::Rejection => {
                 let challenge = rejection(caller, rp_id, &found, handle, &query.user_id)?;
                 self.options_over(rp_id, &found.approval, handle, &known, &challenge)
@@ -54,23 +55,14 @@ impl Appliance {
         let found = find(&serving, caller, id).await?;
         let handle = found.person(&request.user_id)?;
         must_be_open(&found.approval, now_ms)?;
-        let ask = next_ask(&found.approval, handle);
-        let challenge = ask.map(|ask| ask.challenge);
-        let challenge = challenge.ok_or_else(|| internal("somebody is asked nothing"))?;
+        must_be_asked(&found.approval, handle)?;
+        let challenge = next_challenge(&found.approval, handle)?;
         let (user, answer) = (request.user_id, &request.credential);
         let proof = self
             .proof(&serving, caller, id, &user, &challenge, answer)
             .await?;
-        let command = Command::GiveApproval {
-            id,
-            user,
-            assertion: proof.assertion,
-            credential_id: proof.credential_id,
-            sign_count: proof.sign_count,
-            backup_state: proof.backup_state,
-            tenant_keys: proof.tenant_keys,
-            rp_id: proof.rp_id,
-        };
+        let proof = Box::new(proof);
+        let command = Command::GiveApproval { id, user, proof };
         let (reply, claim) = self.decide(&serving, caller, command, now_ms).await?;
         if reply == Reply::Refused {
             return Err(Problem::authentication_failed());
@@ -98,6 +90,7 @@ impl Appliance {
         let handle = found.person(&request.user_id)?;
         must_be_open(&found.approval, now_ms)?;
         // Nobody's attempts are spent on what would not count.
+        must_be_asked(&found.approval, handle)?;
         if !found.approval.terms.face || found.approval.face_of(handle) {
             return Err(Problem::already_answered());
         }
@@ -118,12 +111,14 @@ impl Appliance {
         let user = request.user_id;
         let handle = found.person(&user)?;
         let key = idempotency(key, &[b"reject", id.as_bytes(), user.as_str().as_bytes()]);
+        if self.is_done(&serving, caller, key, now_ms).await? {
+            return self.rejected(&serving, caller, id, handle, None).await;
+        }
         let proof = match &request.credential {
             None => None,
-            // Over what was decided it is decided already, whatever is presented.
-            Some(_) if key.is_some() && found.approval.open(now_ms).is_err() => None,
             Some(answer) => {
                 must_be_open(&found.approval, now_ms)?;
+                must_be_asked(&found.approval, handle)?;
                 let rp_id = &serving.tenant(&caller.tenant)?.config.rp.id;
                 let challenge = rejection(caller, rp_id, &found, handle, &user)?;
                 let proof = self
@@ -143,18 +138,29 @@ impl Appliance {
             return Err(Problem::authentication_failed());
         }
         serving.listeners.tell(&caller.tenant, id);
-        let found = find(&serving, caller, id).await.map_err(in_part)?;
+        let rejected = self.rejected(&serving, caller, id, handle, claim);
+        rejected.await.map_err(in_part)
+    }
+
+    /// The reply to a rejection; without its claim to one that an idempotency key finds.
+    async fn rejected(
+        &self,
+        serving: &Serving,
+        caller: &Caller,
+        id: ApprovalId,
+        handle: SubjectHandle,
+        claim: Option<Claim>,
+    ) -> Result<ApprovalVerified, Problem> {
+        let approval = find(serving, caller, id).await?.approval;
         let claim = match claim {
             Some(claim) => claim,
             None => {
-                let rejected = found.approval.approver(handle).and_then(|one| one.rejected);
-                self.claim_of(&serving, caller, rejected).await?
+                let rejected = approval.approver(handle).and_then(|one| one.rejected);
+                self.claim_of(serving, caller, rejected).await?
             }
         };
-        let status = status(&found.approval, now_ms);
-        self.answered(&serving, caller, id, status, &claim)
-            .await
-            .map_err(in_part)
+        let status = status(&approval, self.time()?);
+        self.answered(serving, caller, id, status, &claim).await
     }
 
     pub(in crate::service) async fn cancel_approval(
@@ -182,6 +188,30 @@ impl Appliance {
         self.answered(&serving, caller, id, status, &claim)
             .await
             .map_err(in_part)
+    }
+
+    /// Whether this very request was decided before, by its key: then nothing that comes
+    /// with it is looked at again.
+    async fn is_done(
+        &self,
+        serving: &Serving,
+        caller: &Caller,
+        key: Option<([u8; 32], [u8; 32])>,
+        now_ms: u64,
+    ) -> Result<bool, Problem> {
+        let (Some((key, request)), tenant) = (key, caller.tenant.clone()) else {
+            return Ok(false);
+        };
+        let kept = serving.ledgers.look(move |core| {
+            let state = &core.tenants.get(&tenant)?.state;
+            state.idempotency.get(&key).copied()
+        });
+        let kept = kept.await.map_err(|error| commit(error, 0))?;
+        match kept.filter(|kept| kept.expires_ms > now_ms) {
+            None => Ok(false),
+            Some(kept) if kept.request == request => Ok(true),
+            Some(_) => Err(Problem::idempotency_conflict()),
+        }
     }
 
     /// The claim that an idempotent retry finds.
@@ -240,7 +270,8 @@ impl Appliance {
         let known = known(serving, caller, user)
             .await?
             .ok_or_else(Problem::authentication_failed)?;
-        let verified = verify_assertion(&rp.id, &rp.approval_origins, challenge, answer, &known)
+        let (origins, named) = (&rp.approval_origins, Named::ByTheBank);
+        let verified = verify_assertion(tenant, origins, challenge, answer, &known, named)
             .and_then(|(record, assertion)| {
                 let evidence = lasting_evidence(&rp.id, challenge, answer, &record, &assertion)?;
                 Ok((record, assertion, evidence))
@@ -270,6 +301,14 @@ impl Appliance {
             rp_id: rp.id.clone(),
             challenge: *challenge,
         })
+    }
+}
+
+/// Somebody who rejected, or gave all that was asked of them, is asked no more.
+fn must_be_asked(approval: &Approval, handle: SubjectHandle) -> Result<(), Problem> {
+    match approval.still_asks(handle) {
+        true => Ok(()),
+        false => Err(Problem::already_answered()),
     }
 }
 

@@ -50,6 +50,11 @@ impl Listeners {
         }
     }
 
+    /// The same, of several.
+    pub(in crate::service) fn tell_all(&self, tenant: &TenantId, ids: &[ApprovalId]) {
+        ids.iter().for_each(|id| self.tell(tenant, *id));
+    }
+
     fn listen(self: &Arc<Self>, tenant: &TenantId, id: ApprovalId) -> Option<Listening> {
         let mut all = self.all();
         let of_tenant = all.entry(tenant.clone()).or_default();

@@ -5,15 +5,16 @@ mod feed;
 
 pub(super) use feed::Listeners;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use redoubt_attestation::artefact::{Assertion as Evidence, ChallengeInput};
 use redoubt_attestation::encode::sha256;
 use redoubt_attestation::jcs::to_jcs;
-use redoubt_shared::{ApprovalId, ReceiptId, UserId};
+use redoubt_shared::{ApprovalId, ReceiptId, TenantId, UserId};
 
 use super::boot::Appliance;
-use super::passkeys::{Known, known};
+use super::customers::{Known, known};
 use super::problems::{commit, in_part, internal, refused};
 use super::serving::Serving;
 use crate::api::{
@@ -21,13 +22,19 @@ use crate::api::{
     Factor, IdempotencyKey, Problem, RequestOptions, Timestamp,
 };
 use crate::core::{
-    Approval, ApprovalStatus, Ask, AskedOf, Command, CreateApproval, Refusal, Reply, SubjectHandle,
+    APPROVERS_MAX, Approval, ApprovalStatus, Ask, AskedOf, Command, CreateApproval, Refusal, Reply,
+    SubjectHandle,
 };
 use crate::ledger::CommitError;
 use crate::passkeys::CredentialDescriptor;
 
 /// Longest canonical transaction, in bytes: it stands in claims twice.
 const TRANSACTION_MAX: usize = 32 * 1024;
+/// And times the answers that an artefact repeats it in, so that verifiers read it
+/// (4 MiB): JSON in JSON in base64url takes eight bytes of one at most.
+const REPEATED_MAX: usize = 256 * 1024;
+/// Passkeys that one person answers with at most.
+const DEVICES_MAX: usize = 2;
 
 /// An approval and the names of those it asks.
 pub(super) struct Found {
@@ -73,7 +80,11 @@ impl Appliance {
         let face = asks_for_face(&request)?;
         let transaction_jcs =
             to_jcs(&request.transaction).map_err(|_| Problem::invalid_transaction())?;
-        if !request.transaction.adds_up() || transaction_jcs.len() > TRANSACTION_MAX {
+        let repeated = transaction_jcs.len() * usize::from(needed) * DEVICES_MAX;
+        if !request.transaction.adds_up()
+            || transaction_jcs.len() > TRANSACTION_MAX
+            || (users.len() > 1 && repeated > REPEATED_MAX)
+        {
             return Err(Problem::invalid_transaction());
         }
         let rp_id = &serving.tenant(&caller.tenant)?.config.rp.id;
@@ -157,7 +168,7 @@ impl Appliance {
             let known = known.ok_or_else(Problem::no_passkey)?;
             approvers.push(ApproverOptions {
                 user_id: user.clone(),
-                options: self.options(rp_id, &found.approval, *handle, &known),
+                options: self.options(rp_id, &found.approval, *handle, &known)?,
             });
         }
         let alone = found.approval.terms.approvers == 1;
@@ -182,13 +193,13 @@ impl Appliance {
         approval: &Approval,
         handle: SubjectHandle,
         known: &Known,
-    ) -> RequestOptions {
-        let challenge = next_ask(approval, handle).map_or([0; 32], |ask| ask.challenge);
-        self.options_over(rp_id, approval, handle, known, &challenge)
+    ) -> Result<RequestOptions, Problem> {
+        let challenge = next_challenge(approval, handle)?;
+        Ok(self.options_over(rp_id, approval, handle, known, &challenge))
     }
 
-    /// Options that offer the passkeys which still count: judged offline, not used
-    /// for this approval, and of copies only one.
+    /// Options that offer the passkeys which may still count: not out of use for good,
+    /// judged offline, not used for this approval, and of copies only one.
     fn options_over(
         &self,
         rp_id: &str,
@@ -263,11 +274,7 @@ impl Appliance {
             Err(error) => return Err(commit(error, 0)),
         };
         match self.artefact_if_any(serving, &caller.tenant, &claim).await {
-            Err(gone)
-                if [Problem::receipt_erased(), Problem::receipt_expired()]
-                    .iter()
-                    .any(|other| other.code() == gone.code()) =>
-            {
+            Err(gone) if gone.is(Problem::receipt_erased) || gone.is(Problem::receipt_expired) => {
                 Ok(None)
             }
             made => made,
@@ -279,7 +286,16 @@ impl Appliance {
 fn asked_of(request: &ApprovalRequest) -> Result<(Vec<UserId>, u16), Problem> {
     match (&request.user_id, &request.approvers, request.required) {
         (Some(user), None, None) => Ok((vec![user.clone()], 1)),
-        (None, Some(users), Some(required)) => Ok((users.clone(), required)),
+        (None, Some(users), Some(required)) => {
+            let distinct: BTreeSet<_> = users.iter().collect();
+            let fits = (1..=APPROVERS_MAX).contains(&users.len())
+                && (1..=users.len()).contains(&required.into());
+            match (fits, distinct.len() == users.len()) {
+                (true, true) => Ok((users.clone(), required)),
+                (true, false) => Err(refused(Refusal::OnePersonTwice, 0)),
+                (false, _) => Err(refused(Refusal::ImpossibleTerms, 0)),
+            }
+        }
         _ => Err(Problem::malformed_request().detail("Give user_id, or approvers and required.")),
     }
 }
@@ -300,10 +316,14 @@ fn approves(known: &Known) -> bool {
     passkeys.any(|record| Evidence::judges(&record.public_key))
 }
 
-fn next_ask(approval: &Approval, handle: SubjectHandle) -> Option<&Ask> {
-    let approver = approval.approver(handle)?;
+/// What somebody is asked next; the last again, once they answered all.
+fn next_challenge(approval: &Approval, handle: SubjectHandle) -> Result<[u8; 32], Problem> {
     let next = approval.passkeys_of(handle).count();
-    approver.asks.get(next).or(approver.asks.last())
+    let approver = approval.approver(handle);
+    approver
+        .and_then(|one| one.asks.get(next).or(one.asks.last()))
+        .map(|ask| ask.challenge)
+        .ok_or_else(|| internal("somebody is asked nothing"))
 }
 
 fn status(approval: &Approval, now_ms: u64) -> api::ApprovalStatus {
@@ -317,12 +337,9 @@ fn status(approval: &Approval, now_ms: u64) -> api::ApprovalStatus {
 }
 
 fn answered(approval: &Approval, handle: SubjectHandle) -> Answered {
-    let rejected = approval
-        .approver(handle)
-        .is_some_and(|one| one.rejected.is_some());
     let alone = approval.terms.approvers == 1;
     let approved = matches!(approval.status, ApprovalStatus::Approved(_)) && alone;
-    if rejected {
+    if approval.rejected_by(handle) {
         Answered::Rejected
     } else if approved || approval.complete(handle) {
         Answered::Approved
@@ -336,6 +353,20 @@ fn must_be_open(approval: &Approval, now_ms: u64) -> Result<(), Problem> {
     approval
         .open(now_ms)
         .map_err(|refusal| refused(refusal, now_ms))
+}
+
+/// Approvals that wait for this customer.
+pub(super) async fn waiting(
+    serving: &Serving,
+    tenant: &TenantId,
+    user: &UserId,
+) -> Result<Vec<ApprovalId>, CommitError> {
+    let (tenant, user) = (tenant.clone(), user.clone());
+    let waiting = serving.ledgers.look(move |core| {
+        let (_, subject) = core.tenants.get(&tenant)?.state.subject(&user)?;
+        Some(subject.approvals.clone())
+    });
+    waiting.await.map(Option::unwrap_or_default)
 }
 
 /// An approval of this tenant and whom it asks.

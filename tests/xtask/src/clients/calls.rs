@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::rust::{camel, doc, members, snake, text, type_of};
 
@@ -36,11 +36,8 @@ impl<'a> Call<'a> {
         let responses = members(operation, "/responses")?.iter();
         let mut good = responses.filter(|(status, _)| status.starts_with('2'));
         let (_, response) = good.next().with_context(|| format!("{path}: no success"))?;
-        let reply = match response["content"]
-            .as_object()
-            .and_then(|all| all.iter().next())
-        {
-            Some((_, content)) => type_of(&content["schema"])?,
+        let reply = match response["content"].as_object() {
+            Some(contents) => reply_of(contents)?,
             None => "()".to_owned(),
         };
         Ok(Self {
@@ -111,6 +108,7 @@ impl<'a> Call<'a> {
         }
         let body = match &self.body {
             Some((kind, _)) if form(kind) => "Body::form(&body)",
+            Some((kind, _)) if kind.ends_with("/x-www-form-urlencoded") => "Body::members(body)?",
             Some(_) => "Body::json(body)?",
             None => "Body::none()",
         };
@@ -146,4 +144,14 @@ impl<'a> Call<'a> {
         writeln!(out, ";\nself.{send}(request, {body}).await\n}}\n")?;
         Ok(())
     }
+}
+
+/// The type of a reply: JSON where there is a choice, and events as the text that they are.
+fn reply_of(contents: &Map<String, Value>) -> Result<String> {
+    if contents.contains_key("text/event-stream") {
+        return Ok("String".to_owned());
+    }
+    let any = || contents.values().next();
+    let content = contents.get("application/json").or_else(any);
+    type_of(&content.context("a reply of no kind")?["schema"])
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value};
 
 use super::calls::Call;
@@ -69,6 +69,9 @@ fn write_type(out: &mut String, name: &str, schema: &Value) -> Result<()> {
         return Ok(());
     }
     *out += "#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]\n";
+    if let Some(kinds) = schema["oneOf"].as_array() {
+        return write_choice(out, name, kinds);
+    }
     writeln!(out, "pub struct {name} {{")?;
     match schema["allOf"].as_array() {
         Some(parts) => parts.iter().try_for_each(|part| write_part(out, part))?,
@@ -78,8 +81,24 @@ fn write_type(out: &mut String, name: &str, schema: &Value) -> Result<()> {
     Ok(())
 }
 
+/// One of several types, told apart by their members.
+fn write_choice(out: &mut String, name: &str, kinds: &[Value]) -> Result<()> {
+    writeln!(out, "#[serde(untagged)]\npub enum {name} {{")?;
+    for kind in kinds {
+        ensure!(kind["$ref"].is_string(), "a kind without a name: {kind}");
+        let of = type_of(kind)?;
+        doc(out, &format!("A [`{of}`]."), "    ");
+        writeln!(out, "    {of}({of}),")?;
+    }
+    *out += "}\n\n";
+    Ok(())
+}
+
 /// The members of an object, or another type's taken in whole.
 fn write_part(out: &mut String, schema: &Value) -> Result<()> {
+    if let Some(either) = schema["oneOf"].as_array() {
+        return write_all_or_none(out, either);
+    }
     if schema["$ref"].is_string() {
         let of = type_of(schema)?;
         writeln!(out, "/// All members of [`{of}`].\n#[serde(flatten)]")?;
@@ -112,6 +131,23 @@ fn write_part(out: &mut String, schema: &Value) -> Result<()> {
     Ok(())
 }
 
+/// Another type's members, all of them or none.
+fn write_all_or_none(out: &mut String, either: &[Value]) -> Result<()> {
+    let (named, other): (Vec<_>, Vec<_>) = either.iter().partition(|one| one["$ref"].is_string());
+    let alone = other.iter().all(|one| one["maxProperties"].is_u64());
+    ensure!(
+        named.len() == 1 && alone,
+        "a choice between types: {either:?}"
+    );
+    let of = type_of(named[0])?;
+    writeln!(
+        out,
+        "/// All members of [`{of}`], or none.\n#[serde(flatten)]"
+    )?;
+    writeln!(out, "pub {}: Option<{of}>,", snake(&of))?;
+    Ok(())
+}
+
 /// The Rust type of a schema.
 pub(super) fn type_of(schema: &Value) -> Result<String> {
     if let Some(target) = schema["$ref"].as_str() {
@@ -125,7 +161,7 @@ pub(super) fn type_of(schema: &Value) -> Result<String> {
             .map(type_of);
         let first = types.next().context("an empty oneOf")??;
         for other in types {
-            anyhow::ensure!(other? == first, "a choice between types: {schema}");
+            ensure!(other? == first, "a choice between types: {schema}");
         }
         return Ok(format!("Option<{first}>"));
     }
@@ -165,7 +201,7 @@ pub(super) fn camel(name: &str) -> String {
 pub(super) fn snake(name: &str) -> String {
     let mut out = String::new();
     let mut before = '_';
-    for now in name.chars() {
+    for now in name.chars().filter(|letter| *letter != '#') {
         let starts = now.is_ascii_uppercase() && !before.is_ascii_uppercase();
         if starts && !out.is_empty() && before != '-' {
             out.push('_');
@@ -193,6 +229,7 @@ mod tests {
         assert_eq!(snake("clientDataJSON"), "client_data_json");
         assert_eq!(snake("Idempotency-Key"), "idempotency_key");
         assert_eq!(snake("type"), "r#type");
+        assert_eq!(snake("x5t#S256"), "x5t_s256");
         assert_eq!(camel("pending-epoch"), "PendingEpoch");
     }
 
@@ -213,5 +250,19 @@ mod tests {
         assert!(type_of(&json!({"type": "object", "properties": {}})).is_err());
         let choice = json!({"oneOf": [{"type": "string"}, {"type": "integer"}]});
         assert!(type_of(&choice).is_err());
+        let mut out = String::new();
+        assert!(write_type(&mut out, "T", &choice).is_err());
+    }
+
+    #[test]
+    fn one_of_several_types_is_an_enum() {
+        let refs = ["A", "B"].map(|name| json!({"$ref": format!("#/components/schemas/{name}")}));
+        let mut out = String::new();
+        write_type(&mut out, "T", &json!({"oneOf": refs})).unwrap();
+        assert!(out.contains("#[serde(untagged)]\npub enum T {"), "{out}");
+        assert!(
+            out.contains("    A(A),\n") && out.contains("    B(B),\n"),
+            "{out}"
+        );
     }
 }

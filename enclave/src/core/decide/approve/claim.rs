@@ -92,10 +92,10 @@ pub(super) fn grants<'a>(grants: impl Iterator<Item = &'a Grant>) -> Value {
     grants.map(one).collect()
 }
 
-/// SHA-256 of a claim's text.
-pub(super) fn digest(claim: &Recorded) -> [u8; 32] {
-    match &claim.content {
-        Content::Claims { text } => sha256(&[text.as_bytes()]).0,
-        Content::State(_) => [0; 32],
+/// SHA-256 of a claim's text; none of a change of state.
+pub(super) fn digest(recorded: &Recorded) -> Option<[u8; 32]> {
+    match &recorded.content {
+        Content::Claims { text } => Some(sha256(&[text.as_bytes()]).0),
+        Content::State(_) => None,
     }
 }

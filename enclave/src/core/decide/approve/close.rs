@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::{Cx, Decision, owned};
 use super::{Given, Key, claim, found, keep, open_for, refuse};
-use crate::core::{Event, Refusal, Reply};
+use crate::core::{Event, Refusal};
 
 /// Signed by the customer if `given` is there, else the bank's word.
 pub(in crate::core::decide) fn reject(
@@ -34,7 +34,7 @@ pub(in crate::core::decide) fn reject(
             _ => Default::default(),
         },
         Some((given, challenge)) => {
-            if let Some(reason) = given.used.refused(cx, subject)? {
+            if let Some(reason) = given.used.why_not(cx, subject)? {
                 return refuse(cx, id, user, &given.used.credential_id, reason);
             }
             let ask = approver.asks.first().ok_or(Refusal::AlreadyAnswered)?;
@@ -90,8 +90,5 @@ pub(in crate::core::decide) fn cancel(
         Some(subject) => cx.claim(handle, "approval", &subject.user, None, own),
         None => cx.claim_about_nobody("approval", own),
     });
-    Ok(Decision {
-        events,
-        reply: Reply::Done,
-    })
+    Ok(cx.done(events))
 }

@@ -44,10 +44,11 @@ pub(in crate::core::decide) fn give(
     id: ApprovalId,
     user: UserId,
     given: Given,
+    answered: [u8; 32],
 ) -> Result<Decision, Refusal> {
     let (approval, approver, subject) = open_for(cx, id, &user)?;
     let handle = approver.subject;
-    if let Some(reason) = given.used.refused(cx, subject)? {
+    if let Some(reason) = given.used.why_not(cx, subject)? {
         return refuse(cx, id, user, &given.used.credential_id, reason);
     }
     let passkey = fresh(approval, handle, subject, &given.used)?;
@@ -57,8 +58,12 @@ pub(in crate::core::decide) fn give(
         return Err(Refusal::FaceNeeded);
     }
     // The binding is checked here, not trusted: what the claim will say is what
-    // the customer's challenge was made from.
+    // the customer's challenge was made from. Another device may have answered this
+    // challenge since it was verified.
     let ask = approver.asks.get(before).ok_or(Refusal::AlreadyAnswered)?;
+    if answered != ask.challenge {
+        return Err(Refusal::AnsweredMeanwhile);
+    }
     let purpose = ChallengeInput::PURPOSE;
     let input = claim::input(cx, approval, &user, &given.rp_id, purpose, ask.nonce);
     if input.challenge().0 != ask.challenge {
@@ -84,8 +89,8 @@ pub(in crate::core::decide) fn give(
     let claim = cx.claim(handle, "approval", &user, None, Value::Object(own));
     let mut events = given.used.events(cx, handle, subject);
     let receipt = cx.facts.receipt;
-    events.push(match complete {
-        true => owned(handle, Event::ApprovalGiven { id, receipt }),
+    events.extend(match complete {
+        true => Some(owned(handle, Event::ApprovalGiven { id, receipt })),
         false => granted(cx, id, handle, Some(passkey), &claim),
     });
     events.push(claim);
@@ -123,20 +128,21 @@ fn fresh(
     Ok(passkey)
 }
 
+/// An answer that a claim stands for; nothing else is one.
 fn granted(
     cx: &Cx<'_>,
     id: ApprovalId,
     by: SubjectHandle,
     passkey: Option<GrantedBy>,
     claim: &Recorded,
-) -> Recorded {
+) -> Option<Recorded> {
     let grant = Grant {
         by,
         receipt: cx.facts.receipt,
-        claim: claim::digest(claim),
+        claim: claim::digest(claim)?,
         passkey,
     };
-    owned(by, Event::ApprovalGranted { id, grant })
+    Some(owned(by, Event::ApprovalGranted { id, grant }))
 }
 
 /// The verdict on a face that an approval asks for: an attempt like any other, and
@@ -154,8 +160,8 @@ pub(in crate::core::decide) fn face(
     };
     let handle = approver.subject;
     if comparison.accepted && open.terms.face && !open.face_of(handle) {
-        let claim = decision.events.last();
-        let granted = claim.map(|claim| granted(cx, approval, handle, None, claim));
+        let mut events = decision.events.iter();
+        let granted = events.find_map(|event| granted(cx, approval, handle, None, event));
         decision.events.extend(granted);
     }
     Ok(decision)
@@ -172,7 +178,7 @@ pub(in crate::core::decide) fn refuse(
 ) -> Result<Decision, Refusal> {
     let (handle, _) = cx.subject(&user)?;
     let own = json!({ "approval_id": id.to_string(), "decision": "refused", "reason": reason });
-    let counted = device::refused(cx, &user, credential_id, reason);
+    let counted = device::count_refusal(cx, &user, credential_id, reason);
     let claim = cx.claim(handle, "approval", &user, None, own);
     Ok(Decision {
         events: counted.into_iter().chain([claim]).collect(),

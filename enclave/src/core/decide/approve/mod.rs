@@ -152,7 +152,7 @@ fn open_for<'a>(
     let (handle, subject) = cx.subject(user).map_err(|_| Refusal::UnknownApproval)?;
     let approver = approval.approver(handle).ok_or(Refusal::UnknownApproval)?;
     approval.open(cx.facts.now_ms)?;
-    if approver.rejected.is_some() || approval.complete(handle) {
+    if !approval.still_asks(handle) {
         return Err(Refusal::AlreadyAnswered);
     }
     Ok((approval, approver, subject))

@@ -190,16 +190,21 @@ impl Callers {
             }
             Act::Give(who) => {
                 let mine = self.approvals.iter().rev().find(|(of, _)| *of == who);
+                let id = mine.map_or(ApprovalId::from_bytes([0; 16]), |(_, id)| *id);
                 let (credential_id, sign_count) = passkey(state, who);
-                Command::GiveApproval {
-                    id: mine.map_or(ApprovalId::from_bytes([0; 16]), |(_, id)| *id),
-                    user: name(who),
+                let proof = Box::new(Proof {
                     assertion: serde_json::json!({}),
                     credential_id,
                     sign_count,
                     backup_state: false,
                     tenant_keys: ["a".into(), "b".into()],
                     rp_id: "localhost".into(),
+                    challenge: asked_of(state, id),
+                });
+                Command::GiveApproval {
+                    id,
+                    user: name(who),
+                    proof,
                 }
             }
             Act::EraseFace(who) => {
@@ -238,6 +243,13 @@ fn passkey(state: &TenantState, who: Who) -> (Vec<u8>, u32) {
     record.map_or((vec![0], 0), |record| {
         (record.id.clone(), record.sign_count + 1)
     })
+}
+
+/// The challenge of an approval of one person.
+fn asked_of(state: &TenantState, id: ApprovalId) -> [u8; 32] {
+    let approval = state.approvals.get(&id);
+    let ask = approval.and_then(|approval| approval.approvers.first()?.asks.first().copied());
+    ask.map_or([0; 32], |ask| ask.challenge)
 }
 
 fn asked(who: Who, id: ApprovalId, expires_ms: u64) -> CreateApproval {

@@ -78,7 +78,7 @@ impl PrfValues {
 struct RawPrfInput {
     eval: Option<PrfValues>,
     #[serde(default)]
-    eval_by_credential: BTreeMap<String, PrfValues>,
+    eval_by_credential: BTreeMap<Base64Url, PrfValues>,
 }
 
 impl TryFrom<RawPrfInput> for PrfInput {
@@ -93,13 +93,16 @@ impl TryFrom<RawPrfInput> for PrfInput {
         if !fit {
             return Err(format!("prf: use 1 to {INPUT_MOST} bytes for each input"));
         }
-        if raw.eval_by_credential.len() > CREDENTIALS_MOST {
-            let wrong = format!("prf: evalByCredential may name {CREDENTIALS_MOST} credentials");
+        let mut ids = raw.eval_by_credential.keys();
+        if raw.eval_by_credential.len() > CREDENTIALS_MOST || ids.any(|id| id.0.is_empty()) {
+            let wrong =
+                format!("prf: evalByCredential may name 1 to {CREDENTIALS_MOST} credential ids");
             return Err(wrong);
         }
+        let by_credential = raw.eval_by_credential.into_iter();
         Ok(Self {
             eval: raw.eval,
-            eval_by_credential: raw.eval_by_credential,
+            eval_by_credential: by_credential.map(|(id, of)| (id.encode(), of)).collect(),
         })
     }
 }

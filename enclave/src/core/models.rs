@@ -6,12 +6,13 @@
 //! state of each device follows, step by step, and a crash between two steps
 //! loses none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
 use redoubt_shared::DeviceId;
 
+use super::approval;
 use super::command::SetDeviceState;
 use super::device::DeviceState;
 use super::event::Event;
@@ -63,10 +64,13 @@ impl TenantState {
         }
     }
 
-    /// Whether a model may not be registered at a time in Unix milliseconds.
+    /// Whether a model may not be registered at a time in Unix milliseconds. What was
+    /// compromised at the last look is until the next: what registers between them
+    /// would be new to neither.
     pub fn is_compromised(&self, aaguid: &Aaguid, now_ms: u64) -> bool {
         let metadata = self.models.metadata.as_ref();
         self.models.acting.contains_key(aaguid)
+            || self.models.compromised.contains_key(aaguid)
             || metadata.is_some_and(|metadata| metadata.is_compromised_at(aaguid, now_ms))
     }
 
@@ -140,6 +144,27 @@ pub(super) fn count(state: &mut TenantState, event: &Event) {
     }
 }
 
+/// Takes back what devices of these models answered to approvals that are open:
+/// none completes with it, whether the device's own state has followed or not.
+fn take_back(state: &mut TenantState, newly: &[Aaguid]) {
+    if newly.is_empty() {
+        return;
+    }
+    let broken: BTreeSet<&Aaguid> = newly.iter().collect();
+    let grants = state.approvals.values().flat_map(|open| &open.grants);
+    let people: BTreeSet<SubjectHandle> = grants.map(|grant| grant.by).collect();
+    for handle in people {
+        let Some(subject) = state.subjects.get(&handle).cloned() else {
+            continue;
+        };
+        approval::withdraw(state, &handle, |grant| {
+            let with = grant.passkey.as_ref();
+            let record = with.and_then(|with| subject.passkeys.get(&with.credential_id));
+            record.is_some_and(|record| broken.contains(&record.aaguid))
+        });
+    }
+}
+
 /// The events of this room.
 pub(super) fn apply(state: &mut TenantState, event: &Event) {
     match event {
@@ -151,6 +176,7 @@ pub(super) fn apply(state: &mut TenantState, event: &Event) {
             for aaguid in newly {
                 state.models.acting.entry(*aaguid).or_default();
             }
+            take_back(state, newly);
         }
         Event::ModelsActedOn { models } => {
             for aaguid in models {

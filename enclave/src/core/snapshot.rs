@@ -65,17 +65,13 @@ pub enum Piece {
     ApprovalsAsked(Vec<(ApprovalId, Approval)>),
     /// Idempotency keys: hashed key, digest of the request, approval, end.
     IdempotencyKept(Vec<([u8; 32], [u8; 32], ApprovalId, u64)>),
-    /// Authenticator models; none while nothing is known of any.
-    Models {
-        /// The last BLOB that was taken.
-        metadata: Option<Box<Condensed>>,
-        /// What was compromised when that was last looked at.
-        compromised: Vec<(Aaguid, Status)>,
-        /// What is acted on, and how many credentials were suspended so far.
-        acting: Vec<(Aaguid, u64)>,
-        /// Credentials suspended for their model before those.
-        suspended: u64,
-    },
+    /// The last BLOB that was taken, and credentials suspended for models before
+    /// those that are acted on; none while no BLOB was.
+    Metadata(Box<Condensed>, u64),
+    /// Models that were compromised when that was last looked at.
+    ModelsCompromised(Vec<(Aaguid, Status)>),
+    /// Models that are acted on, and how many credentials were suspended so far.
+    ModelsActing(Vec<(Aaguid, u64)>),
 }
 
 /// An approval as snapshots of before hold it; its fields and their order are fixed.
@@ -172,7 +168,7 @@ impl TenantState {
             .chain(grouped(sessions).map(Piece::Sessions))
             .chain(grouped(devices).map(Piece::Devices))
             .chain(grouped(matched).map(Piece::FacesMatched))
-            .chain(self.models.piece())
+            .chain(self.models.pieces())
     }
 
     /// Takes one piece over. All pieces of a state, in any order, make a default
@@ -229,17 +225,12 @@ impl TenantState {
                     .extend(devices.map(|(id, device)| (id, Arc::new(device))));
             }
             Piece::FacesMatched(group) => self.faces_matched.extend(group),
-            Piece::Models {
-                metadata,
-                compromised,
-                acting,
-                suspended,
-            } => {
-                self.models.metadata = metadata.map(Arc::from);
-                self.models.compromised = compromised.into_iter().collect();
-                self.models.acting = acting.into_iter().collect();
+            Piece::Metadata(metadata, suspended) => {
+                self.models.metadata = Some(Arc::from(metadata));
                 self.models.suspended = suspended;
             }
+            Piece::ModelsCompromised(group) => self.models.compromised.extend(group),
+            Piece::ModelsActing(group) => self.models.acting.extend(group),
         }
     }
 
@@ -271,13 +262,17 @@ impl TenantState {
 }
 
 impl Models {
-    fn piece(&self) -> Option<Piece> {
-        self.metadata.is_some().then(|| Piece::Models {
-            metadata: self.metadata.as_deref().cloned().map(Box::new),
-            compromised: self.compromised.iter().map(|(a, s)| (*a, *s)).collect(),
-            acting: self.acting.iter().map(|(a, n)| (*a, *n)).collect(),
-            suspended: self.suspended,
-        })
+    fn pieces(&self) -> impl Iterator<Item = Piece> + '_ {
+        let kept = self.metadata.as_deref().cloned().map(Box::new);
+        let kept = kept.map(|metadata| Piece::Metadata(metadata, self.suspended));
+        let compromised = self
+            .compromised
+            .iter()
+            .map(|(model, status)| (*model, *status));
+        let acting = self.acting.iter().map(|(model, count)| (*model, *count));
+        kept.into_iter()
+            .chain(grouped(compromised).map(Piece::ModelsCompromised))
+            .chain(grouped(acting).map(Piece::ModelsActing))
     }
 }
 

@@ -150,8 +150,14 @@ fn judge(
 
 /// A BLOB that is not taken.
 pub(super) fn refused(error: MetadataError) -> Problem {
+    let hint = match error {
+        MetadataError::Untrusted => {
+            " Its root is none of passkeys.metadata.roots in the tenant's signed configuration."
+        }
+        _ => "",
+    };
     Problem::metadata_refused()
-        .detail(format!("{}: {error}.", error.reason()))
+        .detail(format!("{}: {error}.{hint}", error.reason()))
         .because(error.reason())
 }
 
@@ -161,8 +167,14 @@ async fn look_again(serving: &Serving, tenant: &TenantId) -> Result<(), CommitEr
 }
 
 /// Suspends every device of the models that are acted on; answers how many.
-/// Each has a claim of its own; those of a step share a batch.
+/// Each has a claim of its own; those of a step share a batch. One at a time for a
+/// tenant, so that nobody is told twice.
 async fn act(serving: &Serving, tenant: &TenantId) -> Result<u64, CommitError> {
+    let turn = serving.tenants.get(tenant).map(|own| &own.acting);
+    let _turn = match turn {
+        Some(turn) => Some(turn.lock().await),
+        None => None,
+    };
     let acting = {
         let tenant = tenant.clone();
         let look = move |core: &crate::ledger::Core| -> Option<Vec<Aaguid>> {

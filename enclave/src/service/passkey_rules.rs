@@ -160,6 +160,11 @@ impl PasskeyRules {
     pub(super) fn denies(&self, aaguid: &[u8; 16]) -> bool {
         self.attestation.denied_aaguids.contains(aaguid)
     }
+
+    /// Whether any model is.
+    pub(super) fn denies_any(&self) -> bool {
+        !self.attestation.denied_aaguids.is_empty()
+    }
 }
 
 fn algorithm(name: &str) -> Option<Algorithm> {

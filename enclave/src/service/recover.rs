@@ -435,5 +435,6 @@ fn tenant_service(tenant: &Tenant, core: &Core) -> Result<TenantService, Recover
         signer: Arc::new(signer),
         decoys: Decoys::new(keys).ok_or_else(missing)?,
         rules: Arc::new(PasskeyRules::new(tenant)?),
+        acting: tokio::sync::Mutex::default(),
     })
 }

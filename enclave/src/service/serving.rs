@@ -34,6 +34,8 @@ pub(super) struct TenantService {
     pub(super) signer: Arc<HybridSigner>,
     pub(super) decoys: Decoys,
     pub(super) rules: Arc<PasskeyRules>,
+    /// Held by whoever suspends devices of compromised models.
+    pub(super) acting: tokio::sync::Mutex<()>,
 }
 
 /// Everything behind a serving enclave's routes.

@@ -63,7 +63,8 @@ impl Blobs {
         }))
     }
 
-    fn sign(&self, payload: &Value) -> Result<String> {
+    /// A BLOB with this payload.
+    pub fn sign(&self, payload: &Value) -> Result<String> {
         let x5c = [STANDARD.encode(&self.certificate)];
         let header = json!({ "alg": "ES256", "typ": "JWT", "x5c": x5c });
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());

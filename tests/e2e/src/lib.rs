@@ -7,6 +7,7 @@
 
 pub mod appliance;
 pub mod appraisal;
+pub mod attested;
 pub mod behaviour;
 pub mod blobs;
 pub mod customer;

@@ -4,9 +4,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use redoubt_bank::api::with_user;
 use redoubt_bank::{Bank, BankError};
+use redoubt_e2e::attested::Maker;
 use redoubt_e2e::blobs::Blobs;
 use redoubt_e2e::customer::{expect_code, payment};
+use redoubt_e2e::sessions::{introspect, is_active, put};
 use redoubt_e2e::{Appliance, Customer, Needs, Options, alone};
 use redoubt_enclave::passkeys::metadata::{Condensed, Expectation, Overdue, SIGNER, verify};
 use serde_json::{Value, json};
@@ -155,7 +160,8 @@ fn a_blob_that_the_service_did_not_sign_changes_nothing() {
         let bank = appliance.bank(&appliance.banks.a)?;
         let mut alice = customer(&bank, appliance, BROKEN).await?;
         let revoked: &[(&str, &[&str])] = &[(BROKEN, &["REVOKED"])];
-        refused(&bank, &impostor.blob(1, revoked)?, "root_not_trusted").await?;
+        let told = refused(&bank, &impostor.blob(1, revoked)?, "root_not_trusted").await?;
+        ensure!(told.contains("passkeys.metadata.roots"), "{told}");
         let good = blobs.blob(1, revoked)?;
         refused(&bank, &good[..good.len() / 2], "jws_malformed").await?;
         // The impostor's signature under the service's certificate.
@@ -170,6 +176,182 @@ fn a_blob_that_the_service_did_not_sign_changes_nothing() {
         expect_code(other.put_metadata(&good).await, "metadata_not_configured")?;
         let huge = " ".repeat(9 * 1024 * 1024);
         expect_code(bank.put_metadata(&huge).await, "body_too_large")
+    });
+}
+
+/// Sessions, answers to approvals and the wish to go on: each ends with the model.
+#[test]
+fn what_a_revoked_model_began_ends_with_it() {
+    let blobs = Blobs::new().expect("a service");
+    let name = "what_a_revoked_model_began_ends_with_it";
+    alone(name, Needs::Programs, options(&blobs), async |appliance| {
+        let bank = appliance.bank(&appliance.banks.a)?;
+        let mut alice = customer(&bank, appliance, BROKEN).await?;
+        let mut bob = customer(&bank, appliance, SOUND).await?;
+        let (hers, his) = (alice.login(&bank).await?, bob.login(&bank).await?);
+        let body = json!({
+            "approvers": [alice.id, bob.id], "required": 2, "transaction": payment("250.00"),
+        });
+        let asked: Value = bank.post("/api/v1/approvals", &body).await?.read()?;
+        let path = format!(
+            "/api/v1/approvals/{}",
+            asked["approval_id"].as_str().context("id")?
+        );
+        let pause = || tokio::time::sleep(Duration::from_millis(500));
+        let acts = async {
+            pause().await;
+            answer(appliance, &bank, &asked, &mut alice).await?;
+            pause().await;
+            let revoked: &[(&str, &[&str])] = &[(BROKEN, &["REVOKED"])];
+            let taken = bank.put_metadata(&blobs.blob(1, revoked)?).await?;
+            ensure!(taken["suspended"] == 1, "{taken}");
+            ensure!(!is_active(&bank, &hers.session_token).await?);
+            ensure!(is_active(&bank, &his.session_token).await?);
+            let again = answer(appliance, &bank, &asked, &mut alice).await;
+            expect_code(again, "authentication_failed")?;
+            let resumed = put(&bank, &alice.id, &hers.device_id, "active").await?;
+            expect_code(resumed.read::<Value>(), "device_barred")?;
+            pause().await;
+            let second = answer(appliance, &bank, &asked, &mut bob).await?;
+            ensure!(second["status"] == "pending", "{second}");
+            pause().await;
+            bank.post(&format!("{path}/cancel"), &json!({}))
+                .await?
+                .read::<Value>()?;
+            anyhow::Ok(())
+        };
+        let listener = appliance.bank(&appliance.banks.a)?;
+        let events = format!("{path}/events");
+        let (told, acted) = tokio::join!(listener.get(&events), acts);
+        acted?;
+        let told = String::from_utf8(told?.body.to_vec())?;
+        let events = told.lines().filter_map(|line| line.strip_prefix("data: "));
+        let events: Vec<Value> = events.map(serde_json::from_str).collect::<Result<_, _>>()?;
+        let approved: Vec<_> = events
+            .iter()
+            .map(|event| event["approved"].as_u64())
+            .collect();
+        ensure!(
+            approved[..4] == [Some(0), Some(1), Some(0), Some(1)],
+            "{told}"
+        );
+        Ok(())
+    });
+}
+
+/// Answers as one of those asked.
+async fn answer(
+    appliance: &Appliance,
+    bank: &Bank,
+    asked: &Value,
+    customer: &mut Customer,
+) -> Result<Value, BankError> {
+    let mut all = asked["approvers"].as_array().into_iter().flatten();
+    let own = all.find(|one| one["user_id"] == customer.id.as_str());
+    let options = own.map_or(&Value::Null, |own| &own["options"]);
+    let origin = appliance.banks.a.approval_origin;
+    let signed = customer.key.get(origin, options)?;
+    let path = format!(
+        "/api/v1/approvals/{}/verify",
+        asked["approval_id"].as_str().unwrap_or_default()
+    );
+    bank.post(&path, &with_user(&customer.id, &signed))
+        .await?
+        .read()
+}
+
+/// Makers are proven by the roots that the metadata names for their models.
+#[test]
+fn only_a_maker_whom_the_metadata_names_for_the_model_vouches_for_it() {
+    let blobs = Blobs::new().expect("a service");
+    let (maker, impostor) = (Maker::new().expect("one"), Maker::new().expect("another"));
+    let name = "only_a_maker_whom_the_metadata_names_for_the_model_vouches_for_it";
+    let options = Options {
+        passkeys: Some(json!({
+            "trust": "metadata",
+            "formats": ["packed"],
+            "refuse_self_attestation": true,
+            "metadata": { "roots": [blobs.root], "accept_other_roots": true },
+        })),
+        without_worker: true,
+        ..Options::default()
+    };
+    alone(name, Needs::Programs, options, async |appliance| {
+        let bank = appliance.bank(&appliance.banks.a)?;
+        let register = async |model: &str, maker: Option<&Maker>| -> Result<_> {
+            let mut customer = Customer::new(&appliance.banks.a)?;
+            customer.key.set_aaguid(bytes(model)?);
+            let options = bank.register_options(&customer.id).await?;
+            ensure!(options["attestation"] == "direct", "{options}");
+            let origin = appliance.banks.a.origin;
+            let mut created = customer.key.create(origin, &options)?;
+            if let Some(maker) = maker {
+                created = maker.vouch(&created)?;
+            }
+            let registered = bank.register_verify(&customer.id, &created).await;
+            Ok((customer, registered))
+        };
+        let refused = |outcome: Result<(Customer, Result<_, BankError>)>| -> Result<()> {
+            expect_code(outcome?.1, "registration_failed")
+        };
+        // Nothing is known of any maker yet.
+        refused(register(SOUND, Some(&maker)).await)?;
+        let entry = json!({
+            "aaguid": SOUND,
+            "metadataStatement": { "attestationRootCertificates": [STANDARD.encode(&maker.root)] },
+            "statusReports": [{ "status": "FIDO_CERTIFIED", "effectiveDate": "2025-01-28" }],
+            "timeOfLastStatusChange": "2025-01-28",
+        });
+        let payload = json!({ "no": 1, "nextUpdate": "2999-12-31", "entries": [entry] });
+        bank.put_metadata(&blobs.sign(&payload)?).await?;
+        refused(register(SOUND, None).await)?;
+        refused(register(SOUND, Some(&impostor)).await)?;
+        // The maker's own root, for a model it is not named for.
+        refused(register(BROKEN, Some(&maker)).await)?;
+        let (mut customer, registered) = register(SOUND, Some(&maker)).await?;
+        ensure!(registered?.verified);
+        let login = customer.login(&bank).await?;
+        let told = introspect(&bank, &login.session_token).await?;
+        ensure!(told["acr"] == "urn:redoubt:acr:aal3", "{told}");
+        // From the next BLOB on the model is revoked, whoever vouches.
+        let revoked: &[(&str, &[&str])] = &[(SOUND, &["REVOKED"])];
+        bank.put_metadata(&blobs.blob(2, revoked)?).await?;
+        expect_code(customer.login(&bank).await, "authentication_failed")?;
+        refused(register(SOUND, Some(&maker)).await)
+    });
+}
+
+/// What is kept of a BLOB is bounded, and the largest goes through ledger and restart.
+#[test]
+fn metadata_beyond_what_is_kept_is_refused_and_just_below_it_stays() {
+    let blobs = Blobs::new().expect("a service");
+    let name = "metadata_beyond_what_is_kept_is_refused_and_just_below_it_stays";
+    alone(name, Needs::Programs, options(&blobs), async |appliance| {
+        let bank = appliance.bank(&appliance.banks.a)?;
+        let sized = |number: u64, models: usize| {
+            let report = json!({ "status": "REVOKED", "effectiveDate": "2025-01-28" });
+            let entries = (1..=models).map(|model| {
+                json!({
+                    "aaguid": format!("{model:08x}-0000-4000-8000-000000000000"),
+                    "statusReports": vec![report.clone(); 400],
+                    "metadataStatement": { "attestationRootCertificates": [] },
+                    "timeOfLastStatusChange": "2025-01-28",
+                })
+            });
+            let entries: Vec<_> = entries.collect();
+            blobs.sign(&json!({ "no": number, "nextUpdate": "2999-12-31", "entries": entries }))
+        };
+        refused(&bank, &sized(1, 230)?, "metadata_too_large").await?;
+        ensure!(status(&bank).await?["number"].is_null());
+        let taken = bank.put_metadata(&sized(2, 200)?).await?;
+        ensure!(taken["models"] == 200, "{}", taken["models"]);
+        appliance.kill_all()?;
+        appliance.bring_up()?;
+        let bank = appliance.bank(&appliance.banks.a)?;
+        let shown = status(&bank).await?;
+        ensure!(shown["number"] == 2 && shown["compromised"] == 200);
+        refused(&bank, &sized(1, 1)?, "number_rolled_back").await?;
+        Ok(())
     });
 }
 
@@ -268,16 +450,16 @@ fn a_recorded_blob_of_four_megabytes_is_kept_in_less_than_150_kilobytes() -> Res
     Ok(())
 }
 
-async fn refused(bank: &Bank, blob: &str, reason: &str) -> Result<()> {
+async fn refused(bank: &Bank, blob: &str, reason: &str) -> Result<String> {
     match bank.put_metadata(blob).await {
         Err(BankError::Refused { problem, .. }) if problem.code == "metadata_refused" => {
             let detail = problem.detail.unwrap_or_default();
             let detail = detail.as_str().unwrap_or_default();
             ensure!(
-                detail.starts_with(reason),
+                detail.starts_with(&format!("{reason}:")),
                 "expected {reason}, got: {detail}"
             );
-            Ok(())
+            Ok(detail.to_owned())
         }
         other => anyhow::bail!("expected {reason}, got: {other:?}"),
     }

@@ -4,13 +4,16 @@ use anyhow::{Result, ensure};
 use redoubt_bank::api::b64u;
 use redoubt_bank::{Bank, BankError, PremadeKey, random_name};
 use redoubt_e2e::appliance::Options;
-use redoubt_e2e::customer::expect_code;
+use redoubt_e2e::customer::{expect_code, payment};
+use redoubt_e2e::sessions::is_active;
 use redoubt_e2e::{Appliance, Customer, Needs, Shared, alone, shared};
 use serde_json::{Value, json};
 
 const OPTIONS: &str = "/api/v1/passkeys/authenticate/options";
 const VERIFY: &str = "/api/v1/passkeys/authenticate/verify";
 const DENIED: &str = "0badc0de-0000-4000-8000-000000000001";
+
+const DENIED_BYTES: [u8; 16] = *b"\x0b\xad\xc0\xde\0\0\x40\0\x80\0\0\0\0\0\0\x01";
 
 static APPLIANCE: Shared = Shared::new();
 
@@ -26,8 +29,13 @@ struct Found {
 
 impl Found {
     async fn registered(appliance: &Appliance, bank: &Bank) -> Result<Self> {
+        Self::of_model(appliance, bank, [0; 16]).await
+    }
+
+    async fn of_model(appliance: &Appliance, bank: &Bank, model: [u8; 16]) -> Result<Self> {
         let tenant = &appliance.banks.a;
         let mut customer = Customer::new(tenant)?;
+        customer.key.set_aaguid(model);
         let options = bank.register_options(&customer.id).await?;
         let created = customer.key.create(tenant.origin, &options)?;
         bank.register_verify(&customer.id, &created).await?;
@@ -212,6 +220,7 @@ fn the_policy_that_officers_signed_decides() {
         "denied_aaguids": [DENIED],
         "cross_origin": ["https://shop.example"],
         "sign_count": "report",
+        "backup": "not_backed_up",
     });
     let name = "the_policy_that_officers_signed_decides";
     let options = Options {
@@ -237,16 +246,25 @@ fn the_policy_that_officers_signed_decides() {
         );
 
         let mut denied = Customer::new(tenant)?;
-        denied
-            .key
-            .set_aaguid(*b"\x0b\xad\xc0\xde\0\0\x40\0\x80\0\0\0\0\0\0\x01");
+        denied.key.set_aaguid(DENIED_BYTES);
         expect_code(denied.register(&bank).await, "registration_failed")?;
 
         let mut customer = Customer::registered(&bank, tenant).await?;
         customer.login(&bank).await?;
         customer.key.set_counter(0);
         let reported = customer.login(&bank).await?;
-        ensure!(reported.receipt.to_string().contains("sign_count_grew"));
+        let told = reported.receipt["claims"].as_str().unwrap_or_default();
+        ensure!(told.contains("\"sign_count_grew\":false"), "{told}");
+
+        // What could be copied may register until it was.
+        let mut synced = Customer::new(tenant)?;
+        synced.key.set_backup(true, true);
+        expect_code(synced.register(&bank).await, "registration_failed")?;
+        synced.key.set_backup(true, false);
+        synced.register(&bank).await?;
+        synced.login(&bank).await?;
+        synced.key.set_backup(true, true);
+        expect_code(synced.login(&bank).await, "authentication_failed")?;
 
         // Framed by a page of the list, and by another.
         for (top, accepted) in [
@@ -257,6 +275,97 @@ fn the_policy_that_officers_signed_decides() {
             let signed = framed(&mut customer.key, tenant.origin, top, &options)?;
             let outcome = bank.login_verify(&customer.id, &signed).await;
             ensure!(outcome.is_ok() == accepted, "{top}: {outcome:?}");
+        }
+        Ok(())
+    });
+}
+
+/// WebAuthn Level 3 section 6.1.3: eligibility is for good, and nothing is backed up
+/// without it.
+#[test]
+fn backup_flags_that_contradict_each_other_or_the_registration_are_refused() {
+    let name = "backup_flags_that_contradict_each_other_or_the_registration_are_refused";
+    with_passkeys(name, async |appliance| {
+        let bank = appliance.bank(&appliance.banks.a)?;
+        let mut bent = Customer::new(&appliance.banks.a)?;
+        bent.key.set_backup(false, true);
+        expect_code(bent.register(&bank).await, "registration_failed")?;
+        for eligible in [false, true] {
+            let mut customer = Customer::new(&appliance.banks.a)?;
+            customer.key.set_backup(eligible, false);
+            customer.register(&bank).await?;
+            for (says, backed_up) in [(!eligible, false), (!eligible, !eligible), (false, true)] {
+                customer.key.set_backup(says, backed_up);
+                expect_code(customer.login(&bank).await, "authentication_failed")?;
+            }
+            customer.key.set_backup(eligible, eligible);
+            customer.login(&bank).await?;
+        }
+        Ok(())
+    });
+}
+
+/// A configuration of later is for those who are there already.
+#[test]
+fn a_model_that_officers_deny_later_is_not_used_any_more() {
+    let name = "a_model_that_officers_deny_later_is_not_used_any_more";
+    let options = Options {
+        without_worker: true,
+        ..Options::default()
+    };
+    alone(name, Needs::Programs, options, async |appliance| {
+        let bank = appliance.bank(&appliance.banks.a)?;
+        let mut denied = Found::of_model(appliance, &bank, DENIED_BYTES).await?;
+        let mut other = Found::registered(appliance, &bank).await?;
+        let hers = denied.customer.login(&bank).await?;
+        let his = other.customer.login(&bank).await?;
+        let pending = bank.approve(&denied.customer.id, &payment("10.00")).await?;
+        let related = "/api/v1/passkeys/related-origins";
+        let shown: Value = bank.get(related).await?.read()?;
+        ensure!(shown == json!({ "origins": [] }), "{shown}");
+
+        appliance.kill_all()?;
+        let plain = appliance.dir().join("config.plain.json");
+        let mut config: Value = serde_json::from_slice(&std::fs::read(&plain)?)?;
+        config["counter"] = json!(2);
+        let tenant = &mut config["tenants"][0];
+        tenant["passkeys"] = json!({ "denied_aaguids": [DENIED] });
+        let pages = [
+            appliance.banks.a.origin,
+            "https://shop.example",
+            "https://shop.example:8443",
+        ];
+        tenant["rp"]["origins"] = json!(pages);
+        std::fs::write(&plain, config.to_string())?;
+        appliance.sign(&plain)?;
+        appliance.bring_up()?;
+
+        let bank = appliance.bank(&appliance.banks.a)?;
+        let origin = appliance.banks.a.origin;
+        let wrong = other.answer(&bank, origin, &Value::Null).await?;
+        let ordinary = refusal(&bank, &wrong).await?;
+        let handle = denied.handle.clone();
+        let signed = denied.answer(&bank, origin, &handle).await?;
+        ensure!(refusal(&bank, &signed).await? == ordinary);
+        expect_code(denied.customer.login(&bank).await, "authentication_failed")?;
+        let signed = denied.customer.sign_approval(&pending)?;
+        let given = bank.approve_verify(&pending.approval_id, &denied.customer.id, &signed);
+        expect_code(given.await, "authentication_failed")?;
+        ensure!(!is_active(&bank, &hers.session_token).await?);
+        ensure!(is_active(&bank, &his.session_token).await?);
+
+        // The new page is listed for browsers, and its logins count; others do not.
+        let shown: Value = bank.get(related).await?.read()?;
+        ensure!(shown == json!({ "origins": pages[1..] }), "{shown}");
+        let handle = other.handle.clone();
+        for (page, accepted) in [
+            (pages[1], true),
+            (pages[2], true),
+            ("https://evil.example", false),
+        ] {
+            let signed = other.answer(&bank, page, &handle).await?;
+            let outcome = verify(&bank, &signed).await;
+            ensure!(outcome.is_ok() == accepted, "{page}: {outcome:?}");
         }
         Ok(())
     });

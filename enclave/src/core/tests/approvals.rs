@@ -84,7 +84,7 @@ pub(super) fn give(id: u8, credential_id: &[u8]) -> Command {
     give_by(id, "customer-1", credential_id)
 }
 
-fn give_by(id: u8, user: &str, credential_id: &[u8]) -> Command {
+pub(super) fn give_by(id: u8, user: &str, credential_id: &[u8]) -> Command {
     let proof = Box::new(Proof {
         assertion: serde_json::json!({}),
         credential_id: credential_id.to_vec(),
@@ -158,7 +158,7 @@ fn three() -> World {
 }
 
 impl World {
-    fn approval(&self, id: u8) -> &Approval {
+    pub(super) fn approval(&self, id: u8) -> &Approval {
         &self.state.approvals[&ApprovalId::from_bytes([id; 16])]
     }
 }

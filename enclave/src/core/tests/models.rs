@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::approvals::{Asking, give_by};
 use super::*;
 use crate::passkeys::metadata::{Condensed, Entry, Metadata, Seen, Status, StatusReport};
 use crate::passkeys::{Algorithm, AttestationFormat, CredentialRecord};
@@ -42,6 +43,30 @@ fn blob_of(digest: [u8; 32], number: u64, broken: StatusReport) -> Command {
     Command::TakeMetadata {
         metadata: Box::new(Condensed::of(&metadata).unwrap()),
     }
+}
+
+/// The largest that is kept: every model compromised, one root.
+fn largest(number: u64, root_bytes: usize) -> Option<Condensed> {
+    let entries = (1..=8192_u16).map(|model| Entry {
+        aaguid: Some([model.to_be_bytes(); 8].concat().try_into().unwrap()),
+        aaid: None,
+        key_identifiers: Vec::new(),
+        roots: match model {
+            1 => vec![vec![7; root_bytes]],
+            _ => Vec::new(),
+        },
+        unreadable_roots: 0,
+        reports: vec![report(Status::Revoked, None)],
+    });
+    Condensed::of(&Metadata {
+        seen: Seen {
+            number,
+            digest: [1; 32],
+        },
+        next_update: None,
+        overdue: false,
+        entries: entries.collect(),
+    })
 }
 
 fn register(world: &mut World, number: usize, aaguid: Aaguid) -> Result<Reply, Refusal> {
@@ -284,6 +309,88 @@ fn a_report_that_comes_into_force_later_is_acted_on_then() {
     let events = world.log.len();
     world.run(Command::JudgeModels).unwrap();
     assert_eq!(world.log.len(), events, "nothing new, nothing recorded");
+}
+
+#[test]
+fn who_registers_between_two_looks_is_no_gap() {
+    let mut world = World::new();
+    let broken = |from| report(Status::Revoked, Some(from));
+    world.now_ms = 2 * 86_400_000;
+    world.run(blob(1, broken(1))).unwrap();
+    act(&mut world, usize::MAX);
+    // A later BLOB clears it from tomorrow on; nobody has looked since that came.
+    let entry = Entry {
+        aaguid: Some(BROKEN),
+        aaid: None,
+        key_identifiers: Vec::new(),
+        roots: Vec::new(),
+        unreadable_roots: 0,
+        reports: vec![broken(1), report(Status::Certification, Some(4))],
+    };
+    let metadata = Metadata {
+        seen: Seen {
+            number: 2,
+            digest: [2; 32],
+        },
+        next_update: None,
+        overdue: false,
+        entries: vec![entry],
+    };
+    let metadata = Box::new(Condensed::of(&metadata).unwrap());
+    world.run(Command::TakeMetadata { metadata }).unwrap();
+    world.now_ms = 4 * 86_400_000;
+    let early = register(&mut world, 1, BROKEN);
+    assert_eq!(early, Err(Refusal::ModelCompromised));
+    world.run(Command::JudgeModels).unwrap();
+    register(&mut world, 1, BROKEN).unwrap();
+    world.run(blob(3, broken(4))).unwrap();
+    assert!(!login(&mut world, 1));
+}
+
+/// The one answer that was given, of two that are asked for, by a device whose model
+/// is broken.
+#[test]
+fn what_a_broken_model_answered_counts_no_more_from_the_event_on() {
+    let mut world = World::new();
+    register(&mut world, 1, BROKEN).unwrap();
+    register(&mut world, 2, SOUND).unwrap();
+    let both = ["customer-1", "customer-2"];
+    world.run(Asking::of(1, &both, 2).command()).unwrap();
+    world.run(Asking::of(2, &both, 2).command()).unwrap();
+    let given = world.run(give_by(1, "customer-1", b"credential-1"));
+    assert_eq!(given, Ok(Reply::Granted { complete: false }));
+    let given = world.run(give_by(2, "customer-2", b"credential-2"));
+    assert_eq!(given, Ok(Reply::Granted { complete: false }));
+    world.run(blob(1, report(Status::Revoked, None))).unwrap();
+    assert_eq!(suspended(&world), 0, "no device's own state has followed");
+    let second = world.run(give_by(1, "customer-2", b"credential-2"));
+    assert_eq!(second, Ok(Reply::Granted { complete: false }));
+    let again = world.run(give_by(1, "customer-1", b"credential-1"));
+    assert_eq!(again, Ok(Reply::Refused));
+    let late = world.run(give_by(2, "customer-1", b"credential-1"));
+    assert_eq!(late, Ok(Reply::Refused));
+    let sound = &world.approval(2).grants;
+    assert_eq!(sound.len(), 1, "what a sound model answered counts on");
+    act(&mut world, usize::MAX);
+    assert!(world.replayed() == world.state);
+}
+
+/// A snapshot's chunk has room for half a blob of the store.
+#[test]
+fn the_largest_metadata_that_is_kept_fits_the_pieces_of_a_snapshot() {
+    let most = redoubt_shared::store::BLOB_MAX / 2 - 64;
+    let fits = (0..600 * 1024).rev().step_by(1024);
+    let mut fits = fits.filter_map(|root_bytes| largest(1, root_bytes));
+    let metadata = fits.next().unwrap();
+    assert!(metadata.stored_bytes() > 498 * 1024);
+    let mut world = World::new();
+    let metadata = Box::new(metadata);
+    world.run(Command::TakeMetadata { metadata }).unwrap();
+    assert_eq!(world.state.models.acting.len(), 8192);
+    for piece in world.state.pieces() {
+        assert!(postcard::to_stdvec(&piece).unwrap().len() <= most);
+    }
+    assert!(largest(2, 600 * 1024).is_none());
 }
 
 #[test]

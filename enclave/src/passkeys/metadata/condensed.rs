@@ -13,8 +13,9 @@ use super::super::attestation::TrustRoot;
 use super::status::{Status, StatusReport, deciding};
 use super::{Entry, Metadata, Seen, day_of};
 
-/// Bytes of what is kept.
-const MAX_BYTES: usize = 512 * 1024;
+/// Bytes of what is kept. With it a piece of a snapshot fits half a blob of the store,
+/// as it has to.
+const MAX_BYTES: usize = 500 * 1024;
 
 /// A BLOB that was accepted, as far as it is acted on. Stored: fields are fixed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -918,10 +918,10 @@ pub struct PrfInput {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PrfValues {
     /// The first.
-    pub first: Base64Url,
+    pub first: String,
     /// The second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub second: Option<Base64Url>,
+    pub second: Option<String>,
 }
 
 /// The body of every refusal (RFC 9457, `application/problem+json`).
@@ -1392,9 +1392,9 @@ impl Client {
     /// Takes a FIDO metadata BLOB as its service signed it, and acts on it.
     ///
     /// `PUT /api/v1/admin/metadata`
-    pub async fn put_metadata(&self, body: &String) -> Result<MetadataTaken, Error> {
+    pub async fn put_metadata(&self, body: &str) -> Result<MetadataTaken, Error> {
         let request = Request::new("PUT", "/api/v1/admin/metadata");
-        self.json(request, Body::json(body)?).await
+        self.json(request, Body::jose(body)).await
     }
 
     /// Asks for a customer's approval of a transaction.

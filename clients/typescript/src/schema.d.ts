@@ -1507,8 +1507,9 @@ export interface components {
         /** @description One or two inputs, 1 to 256 bytes each. */
         PrfValues: {
             /** @description The first. */
-            first: components["schemas"]["Base64Url"];
-            second?: components["schemas"]["Base64Url"] | null;
+            first: string;
+            /** @description The second. */
+            second?: string | null;
         };
         /** @description The body of every refusal (RFC 9457, `application/problem+json`). */
         ProblemBody: {

@@ -60,9 +60,11 @@ pub struct PrfInput {
 #[serde(deny_unknown_fields)]
 pub struct PrfValues {
     /// The first.
+    #[schema(value_type = String, min_length = 2, max_length = 342, pattern = "^([A-Za-z0-9_-]{4})*([A-Za-z0-9_-][AQgw]|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048])?$")]
     pub first: Base64Url,
     /// The second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, min_length = 2, max_length = 342, pattern = "^([A-Za-z0-9_-]{4})*([A-Za-z0-9_-][AQgw]|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048])?$")]
     pub second: Option<Base64Url>,
 }
 

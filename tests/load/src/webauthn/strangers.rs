@@ -92,14 +92,12 @@ impl Times {
         for (what, both) in [
             ("login options", &mut self.options),
             ("a refused login", &mut self.refusals),
-            ("a refused login without a name", &mut self.unnamed),
+            ("a refused login by user handle", &mut self.unnamed),
         ] {
             both.iter_mut().for_each(|times| times.sort_unstable());
             for (named, share) in [("median", 0.5), ("p95", 0.95)] {
                 let [strange, known] = both.each_ref().map(|times| percentile(times, share));
-                let name = format!(
-                    "webauthn: {named} of {what} for a name of nobody, against a customer's"
-                );
+                let name = format!("webauthn: {named} of {what} of nobody's, against a customer's");
                 rows.push(Row::new(name, strange, known, "ms", TRIES));
             }
             rows.push(told_apart(what, both));

@@ -46,10 +46,18 @@ FACTORS = {"enum": [["passkey"], ["passkey", "face"], None]}
 
 
 def said_in_words(schemas):
-    """What descriptions ask of an approval beyond its schema."""
+    """What descriptions ask of an approval, and of inputs for one credential, beyond their
+    schemas: those name a credential of a customer who is named beside them."""
+    schemas["PrfInput"]["properties"].pop("evalByCredential")
     asked = schemas["ApprovalRequest"]
     asked["oneOf"] = ONE_OR_SEVERAL
     asked["properties"]["factors"] = FACTORS
+
+
+@schemathesis.serializer("application/jose")
+def jose(context, value):
+    """A JWS is the body itself."""
+    return str(value).encode("utf-8", "replace")
 
 
 @schemathesis.hook

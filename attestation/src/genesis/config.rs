@@ -7,7 +7,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
 
-use super::{GenesisError, SignedFile, Tier, VerifiedGenesis, require};
+use super::{GenesisError, PasskeyPolicy, SignedFile, Tier, VerifiedGenesis, require};
 use crate::amount::{is_currency, ten_thousandths};
 use crate::binding::Head;
 use crate::encode::{Digest32, as_text, sha256};
@@ -102,6 +102,9 @@ pub struct Tenant {
     /// is kept never need what is not.
     #[serde(default = "retention_days")]
     pub retention_days: u32,
+    /// What its officers decide about authenticators; absent: the defaults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passkeys: Option<PasskeyPolicy>,
 }
 
 fn retention_days() -> u32 {
@@ -382,7 +385,11 @@ impl Config {
                 format!("tenants[{at}].retention_days"),
                 format!("use 1 to {RETENTION_MOST}, or leave it out for {RETENTION_DAYS}"),
             )?;
-            check_rp(at, &tenant.rp)
+            check_rp(at, &tenant.rp)?;
+            match &tenant.passkeys {
+                Some(policy) => policy.validate(&format!("tenants[{at}]")),
+                None => Ok(()),
+            }
         })
     }
 

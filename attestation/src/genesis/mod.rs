@@ -8,6 +8,7 @@
 mod client_policy;
 mod config;
 mod manifest;
+mod passkeys;
 mod peers;
 mod signed_file;
 mod successor;
@@ -21,6 +22,10 @@ pub use config::{
 pub use manifest::{
     Environment, Genesis, GenesisType, MeasuredRole, Measurement, Officer, RootKind, Tier,
     VendorRootEntry, VerifiedGenesis,
+};
+pub use passkeys::{
+    ALGORITHMS, AttestationTrust, BackupRule, Conveyance, FORMATS, METADATA_ROOT_SHA256,
+    MetadataSource, PasskeyPolicy, SignCountRule, aaguid, certificates_der,
 };
 pub use peers::{LEASE_MS, PeerEntry, WitnessMode, WitnessPolicy, is_peer_name};
 pub use signed_file::{SignedFile, SignedFileError};

@@ -7,6 +7,8 @@ use crate::testkit::{Bench, manifest, officers, signed};
 use proptest::prelude::*;
 use redoubt_shared::LedgerId;
 
+mod passkeys;
+
 /// The member to be blamed, and what is done to it.
 type Case<T> = (&'static str, fn(&mut T));
 
@@ -56,6 +58,7 @@ fn config(genesis: Digest32) -> Config {
             }],
             default_role: Some(Role::Bank),
             retention_days: RETENTION_DAYS,
+            passkeys: None,
         }],
         appliance_ledger: LedgerId::from_bytes([2; 16]),
         policy: Policy {

@@ -289,8 +289,16 @@ pub struct AuditEvent {
 /// Asks for options to use a passkey.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AuthenticateOptions {
-    /// The bank's name for its customer.
-    pub user_id: String,
+    /// What kinds of authenticator the page expects, most likely first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hints: Option<Vec<Hint>>,
+    /// Inputs of the `prf` extension. What comes of them stays in the browser.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prf: Option<PrfInput>,
+    /// The bank's name for its customer. Absent: whoever answers with a passkey of
+    /// this tenant, as for conditional mediation; the reply names them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
 }
 
 /// A passkey was verified.
@@ -338,6 +346,17 @@ pub struct AuthenticationResponse {
     pub response: AssertionResponse,
     /// `public-key`.
     pub r#type: String,
+}
+
+/// The browser's answer with the customer it is for: the answer's members beside `user_id` as here, or all of them under `credential`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AuthenticationResponseWithOptionalUser {
+    /// The bank's name for its customer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+    /// All members of [`AuthenticationResponse`].
+    #[serde(flatten)]
+    pub authentication_response: AuthenticationResponse,
 }
 
 /// The browser's answer with the customer it is for: the answer's members beside `user_id` as here, or all of them under `credential`.
@@ -813,6 +832,20 @@ pub struct Health {
     pub phase: String,
 }
 
+/// `PublicKeyCredentialHint` (WebAuthn Level 3 section 5.8.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Hint {
+    /// `security-key`
+    #[serde(rename = "security-key")]
+    SecurityKey,
+    /// `client-device`
+    #[serde(rename = "client-device")]
+    ClientDevice,
+    /// `hybrid`
+    #[serde(rename = "hybrid")]
+    Hybrid,
+}
+
 /// A customer's latest attempts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct History {
@@ -853,6 +886,51 @@ pub enum Liveness {
     Failed,
 }
 
+/// The metadata in force.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MetadataStatus {
+    /// Whether credentials are being suspended. They are refused already.
+    pub acting: bool,
+    /// How many of the models are revoked or compromised now.
+    pub compromised: u64,
+    /// Every model.
+    pub models: Vec<ModelStatus>,
+    /// The day by which the next one is there (UTC).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_update: Option<String>,
+    /// The number of the last BLOB that was taken; null: none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
+    /// Whether that day has passed.
+    pub overdue: bool,
+    /// Credentials that were suspended for their model so far.
+    pub suspended: u64,
+}
+
+/// What a BLOB changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MetadataTaken {
+    /// Models that were, and are no more. Their suspended credentials stay so until the bank
+    /// resumes them.
+    pub cleared: Vec<String>,
+    /// Models that are revoked or compromised now and were not before.
+    pub compromised: Vec<ModelStatus>,
+    /// Models it names.
+    pub models: u64,
+    /// The day by which the next one is there (UTC).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_update: Option<String>,
+    /// Its number.
+    pub number: u64,
+    /// Whether that day has passed: fetch the next one.
+    pub overdue: bool,
+    /// The number of the one before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_number: Option<u64>,
+    /// Credentials that were suspended for it.
+    pub suspended: u64,
+}
+
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Modality {
@@ -865,6 +943,16 @@ pub enum Modality {
     /// `multimodal`
     #[serde(rename = "multimodal")]
     Multimodal,
+}
+
+/// What is reported of a model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelStatus {
+    /// Which, 8-4-4-4-12.
+    pub aaguid: String,
+    /// The compromise that is reported, such as `REVOKED`; null: none is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
 }
 
 /// Who is paid.
@@ -887,6 +975,29 @@ pub struct Payment {
     pub payee: Payee,
     /// Remittance reference.
     pub reference: String,
+}
+
+/// Inputs of the `prf` extension (section 10.1.4).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PrfInput {
+    /// For whichever credential answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eval: Option<PrfValues>,
+    /// By credential id (base64url); only where the customer is named, and not when
+    /// a passkey is made.
+    #[serde(rename = "evalByCredential")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eval_by_credential: Option<Value>,
+}
+
+/// One or two inputs, 1 to 256 bytes each.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PrfValues {
+    /// The first.
+    pub first: String,
+    /// The second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second: Option<String>,
 }
 
 /// The body of every refusal (RFC 9457, `application/problem+json`).
@@ -915,6 +1026,12 @@ pub struct RegisterOptions {
     /// Display name the authenticator shows; the account name if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
+    /// What kinds of authenticator the page expects, most likely first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hints: Option<Vec<Hint>>,
+    /// Inputs of the `prf` extension. What comes of them stays in the browser.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prf: Option<PrfInput>,
     /// The bank's name for its customer.
     pub user_id: String,
     /// Account name the authenticator shows; `user_id` if absent.
@@ -981,6 +1098,14 @@ pub struct Rejection {
     pub credential: Option<AuthenticationResponse>,
     /// Who rejects.
     pub user_id: String,
+}
+
+/// The document for `https://RP-ID/.well-known/webauthn` (WebAuthn Level 3 section 5.11).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RelatedOrigins {
+    /// Pages outside the RP ID's domain that may use its passkeys. Browsers heed
+    /// those of the first five names (registrable domain without its suffix).
+    pub origins: Vec<String>,
 }
 
 /// `PublicKeyCredentialRequestOptionsJSON`, flat.
@@ -1400,6 +1525,22 @@ impl Client {
         self.json(request, Body::none()).await
     }
 
+    /// The FIDO metadata in force, and what it says of each model.
+    ///
+    /// `GET /api/v1/admin/metadata`
+    pub async fn get_metadata(&self) -> Result<MetadataStatus, Error> {
+        let request = Request::new("GET", "/api/v1/admin/metadata");
+        self.json(request, Body::none()).await
+    }
+
+    /// Takes a FIDO metadata BLOB as its service signed it, and acts on it.
+    ///
+    /// `PUT /api/v1/admin/metadata`
+    pub async fn put_metadata(&self, body: &str) -> Result<MetadataTaken, Error> {
+        let request = Request::new("PUT", "/api/v1/admin/metadata");
+        self.json(request, Body::jose(body)).await
+    }
+
     /// What the security team is told.
     ///
     /// `GET /api/v1/admin/security-alerts`
@@ -1638,12 +1779,12 @@ impl Client {
         self.json(request, Body::json(body)?).await
     }
 
-    /// Verifies the use of a passkey (`AuthenticationResponseJSON` and `user_id`).
+    /// Verifies the use of a passkey (`AuthenticationResponseJSON`, and `user_id` if the options had it).
     ///
     /// `POST /api/v1/passkeys/authenticate/verify`
     pub async fn authenticate_verify(
         &self,
-        body: &AuthenticationResponseWithUser,
+        body: &AuthenticationResponseWithOptionalUser,
     ) -> Result<Authenticated, Error> {
         let request = Request::new("POST", "/api/v1/passkeys/authenticate/verify");
         self.json(request, Body::json(body)?).await
@@ -1666,6 +1807,14 @@ impl Client {
     ) -> Result<Registered, Error> {
         let request = Request::new("POST", "/api/v1/passkeys/register/verify");
         self.json(request, Body::json(body)?).await
+    }
+
+    /// What to serve at `https://RP-ID/.well-known/webauthn`.
+    ///
+    /// `GET /api/v1/passkeys/related-origins`
+    pub async fn related_origins(&self) -> Result<RelatedOrigins, Error> {
+        let request = Request::new("GET", "/api/v1/passkeys/related-origins");
+        self.json(request, Body::none()).await
     }
 
     /// A receipt with its evidence.

@@ -86,6 +86,14 @@ impl Body {
         })
     }
 
+    /// A JWS in compact serialization, as it is (RFC 7515 section 9.2.1).
+    pub(crate) fn jose(jws: &str) -> Self {
+        Self {
+            kind: Some("application/jose"),
+            bytes: jws.as_bytes().to_vec(),
+        }
+    }
+
     /// The one form of parts there is: a sample.
     pub(crate) fn form(sample: &[u8]) -> Self {
         let name = "content-disposition: form-data; name=\"biometric_file\"; filename=\"sample\"";

@@ -13,6 +13,7 @@ import type { components, paths } from "./schema.js";
 export type { components, paths } from "./schema.js";
 export type Problem = components["schemas"]["ProblemBody"];
 export type Introspection = components["schemas"]["Introspection"];
+export type MetadataTaken = components["schemas"]["MetadataTaken"];
 export type Redoubt = Client<paths>;
 
 /** Where an appliance is, whom to trust, and who is asking. Files are PEM. */
@@ -64,6 +65,16 @@ export function introspected(client: Redoubt, token: string): Promise<Introspect
     },
   });
   return answer(reply) as Promise<Introspection>;
+}
+
+/** Hands in a FIDO metadata BLOB, as its service signed it. */
+export function takeMetadata(client: Redoubt, blob: string): Promise<MetadataTaken> {
+  const reply = client.PUT("/api/v1/admin/metadata", {
+    body: blob,
+    bodySerializer: (body) => body,
+    headers: { "content-type": "application/jose" },
+  });
+  return answer(reply);
 }
 
 /** `fetch` that trusts one CA alone. Bodies of replies are streamed. */

@@ -21,6 +21,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/metadata": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The FIDO metadata in force, and what it says of each model. */
+        get: operations["get_metadata"];
+        /** Takes a FIDO metadata BLOB as its service signed it, and acts on it. */
+        put: operations["put_metadata"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/security-alerts": {
         parameters: {
             query?: never;
@@ -407,7 +425,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Verifies the use of a passkey (`AuthenticationResponseJSON` and `user_id`). */
+        /** Verifies the use of a passkey (`AuthenticationResponseJSON`, and `user_id` if the options had it). */
         post: operations["authenticate_verify"];
         delete?: never;
         options?: never;
@@ -443,6 +461,23 @@ export interface paths {
         put?: never;
         /** Registers the created passkey (`RegistrationResponseJSON` and `user_id`). */
         post: operations["register_verify"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/passkeys/related-origins": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What to serve at `https://RP-ID/.well-known/webauthn`. */
+        get: operations["related_origins"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -982,8 +1017,14 @@ export interface components {
         };
         /** @description Asks for options to use a passkey. */
         AuthenticateOptions: {
-            /** @description The bank's name for its customer. */
-            user_id: string;
+            /** @description What kinds of authenticator the page expects, most likely first. */
+            hints?: components["schemas"]["Hint"][];
+            prf?: components["schemas"]["PrfInput"] | null;
+            /**
+             * @description The bank's name for its customer. Absent: whoever answers with a passkey of
+             *     this tenant, as for conditional mediation; the reply names them.
+             */
+            user_id?: string | null;
         };
         /** @description `AuthenticationResponseJSON`. */
         AuthenticationResponse: {
@@ -1000,6 +1041,11 @@ export interface components {
             /** @description `public-key`. */
             type: string;
         };
+        /** @description The browser's answer with the customer it is for: the answer's members beside `user_id` as here, or all of them under `credential`. */
+        AuthenticationResponseWithOptionalUser: {
+            /** @description The bank's name for its customer. */
+            user_id?: string;
+        } & components["schemas"]["AuthenticationResponse"];
         /** @description The browser's answer with the customer it is for: the answer's members beside `user_id` as here, or all of them under `credential`. */
         AuthenticationResponseWithUser: {
             /** @description The bank's name for its customer. */
@@ -1424,6 +1470,11 @@ export interface components {
              */
             phase: "booted" | "awaiting_unseal" | "recovering" | "serving" | "handing_over" | "halted";
         };
+        /**
+         * @description `PublicKeyCredentialHint` (WebAuthn Level 3 section 5.8.7).
+         * @enum {string}
+         */
+        Hint: "security-key" | "client-device" | "hybrid";
         /** @description A customer's latest attempts. */
         History: {
             /** @description At most 32, latest first; all of them are in the audit's events. */
@@ -1446,11 +1497,84 @@ export interface components {
          * @enum {string}
          */
         Liveness: "not_evaluated" | "passed" | "failed";
+        /** @description The metadata in force. */
+        MetadataStatus: {
+            /** @description Whether credentials are being suspended. They are refused already. */
+            acting: boolean;
+            /**
+             * Format: int64
+             * @description How many of the models are revoked or compromised now.
+             */
+            compromised: number;
+            /** @description Every model. */
+            models: components["schemas"]["ModelStatus"][];
+            /**
+             * Format: date
+             * @description The day by which the next one is there (UTC).
+             */
+            next_update?: string | null;
+            /**
+             * Format: int64
+             * @description The number of the last BLOB that was taken; null: none was.
+             */
+            number?: number | null;
+            /** @description Whether that day has passed. */
+            overdue: boolean;
+            /**
+             * Format: int64
+             * @description Credentials that were suspended for their model so far.
+             */
+            suspended: number;
+        };
+        /** @description What a BLOB changed. */
+        MetadataTaken: {
+            /**
+             * @description Models that were, and are no more. Their suspended credentials stay so until the bank
+             *     resumes them.
+             */
+            cleared: string[];
+            /** @description Models that are revoked or compromised now and were not before. */
+            compromised: components["schemas"]["ModelStatus"][];
+            /**
+             * Format: int64
+             * @description Models it names.
+             */
+            models: number;
+            /**
+             * Format: date
+             * @description The day by which the next one is there (UTC).
+             */
+            next_update?: string | null;
+            /**
+             * Format: int64
+             * @description Its number.
+             */
+            number: number;
+            /** @description Whether that day has passed: fetch the next one. */
+            overdue: boolean;
+            /**
+             * Format: int64
+             * @description The number of the one before it.
+             */
+            previous_number?: number | null;
+            /**
+             * Format: int64
+             * @description Credentials that were suspended for it.
+             */
+            suspended: number;
+        };
         /**
          * @description What is measured.
          * @enum {string}
          */
         Modality: "facial" | "voice" | "multimodal";
+        /** @description What is reported of a model. */
+        ModelStatus: {
+            /** @description Which, 8-4-4-4-12. */
+            aaguid: string;
+            /** @description The compromise that is reported, such as `REVOKED`; null: none is in force. */
+            status?: string | null;
+        };
         /** @description Who is paid. */
         Payee: {
             /** @description Account of the payee, such as an IBAN. */
@@ -1474,6 +1598,24 @@ export interface components {
             payee: components["schemas"]["Payee"];
             /** @description Remittance reference. */
             reference: string;
+        };
+        /** @description Inputs of the `prf` extension (section 10.1.4). */
+        PrfInput: {
+            eval?: components["schemas"]["PrfValues"] | null;
+            /**
+             * @description By credential id (base64url); only where the customer is named, and not when
+             *     a passkey is made.
+             */
+            evalByCredential?: {
+                [key: string]: components["schemas"]["PrfValues"];
+            };
+        };
+        /** @description One or two inputs, 1 to 256 bytes each. */
+        PrfValues: {
+            /** @description The first. */
+            first: string;
+            /** @description The second. */
+            second?: string | null;
         };
         /** @description The body of every refusal (RFC 9457, `application/problem+json`). */
         ProblemBody: {
@@ -1525,6 +1667,9 @@ export interface components {
         RegisterOptions: {
             /** @description Display name the authenticator shows; the account name if absent. */
             display_name?: string | null;
+            /** @description What kinds of authenticator the page expects, most likely first. */
+            hints?: components["schemas"]["Hint"][];
+            prf?: components["schemas"]["PrfInput"] | null;
             /** @description The bank's name for its customer. */
             user_id: string;
             /** @description Account name the authenticator shows; `user_id` if absent. */
@@ -1555,6 +1700,14 @@ export interface components {
             credential?: components["schemas"]["AuthenticationResponse"] | null;
             /** @description Who rejects. */
             user_id: string;
+        };
+        /** @description The document for `https://RP-ID/.well-known/webauthn` (WebAuthn Level 3 section 5.11). */
+        RelatedOrigins: {
+            /**
+             * @description Pages outside the RP ID's domain that may use its passkeys. Browsers heed
+             *     those of the first five names (registrable domain without its suffix).
+             */
+            origins: string[];
         };
         /** @description `PublicKeyCredentialRequestOptionsJSON`, flat. */
         RequestOptions: {
@@ -1995,6 +2148,342 @@ export interface operations {
              * @description `busy`: The appliance is at its limit
              *
              *     `not_serving`: The appliance does not serve this route now
+             */
+            503: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_deadline`: The request took too long to answer */
+            504: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    get_metadata: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A checkpoint note from one of this tenant's receipts, base64url. If a boot of this appliance signed it and the ledger of now does not continue it, the appliance stops instead of answering.
+                 * @example cmVkb3VidC5leGFtcGxlL2xlZGdlci8
+                 */
+                "Redoubt-Checkpoint"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As it stands */
+            200: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "number": 122,
+                     *       "next_update": "2026-12-01",
+                     *       "overdue": false,
+                     *       "compromised": 1,
+                     *       "suspended": 3,
+                     *       "acting": false,
+                     *       "models": [
+                     *         {
+                     *           "aaguid": "ba86dc56-635f-4141-aef6-00227b1b9af6",
+                     *           "status": "REVOKED"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["MetadataStatus"];
+                };
+            };
+            /** @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable */
+            400: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `client_certificate_required`: A client certificate is required */
+            401: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `role_not_allowed`: This certificate may not do that */
+            403: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: Too many requests */
+            429: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `internal_error`: The appliance failed at this request */
+            500: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `busy`: The appliance is at its limit
+             *
+             *     `not_serving`: The appliance does not serve this route now
+             *
+             *     `not_fresh`: Too few witnesses vouch for this appliance now
+             *
+             *     `handing_over`: Another enclave is taking over
+             *
+             *     `store_unavailable`: The ledger store does not answer as it should
+             */
+            503: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_deadline`: The request took too long to answer */
+            504: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    put_metadata: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A checkpoint note from one of this tenant's receipts, base64url. If a boot of this appliance signed it and the ledger of now does not continue it, the appliance stops instead of answering.
+                 * @example cmVkb3VidC5leGFtcGxlL2xlZGdlci8
+                 */
+                "Redoubt-Checkpoint"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The BLOB, at most 8 MiB; application/octet-stream is read too */
+        requestBody: {
+            content: {
+                /** @example eyJhbGciOiJSUzI1NiJ9.eyJubyI6MTIyfQ.c2lnbmF0dXJl */
+                "application/jose": string;
+            };
+        };
+        responses: {
+            /** @description Taken; what it changed */
+            200: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "number": 122,
+                     *       "previous_number": 121,
+                     *       "next_update": "2026-12-01",
+                     *       "overdue": false,
+                     *       "models": 189,
+                     *       "compromised": [
+                     *         {
+                     *           "aaguid": "ba86dc56-635f-4141-aef6-00227b1b9af6",
+                     *           "status": "REVOKED"
+                     *         }
+                     *       ],
+                     *       "cleared": [],
+                     *       "suspended": 3
+                     *     }
+                     */
+                    "application/json": components["schemas"]["MetadataTaken"];
+                };
+            };
+            /**
+             * @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable
+             *
+             *     `malformed_request`: The request is malformed
+             */
+            400: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `client_certificate_required`: A client certificate is required */
+            401: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `role_not_allowed`: This certificate may not do that */
+            403: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_timeout`: The request took too long to arrive */
+            408: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `metadata_not_configured`: No root of metadata is configured */
+            409: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `body_too_large`: The body is too large */
+            413: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unsupported_media_type`: The content type is not supported */
+            415: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `metadata_refused`: The metadata BLOB is refused */
+            422: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: Too many requests */
+            429: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `internal_error`: The appliance failed at this request */
+            500: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `busy`: The appliance is at its limit
+             *
+             *     `not_serving`: The appliance does not serve this route now
+             *
+             *     `not_fresh`: Too few witnesses vouch for this appliance now
+             *
+             *     `handing_over`: Another enclave is taking over
+             *
+             *     `store_unavailable`: The ledger store does not answer as it should
              */
             503: {
                 headers: {
@@ -3201,6 +3690,8 @@ export interface operations {
              * @description `too_many_requests`: Too many requests
              *
              *     `attempts_in_progress`: All remaining attempts are in progress
+             *
+             *     `attempts_throttled`: Too many failed attempts came from there
              */
             429: {
                 headers: {
@@ -6425,7 +6916,7 @@ export interface operations {
                  *       }
                  *     }
                  */
-                "application/json": components["schemas"]["AuthenticationResponseWithUser"];
+                "application/json": components["schemas"]["AuthenticationResponseWithOptionalUser"];
             };
         };
         responses: {
@@ -7030,6 +7521,130 @@ export interface operations {
              *     `handing_over`: Another enclave is taking over
              *
              *     `store_unavailable`: The ledger store does not answer as it should
+             */
+            503: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_deadline`: The request took too long to answer */
+            504: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    related_origins: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A checkpoint note from one of this tenant's receipts, base64url. If a boot of this appliance signed it and the ledger of now does not continue it, the appliance stops instead of answering.
+                 * @example cmVkb3VidC5leGFtcGxlL2xlZGdlci8
+                 */
+                "Redoubt-Checkpoint"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description To be copied, or passed on */
+            200: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "origins": [
+                     *         "https://shop.example"
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RelatedOrigins"];
+                };
+            };
+            /** @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable */
+            400: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `client_certificate_required`: A client certificate is required */
+            401: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `role_not_allowed`: This certificate may not do that */
+            403: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: Too many requests */
+            429: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `internal_error`: The appliance failed at this request */
+            500: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `busy`: The appliance is at its limit
+             *
+             *     `not_serving`: The appliance does not serve this route now
+             *
+             *     `not_fresh`: Too few witnesses vouch for this appliance now
+             *
+             *     `handing_over`: Another enclave is taking over
              */
             503: {
                 headers: {
@@ -8371,7 +8986,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemBody"];
                 };
             };
-            /** @description `device_closed`: The device is out of use for good */
+            /**
+             * @description `device_closed`: The device is out of use for good
+             *
+             *     `device_barred`: The device's model is reported as compromised
+             */
             409: {
                 headers: {
                     /** @description Names the request, here and in the operator's log */
@@ -9365,6 +9984,8 @@ export interface operations {
              * @description `too_many_requests`: Too many requests
              *
              *     `attempts_in_progress`: All remaining attempts are in progress
+             *
+             *     `attempts_throttled`: Too many failed attempts came from there
              */
             429: {
                 headers: {

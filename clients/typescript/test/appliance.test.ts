@@ -6,7 +6,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { answer, connect, introspected, Refused, type Redoubt } from "../src/index.js";
+import { answer, connect, introspected, Refused, takeMetadata, type Redoubt } from "../src/index.js";
 import { SoftwarePasskey } from "../src/software-passkey.js";
 
 const dev = JSON.parse(readFileSync(process.env.REDOUBT_DEV!, "utf8"));
@@ -65,6 +65,19 @@ test("a customer enrols and logs in", async () => {
   assert.ok(Date.parse(login.expires_at) > Date.now());
   const again = answer(bank.POST("/api/v1/passkeys/authenticate/verify", { body }));
   await assert.rejects(again, refusedWith("authentication_failed"));
+});
+
+test("a login that names nobody finds its customer", async () => {
+  const { user_id, passkey } = await registered(bank);
+  const options = await answer(bank.POST("/api/v1/passkeys/authenticate/options", { body: {} }));
+  assert.deepEqual(options.allowCredentials, []);
+  const body = passkey.get(LOGIN, options);
+  const login = await answer(bank.POST("/api/v1/passkeys/authenticate/verify", { body }));
+  assert.equal(login.user_id, user_id);
+});
+
+test("metadata goes in as it is", async () => {
+  await assert.rejects(takeMetadata(bank, "a.b.c"), refusedWith("metadata_not_configured"));
 });
 
 test("a session is read, and ends when its device is suspended", async () => {

@@ -13,7 +13,9 @@ mod biometrics;
 mod caller;
 mod devices;
 mod erasures;
+mod extensions;
 mod handover;
+mod metadata;
 mod passkeys;
 mod problem;
 mod services;
@@ -50,10 +52,12 @@ pub use erasures::{
     DeletionStatement, EpochStatus, Erased, Erasure, ErasureCovers, ErasureStage, RotateEpoch,
     RotateMembers, Rotation,
 };
+pub use extensions::{Hint, PrfInput, PrfValues};
 pub use handover::{HaltRequest, Halted, HandedOver, HandoverRequest, TakeRequest, TakingOver};
+pub use metadata::{MetadataStatus, MetadataTaken, ModelStatus};
 pub use passkeys::{
-    AuthenticateOptions, Authenticated, Presented, PresentedAuthentication, PresentedRegistration,
-    RegisterOptions, Registered,
+    AuthenticateOptions, Authenticated, Presented, PresentedAuthentication, PresentedLogin,
+    PresentedRegistration, RegisterOptions, Registered, RelatedOrigins,
 };
 pub use problem::{Kind, LogSafe, Problem, ProblemBody};
 pub use services::Services;

@@ -1,7 +1,8 @@
 //! Passkey registration and authentication as the bank calls them.
 //!
 //! Protects against: an answer filed under the wrong customer. The user is
-//! named by the bank beside the browser's answer, never taken from inside it.
+//! named by the bank beside the browser's answer; where it names nobody, the
+//! answer has to name an account that holds its very credential.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,6 +18,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::Document;
 use super::SecurityFlags;
+use super::extensions::{Hint, PrfInput};
 use super::text::{SessionToken, Text, Timestamp, id};
 use crate::passkeys::{AuthenticationResponse, Base64Url, RegistrationResponse};
 
@@ -35,23 +37,45 @@ pub struct RegisterOptions {
     #[serde(default)]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1F\x7F-\x9F]+$")]
     pub display_name: Option<Text<64>>,
+    /// What kinds of authenticator the page expects, most likely first.
+    #[serde(default)]
+    pub hints: Vec<Hint>,
+    /// Inputs of the `prf` extension. What comes of them stays in the browser.
+    #[serde(default)]
+    pub prf: Option<PrfInput>,
 }
 
 /// Asks for options to use a passkey.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuthenticateOptions {
-    /// The bank's name for its customer.
-    #[schema(value_type = String, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
-    pub user_id: UserId,
+    /// The bank's name for its customer. Absent: whoever answers with a passkey of
+    /// this tenant, as for conditional mediation; the reply names them.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
+    pub user_id: Option<UserId>,
+    /// What kinds of authenticator the page expects, most likely first.
+    #[serde(default)]
+    pub hints: Vec<Hint>,
+    /// Inputs of the `prf` extension. What comes of them stays in the browser.
+    #[serde(default)]
+    pub prf: Option<PrfInput>,
+}
+
+/// The document for `https://RP-ID/.well-known/webauthn` (WebAuthn Level 3 section 5.11).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RelatedOrigins {
+    /// Pages outside the RP ID's domain that may use its passkeys. Browsers heed
+    /// those of the first five names (registrable domain without its suffix).
+    pub origins: Vec<String>,
 }
 
 /// A browser's answer with the customer it is for: the answer's members beside
 /// `user_id`, or nested under `credential`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Presented<T> {
+pub struct Presented<T, U = UserId> {
     /// The bank's name for its customer.
-    pub user_id: UserId,
+    pub user_id: U,
     /// The browser's answer.
     pub credential: T,
 }
@@ -60,17 +84,68 @@ pub struct Presented<T> {
 pub type PresentedRegistration = Presented<RegistrationResponse>;
 /// The answer of `navigator.credentials.get` with its customer.
 pub type PresentedAuthentication = Presented<AuthenticationResponse>;
+/// The same where the customer may be named by the answer alone.
+pub type PresentedLogin = Presented<AuthenticationResponse, Option<UserId>>;
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Presented<T> {
+/// Whether a customer has to be named.
+trait Naming: Sized {
+    const REQUIRED: bool;
+    fn of(given: Option<UserId>) -> Option<Self>;
+}
+
+impl Naming for UserId {
+    const REQUIRED: bool = true;
+    fn of(given: Option<UserId>) -> Option<Self> {
+        given
+    }
+}
+
+impl Naming for Option<UserId> {
+    const REQUIRED: bool = false;
+    fn of(given: Option<UserId>) -> Option<Self> {
+        Some(given)
+    }
+}
+
+/// A browser's answer, as far as both kinds are alike.
+trait Answer {
+    fn extension_results(&self) -> &serde_json::Value;
+}
+
+impl Answer for RegistrationResponse {
+    fn extension_results(&self) -> &serde_json::Value {
+        &self.client_extension_results
+    }
+}
+
+impl Answer for AuthenticationResponse {
+    fn extension_results(&self) -> &serde_json::Value {
+        &self.client_extension_results
+    }
+}
+
+/// Outputs of `prf` are keys of the customer's; a page that sends them has a fault
+/// that is better found at once.
+fn without_secrets<E: serde::de::Error>(answer: &impl Answer) -> Result<(), E> {
+    match answer.extension_results().pointer("/prf/results") {
+        None | Some(serde_json::Value::Null) => Ok(()),
+        Some(_) => Err(E::custom(
+            "clientExtensionResults.prf.results: these are the customer's secrets; keep them in \
+             the browser",
+        )),
+    }
+}
+
+impl<'de, T: Deserialize<'de> + Answer, U: Naming> Deserialize<'de> for Presented<T, U> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(PresentedVisitor(PhantomData))
     }
 }
 
-struct PresentedVisitor<T>(PhantomData<T>);
+struct PresentedVisitor<T, U>(PhantomData<(T, U)>);
 
-impl<'de, T: Deserialize<'de>> Visitor<'de> for PresentedVisitor<T> {
-    type Value = Presented<T>;
+impl<'de, T: Deserialize<'de> + Answer, U: Naming> Visitor<'de> for PresentedVisitor<T, U> {
+    type Value = Presented<T, U>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a WebAuthn response with user_id")
@@ -81,7 +156,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for PresentedVisitor<T> {
         let key = next_but_user_id(&mut map, &mut user_id)?;
         let credential = match key.as_deref() {
             Some("credential") => {
-                let credential = map.next_value()?;
+                let credential: T = map.next_value()?;
                 if let Some(key) = next_but_user_id(&mut map, &mut user_id)? {
                     let told = "send nothing but user_id and credential, or the members flat";
                     return Err(A::Error::custom(format_args!("{key}: {told}")));
@@ -94,7 +169,8 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for PresentedVisitor<T> {
                 user_id: &mut user_id,
             }))?,
         };
-        let user_id = user_id.ok_or_else(|| A::Error::missing_field("user_id"))?;
+        without_secrets::<A::Error>(&credential)?;
+        let user_id = U::of(user_id).ok_or_else(|| A::Error::missing_field("user_id"))?;
         Ok(Presented {
             user_id,
             credential,
@@ -150,7 +226,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Flat<'_, A> {
     }
 }
 
-impl<T: ToSchema> PartialSchema for Presented<T> {
+impl<T: ToSchema, U: Naming> PartialSchema for Presented<T, U> {
     fn schema() -> RefOr<Schema> {
         let user_id = ObjectBuilder::new()
             .schema_type(Type::String)
@@ -158,9 +234,10 @@ impl<T: ToSchema> PartialSchema for Presented<T> {
             .max_length(Some(128))
             .pattern(Some("^[!-~]+$"))
             .description(Some("The bank's name for its customer."));
-        let named = ObjectBuilder::new()
-            .property("user_id", user_id)
-            .required("user_id");
+        let mut named = ObjectBuilder::new().property("user_id", user_id);
+        if U::REQUIRED {
+            named = named.required("user_id");
+        }
         AllOfBuilder::new()
             .item(named)
             .item(Ref::from_schema_name(T::name()))
@@ -172,9 +249,12 @@ impl<T: ToSchema> PartialSchema for Presented<T> {
     }
 }
 
-impl<T: ToSchema> ToSchema for Presented<T> {
+impl<T: ToSchema, U: Naming> ToSchema for Presented<T, U> {
     fn name() -> Cow<'static, str> {
-        format!("{}WithUser", T::name()).into()
+        match U::REQUIRED {
+            true => format!("{}WithUser", T::name()).into(),
+            false => format!("{}WithOptionalUser", T::name()).into(),
+        }
     }
 
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {

@@ -258,12 +258,15 @@ kinds! {
     REGISTRATION_FAILED registration_failed 422 "The passkey could not be registered" "Start again with fresh options.";
     AUTHENTICATION_FAILED authentication_failed 401 "Authentication failed" "Start again with fresh options.";
     CREDENTIAL_EXISTS credential_exists 409 "This credential is already registered" "Use another authenticator or another credential.";
+    METADATA_REFUSED metadata_refused 422 "The metadata BLOB is refused" "Fetch the newest one from the FIDO Metadata Service and send it as it is.";
+    METADATA_NOT_CONFIGURED metadata_not_configured 409 "No root of metadata is configured" "Have officers sign a configuration that names it, tenants[].passkeys.metadata.";
     NO_PASSKEY no_passkey 409 "No passkey is registered for this user" "Register a passkey first.";
 
     // devices
     UNKNOWN_DEVICE unknown_device 404 "There is no such device" "Use a device_id of GET /api/v1/subjects/{user_id}/devices.";
     TOO_MANY_DEVICES too_many_devices 409 "The customer has as many passkeys as one may have" "Revoke one with POST /api/v1/subjects/{user_id}/devices/{device_id}/state; after 128 in all, erase and enrol the customer again.";
     DEVICE_CLOSED device_closed 409 "The device is out of use for good" "Have the customer register a new passkey.";
+    DEVICE_BARRED device_barred 409 "The device's model is reported as compromised" "Have the customer register a passkey of another model.";
 
     // biometrics
     CONSENT_REQUIRED consent_required 422 "Consent is required" "Ask the customer, then send consent_given: true.";

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use redoubt_shared::supervise::Phase;
 use redoubt_shared::{ApprovalId, DeviceId, ErasureId, ReceiptId, UserId};
+use zeroize::Zeroizing;
 
 use super::*;
 
@@ -65,8 +66,27 @@ pub trait Services: Send + Sync + 'static {
     fn authenticate_verify(
         &self,
         caller: Caller,
-        request: PresentedAuthentication,
+        request: PresentedLogin,
     ) -> impl Future<Output = Result<Authenticated, Problem>> + Send;
+
+    /// Takes a FIDO metadata BLOB and acts on it.
+    fn put_metadata(
+        &self,
+        caller: Caller,
+        blob: Zeroizing<Vec<u8>>,
+    ) -> impl Future<Output = Result<MetadataTaken, Problem>> + Send;
+
+    /// The FIDO metadata in force.
+    fn get_metadata(
+        &self,
+        caller: Caller,
+    ) -> impl Future<Output = Result<MetadataStatus, Problem>> + Send;
+
+    /// Pages outside the RP ID's domain that may use its passkeys.
+    fn related_origins(
+        &self,
+        caller: Caller,
+    ) -> impl Future<Output = Result<RelatedOrigins, Problem>> + Send;
 
     /// Starts an enrolment.
     fn enroll_initiate(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::approval::{self, ApprovalStatus};
 use super::event::{Content, Event, Recorded};
 use super::state::*;
-use super::{device, erasure, face, risk, session, throttle};
+use super::{device, erasure, face, models, risk, session, throttle};
 use crate::passkeys::CredentialRecord;
 
 /// Folds one event into the state; claims change nothing. Events come from our
@@ -94,14 +94,20 @@ fn apply_event(state: &mut TenantState, event: &Event) {
             session::apply(state, event)
         }
         Event::FaceMatched { .. } => face::apply(state, event),
-        Event::DeviceUsed { .. }
-        | Event::DeviceRefused { .. }
-        | Event::DeviceDescribed { .. }
-        | Event::DeviceStateSet { .. } => device::apply(state, event),
         Event::AttemptNoted { .. } | Event::PaymentNoted { .. } | Event::AlertRaised { .. } => {
             risk::apply(state, event)
         }
         Event::AttemptBegun { .. } | Event::AttemptEnded { .. } => throttle::apply(state, event),
+        Event::DeviceUsed { .. } | Event::DeviceRefused { .. } | Event::DeviceDescribed { .. } => {
+            device::apply(state, event)
+        }
+        Event::DeviceStateSet { .. } => {
+            models::count(state, event);
+            device::apply(state, event);
+        }
+        Event::MetadataTaken { .. } | Event::ModelsJudged { .. } | Event::ModelsActedOn { .. } => {
+            models::apply(state, event)
+        }
     }
 }
 

@@ -25,6 +25,8 @@ pub struct TermContext {
     pub config: String,
     /// Digest of the model manifest, hex.
     pub models: String,
+    /// Whether a signature counter that did not grow is reported, not refused.
+    pub counters_are_reported: bool,
     /// Consecutive failures that lock.
     pub max_failures: u32,
     /// How long a lock lasts, in milliseconds.

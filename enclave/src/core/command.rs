@@ -7,10 +7,12 @@ use redoubt_shared::{
 use super::approval::Ask;
 use super::device::DeviceState;
 use super::erasure::Deletion;
+use super::models::Aaguid;
 use super::risk::{Ending, Risk, Whereabouts};
 use super::session::Session;
 use super::state::{SubjectHandle, Template, TenantKeySeeds};
 use crate::passkeys::CredentialRecord;
+use crate::passkeys::metadata::{Condensed, Status};
 
 /// Values that come from outside the core: time and randomness, drawn per command.
 #[derive(Clone)]
@@ -235,6 +237,23 @@ pub enum Command {
         /// Its outcome.
         comparison: Comparison,
     },
+    /// A login that names nobody was refused at this step of the specification.
+    RefuseUnnamedLogin {
+        /// Stable reason, for the tenant's audit.
+        reason: &'static str,
+    },
+    /// A FIDO metadata BLOB was verified.
+    TakeMetadata {
+        /// What to keep of it.
+        metadata: Box<Condensed>,
+    },
+    /// Look again at what was taken, at the time of now.
+    JudgeModels,
+    /// Every credential of these models was found and suspended.
+    ConcludeModels {
+        /// Which.
+        models: Vec<Aaguid>,
+    },
 }
 
 /// A session to open.
@@ -399,4 +418,22 @@ pub enum Reply {
         /// Whether it completed the approval.
         complete: bool,
     },
+    /// What a look at models changed.
+    Models(Box<ModelsChanged>),
+}
+
+/// What a look at models changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModelsChanged {
+    /// Compromised now, and not before.
+    pub compromised: Vec<(Aaguid, Status)>,
+    /// Compromised before, and not now.
+    pub cleared: Vec<Aaguid>,
+}
+
+impl ModelsChanged {
+    /// Whether nothing did.
+    pub fn is_empty(&self) -> bool {
+        self.compromised.is_empty() && self.cleared.is_empty()
+    }
 }

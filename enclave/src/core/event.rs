@@ -9,10 +9,12 @@ use zeroize::Zeroize;
 use super::approval::{Ask, Grant, Terms};
 use super::device::DeviceState;
 use super::erasure::{Deletion, Erasure, KeptBudget};
+use super::models::Aaguid;
 use super::risk::{Alert, Moment, Tag, Whereabouts};
 use super::session::Session;
 use super::state::{Enrollment, SubjectHandle, Template, TenantKeySeeds, Transaction};
 use crate::passkeys::CredentialRecord;
+use crate::passkeys::metadata::{Condensed, Status};
 
 /// A subject's random key. Never derived, so destroying it is erasure.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Zeroize)]
@@ -418,5 +420,23 @@ pub enum Event {
     AlertRaised {
         /// Of what.
         alert: Box<Alert>,
+    },
+    /// A FIDO metadata BLOB was taken.
+    MetadataTaken {
+        /// What is kept of it.
+        metadata: Box<Condensed>,
+    },
+    /// Models were looked at, at the time of then. From here on no credential of
+    /// a model that is newly compromised is accepted.
+    ModelsJudged {
+        /// All that are compromised.
+        compromised: Vec<(Aaguid, Status)>,
+        /// Those among them whose credentials are to be suspended.
+        newly: Vec<Aaguid>,
+    },
+    /// Every credential of these models is suspended.
+    ModelsActedOn {
+        /// Which.
+        models: Vec<Aaguid>,
     },
 }

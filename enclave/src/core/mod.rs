@@ -14,6 +14,7 @@ mod device;
 mod erasure;
 mod event;
 mod face;
+mod models;
 mod refusal;
 mod risk;
 mod session;
@@ -28,8 +29,8 @@ pub use approval::{
 };
 pub use claims::{TermContext, receipt_of};
 pub use command::{
-    AskedOf, Command, Comparison, CreateApproval, DescribeDevice, Facts, OpenSession, Proof, Reply,
-    SampleUse, SetDeviceState,
+    AskedOf, Command, Comparison, CreateApproval, DescribeDevice, Facts, ModelsChanged,
+    OpenSession, Proof, Reply, SampleUse, SetDeviceState,
 };
 pub use decide::{Decision, decide};
 pub use device::{Device, DeviceState, KeyCustody, TrustScore, trust};
@@ -37,6 +38,7 @@ pub use erasure::{
     Deletion, Erasure, ErasureScope, ErasureStatus, KeptBudget, KeptBudgets, MARK_MAX,
 };
 pub use event::{Content, Event, Recorded, SubjectKey};
+pub use models::{Aaguid, Models, Step};
 pub use refusal::Refusal;
 pub use risk::{
     Act, Activity, Alert, AlertKind, Band, Counts, Ending, HISTORY_MAX, Moment, Place, Risk,

@@ -111,4 +111,16 @@ pub enum Refusal {
     /// The customer has as many devices as one may have.
     #[error("the customer has too many devices")]
     TooManyDevices,
+    /// The authenticator's model is revoked or compromised.
+    #[error("the authenticator's model is compromised")]
+    ModelCompromised,
+    /// A metadata BLOB with a higher number was taken before.
+    #[error("a metadata BLOB with a higher number was taken before")]
+    MetadataRolledBack,
+    /// Another metadata BLOB of the same number was taken before.
+    #[error("another metadata BLOB of this number was taken before")]
+    MetadataForked,
+    /// Metadata calls the model of the device compromised.
+    #[error("the device's model is compromised")]
+    DeviceBarred,
 }

@@ -16,11 +16,13 @@ use super::approval::{Approval, ApprovalStatus, Approver, Ask, KeptKey, NO_END, 
 use super::device::Device;
 use super::erasure::{Deletion, Erasure, KeptBudget};
 use super::event::SubjectKey;
+use super::models::{Aaguid, Models};
 use super::risk::{Activity, Alert};
 use super::session::Session;
 use super::state::*;
 use super::throttle::{Gate, UnderWay, Window};
 use crate::passkeys::CredentialRecord;
+use crate::passkeys::metadata::{Condensed, Status};
 
 /// Entries of a map that share a piece.
 const GROUP: usize = 256;
@@ -75,6 +77,13 @@ pub enum Piece {
     Failures(Vec<(Gate, Window)>),
     /// Attempts under way, by where they come from.
     UnderWay(Vec<(VerificationId, UnderWay)>),
+    /// The last BLOB that was taken, and credentials suspended for models before
+    /// those that are acted on; none while no BLOB was.
+    Metadata(Box<Condensed>, u64),
+    /// Models that were compromised when that was last looked at.
+    ModelsCompromised(Vec<(Aaguid, Status)>),
+    /// Models that are acted on, and how many credentials were suspended so far.
+    ModelsActing(Vec<(Aaguid, u64)>),
 }
 
 /// An approval as snapshots of before hold it; its fields and their order are fixed.
@@ -178,6 +187,7 @@ impl TenantState {
             .chain(grouped(alerts).map(Piece::Alerts))
             .chain(grouped(self.throttle.windows()).map(Piece::Failures))
             .chain(grouped(self.throttle.under_way()).map(Piece::UnderWay))
+            .chain(self.models.pieces())
     }
 
     /// Takes one piece over. All pieces of a state, in any order, make a default
@@ -254,6 +264,12 @@ impl TenantState {
                     self.watch.raise(alert);
                 }
             }
+            Piece::Metadata(metadata, suspended) => {
+                self.models.metadata = Some(Arc::from(metadata));
+                self.models.suspended = suspended;
+            }
+            Piece::ModelsCompromised(group) => self.models.compromised.extend(group),
+            Piece::ModelsActing(group) => self.models.acting.extend(group),
         }
     }
 
@@ -281,6 +297,21 @@ impl TenantState {
             self.credentials.insert(Arc::from(&*record.id), handle);
         }
         self.subjects.insert(handle, Arc::new(piece.into_subject()));
+    }
+}
+
+impl Models {
+    fn pieces(&self) -> impl Iterator<Item = Piece> + '_ {
+        let kept = self.metadata.as_deref().cloned().map(Box::new);
+        let kept = kept.map(|metadata| Piece::Metadata(metadata, self.suspended));
+        let compromised = self
+            .compromised
+            .iter()
+            .map(|(model, status)| (*model, *status));
+        let acting = self.acting.iter().map(|(model, count)| (*model, *count));
+        kept.into_iter()
+            .chain(grouped(compromised).map(Piece::ModelsCompromised))
+            .chain(grouped(acting).map(Piece::ModelsActing))
     }
 }
 

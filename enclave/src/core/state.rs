@@ -18,6 +18,7 @@ use super::approval::{Approval, KeptKey};
 use super::device::Device;
 use super::erasure::{Deletion, Erasure, KeptBudgets};
 use super::event::SubjectKey;
+use super::models::Models;
 use super::risk::Watch;
 use super::session::Sessions;
 use super::throttle::Throttle;
@@ -68,6 +69,8 @@ pub struct TenantState {
     pub watch: Watch,
     /// Failures by where they come from.
     pub throttle: Throttle,
+    /// Authenticator models and what was suspended for them.
+    pub models: Models,
 }
 
 /// Seeds of a tenant's signing keys, sealed in its ledger.
@@ -186,5 +189,15 @@ impl TenantState {
     pub fn subject(&self, user: &UserId) -> Option<(SubjectHandle, &Subject)> {
         let handle = *self.users.get(user)?;
         Some((handle, self.subjects.get(&handle)?))
+    }
+
+    /// The account with this WebAuthn user handle, if that very account holds this
+    /// credential. Found by either alone, an assertion of one customer could pass
+    /// for another's (YSA-2026-02).
+    pub fn account(&self, user_handle: &[u8; 16], credential_id: &[u8]) -> Option<&Subject> {
+        let owner = self.credentials.get(credential_id)?;
+        let subject = self.subjects.get(owner)?;
+        let held = subject.passkeys.contains_key(credential_id);
+        (held && subject.user_handle == *user_handle).then_some(&**subject)
     }
 }

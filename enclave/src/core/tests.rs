@@ -9,6 +9,7 @@ use super::*;
 mod approvals;
 mod devices;
 mod erasure;
+mod models;
 mod risk;
 mod sessions;
 mod throttle;
@@ -26,6 +27,7 @@ fn context() -> TermContext {
         policy: "11".repeat(32),
         config: "22".repeat(32),
         models: "33".repeat(32),
+        counters_are_reported: false,
         max_failures: 3,
         lockout_ms: 30 * 60_000,
         enrollment_ms: 30 * 60_000,
@@ -79,9 +81,13 @@ impl World {
     }
 
     fn run(&mut self, command: Command) -> Result<Reply, Refusal> {
+        self.run_under(&context(), command)
+    }
+
+    fn run_under(&mut self, context: &TermContext, command: Command) -> Result<Reply, Refusal> {
         let facts = self.facts();
         let command = approvals::answering(&self.state, command);
-        let decision = decide(&self.state, &context(), command, &facts)?;
+        let decision = decide(&self.state, context, command, &facts)?;
         for recorded in decision.events {
             apply(&mut self.state, &recorded);
             self.log.push(recorded);

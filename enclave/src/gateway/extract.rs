@@ -49,6 +49,9 @@ pub(super) struct Wanted(pub(super) IntrospectionForm);
 /// A JSON body with a sample, and its share of the budget.
 pub(super) struct ReceivedSample<T>(pub(super) T, pub(super) Budget);
 
+/// A FIDO metadata BLOB, and its share of the budget for samples.
+pub(super) struct ReceivedBlob(pub(super) Zeroizing<Vec<u8>>, pub(super) Budget);
+
 /// The one file of a multipart form, and its share of the budget.
 pub(super) struct Upload(pub(super) Sample, pub(super) Budget);
 
@@ -216,6 +219,22 @@ impl<S: Services, T: DeserializeOwned> FromRequest<Arc<Shared<S>>> for ReceivedS
         let time = shared.limits.body_read;
         let body = read_whole(request.into_body(), declared, limit, time).await?;
         Ok(ReceivedSample(parse(&body)?, budget))
+    }
+}
+
+impl<S: Services> FromRequest<Arc<Shared<S>>> for ReceivedBlob {
+    type Rejection = Problem;
+    async fn from_request(request: Request, shared: &Arc<Shared<S>>) -> Result<Self, Problem> {
+        let known = |kind: &str| kind == "application/jose" || kind == "application/octet-stream";
+        if !content_type_is(request.headers(), known) {
+            return Err(Problem::unsupported_media_type());
+        }
+        let limit = shared.limits.metadata_body;
+        let declared = declared_length(request.headers(), limit)?;
+        let budget = shared.budget(declared.unwrap_or(limit)).await?;
+        let time = shared.limits.body_read;
+        let body = read_whole(request.into_body(), declared, limit, time).await?;
+        Ok(ReceivedBlob(body, budget))
     }
 }
 

@@ -10,8 +10,8 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use super::extract::{
-    Asked, Binding, Client, Idempotency, LedgerReader, Named, NamedPair, Received, ReceivedSample,
-    Upload,
+    Asked, Binding, Client, Idempotency, LedgerReader, Named, NamedPair, Received, ReceivedBlob,
+    ReceivedSample, Upload,
 };
 use super::feed;
 use super::reply::{Reply, json_lines, json_text};
@@ -131,19 +131,58 @@ pub(super) async fn authenticate_options<S: Services>(
     Ok(Reply::ok(options))
 }
 
-/// Verifies the use of a passkey (`AuthenticationResponseJSON` and `user_id`).
+/// Verifies the use of a passkey (`AuthenticationResponseJSON`, and `user_id` if the options had it).
 #[utoipa::path(
     post, path = "/api/v1/passkeys/authenticate/verify", tag = "passkeys",
-    request_body = PresentedAuthentication,
+    request_body = PresentedLogin,
     responses((status = 200, description = "Authenticated", body = Authenticated)),
 )]
 pub(super) async fn authenticate_verify<S: Services>(
     State(shared): Asker<S>,
     Client(caller): Client,
-    Received(request): Received<PresentedAuthentication>,
+    Received(request): Received<PresentedLogin>,
 ) -> Outcome<Authenticated> {
     let authenticated = shared.services.authenticate_verify(caller, request).await?;
     Ok(Reply::ok(authenticated))
+}
+
+/// Takes a FIDO metadata BLOB as its service signed it, and acts on it.
+#[utoipa::path(
+    put, path = "/api/v1/admin/metadata", tag = "passkeys",
+    request_body(content = String, content_type = "application/jose",
+        description = "The BLOB, at most 8 MiB; application/octet-stream is read too"),
+    responses((status = 200, description = "Taken; what it changed", body = MetadataTaken)),
+)]
+pub(super) async fn put_metadata<S: Services>(
+    State(shared): Asker<S>,
+    Client(caller): Client,
+    ReceivedBlob(blob, _budget): ReceivedBlob,
+) -> Outcome<MetadataTaken> {
+    Ok(Reply::ok(shared.services.put_metadata(caller, blob).await?))
+}
+
+/// The FIDO metadata in force, and what it says of each model.
+#[utoipa::path(
+    get, path = "/api/v1/admin/metadata", tag = "passkeys",
+    responses((status = 200, description = "As it stands", body = MetadataStatus)),
+)]
+pub(super) async fn get_metadata<S: Services>(
+    State(shared): Asker<S>,
+    Client(caller): Client,
+) -> Outcome<MetadataStatus> {
+    Ok(Reply::ok(shared.services.get_metadata(caller).await?))
+}
+
+/// What to serve at `https://RP-ID/.well-known/webauthn`.
+#[utoipa::path(
+    get, path = "/api/v1/passkeys/related-origins", tag = "passkeys",
+    responses((status = 200, description = "To be copied, or passed on", body = RelatedOrigins)),
+)]
+pub(super) async fn related_origins<S: Services>(
+    State(shared): Asker<S>,
+    Client(caller): Client,
+) -> Outcome<RelatedOrigins> {
+    Ok(Reply::ok(shared.services.related_origins(caller).await?))
 }
 
 /// Starts an enrolment.

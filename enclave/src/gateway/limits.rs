@@ -43,6 +43,8 @@ pub struct Limits {
     pub small_body: usize,
     /// Body of a request with a sample.
     pub sample_body: usize,
+    /// A FIDO metadata BLOB; the real one had 4.2 MB in 2025.
+    pub metadata_body: usize,
     /// The sample itself.
     pub sample: usize,
     /// Bytes of sample bodies held at once, over all connections.
@@ -74,6 +76,7 @@ impl Default for Limits {
             linger_bytes: 64 * 1024 * 1024,
             small_body: 128 * 1024,
             sample_body: BODY_MAX,
+            metadata_body: 8 * 1024 * 1024,
             sample: SAMPLE_MAX,
             sample_bodies: 256 * 1024 * 1024,
             attestations_per_second: 20,

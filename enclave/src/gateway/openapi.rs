@@ -121,6 +121,7 @@ fn operation_of<'a>(document: &'a mut OpenApi, route: &Route) -> Option<&'a mut 
     let item = document.paths.paths.get_mut(&route.template)?;
     match route.method {
         "POST" => item.post.as_mut(),
+        "PUT" => item.put.as_mut(),
         "DELETE" => item.delete.as_mut(),
         _ => item.get.as_mut(),
     }

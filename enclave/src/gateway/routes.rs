@@ -90,6 +90,11 @@ const REGISTER: Refusals = &[
 ];
 const LOGIN_OPTIONS: Refusals = &[Problem::store_unavailable];
 const LOGIN: Refusals = &[Problem::authentication_failed, Problem::store_unavailable];
+const TAKE_METADATA: Refusals = &[
+    Problem::metadata_refused,
+    Problem::metadata_not_configured,
+    Problem::store_unavailable,
+];
 const INITIATE: Refusals = &[
     Problem::consent_required,
     Problem::enrollment_busy,
@@ -281,6 +286,7 @@ const SET_DEVICE: Refusals = &[
     Problem::unknown_subject,
     Problem::unknown_device,
     Problem::device_closed,
+    Problem::device_barred,
     Problem::store_unavailable,
 ];
 
@@ -296,6 +302,9 @@ pub(super) fn table<S: Services>() -> Vec<Row<S>> {
         row(h::__path_register_verify, h::register_verify::<S>, SERVING, BANK, REGISTER),
         row(h::__path_authenticate_options, h::authenticate_options::<S>, SERVING, BANK, LOGIN_OPTIONS),
         row(h::__path_authenticate_verify, h::authenticate_verify::<S>, SERVING, BANK, LOGIN),
+        row(h::__path_related_origins, h::related_origins::<S>, SERVING, TENANT, &[]),
+        row(h::__path_put_metadata, h::put_metadata::<S>, SERVING, BANK, TAKE_METADATA),
+        row(h::__path_get_metadata, h::get_metadata::<S>, SERVING, TENANT, &[Problem::store_unavailable]),
         row(h::__path_enroll_initiate, h::enroll_initiate::<S>, SERVING, BANK, INITIATE),
         row(h::__path_enroll_submit, h::enroll_submit::<S>, SERVING, BANK, SUBMIT),
         row(h::__path_verify, h::verify::<S>, SERVING, BANK, COMPARE),
@@ -358,6 +367,7 @@ where
         .unwrap_or(MethodFilter::GET);
     let method = match filter {
         MethodFilter::POST => "POST",
+        MethodFilter::PUT => "PUT",
         MethodFilter::DELETE => "DELETE",
         _ => "GET",
     };

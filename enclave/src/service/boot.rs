@@ -14,6 +14,7 @@ use redoubt_shared::Endpoint;
 use redoubt_shared::supervise::Phase;
 
 use super::clock::{self, Clock};
+use super::passkey_rules::PasskeyRules;
 use super::serving::Serving;
 use super::unseal::Shares;
 use crate::api::{Anchor, ApplianceRole, Grants, RoleMapping, Trust, TrustError};
@@ -76,6 +77,16 @@ pub enum BootError {
         model: String,
         /// In the policy.
         per_million: u32,
+    },
+    /// A tenant's passkey policy asks for what this enclave does not know.
+    #[error("configuration: tenant {tenant}: passkeys.{member}: {problem}")]
+    Passkeys {
+        /// Whose.
+        tenant: String,
+        /// Which member.
+        member: &'static str,
+        /// How to mend it.
+        problem: String,
     },
     /// A boot key could not be made.
     #[error("boot keys: {0}")]
@@ -167,6 +178,9 @@ impl Appliance {
             &manifest,
             verified.config.policy.face_false_matches_per_million,
         )?;
+        for tenant in &verified.config.tenants {
+            PasskeyRules::new(tenant)?;
+        }
         let keys = BootKeySet::generate(&*pool).map_err(|e| BootError::Keys(e.to_string()))?;
         let now_ms = attester.now_ms()?;
         let bootstrap = keys

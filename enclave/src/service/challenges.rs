@@ -26,7 +26,7 @@ pub(super) enum Ceremony {
 
 #[derive(Debug, Clone)]
 struct Open {
-    user: UserId,
+    user: Option<UserId>,
     ceremony: Ceremony,
     expires_ms: u64,
 }
@@ -38,11 +38,11 @@ pub(super) struct Challenges {
 }
 
 impl Challenges {
-    /// Opens a challenge. `false`: this tenant has too many open.
+    /// Opens a challenge, for one user or for whoever answers. `false`: this tenant has too many open.
     pub(super) fn open(
         &self,
         tenant: &TenantId,
-        user: &UserId,
+        user: Option<&UserId>,
         ceremony: Ceremony,
         challenge: [u8; 32],
         now_ms: u64,
@@ -62,7 +62,7 @@ impl Challenges {
         of_tenant.insert(
             challenge,
             Open {
-                user: user.clone(),
+                user: user.cloned(),
                 ceremony,
                 expires_ms,
             },
@@ -71,11 +71,11 @@ impl Challenges {
     }
 
     /// Spends a challenge: whatever comes of the answer, it is gone. `None` if it
-    /// was not open for exactly this tenant and user, or its time is over.
+    /// was not open for exactly this tenant and user (or for no named one), or its time is over.
     pub(super) fn spend(
         &self,
         tenant: &TenantId,
-        user: &UserId,
+        user: Option<&UserId>,
         challenge: &[u8],
         now_ms: u64,
     ) -> Option<Ceremony> {
@@ -85,7 +85,7 @@ impl Challenges {
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
         let open = all.get_mut(tenant)?.remove(&challenge)?;
-        (open.user == *user && open.expires_ms > now_ms).then_some(open.ceremony)
+        (open.user.as_ref() == user && open.expires_ms > now_ms).then_some(open.ceremony)
     }
 }
 
@@ -97,7 +97,7 @@ impl Challenges {
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(of_tenant) = all.get_mut(tenant) {
-            of_tenant.retain(|_, open| open.user != *user);
+            of_tenant.retain(|_, open| open.user.as_ref() != Some(user));
         }
     }
 }
@@ -111,24 +111,43 @@ mod tests {
         let (a, b): (TenantId, TenantId) = ("a".parse().unwrap(), "b".parse().unwrap());
         let (x, y): (UserId, UserId) = ("x".parse().unwrap(), "y".parse().unwrap());
         let challenges = Challenges::default();
-        let open = |c| assert!(challenges.open(&a, &x, Ceremony::Login, [c; 32], 0, 100));
+        let open = |c| assert!(challenges.open(&a, Some(&x), Ceremony::Login, [c; 32], 0, 100));
         open(1);
-        assert_eq!(challenges.spend(&b, &x, &[1; 32], 50), None);
+        assert_eq!(challenges.spend(&b, Some(&x), &[1; 32], 50), None);
         assert_eq!(
-            challenges.spend(&a, &x, &[1; 32], 50),
+            challenges.spend(&a, Some(&x), &[1; 32], 50),
             Some(Ceremony::Login)
         );
-        assert_eq!(challenges.spend(&a, &x, &[1; 32], 50), None, "spent");
+        assert_eq!(challenges.spend(&a, Some(&x), &[1; 32], 50), None, "spent");
         open(2);
-        assert_eq!(challenges.spend(&a, &y, &[2; 32], 50), None);
+        assert_eq!(challenges.spend(&a, Some(&y), &[2; 32], 50), None);
         assert_eq!(
-            challenges.spend(&a, &x, &[2; 32], 50),
+            challenges.spend(&a, Some(&x), &[2; 32], 50),
             None,
             "a wrong user spends it too"
         );
         open(3);
-        assert_eq!(challenges.spend(&a, &x, &[3; 32], 100), None, "expired");
-        assert_eq!(challenges.spend(&a, &x, b"short", 50), None);
+        assert_eq!(
+            challenges.spend(&a, Some(&x), &[3; 32], 100),
+            None,
+            "expired"
+        );
+        assert_eq!(challenges.spend(&a, Some(&x), b"short", 50), None);
+    }
+
+    #[test]
+    fn a_challenge_for_nobody_in_particular_is_spent_without_a_name_only() {
+        let a: TenantId = "a".parse().unwrap();
+        let x: UserId = "x".parse().unwrap();
+        let challenges = Challenges::default();
+        assert!(challenges.open(&a, None, Ceremony::Login, [1; 32], 0, 100));
+        assert_eq!(challenges.spend(&a, Some(&x), &[1; 32], 50), None);
+        assert_eq!(challenges.spend(&a, None, &[1; 32], 50), None, "spent");
+        assert!(challenges.open(&a, Some(&x), Ceremony::Login, [2; 32], 0, 100));
+        assert_eq!(challenges.spend(&a, None, &[2; 32], 50), None);
+        assert!(challenges.open(&a, None, Ceremony::Login, [3; 32], 0, 100));
+        let spent = challenges.spend(&a, None, &[3; 32], 50);
+        assert_eq!(spent, Some(Ceremony::Login));
     }
 
     #[test]
@@ -138,10 +157,10 @@ mod tests {
         let challenges = Challenges::default();
         let user_handle = [7; 16];
         let ceremony = Ceremony::Registration { user_handle };
-        assert!(challenges.open(&a, &x, ceremony, [1; 32], 0, 100));
-        assert!(challenges.open(&a, &y, ceremony, [2; 32], 0, 100));
+        assert!(challenges.open(&a, Some(&x), ceremony, [1; 32], 0, 100));
+        assert!(challenges.open(&a, Some(&y), ceremony, [2; 32], 0, 100));
         challenges.forget(&a, &x);
-        assert_eq!(challenges.spend(&a, &x, &[1; 32], 50), None);
-        assert_eq!(challenges.spend(&a, &y, &[2; 32], 50), Some(ceremony));
+        assert_eq!(challenges.spend(&a, Some(&x), &[1; 32], 50), None);
+        assert_eq!(challenges.spend(&a, Some(&y), &[2; 32], 50), Some(ceremony));
     }
 }

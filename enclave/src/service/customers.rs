@@ -5,6 +5,7 @@ use redoubt_shared::UserId;
 use super::problems::commit;
 use super::serving::Serving;
 use crate::api::{Caller, Problem};
+use crate::core::{Subject, TenantState};
 use crate::passkeys::CredentialRecord;
 
 /// A customer's passkeys and handle, as the core knows them now.
@@ -16,6 +17,15 @@ pub(super) struct Known {
 }
 
 impl Known {
+    pub(super) fn of(state: &TenantState, subject: &Subject) -> Self {
+        let is_closed = |id: &&Vec<u8>| state.device(subject.device_id(id)).state.is_final();
+        Self {
+            user_handle: subject.user_handle,
+            passkeys: subject.passkeys.values().cloned().collect(),
+            closed: subject.passkeys.keys().filter(is_closed).cloned().collect(),
+        }
+    }
+
     /// What options may name: passkeys that are not out of use for good.
     pub(super) fn usable(&self) -> Vec<CredentialRecord> {
         let all = self.passkeys.iter();
@@ -48,12 +58,7 @@ pub(super) async fn known(
         .look(move |core| {
             let state = &core.tenants.get(&tenant)?.state;
             let (_, subject) = state.subject(&user)?;
-            let is_closed = |id: &&Vec<u8>| state.device(subject.device_id(id)).state.is_final();
-            Some(Known {
-                user_handle: subject.user_handle,
-                passkeys: subject.passkeys.values().cloned().collect(),
-                closed: subject.passkeys.keys().filter(is_closed).cloned().collect(),
-            })
+            Some(Known::of(state, subject))
         })
         .await
         .map_err(|error| commit(error, 0))

@@ -14,9 +14,9 @@ use aws_lc_rs::signature::{
 use redoubt_shared::UserId;
 
 use super::customers::{Known, known};
-use super::problems::internal;
+use super::problems::{commit, internal};
 use super::serving::Serving;
-use crate::api::{Caller, Problem};
+use crate::api::{AuthenticationResponse, Caller, Problem};
 use crate::core::TenantKeySeeds;
 use crate::keys::{expand, of_tenant};
 use crate::passkeys::{Algorithm, AttestationFormat, CredentialRecord};
@@ -64,8 +64,13 @@ impl Decoys {
         let [kind, rest @ ..] = bytes;
         let (handle, id) = rest.split_at(16);
         let length = LENGTHS[usize::from(kind) % LENGTHS.len()];
+        Some(self.holder(handle.try_into().ok()?, id.get(..length)?))
+    }
+
+    /// Who would hold this credential, which no signature verifies against.
+    fn holder(&self, user_handle: [u8; 16], credential_id: &[u8]) -> Known {
         let record = CredentialRecord {
-            id: id.get(..length)?.to_vec(),
+            id: credential_id.to_vec(),
             public_key: self.key.cose(),
             algorithm: Algorithm::Es256,
             sign_count: 0,
@@ -78,11 +83,11 @@ impl Decoys {
             aaguid: [0; 16],
             created_ms: 0,
         };
-        Some(Known {
-            user_handle: handle.try_into().ok()?,
+        Known {
+            user_handle,
             passkeys: vec![record],
             closed: Vec::new(),
-        })
+        }
     }
 }
 
@@ -108,21 +113,21 @@ impl DecoyKey {
 /// Whom a login is asked of.
 pub(super) enum Asked {
     /// A customer with a passkey at least.
-    Customer(Known),
+    Customer(UserId, Known),
     /// Nobody: made up, so that the reply tells nothing.
     Stranger(Known),
 }
 
 impl Asked {
     pub(super) fn as_known(&self) -> &Known {
-        let (Self::Customer(known) | Self::Stranger(known)) = self;
+        let (Self::Customer(_, known) | Self::Stranger(known)) = self;
         known
     }
 
-    /// Nothing that is verified makes a stranger a customer.
-    pub(super) fn settle<T>(&self, verified: T) -> Result<T, &'static str> {
+    /// Whose login it is. Nothing that is verified makes a stranger a customer.
+    pub(super) fn settle<T>(&self, verified: T) -> Result<(UserId, T), &'static str> {
         match self {
-            Self::Customer(_) => Ok(verified),
+            Self::Customer(user, _) => Ok((user.clone(), verified)),
             Self::Stranger(_) => Err("user_unknown"),
         }
     }
@@ -138,11 +143,36 @@ pub(super) async fn asked(
     let stranger = serving.tenant(&caller.tenant)?.decoys.customer(user);
     let known = known(serving, caller, user).await?;
     match known.filter(|known| !known.passkeys.is_empty()) {
-        Some(known) => Ok(Asked::Customer(known)),
+        Some(known) => Ok(Asked::Customer(user.clone(), known)),
         None => stranger
             .map(Asked::Stranger)
             .ok_or_else(|| internal("an imaginary customer could not be made")),
     }
+}
+
+/// Whom an answer itself names: the account with its user handle, if that very
+/// account holds its credential. Neither alone finds anybody.
+pub(super) async fn asked_by_answer(
+    serving: &Serving,
+    caller: &Caller,
+    answer: &AuthenticationResponse,
+) -> Result<Asked, Problem> {
+    let (tenant, id) = (caller.tenant.clone(), answer.raw_id.clone());
+    let presented = answer.response.user_handle.as_ref();
+    let presented = presented.and_then(|handle| handle.as_slice().try_into().ok());
+    // Made up for everybody here too.
+    let decoys = &serving.tenant(&caller.tenant)?.decoys;
+    let stranger = decoys.holder(presented.unwrap_or_default(), id.as_slice());
+    let found = serving.ledgers.look(move |core| {
+        let state = &core.tenants.get(&tenant)?.state;
+        let subject = state.account(&presented?, id.as_slice())?;
+        Some((subject.user.clone(), Known::of(state, subject)))
+    });
+    let found = found.await.map_err(|error| commit(error, 0))?;
+    Ok(match found {
+        Some((user, known)) => Asked::Customer(user, known),
+        None => Asked::Stranger(stranger),
+    })
 }
 
 #[cfg(test)]

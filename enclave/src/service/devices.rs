@@ -135,7 +135,7 @@ fn device(
         name: device.name.clone(),
         kind: device.kind.clone(),
         os: device.os.clone(),
-        state: device.state.into(),
+        state: state.standing(subject, device_id).into(),
         reason: device.reason.clone(),
         state_since: (device.since_ms > 0).then_some(Timestamp(device.since_ms)),
         created_at: Timestamp(record.created_ms),

@@ -5,6 +5,7 @@
 //! `ledger`; this room only leads one request through both.
 
 mod approvals;
+mod assertions;
 mod audit;
 mod boot;
 mod challenges;
@@ -20,6 +21,8 @@ mod freshness;
 mod handover;
 mod history;
 mod idle;
+mod metadata;
+mod passkey_rules;
 mod passkeys;
 mod problems;
 mod receipts;

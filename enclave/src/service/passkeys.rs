@@ -1,26 +1,25 @@
 //! Registration and login: draw a challenge, spend it, verify, record.
 
-use redoubt_attestation::genesis::RelyingParty;
 use redoubt_shared::UserId;
+use serde_json::json;
 
+use super::assertions::{Named, descriptors, owes_a_check, verify_assertion};
 use super::boot::Appliance;
 use super::challenges::Ceremony;
-use super::customers::{Known, known};
-use super::decoys::asked;
+use super::customers::known;
+use super::decoys::{asked, asked_by_answer};
+use super::metadata::metadata;
 use super::problems::internal;
 use super::receipts::to_json;
 use super::serving::Serving;
 use super::watch::flags;
 use crate::api::{
-    AuthenticateOptions, Authenticated, AuthenticationResponse, Caller, CreationOptions, Presented,
-    Problem, RegisterOptions, Registered, RegistrationResponse, RequestOptions, Timestamp,
+    AuthenticateOptions, Authenticated, Caller, CreationOptions, Hint, Presented, PresentedLogin,
+    PrfInput, Problem, RegisterOptions, Registered, RegistrationResponse, RelatedOrigins,
+    RequestOptions, Timestamp,
 };
 use crate::core::{Command, Reply};
-use crate::passkeys::{
-    self, Algorithm, Assertion, AssertionExpectation, AttestationPolicy, BackupPolicy,
-    CredentialDescriptor, CredentialRecord, CrossOrigin, Identification, Origins,
-    RegistrationExpectation, RpEntity, SignCountPolicy, UserEntity, UserPresence, UserVerification,
-};
+use crate::passkeys::{Origins, RegisteredCredential, RpEntity, UserEntity};
 
 impl Appliance {
     pub(super) async fn register_options(
@@ -28,14 +27,19 @@ impl Appliance {
         caller: &Caller,
         request: RegisterOptions,
     ) -> Result<CreationOptions, Problem> {
+        if request.prf.as_ref().is_some_and(PrfInput::by_credential) {
+            let wrong = "prf.evalByCredential: a new passkey has no id yet; use prf.eval.";
+            return Err(Problem::malformed_request().detail(wrong));
+        }
         let (serving, now_ms) = (self.serving()?, self.time()?);
-        let rp = &serving.tenant(&caller.tenant)?.config.rp;
+        let tenant = serving.tenant(&caller.tenant)?;
+        let (rp, rules) = (&tenant.config.rp, &tenant.rules);
         let known = known(&serving, caller, &request.user_id).await?;
         let fresh = self.pool.draw::<16>().map_err(|_| internal("no entropy"))?;
         let user_handle = known.as_ref().map_or(fresh, |known| known.user_handle);
         let ceremony = Ceremony::Registration { user_handle };
         let challenge =
-            self.open_challenge(&serving, caller, &request.user_id, ceremony, now_ms)?;
+            self.open_challenge(&serving, caller, Some(&request.user_id), ceremony, now_ms)?;
         let name = request
             .user_name
             .as_ref()
@@ -53,7 +57,10 @@ impl Appliance {
             id: rp.id.clone(),
             name: rp.name.clone(),
         };
-        let mut options = CreationOptions::passkey(rp, user, &challenge, Algorithm::DEFAULT);
+        let mut options = CreationOptions::passkey(rp, user, &challenge, rules.algorithms());
+        rules.ask(&mut options);
+        options.hints = hints(&request.hints);
+        options.extensions = Some(creation_extensions(request.prf.as_ref()));
         options.timeout = Some(u64::from(self.config.config.policy.challenge_seconds) * 1000);
         options.exclude_credentials =
             descriptors(&known.map_or(Vec::new(), |known| known.usable()));
@@ -66,16 +73,26 @@ impl Appliance {
         request: Presented<RegistrationResponse>,
     ) -> Result<Registered, Problem> {
         let (serving, now_ms) = (self.serving()?, self.time()?);
-        let rp = serving.tenant(&caller.tenant)?.config.rp.clone();
+        let tenant = serving.tenant(&caller.tenant)?;
         let challenge = challenge_of(request.credential.response.client_data_json.as_slice());
-        let spent = serving
-            .challenges
-            .spend(&caller.tenant, &request.user_id, &challenge, now_ms);
+        let spent =
+            serving
+                .challenges
+                .spend(&caller.tenant, Some(&request.user_id), &challenge, now_ms);
         let Some(Ceremony::Registration { user_handle }) = spent else {
             return Err(Problem::registration_failed());
         };
-        let registered = verify_registration(&rp, &challenge, &request.credential, now_ms)?;
-        let record = registered.record;
+        let answer = &request.credential;
+        let rp = &tenant.config.rp;
+        let metadata = metadata(&serving, &caller.tenant).await?;
+        let metadata = metadata.as_deref();
+        let registered = tenant
+            .rules
+            .register(rp, &challenge, answer, metadata, now_ms);
+        let registered = registered.and_then(|registered| discoverable(answer, registered));
+        let record = registered
+            .map_err(|reason| Problem::registration_failed().because(reason))?
+            .record;
         let (id, aaguid) = (record.id.clone(), record.aaguid);
         let format = record.attestation_format.name().to_owned();
         let user = request.user_id.clone();
@@ -106,56 +123,73 @@ impl Appliance {
     ) -> Result<RequestOptions, Problem> {
         let (serving, now_ms) = (self.serving()?, self.time()?);
         let rp_id = serving.tenant(&caller.tenant)?.config.rp.id.clone();
-        let asked = asked(&serving, caller, &request.user_id).await?;
-        let challenge =
-            self.open_challenge(&serving, caller, &request.user_id, Ceremony::Login, now_ms)?;
-        let allowed = descriptors(&asked.as_known().offered());
+        let user = request.user_id.as_ref();
+        let allowed = match user {
+            Some(user) => descriptors(&asked(&serving, caller, user).await?.as_known().offered()),
+            // The authenticator is to find a passkey by itself.
+            None => Vec::new(),
+        };
+        if user.is_none() && request.prf.as_ref().is_some_and(PrfInput::by_credential) {
+            let wrong = "prf.evalByCredential: name the customer by user_id, or use prf.eval.";
+            return Err(Problem::malformed_request().detail(wrong));
+        }
+        let challenge = self.open_challenge(&serving, caller, user, Ceremony::Login, now_ms)?;
         let mut options = RequestOptions::passkey(&rp_id, &challenge, allowed);
         options.timeout = Some(u64::from(self.config.config.policy.challenge_seconds) * 1000);
+        options.hints = hints(&request.hints);
+        options.extensions = request.prf.as_ref().map(|prf| json!({ "prf": prf }));
         Ok(options)
     }
 
     pub(super) async fn authenticate_verify(
         &self,
         caller: &Caller,
-        request: Presented<AuthenticationResponse>,
+        request: PresentedLogin,
     ) -> Result<Authenticated, Problem> {
         let (serving, now_ms) = (self.serving()?, self.time()?);
-        let rp = &serving.tenant(&caller.tenant)?.config.rp;
-        let user = request.user_id.clone();
+        let tenant = serving.tenant(&caller.tenant)?;
+        let user = request.user_id.as_ref();
         let challenge = challenge_of(request.credential.response.client_data_json.as_slice());
         let spent = serving
             .challenges
-            .spend(&caller.tenant, &user, &challenge, now_ms);
+            .spend(&caller.tenant, user, &challenge, now_ms);
         if spent != Some(Ceremony::Login) {
             return Err(Problem::authentication_failed());
         }
-        let asked = asked(&serving, caller, &user).await?;
         let answer = &request.credential;
-        let verified = verify_assertion(&rp.id, &rp.origins, &challenge, answer, asked.as_known());
-        let (record, assertion) = match verified.and_then(|verified| asked.settle(verified)) {
+        let (asked, named) = match user {
+            Some(user) => (asked(&serving, caller, user).await?, Named::ByTheBank),
+            None => (
+                asked_by_answer(&serving, caller, answer).await?,
+                Named::ByTheAnswer,
+            ),
+        };
+        let origins = &tenant.config.rp.origins;
+        let known = asked.as_known();
+        let verified = verify_assertion(tenant, origins, &challenge, answer, known, named);
+        let verified = verified.and_then(|verified| asked.settle(verified));
+        let (user_id, (record, assertion)) = match verified {
             Ok(verified) => verified,
             Err(reason) => {
-                if !passkeys::signature_was_checked(reason) {
-                    serving.tenant(&caller.tenant)?.decoys.spend_a_check();
+                if owes_a_check(reason) {
+                    tenant.decoys.spend_a_check();
                 }
-                self.decide(
-                    &serving,
-                    caller,
-                    Command::RefuseLogin {
+                let refuse = match user.cloned() {
+                    Some(user) => Command::RefuseLogin {
                         user,
-                        credential_id: request.credential.raw_id.as_slice().to_vec(),
+                        credential_id: answer.raw_id.as_slice().to_vec(),
                         reason,
                     },
-                    now_ms,
-                )
-                .await?;
+                    // What an answer says of itself makes nobody's record longer.
+                    None => Command::RefuseUnnamedLogin { reason },
+                };
+                self.decide(&serving, caller, refuse, now_ms).await?;
                 return Err(Problem::authentication_failed());
             }
         };
         let (session_token, session) = self.draw_session(caller)?;
         let command = Command::ConcludeLogin {
-            user,
+            user: user_id.clone(),
             credential_id: record.id.clone(),
             sign_count: assertion.sign_count,
             backup_state: assertion.backup_state,
@@ -175,7 +209,7 @@ impl Appliance {
         };
         Ok(Authenticated {
             verified: true,
-            user_id: request.user_id,
+            user_id,
             credential_id: record.id.into(),
             session_token,
             expires_at: Timestamp(session.expires_ms),
@@ -187,11 +221,25 @@ impl Appliance {
         })
     }
 
+    pub(super) fn related_origins(&self, caller: &Caller) -> Result<RelatedOrigins, Problem> {
+        let serving = self.serving()?;
+        let rp = &serving.tenant(&caller.tenant)?.config.rp;
+        let mut origins: Vec<String> = Vec::new();
+        for origin in rp.origins.iter().chain(&rp.approval_origins) {
+            // What is below the RP ID needs no permission; what is no page cannot use it.
+            let own = Origins::BelowRpIdOr(&[]).accept(&rp.id, origin);
+            if origin.starts_with("https://") && !own && !origins.contains(origin) {
+                origins.push(origin.clone());
+            }
+        }
+        Ok(RelatedOrigins { origins })
+    }
+
     fn open_challenge(
         &self,
         serving: &Serving,
         caller: &Caller,
-        user: &UserId,
+        user: Option<&UserId>,
         ceremony: Ceremony,
         now_ms: u64,
     ) -> Result<[u8; 32], Problem> {
@@ -214,73 +262,28 @@ impl Appliance {
     }
 }
 
-fn verify_registration(
-    rp: &RelyingParty,
-    challenge: &[u8],
-    response: &RegistrationResponse,
-    now_ms: u64,
-) -> Result<passkeys::RegisteredCredential, Problem> {
-    let attestation = AttestationPolicy::default();
-    let expectation = RegistrationExpectation {
-        challenge,
-        rp_id: &rp.id,
-        origins: Origins::Exactly(&rp.origins),
-        cross_origin: CrossOrigin::Refuse,
-        user_presence: UserPresence::Required,
-        user_verification: UserVerification::Required,
-        backup: BackupPolicy::Any,
-        algorithms: Algorithm::DEFAULT,
-        attestation: &attestation,
-        // The core refuses a credential id that is taken, in the same batch that would take it.
-        is_registered: &|_| false,
-        now_ms,
-    };
-    passkeys::register(response, &expectation)
-        .map_err(|error| Problem::registration_failed().because(error.reason()))
+fn hints(asked: &[Hint]) -> Vec<String> {
+    asked.iter().map(|hint| hint.name().to_owned()).collect()
 }
 
-/// Verifies an assertion against one of the customer's own passkeys.
-pub(super) fn verify_assertion(
-    rp_id: &str,
-    origins: &[String],
-    challenge: &[u8],
-    response: &AuthenticationResponse,
-    known: &Known,
-) -> Result<(CredentialRecord, Assertion), &'static str> {
-    let id = response.raw_id.as_slice();
-    let record = known
-        .passkeys
-        .iter()
-        .find(|record| record.id == id)
-        .ok_or("credential_unknown")?;
-    let allowed: Vec<&[u8]> = known
-        .passkeys
-        .iter()
-        .map(|record| record.id.as_slice())
-        .collect();
-    let expectation = AssertionExpectation {
-        challenge,
-        rp_id,
-        origins: Origins::Exactly(origins),
-        cross_origin: CrossOrigin::Refuse,
-        user_verification: UserVerification::Required,
-        backup: BackupPolicy::Any,
-        sign_count: SignCountPolicy::Refuse,
-        allow_credentials: &allowed,
-        identification: Identification::Before {
-            user_handle: &known.user_handle,
-        },
-        credential: record,
-    };
-    let assertion = passkeys::assert(response, &expectation).map_err(|error| error.reason())?;
-    Ok((record.clone(), assertion))
+/// Whether the key became discoverable is asked in any case.
+fn creation_extensions(prf: Option<&PrfInput>) -> serde_json::Value {
+    match prf {
+        Some(prf) => json!({ "credProps": true, "prf": prf }),
+        None => json!({ "credProps": true }),
+    }
 }
 
-fn descriptors(passkeys: &[CredentialRecord]) -> Vec<CredentialDescriptor> {
-    passkeys
-        .iter()
-        .map(|record| CredentialDescriptor::new(&record.id, &record.transports))
-        .collect()
+/// A client that says the key is none that could be found without a name is
+/// believed; one that says nothing is too (options demand a discoverable one).
+fn discoverable(
+    answer: &RegistrationResponse,
+    registered: RegisteredCredential,
+) -> Result<RegisteredCredential, &'static str> {
+    match answer.client_extension_results.pointer("/credProps/rk") {
+        Some(serde_json::Value::Bool(false)) => Err("credential_not_discoverable"),
+        _ => Ok(registered),
+    }
 }
 
 /// The challenge a response answers, to look it up by; verification compares it again.

@@ -6,6 +6,7 @@ use super::serving::Serving;
 use crate::api::{Problem, Timestamp};
 use crate::core::Refusal;
 use crate::ledger::{CommitError, SnapshotFailed};
+use crate::passkeys::metadata::MetadataError;
 use crate::worker_link::WorkerError;
 
 /// The appliance's own fault.
@@ -90,6 +91,10 @@ pub(super) fn refused(refusal: Refusal, now_ms: u64) -> Problem {
         Refusal::UnknownSession => internal("a session that nobody named"),
         Refusal::UnknownDevice => Problem::unknown_device(),
         Refusal::DeviceClosed => Problem::device_closed(),
+        Refusal::ModelCompromised => Problem::registration_failed().because("model_compromised"),
+        Refusal::DeviceBarred => Problem::device_barred(),
+        Refusal::MetadataRolledBack => super::metadata::refused(MetadataError::RolledBack),
+        Refusal::MetadataForked => super::metadata::refused(MetadataError::Forked),
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use redoubt_attestation::attester::AttesterError;
 use redoubt_attestation::binding::{Head, NonceInput, Purpose};
 use redoubt_attestation::entropy::EntropyError;
-use redoubt_attestation::genesis::{self, Tenant, WitnessMode};
+use redoubt_attestation::genesis::{self, SignCountRule, Tenant, WitnessMode};
 use redoubt_attestation::shares::OfficersSecret;
 use redoubt_attestation::sign::{HybridSeeds, HybridSigner, SignerError};
 use redoubt_shared::TenantId;
@@ -20,6 +20,7 @@ use super::decoys::Decoys;
 use super::documents::ServingFacts;
 use super::epochs::EpochSecret;
 use super::handover::{HandoverClaim, check_taken};
+use super::passkey_rules::PasskeyRules;
 use super::rotate::Epochs;
 use super::serving::{Serving, TenantService};
 use super::watch::Tags;
@@ -315,6 +316,7 @@ impl Appliance {
             policy: self.config.policy_digest.to_string(),
             config: self.config.digest.to_string(),
             models: self.manifest.digest().to_string(),
+            counters_are_reported: self.counters_are_reported(tenant),
             max_failures: policy.max_failed_attempts,
             lockout_ms: u64::from(policy.lockout_minutes) * MINUTE_MS,
             enrollment_ms: u64::from(policy.enrollment_minutes) * MINUTE_MS,
@@ -339,6 +341,14 @@ impl Appliance {
             },
             restore_count: restores,
         }
+    }
+
+    /// Whether a signature counter that did not grow is reported instead of refused.
+    fn counters_are_reported(&self, id: &TenantId) -> bool {
+        let mut tenants = self.config.config.tenants.iter();
+        let policy = tenants.find(|tenant| tenant.id == *id);
+        let policy = policy.and_then(|tenant| tenant.passkeys.as_ref());
+        policy.is_some_and(|policy| policy.sign_count == SignCountRule::Report)
     }
 
     /// How long each tenant's entries are kept.
@@ -396,6 +406,7 @@ impl Appliance {
             epochs: Epochs::new(officers),
         });
         self.renew_leaf(&serving);
+        self.watch_models(&serving);
         self.finish_retirement(&serving);
         Ok(serving)
     }
@@ -434,5 +445,7 @@ fn tenant_service(tenant: &Tenant, core: &Core) -> Result<TenantService, Recover
         signer: Arc::new(signer),
         decoys: Decoys::new(keys).ok_or_else(missing)?,
         tags: Tags::new(keys),
+        rules: Arc::new(PasskeyRules::new(tenant)?),
+        acting: tokio::sync::Mutex::default(),
     })
 }

@@ -8,6 +8,7 @@ use redoubt_attestation::genesis::Tenant;
 use redoubt_attestation::sign::HybridSigner;
 use redoubt_shared::supervise::Phase;
 use redoubt_shared::{ApprovalId, DeviceId, ErasureId, ReceiptId, TenantId, UserId};
+use zeroize::Zeroizing;
 
 use super::approvals::Listeners;
 use super::boot::{Appliance, BootError, Counters, anchors};
@@ -15,6 +16,7 @@ use super::challenges::Challenges;
 use super::decoys::Decoys;
 use super::freshness::NoteKeys;
 use super::idle::Idle;
+use super::passkey_rules::PasskeyRules;
 use super::problems::{commit, internal};
 use super::rotate::Epochs;
 use super::watch::Tags;
@@ -33,6 +35,9 @@ pub(super) struct TenantService {
     pub(super) signer: Arc<HybridSigner>,
     pub(super) decoys: Decoys,
     pub(super) tags: Tags,
+    pub(super) rules: Arc<PasskeyRules>,
+    /// Held by whoever suspends devices of compromised models.
+    pub(super) acting: tokio::sync::Mutex<()>,
 }
 
 /// Everything behind a serving enclave's routes.
@@ -191,9 +196,26 @@ impl Services for Front {
     async fn authenticate_verify(
         &self,
         caller: Caller,
-        request: Presented<AuthenticationResponse>,
+        request: PresentedLogin,
     ) -> Result<Authenticated, Problem> {
         self.0.authenticate_verify(&caller, request).await
+    }
+
+    async fn put_metadata(
+        &self,
+        caller: Caller,
+        blob: Zeroizing<Vec<u8>>,
+    ) -> Result<MetadataTaken, Problem> {
+        let appliance = Arc::clone(&self.0);
+        to_its_end(async move { appliance.put_metadata(&caller, blob).await }).await
+    }
+
+    async fn get_metadata(&self, caller: Caller) -> Result<MetadataStatus, Problem> {
+        self.0.get_metadata(&caller).await
+    }
+
+    async fn related_origins(&self, caller: Caller) -> Result<RelatedOrigins, Problem> {
+        self.0.related_origins(&caller)
     }
 
     async fn enroll_initiate(

@@ -12,6 +12,7 @@ use redoubt_shared::{SessionId, UserId};
 use serde_json::{Value, json};
 
 use super::boot::Appliance;
+use super::passkey_rules::PasskeyRules;
 use super::problems::{commit, internal};
 use super::receipts::to_json;
 use super::serving::Serving;
@@ -95,11 +96,12 @@ impl Appliance {
         now_ms: u64,
     ) -> Result<Option<(SessionClaims, u64)>, Problem> {
         let (tenant, client, hash) = (caller.tenant.clone(), caller.leaf_sha256, hash_of(token));
-        let found = serving
-            .ledgers
-            .look(move |core| open(&core.tenants.get(&tenant)?.state, &hash, &client, now_ms))
-            .await
-            .map_err(|error| commit(error, now_ms))?;
+        let rules = Arc::clone(&serving.tenant(&tenant)?.rules);
+        let found = serving.ledgers.look(move |core| {
+            let state = &core.tenants.get(&tenant)?.state;
+            open(state, &rules, &hash, &client, now_ms)
+        });
+        let found = found.await.map_err(|error| commit(error, now_ms))?;
         let Some(open) = found else {
             return Ok(None);
         };
@@ -260,10 +262,21 @@ impl Appliance {
 }
 
 /// The session as the ledger has it, if it is this client's and its device may be used.
-fn open(state: &TenantState, hash: &[u8; 32], client: &[u8; 32], now_ms: u64) -> Option<Open> {
+fn open(
+    state: &TenantState,
+    rules: &PasskeyRules,
+    hash: &[u8; 32],
+    client: &[u8; 32],
+    now_ms: u64,
+) -> Option<Open> {
     let session = state.sessions.get(hash)?;
     let subject = state.subjects.get(&session.subject)?;
-    let usable = state.device(session.device).state == DeviceState::Active;
+    let usable = state.standing(subject, session.device) == DeviceState::Active;
+    let denied = || {
+        let record = subject.credential_of(session.device);
+        record.is_none_or(|record| rules.denies(&record.aaguid))
+    };
+    let usable = usable && !(rules.denies_any() && denied());
     (session.client == *client && usable).then(|| Open {
         session: Arc::clone(session),
         user: subject.user.clone(),

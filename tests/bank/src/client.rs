@@ -110,6 +110,14 @@ impl Bank {
         self.send(Method::POST, path, &all, body).await
     }
 
+    /// `PUT` of a FIDO metadata BLOB; the reply's JSON.
+    pub async fn put_metadata(&self, blob: &str) -> Result<serde_json::Value, BankError> {
+        let headers = [("content-type", "application/jose")];
+        let body = whole(Bytes::from(blob.to_owned()));
+        let path = "/api/v1/admin/metadata";
+        self.send(Method::PUT, path, &headers, body).await?.read()
+    }
+
     /// DELETE.
     pub async fn delete(&self, path: &str) -> Result<Reply, BankError> {
         self.send(Method::DELETE, path, &[], whole(Bytes::new()))

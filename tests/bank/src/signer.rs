@@ -12,12 +12,16 @@ use crate::api::{BankError, b64u};
 
 const UP_UV: u8 = 0x05;
 const ATTESTED: u8 = 0x40;
+const BACKUP_ELIGIBLE: u8 = 0x08;
+const BACKED_UP: u8 = 0x10;
 
 /// One passkey and its signature counter.
 pub struct PremadeKey {
     pair: EcdsaKeyPair,
     credential_id: [u8; 32],
     counter: u32,
+    aaguid: [u8; 16],
+    flags: u8,
     random: SystemRandom,
 }
 
@@ -32,6 +36,8 @@ impl PremadeKey {
             pair,
             credential_id,
             counter: 0,
+            aaguid: [0; 16],
+            flags: UP_UV,
             random,
         })
     }
@@ -44,6 +50,17 @@ impl PremadeKey {
     /// Counts on from another number, as a copied or rewound authenticator would.
     pub fn set_counter(&mut self, counter: u32) {
         self.counter = counter;
+    }
+
+    /// Says to be of this model from now on.
+    pub fn set_aaguid(&mut self, aaguid: [u8; 16]) {
+        self.aaguid = aaguid;
+    }
+
+    /// Says from now on to be backup eligible, and backed up.
+    pub fn set_backup(&mut self, eligible: bool, backed_up: bool) {
+        let flag = |is: bool, flag| if is { flag } else { 0 };
+        self.flags = UP_UV | flag(eligible, BACKUP_ELIGIBLE) | flag(backed_up, BACKED_UP);
     }
 
     /// `RegistrationResponseJSON` for creation options.
@@ -71,9 +88,14 @@ impl PremadeKey {
 
     /// `AuthenticationResponseJSON` for request options.
     pub fn get(&mut self, origin: &str, options: &Value) -> Result<Value, BankError> {
-        self.counter += 1;
         let client_data = client_data("webauthn.get", &text(options, "/challenge")?, origin);
-        let auth_data = self.auth_data(&text(options, "/rpId")?, UP_UV);
+        self.get_over(&client_data, options)
+    }
+
+    /// The same over client data as given, such as a frame's.
+    pub fn get_over(&mut self, client_data: &str, options: &Value) -> Result<Value, BankError> {
+        self.counter += 1;
+        let auth_data = self.auth_data(&text(options, "/rpId")?, self.flags);
         let mut signed = auth_data.clone();
         signed.extend_from_slice(&Sha256::digest(client_data.as_bytes()));
         let signature = self.pair.sign(&self.random, &signed).map_err(no_crypto)?;
@@ -100,8 +122,8 @@ impl PremadeKey {
     }
 
     fn registration_data(&self, rp_id: &str) -> Vec<u8> {
-        let mut data = self.auth_data(rp_id, UP_UV | ATTESTED);
-        data.extend_from_slice(&[0; 16]);
+        let mut data = self.auth_data(rp_id, self.flags | ATTESTED);
+        data.extend_from_slice(&self.aaguid);
         data.extend_from_slice(&(self.credential_id.len() as u16).to_be_bytes());
         data.extend_from_slice(&self.credential_id);
         data.extend_from_slice(&self.cose_key());

@@ -46,6 +46,8 @@ pub struct Options {
     pub peers: Vec<String>,
     /// The host has a second place, for an enclave that is to take over.
     pub standby: bool,
+    /// Passkey policy of the first tenant.
+    pub passkeys: Option<Value>,
     /// Another program than the built one as the enclave.
     pub enclave: Option<PathBuf>,
     /// The enclave is no process but an image booted here. A worker is then in a

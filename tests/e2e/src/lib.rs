@@ -7,7 +7,9 @@
 
 pub mod appliance;
 pub mod appraisal;
+pub mod attested;
 pub mod behaviour;
+pub mod blobs;
 pub mod customer;
 pub mod desk;
 pub mod embeddings;

@@ -16,6 +16,7 @@ use redoubt_e2e::process::run_ok;
 use redoubt_e2e::{Appliance, Customer, Environment, Needs, Options, alone, embeddings};
 
 const CAPTURED: Options = Options {
+    passkeys: None,
     time_offset_ms: 0,
     capture: true,
     log_filter: Some("trace"),

@@ -4,9 +4,9 @@ use anyhow::{Context, Result, ensure};
 use redoubt_bank::PremadeKey;
 use redoubt_bank::receipts;
 use redoubt_client::{
-    ApprovalRequest, AuthenticateOptions, AuthenticationResponseWithUser, Client, Connection,
-    CreateApprovalOptions, DeviceState, Error, Payee, Payment, RegisterOptions, SetDeviceState,
-    TokenForm, Transaction,
+    ApprovalRequest, AuthenticateOptions, AuthenticationResponseWithOptionalUser, Client,
+    Connection, CreateApprovalOptions, DeviceState, Error, Payee, Payment, RegisterOptions,
+    SetDeviceState, TokenForm, Transaction,
 };
 use redoubt_e2e::appliance::Tenant;
 use redoubt_e2e::{Appliance, Needs, Shared, shared};
@@ -36,6 +36,8 @@ async fn registered(client: &Client, tenant: &Tenant) -> Result<(String, Premade
         user_id: user_id.clone(),
         user_name: None,
         display_name: Some("Anna Berger".into()),
+        hints: None,
+        prf: None,
     };
     let options = serde_json::to_value(client.register_options(&wanted).await?)?;
     let mut key = PremadeKey::generate()?;
@@ -73,11 +75,13 @@ fn the_rust_client_enrols_logs_in_approves_and_proves_it() {
         let (user_id, mut key) = registered(&client, tenant).await?;
 
         let asked = AuthenticateOptions {
-            user_id: user_id.clone(),
+            user_id: Some(user_id.clone()),
+            hints: None,
+            prf: None,
         };
         let options = serde_json::to_value(client.authenticate_options(&asked).await?)?;
         let signed = with_user(key.get(tenant.origin, &options)?, &user_id);
-        let signed: AuthenticationResponseWithUser = serde_json::from_value(signed)?;
+        let signed: AuthenticationResponseWithOptionalUser = serde_json::from_value(signed)?;
         let login = client.authenticate_verify(&signed).await?;
         ensure!(login.user_id == user_id && !login.session_token.is_empty());
         let again = client.authenticate_verify(&signed).await;
@@ -127,7 +131,9 @@ fn the_rust_client_reads_a_session_and_ends_it_with_its_device() {
         let tenant = &appliance.banks.a;
         let (user_id, mut key) = registered(&client, tenant).await?;
         let asked = AuthenticateOptions {
-            user_id: user_id.clone(),
+            user_id: Some(user_id.clone()),
+            hints: None,
+            prf: None,
         };
         let options = serde_json::to_value(client.authenticate_options(&asked).await?)?;
         let signed = with_user(key.get(tenant.origin, &options)?, &user_id);
@@ -173,6 +179,11 @@ fn the_rust_client_tells_refusals_apart_and_trusts_one_ca() {
     with_client(name, async |appliance, bank| {
         let unknown = bank.get_approval(&"0".repeat(32)).await;
         ensure!(code(&unknown) == Some("unknown_approval"), "{unknown:?}");
+        let refused = bank.put_metadata("a.b.c").await;
+        ensure!(
+            code(&refused) == Some("metadata_not_configured"),
+            "{refused:?}"
+        );
         bank.remember("no note of this ledger");
         let refused = bank.get_approval(&"0".repeat(32)).await;
         ensure!(code(&refused) == Some("checkpoint_refused"), "{refused:?}");

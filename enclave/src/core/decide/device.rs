@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{Cx, Decision, owned, session};
 use crate::core::{
-    AlertKind, DescribeDevice, DeviceState, Event, Refusal, Reply, Risk, SetDeviceState,
+    AlertKind, DescribeDevice, DeviceState, Event, Refusal, Reply, Risk, SetDeviceState, Subject,
 };
 use crate::passkeys::SIGN_COUNT_NOT_INCREASED;
 
@@ -36,11 +36,13 @@ pub(super) fn set_state(cx: &Cx<'_>, asked: SetDeviceState) -> Result<Decision, 
         source,
     } = asked;
     let (handle, subject) = cx.subject(&user).map_err(|_| Refusal::UnknownSubject)?;
-    subject
-        .credential_of(device)
-        .ok_or(Refusal::UnknownDevice)?;
+    let record = subject.credential_of(device);
+    let record = record.ok_or(Refusal::UnknownDevice)?;
     if !cx.state.device(device).state.may_become(next) {
         return Err(Refusal::DeviceClosed);
+    }
+    if next == DeviceState::Active && cx.state.is_compromised(&record.aaguid, cx.facts.now_ms) {
+        return Err(Refusal::DeviceBarred);
     }
     let mut events = Vec::new();
     let mut ended = Vec::new();
@@ -77,8 +79,8 @@ pub(super) fn set_state(cx: &Cx<'_>, asked: SetDeviceState) -> Result<Decision, 
 
 impl Cx<'_> {
     /// Why this device may not be used now, as the tenant's audit names it.
-    pub(super) fn unusable(&self, device: DeviceId) -> Option<&'static str> {
-        match self.state.device(device).state {
+    pub(super) fn unusable(&self, subject: &Subject, device: DeviceId) -> Option<&'static str> {
+        match self.state.standing(subject, device) {
             DeviceState::Active => None,
             DeviceState::Suspended => Some("device_suspended"),
             DeviceState::Revoked => Some("device_revoked"),

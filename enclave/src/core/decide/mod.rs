@@ -5,6 +5,7 @@ mod attempt;
 mod device;
 mod enroll;
 mod erase;
+mod metadata;
 mod passkey;
 mod risk;
 mod session;
@@ -113,6 +114,10 @@ pub fn decide(
             statements,
             depends_on,
         } => erase::mark_dark(&cx, erasures, statements, depends_on),
+        Command::TakeMetadata { metadata } => metadata::take(&cx, metadata),
+        Command::JudgeModels => Ok(metadata::judge(&cx)),
+        Command::ConcludeModels { models } => Ok(metadata::conclude(&cx, &models)),
+        Command::RefuseUnnamedLogin { reason } => Ok(passkey::refuse_unnamed(&cx, reason)),
         Command::CreateApproval(asked) => approve::create(&cx, *asked),
         Command::GiveApproval { id, user, proof } => {
             let (given, challenge) = approve::Given::of(*proof);

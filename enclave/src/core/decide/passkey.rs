@@ -8,8 +8,8 @@ use serde_json::json;
 use super::risk::Noted;
 use super::{Cx, Decision, device, owned, session};
 use crate::core::{
-    Act, Ending, Event, OpenSession, Recorded, Refusal, Reply, Subject, SubjectHandle, SubjectKey,
-    Whereabouts,
+    Act, AlertKind, Ending, Event, OpenSession, Recorded, Refusal, Reply, Subject, SubjectHandle,
+    SubjectKey, Whereabouts,
 };
 use crate::passkeys::{CredentialRecord, SIGN_COUNT_NOT_INCREASED};
 
@@ -33,6 +33,9 @@ pub(super) fn register(
 ) -> Result<Decision, Refusal> {
     if cx.state.credentials.contains_key(&*record.id) {
         return Err(Refusal::CredentialTaken);
+    }
+    if cx.state.is_compromised(&record.aaguid, cx.facts.now_ms) {
+        return Err(Refusal::ModelCompromised);
     }
     let known = cx.state.subject(&user).map(|(_, known)| known);
     if known.is_some_and(|known| known.user_handle != user_handle) {
@@ -94,7 +97,7 @@ pub(super) fn conclude_login(
     let opened = session::opened(cx, handle, device, record, user_verified, asked);
     let gives_way = session::gives_way(cx, handle);
     let risk = cx.assess(Act::Login, handle, Whereabouts::default());
-    let noted = Noted::login(Ending::Accepted, risk.clone());
+    let mut noted = Noted::login(Ending::Accepted, risk.clone());
     let mut own = json!({
         "verdict": "accepted",
         "credential_id": URL_SAFE_NO_PAD.encode(&used.credential_id),
@@ -106,16 +109,18 @@ pub(super) fn conclude_login(
         "client": URL_SAFE_NO_PAD.encode(opened.client),
         "sessions_ended": session::names(&gives_way),
     });
+    if !used.moves_on(record) {
+        own["sign_count_grew"] = false.into();
+        noted.alert = Some(AlertKind::SignCountNotIncreased);
+    }
     noted.tell(&mut own);
     let claim = cx.claim(handle, "passkey_authentication", &user, None, own);
     let session = Event::SessionOpened {
         hash: asked.hash,
         session: Box::new(opened.clone()),
     };
-    let mut events = vec![
-        owned(handle, used.event(cx, handle)),
-        owned(handle, session),
-    ];
+    let mut events = used.events(cx, handle, subject);
+    events.push(owned(handle, session));
     events.extend(cx.noted(handle, noted));
     events.push(claim);
     Ok(Decision {
@@ -162,9 +167,15 @@ fn refused(
     counted.into_iter().chain(noted).chain([claim]).collect()
 }
 
+/// A login by a user handle alone is nobody's until it is verified.
+pub(super) fn refuse_unnamed(cx: &Cx<'_>, reason: &str) -> Decision {
+    let own = json!({ "verdict": "refused", "reason": reason });
+    cx.done(vec![cx.claim_about_nobody("passkey_authentication", own)])
+}
+
 impl Used {
     /// Why the passkey's answer does not count, as the tenant's audit names it: it may
-    /// not be used, or its counter did not move on. Checked here once more: two
+    /// not be used, or its counter did not move on and policy minds. Checked here once more: two
     /// assertions verified against one state may be decided one after the other
     /// (WebAuthn Level 3 section 7.2 step 22).
     pub(super) fn why_not(
@@ -174,8 +185,9 @@ impl Used {
     ) -> Result<Option<&'static str>, Refusal> {
         let record = self.record(subject)?;
         let device = subject.device_id(&self.credential_id);
-        let stays = (!self.moves_on(record)).then_some(SIGN_COUNT_NOT_INCREASED);
-        Ok(cx.unusable(device).or(stays))
+        let stays = !self.moves_on(record) && !cx.context.counters_are_reported;
+        let stays = stays.then_some(SIGN_COUNT_NOT_INCREASED);
+        Ok(cx.unusable(subject, device).or(stays))
     }
 
     fn record<'a>(&self, subject: &'a Subject) -> Result<&'a CredentialRecord, Refusal> {
@@ -188,14 +200,29 @@ impl Used {
         unused || self.sign_count > record.sign_count
     }
 
-    /// The counters' move, as an event.
-    pub(super) fn event(self, cx: &Cx<'_>, handle: SubjectHandle) -> Event {
-        Event::DeviceUsed {
+    /// The counters' move, as events. A counter that did not move on and is only
+    /// reported is remembered of the device all the same.
+    pub(super) fn events(
+        self,
+        cx: &Cx<'_>,
+        handle: SubjectHandle,
+        subject: &Subject,
+    ) -> Vec<Recorded> {
+        let stays = |record: &&CredentialRecord| !self.moves_on(record);
+        let anomaly = subject.passkeys.get(&self.credential_id).filter(stays);
+        let anomaly = anomaly.map(|record| Event::DeviceRefused {
+            handle,
+            device: subject.device_id(&record.id),
+            counter: true,
+        });
+        let used = Event::DeviceUsed {
             handle,
             credential_id: self.credential_id,
             sign_count: self.sign_count,
             backup_state: self.backup_state,
             at_ms: cx.facts.now_ms,
-        }
+        };
+        let all = anomaly.into_iter().chain([used]);
+        all.map(|event| owned(handle, event)).collect()
     }
 }

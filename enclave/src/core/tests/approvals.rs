@@ -96,7 +96,7 @@ pub(super) fn give(id: u8, credential_id: &[u8]) -> Command {
     give_by(id, "customer-1", credential_id)
 }
 
-fn give_by(id: u8, user: &str, credential_id: &[u8]) -> Command {
+pub(super) fn give_by(id: u8, user: &str, credential_id: &[u8]) -> Command {
     let proof = Box::new(Proof {
         assertion: serde_json::json!({}),
         credential_id: credential_id.to_vec(),
@@ -170,7 +170,7 @@ fn three() -> World {
 }
 
 impl World {
-    fn approval(&self, id: u8) -> &Approval {
+    pub(super) fn approval(&self, id: u8) -> &Approval {
         &self.state.approvals[&ApprovalId::from_bytes([id; 16])]
     }
 }
@@ -387,19 +387,6 @@ fn above(limit: u64) -> TermContext {
     TermContext {
         second_device_above: Some([("EUR".to_owned(), limit)].into()),
         ..context()
-    }
-}
-
-impl World {
-    fn run_under(&mut self, context: &TermContext, command: Command) -> Result<Reply, Refusal> {
-        let facts = self.facts();
-        let decision = decide(&self.state, context, command, &facts)?;
-        for recorded in decision.events {
-            apply(&mut self.state, &recorded);
-            self.log.push(recorded);
-        }
-        assert!(through_pieces(&self.state) == self.state, "pieces differ");
-        Ok(decision.reply)
     }
 }
 

@@ -332,3 +332,40 @@ fn trust_is_the_sum_of_its_reasons() {
     };
     assert_eq!(trust(&record(false, true), &revoked, 40 * DAY).score, 0.0);
 }
+
+#[test]
+fn a_counter_that_policy_only_reports_is_remembered_of_its_device() {
+    let mut world = World::new();
+    with_passkey(&mut world);
+    let signed = |count| {
+        let mut command = login(session(1));
+        if let Command::ConcludeLogin { sign_count, .. } = &mut command {
+            *sign_count = count;
+        }
+        command
+    };
+    world.run(signed(5)).unwrap();
+    assert_eq!(world.run(signed(5)), Ok(Reply::Refused));
+    let reports = TermContext {
+        counters_are_reported: true,
+        ..context()
+    };
+    let known = |world: &World| world.state.device(device(world));
+    assert_eq!(
+        (known(&world).counter_anomalies, known(&world).failures),
+        (1, 1)
+    );
+    let reply = world.run_under(&reports, signed(5)).unwrap();
+    assert!(matches!(reply, Reply::Session { .. }), "{reply:?}");
+    assert_eq!(world.last_claim()["sign_count_grew"], false);
+    assert_eq!(
+        (known(&world).counter_anomalies, known(&world).failures),
+        (2, 0)
+    );
+    world.run_under(&reports, signed(6)).unwrap();
+    assert_eq!(
+        world.last_claim()["sign_count_grew"],
+        serde_json::Value::Null
+    );
+    assert_eq!(known(&world).counter_anomalies, 2);
+}

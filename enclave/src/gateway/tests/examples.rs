@@ -67,6 +67,10 @@ fn request(route: &Route, examples: &Examples, operation: &Value) -> Request<Bod
             });
             parts.collect::<String>() + "--X--\r\n"
         }
+        Some(blob) if operation["requestBody"]["content"]["application/jose"].is_object() => {
+            request = request.header("content-type", "application/jose");
+            text(blob)
+        }
         Some(form)
             if operation["requestBody"]["content"]["application/x-www-form-urlencoded"]
                 .is_object() =>

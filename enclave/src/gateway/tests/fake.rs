@@ -9,6 +9,7 @@ use redoubt_shared::{
     ApprovalId, DeviceId, EnrollmentId, ErasureId, ReceiptId, SessionId, UserId, VerificationId,
 };
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::pki::NOW;
 use crate::api::*;
@@ -168,19 +169,20 @@ impl Services for Fake {
         request: AuthenticateOptions,
     ) -> Result<RequestOptions, Problem> {
         self.seen(caller);
-        self.obey(request.user_id.as_str()).await?;
+        let user = request.user_id.as_ref().map_or("", |user| user.as_str());
+        self.obey(user).await?;
         Ok(options())
     }
 
     async fn authenticate_verify(
         &self,
         caller: Caller,
-        request: PresentedAuthentication,
+        request: PresentedLogin,
     ) -> Result<Authenticated, Problem> {
         self.seen(caller);
         Ok(Authenticated {
             verified: true,
-            user_id: request.user_id,
+            user_id: request.user_id.unwrap_or_else(|| "found".parse().unwrap()),
             credential_id: request.credential.raw_id,
             session_token: SessionToken::new("t"),
             expires_at: Timestamp(0),
@@ -193,6 +195,43 @@ impl Services for Fake {
             },
             receipt: receipt(),
         })
+    }
+
+    async fn put_metadata(
+        &self,
+        caller: Caller,
+        blob: Zeroizing<Vec<u8>>,
+    ) -> Result<MetadataTaken, Problem> {
+        self.seen(caller);
+        self.samples.lock().unwrap().push(blob.len());
+        Ok(MetadataTaken {
+            number: 1,
+            previous_number: None,
+            next_update: None,
+            overdue: false,
+            models: 0,
+            compromised: vec![],
+            cleared: vec![],
+            suspended: 0,
+        })
+    }
+
+    async fn get_metadata(&self, caller: Caller) -> Result<MetadataStatus, Problem> {
+        self.seen(caller);
+        Ok(MetadataStatus {
+            number: None,
+            next_update: None,
+            overdue: false,
+            compromised: 0,
+            suspended: 0,
+            acting: false,
+            models: vec![],
+        })
+    }
+
+    async fn related_origins(&self, caller: Caller) -> Result<RelatedOrigins, Problem> {
+        self.seen(caller);
+        Ok(RelatedOrigins { origins: vec![] })
     }
 
     async fn enroll_initiate(

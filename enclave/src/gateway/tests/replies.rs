@@ -107,7 +107,7 @@ async fn malformed_input_is_refused_with_the_name_of_the_field() {
     wrong_signature["response"]["signature"] = json!("A+==");
     let cases = [
         (LOGIN, json!({"user_id": "a b"}), "user_id"),
-        (LOGIN, json!({}), "user_id"),
+        ("/api/v1/passkeys/register/options", json!({}), "user_id"),
         (LOGIN, json!({"user_id": "alice", "user": 1}), "user"),
         ("/api/v1/approvals", wrong_amount, "transaction.amount"),
         (
@@ -188,7 +188,8 @@ async fn routes_methods_and_media_types_that_do_not_exist_are_named() {
             "{kind:?}"
         );
     }
-    let (_, status, _) = problem("POST", LOGIN, Some("Application/JSON; charset=utf-8")).await;
+    let options = "/api/v1/passkeys/register/options";
+    let (_, status, _) = problem("POST", options, Some("Application/JSON; charset=utf-8")).await;
     assert_eq!(status, 400, "the type is right, the body is not");
     let submit = format!(
         "/api/v1/enroll/submit?enrollment_id={}&session_token=t",

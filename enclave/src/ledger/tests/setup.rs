@@ -53,6 +53,7 @@ pub(super) fn context() -> TermContext {
         policy: "11".repeat(32),
         config: "22".repeat(32),
         models: "33".repeat(32),
+        counters_are_reported: false,
         max_failures: 3,
         lockout_ms: 60_000,
         enrollment_ms: 60_000,

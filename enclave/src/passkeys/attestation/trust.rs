@@ -56,6 +56,14 @@ impl TrustRoot {
             aaguid,
         })
     }
+
+    /// The same for a certificate that was read before.
+    pub(crate) fn of_read(certificate: &[u8], aaguid: [u8; 16]) -> Self {
+        Self {
+            certificate: certificate.to_vec(),
+            aaguid: Some(aaguid),
+        }
+    }
 }
 
 /// What an accepted statement proved.

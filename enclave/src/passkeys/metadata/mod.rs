@@ -6,6 +6,7 @@
 //! certificates were revoked is not asked here: nothing is fetched.
 
 mod chain;
+mod condensed;
 pub mod conformance;
 mod jws;
 mod payload;
@@ -14,6 +15,7 @@ mod status;
 use aws_lc_rs::digest::{SHA256, digest};
 use time::{Date, OffsetDateTime};
 
+pub use condensed::Condensed;
 pub use payload::Entry;
 pub use status::{Status, StatusReport};
 

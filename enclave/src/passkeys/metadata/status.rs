@@ -6,10 +6,12 @@
 //! in the customer's hand (an update on offer, a FIPS certificate, a retirement, a
 //! status from a later version of the standard) decides nothing.
 
+use serde::{Deserialize, Serialize};
 use time::Date;
 
-/// An `AuthenticatorStatus`, as far as it matters here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// An `AuthenticatorStatus`, as far as it matters here. Stored: variants are only
+/// ever appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Status {
     /// The model should not be trusted for any reason.
     Revoked,

@@ -4,9 +4,9 @@ use redoubt_attestation::artefact::{Assertion as Evidence, ChallengeInput};
 use redoubt_attestation::encode::{Digest32, b64u};
 use redoubt_shared::{ApprovalId, TenantId, UserId};
 
+use super::super::assertions::{Named, verify_assertion};
 use super::super::boot::Appliance;
 use super::super::customers::known;
-use super::super::passkeys::verify_assertion;
 use super::super::problems::{commit, in_part, internal};
 use super::super::receipts::to_json;
 use super::super::serving::Serving;
@@ -270,7 +270,8 @@ impl Appliance {
         let known = known(serving, caller, user)
             .await?
             .ok_or_else(Problem::authentication_failed)?;
-        let verified = verify_assertion(&rp.id, &rp.approval_origins, challenge, answer, &known)
+        let (origins, named) = (&rp.approval_origins, Named::ByTheBank);
+        let verified = verify_assertion(tenant, origins, challenge, answer, &known, named)
             .and_then(|(record, assertion)| {
                 let evidence = lasting_evidence(&rp.id, challenge, answer, &record, &assertion)?;
                 Ok((record, assertion, evidence))

@@ -185,6 +185,10 @@ impl Appliance {
             Some(_) => "enclave",
             None => "process",
         };
+        let mut first = banks.a.plain(&random_ledger());
+        if let Some(policy) = &self.options.passkeys {
+            first["passkeys"] = policy.clone();
+        }
         Ok(json!({
             "type": "redoubt/config/v1",
             "genesis": hex::encode(digest),
@@ -195,7 +199,7 @@ impl Appliance {
                 "officer": banks.officer.0.anchor,
                 "operator": banks.operator.0.anchor,
             },
-            "tenants": [banks.a.plain(&random_ledger()), banks.b.plain(&random_ledger())],
+            "tenants": [first, banks.b.plain(&random_ledger())],
             "appliance_ledger": random_ledger(),
             "policy": {
                 "face_false_matches_per_million": 100,

@@ -141,6 +141,7 @@ impl Rig {
             policy: "11".repeat(32),
             config: "22".repeat(32),
             models: "33".repeat(32),
+            counters_are_reported: false,
             max_failures: 3,
             lockout_ms: 1_800_000,
             enrollment_ms: 1_800_000,

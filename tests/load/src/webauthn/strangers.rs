@@ -1,16 +1,20 @@
-//! What the time of a reply tells of a name: customers and strangers take
-//! turns, with options and with answers that are refused.
+//! What the time of a reply tells of a name, or of a user handle: customers and
+//! strangers take turns, with options and with answers that are refused.
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
+use redoubt_bank::api::b64u;
 use redoubt_bank::client::Bank;
 use redoubt_bank::{PremadeKey, random_name};
 use redoubt_e2e::appliance::Tenant;
 use redoubt_e2e::{Appliance, Customer, Environment, Options};
+use serde_json::{Value, json};
 
 use crate::rows::{Row, percentile};
 
+const OPTIONS: &str = "/api/v1/passkeys/authenticate/options";
+const VERIFY: &str = "/api/v1/passkeys/authenticate/verify";
 /// Tries of each kind.
 const TRIES: usize = 10_000;
 
@@ -29,16 +33,22 @@ pub(super) fn rows() -> Result<Vec<Row>> {
 struct Times {
     options: [Vec<Duration>; 2],
     refusals: [Vec<Duration>; 2],
+    unnamed: [Vec<Duration>; 2],
 }
 
 async fn tries(bank: &Bank, tenant: &Tenant) -> Result<Times> {
-    let known = Customer::registered(bank, tenant).await?.id;
+    let mut customer = Customer::new(tenant)?;
+    let options = bank.register_options(&customer.id).await?;
+    let created = customer.key.create(tenant.origin, &options)?;
+    bank.register_verify(&customer.id, &created).await?;
+    let (known, account) = (customer.id, [&created["id"], &options["user"]["id"]]);
     // Not the customer's: what is signed with it is refused.
     let mut key = PremadeKey::generate()?;
     let empty = || [Vec::with_capacity(TRIES), Vec::with_capacity(TRIES)];
     let mut times = Times {
         options: empty(),
         refusals: empty(),
+        unnamed: empty(),
     };
     for turn in 0..TRIES {
         let names = [random_name("customer"), known.clone()];
@@ -55,9 +65,25 @@ async fn tries(bank: &Bank, tenant: &Tenant) -> Result<Times> {
             let answer = bank.login_verify(name, &signed).await;
             times.refusals[at].push(began.elapsed());
             ensure!(answer.is_err(), "a forged login was accepted");
+            let nobody = [json!(b64u(&random()?)), json!(b64u(&random()?[..16]))];
+            let [id, handle] = [nobody.each_ref(), account][at];
+            let options: Value = bank.post(OPTIONS, &json!({})).await?.read()?;
+            let mut signed = key.get(tenant.origin, &options)?;
+            (signed["id"], signed["rawId"]) = (id.clone(), id.clone());
+            signed["response"]["userHandle"] = handle.clone();
+            let began = Instant::now();
+            let answer = bank.post(VERIFY, &signed).await?;
+            times.unnamed[at].push(began.elapsed());
+            ensure!(answer.status == 401, "{}", answer.status);
         }
     }
     Ok(times)
+}
+
+fn random() -> Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| anyhow!("no random bytes"))?;
+    Ok(bytes)
 }
 
 impl Times {
@@ -66,13 +92,12 @@ impl Times {
         for (what, both) in [
             ("login options", &mut self.options),
             ("a refused login", &mut self.refusals),
+            ("a refused login by user handle", &mut self.unnamed),
         ] {
             both.iter_mut().for_each(|times| times.sort_unstable());
             for (named, share) in [("median", 0.5), ("p95", 0.95)] {
                 let [strange, known] = both.each_ref().map(|times| percentile(times, share));
-                let name = format!(
-                    "webauthn: {named} of {what} for a name of nobody, against a customer's"
-                );
+                let name = format!("webauthn: {named} of {what} of nobody's, against a customer's");
                 rows.push(Row::new(name, strange, known, "ms", TRIES));
             }
             rows.push(told_apart(what, both));

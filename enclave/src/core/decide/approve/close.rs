@@ -45,7 +45,7 @@ pub(in crate::core::decide) fn reject(
             }
             let mut own = claim::signed(id, "rejected", approval, &input, given.assertion);
             claim::name_keys(&mut own, &given.tenant_keys);
-            events.push(owned(handle, given.used.event(cx, handle)));
+            events.extend(given.used.events(cx, handle, subject));
             own
         }
     };

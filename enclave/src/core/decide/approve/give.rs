@@ -88,7 +88,7 @@ pub(in crate::core::decide) fn give(
         }
     }
     let claim = cx.claim(handle, "approval", &user, None, Value::Object(own));
-    let mut events = vec![owned(handle, given.used.event(cx, handle))];
+    let mut events = given.used.events(cx, handle, subject);
     let receipt = cx.facts.receipt;
     events.extend(match complete {
         true => Some(owned(handle, Event::ApprovalGiven { id, receipt })),

@@ -78,7 +78,7 @@ fn terms(cx: &Cx<'_>, asked: &CreateApproval) -> Result<Terms, Refusal> {
 fn may_be_asked(cx: &Cx<'_>, subject: &Subject, terms: Terms) -> Result<(), Refusal> {
     let passkeys = subject.passkeys.values();
     let usable: Vec<_> = passkeys
-        .filter(|one| cx.unusable(subject.device_id(&one.id)).is_none())
+        .filter(|one| cx.unusable(subject, subject.device_id(&one.id)).is_none())
         .collect();
     if usable.is_empty() {
         return Err(Refusal::UnknownCredential);

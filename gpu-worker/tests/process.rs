@@ -1,7 +1,8 @@
-//! The real process: sealed, attested, fed good and hostile pictures.
+//! The real process: sealed, attested, fed good and hostile pictures and recordings.
 //!
-//! Needs REDOUBT_MODELS_DIR and REDOUBT_MEDIA_DIR. With REDOUBT_GPU, the folder of
-//! the CUDA compiler, the worker runs its embedder on the NVIDIA GPU.
+//! Needs REDOUBT_MODELS_DIR, REDOUBT_MEDIA_DIR and, for recordings, REDOUBT_DATA.
+//! With REDOUBT_GPU, the folder of the CUDA compiler, the worker runs its face
+//! embedder on the NVIDIA GPU.
 
 mod common;
 
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use common::audio::Wav;
 use common::client::connect;
 use common::folder;
 use redoubt_attestation::attester::{emulated_root, measure};
@@ -18,7 +20,9 @@ use redoubt_attestation::binding::{Backend, NonceInput, WorkerBinding, user_data
 use redoubt_attestation::document::{Time, VendorRoot, verify};
 use redoubt_attestation::encode::sha256;
 use redoubt_attestation::genesis::RootKind;
-use redoubt_shared::worker::{FaceSample, SampleRefusal, WorkerRequest, WorkerResponse};
+use redoubt_shared::worker::{
+    FaceSample, SampleRefusal, VoiceSample, WorkerRequest, WorkerResponse,
+};
 use redoubt_shared::{JobId, read_frame, write_frame};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
@@ -150,6 +154,21 @@ impl Session {
             other => panic!("{other:?}"),
         }
     }
+
+    async fn voice(&mut self, audio: Vec<u8>) -> Result<VoiceSample, SampleRefusal> {
+        self.jobs += 1;
+        let id = JobId::from_bytes([self.jobs; 16]);
+        let request = WorkerRequest::Voice {
+            job: id,
+            deadline_ms: 10_000,
+            audio,
+        };
+        write_frame(&mut self.stream, &request).await.unwrap();
+        match read_frame(&mut self.stream).await.unwrap() {
+            WorkerResponse::Voice { job, outcome } if job == id => outcome,
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 /// Handshake, proof, and what the proof must say.
@@ -211,6 +230,54 @@ async fn a_sealed_process_embeds_faces_and_outlives_hostile_pictures() {
     );
     let began = Instant::now();
     let after = session.face(portrait, 10_000).await.unwrap();
+    println!("one job over the session: {:?}", began.elapsed());
+    assert_eq!(before, after, "nothing of the jobs between may be left");
+    assert_sealed(worker.child.id());
+    session.stream.shutdown().await.unwrap();
+    drop(session);
+    assert!(worker.child.wait().unwrap().success());
+}
+
+#[tokio::test]
+async fn a_sealed_process_embeds_voices_and_outlives_hostile_recordings() {
+    let test = "a_sealed_process_embeds_voices_and_outlives_hostile_recordings";
+    let Some((models, media)) = ready(test) else {
+        return;
+    };
+    let Some(data) = folder("REDOUBT_DATA", test) else {
+        return;
+    };
+    let mut worker = start(&models);
+    let mut session = proven(&mut worker).await;
+    let spoken = data.join("librispeech/1688/1688-142285-0000.flac");
+    let spoken = std::fs::read(spoken).unwrap();
+    let before = session.voice(spoken.clone()).await.unwrap();
+    assert_eq!(before.embeddings[0].vector.len(), 192);
+    let mut bomb = Wav::of(&[0.0; 100], 16_000, 1);
+    bomb.claimed = Some(1 << 30);
+    let portrait = std::fs::read(media.join("obama.jpg")).unwrap();
+    let hostile = [
+        (Vec::new(), SampleRefusal::NotAudio),
+        (spoken[..spoken.len() / 2].to_vec(), SampleRefusal::NotAudio),
+        (portrait.clone(), SampleRefusal::NotAudio),
+        (bomb.file(), SampleRefusal::TooLong),
+        (
+            Wav::floats(&[f32::NAN; 16_000], 16_000).file(),
+            SampleRefusal::NotFinite,
+        ),
+        (
+            Wav::of(&[0.0; 16_000], 16_000, 1).file(),
+            SampleRefusal::Silent,
+        ),
+    ];
+    for (audio, expected) in hostile {
+        assert_eq!(session.voice(audio).await.err(), Some(expected));
+    }
+    let seen = session.face(spoken.clone(), 10_000).await;
+    assert_eq!(seen.err(), Some(SampleRefusal::NotAnImage));
+    session.face(portrait, 10_000).await.unwrap();
+    let began = Instant::now();
+    let after = session.voice(spoken).await.unwrap();
     println!("one job over the session: {:?}", began.elapsed());
     assert_eq!(before, after, "nothing of the jobs between may be left");
     assert_sealed(worker.child.id());

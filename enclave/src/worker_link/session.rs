@@ -91,7 +91,9 @@ where
     write_frame(&mut stream, &ask).await.map_err(blame)?;
     let (document, preimage) = match read_frame(&mut stream).await.map_err(blame)? {
         WorkerResponse::Evidence { document, preimage } => (document, preimage),
-        WorkerResponse::Face { .. } => return Err(untrusted("it answered before it was asked")),
+        WorkerResponse::Face { .. } | WorkerResponse::Voice { .. } => {
+            return Err(untrusted("it answered before it was asked"));
+        }
     };
     let appraisal = Appraisal {
         genesis: &trust.genesis,
@@ -265,6 +267,7 @@ async fn answers<R: AsyncRead + Unpin>(
         let (job, outcome) = match read_frame(reader).await {
             Ok(WorkerResponse::Face { job, outcome }) => (job, outcome),
             Ok(WorkerResponse::Evidence { .. }) => return untrusted("it sent evidence unasked"),
+            Ok(WorkerResponse::Voice { .. }) => return untrusted("it answered a voice unasked"),
             Err(error) => return blame(error),
         };
         if let Ok(sample) = &outcome

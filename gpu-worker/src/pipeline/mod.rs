@@ -19,7 +19,7 @@ mod quality;
 use std::time::{Duration, Instant};
 
 use ort::environment::Environment;
-use redoubt_shared::worker::{Embedding, FaceSample, SampleRefusal};
+use redoubt_shared::worker::{Embedding, FaceSample, SampleRefusal, VoiceSample};
 
 pub use decode::{PIXELS_MAX, SIDE_MAX};
 pub use network::{NetworkError, helper_threads};
@@ -27,9 +27,11 @@ pub use network::{NetworkError, helper_threads};
 use crate::cuda;
 use crate::manifest::{Manifest, ManifestError};
 use crate::onnx::{InputSize, TensorError, mend};
+use crate::torch::{TorchError, Weights};
+use crate::voice::{Voice, VoiceTimes, campplus};
 use align::{SIDE, align};
 use detect::{Face, detect};
-use network::Network;
+pub(crate) use network::{Network, normalised};
 use pixels::Pixels;
 
 /// Part of its width that a face loses in prominence at the picture's edge.
@@ -51,8 +53,14 @@ pub enum PipelineError {
     /// ONNX Runtime.
     #[error(transparent)]
     Network(#[from] NetworkError),
-    /// Not exactly one detector, or no embedder.
-    #[error("model manifest: exactly one face_detector and at least one face_embedder are needed")]
+    /// The checkpoint of the voice embedder.
+    #[error(transparent)]
+    Torch(#[from] TorchError),
+    /// Not exactly one detector, no embedder, or not exactly one of voices.
+    #[error(
+        "model manifest: exactly one face_detector, at least one face_embedder and exactly one \
+         voice_embedder are needed"
+    )]
     Roles,
 }
 
@@ -61,6 +69,7 @@ pub enum PipelineError {
 pub struct Graphs {
     detector: (String, Vec<u8>),
     embedders: Vec<(String, usize, Vec<u8>)>,
+    voice: (String, Vec<u8>),
 }
 
 /// Side of the square an embedder takes, in pixels of three colours.
@@ -74,7 +83,11 @@ impl Graphs {
         let [detector] = detectors.as_slice() else {
             return Err(PipelineError::Roles);
         };
-        if embedders.is_empty() {
+        let voices = manifest.models("voice_embedder")?;
+        let [voice] = voices.as_slice() else {
+            return Err(PipelineError::Roles);
+        };
+        if embedders.is_empty() || voice.dimension != campplus::DIMENSION {
             return Err(PipelineError::Roles);
         }
         let embedders = embedders
@@ -91,6 +104,10 @@ impl Graphs {
         Ok(Self {
             detector: (detector.id.clone(), graph),
             embedders,
+            voice: (
+                voice.id.clone(),
+                campplus::graph(&Weights::read(&voice.bytes)?)?,
+            ),
         })
     }
 }
@@ -114,7 +131,7 @@ impl Graphs {
         let mut network = Network::load(environment, id, graph, 1)?;
         let dimension = *dimension;
         Ok(move |face: &[f32]| {
-            network.run([SIDE, SIDE], face, |outputs| {
+            network.run([1, 3, SIDE, SIDE], face, |outputs| {
                 Ok(outputs.only(dimension)?.to_vec())
             })
         })
@@ -139,6 +156,7 @@ pub struct StageTimes {
 pub struct Pipeline {
     detector: Network,
     embedders: Vec<Embedder>,
+    voice: Voice,
 }
 
 #[derive(Debug)]
@@ -183,6 +201,10 @@ impl Pipeline {
         Ok(Self {
             detector: Network::load(environment, id, graph, threads)?,
             embedders: embedders.collect::<Result<_, NetworkError>>()?,
+            voice: {
+                let (id, graph) = &graphs.voice;
+                Voice::new(id, Network::load(environment, id, graph, threads)?)
+            },
         })
     }
 
@@ -200,7 +222,7 @@ impl Pipeline {
         for embedder in &mut self.embedders {
             embedder.embed(&blank)?;
         }
-        Ok(())
+        self.voice.warm_up()
     }
 
     /// One job. Past `deadline` the next stage is not begun.
@@ -212,6 +234,15 @@ impl Pipeline {
         let mut times = StageTimes::default();
         let outcome = self.stages(image, deadline, &mut times);
         (outcome, times)
+    }
+
+    /// One job with a recording. Past `deadline` the next stage is not begun.
+    pub fn voice(
+        &mut self,
+        audio: &[u8],
+        deadline: Instant,
+    ) -> (Result<VoiceSample, SampleRefusal>, VoiceTimes) {
+        self.voice.sample(audio, deadline)
     }
 
     fn stages(
@@ -254,27 +285,15 @@ impl Pipeline {
 impl Embedder {
     /// Norm before normalisation, and the unit vector.
     fn embed(&mut self, aligned: &[f32]) -> Result<(f32, Embedding), NetworkError> {
-        let mut vector = match &mut self.runner {
-            Runner::Cpu(network) => network.run([SIDE, SIDE], aligned, |outputs| {
+        let vector = match &mut self.runner {
+            Runner::Cpu(network) => network.run([1, 3, SIDE, SIDE], aligned, |outputs| {
                 Ok(outputs.only(self.dimension)?.to_vec())
             })?,
             Runner::Gpu(handle) => handle
                 .run(aligned)
                 .map_err(|error| NetworkError::Runtime(error.to_string()))?,
         };
-        let norm = vector.iter().map(|v| v * v).sum::<f32>().sqrt();
-        if !norm.is_normal() || vector.len() != self.dimension {
-            return Err(NetworkError::Output {
-                model: self.model.clone(),
-                output: "a vector of ordinary length".to_owned(),
-            });
-        }
-        vector.iter_mut().for_each(|value| *value /= norm);
-        let embedding = Embedding {
-            model: self.model.clone(),
-            vector,
-        };
-        Ok((norm, embedding))
+        normalised(&self.model, self.dimension, vector)
     }
 }
 
@@ -298,30 +317,30 @@ fn subject(faces: &[Face], image: &Pixels) -> Result<Face, SampleRefusal> {
     Ok(**subject)
 }
 
-fn failed(error: NetworkError) -> SampleRefusal {
+pub(crate) fn failed(error: NetworkError) -> SampleRefusal {
     tracing::error!(%error, "inference failed");
     SampleRefusal::Failed
 }
 
-struct Clock {
+pub(crate) struct Clock {
     deadline: Instant,
     last: Instant,
 }
 
 impl Clock {
-    fn start(deadline: Instant) -> Self {
+    pub(crate) fn start(deadline: Instant) -> Self {
         Self {
             deadline,
             last: Instant::now(),
         }
     }
-    fn in_time(&self) -> Result<(), SampleRefusal> {
+    pub(crate) fn in_time(&self) -> Result<(), SampleRefusal> {
         if self.last >= self.deadline {
             return Err(SampleRefusal::Deadline);
         }
         Ok(())
     }
-    fn lap(&mut self) -> Duration {
+    pub(crate) fn lap(&mut self) -> Duration {
         let now = Instant::now();
         let lap = now - self.last;
         self.last = now;

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod audio;
 pub(crate) mod client;
 
 use std::path::{Path, PathBuf};

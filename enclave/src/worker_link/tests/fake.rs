@@ -106,6 +106,8 @@ impl World {
                     write_frame(&mut stream, &evidence).await.ok()?;
                 }
                 WorkerRequest::Face { job, .. } => answer(&mut stream, lie, job).await?,
+                // Not asked by this enclave.
+                WorkerRequest::Voice { .. } => return None,
             }
         }
     }

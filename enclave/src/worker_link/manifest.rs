@@ -22,7 +22,7 @@ pub enum ManifestError {
     Content(String),
 }
 
-/// A model that turns an aligned face into a vector.
+/// A model that turns an aligned face, or a voice, into a vector.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embedder {
     /// Manifest id, as embeddings and templates name it.
@@ -50,6 +50,7 @@ impl Embedder {
 pub struct Manifest {
     digest: Digest32,
     embedders: Vec<Embedder>,
+    voices: Vec<Embedder>,
 }
 
 #[derive(Deserialize)]
@@ -89,7 +90,12 @@ impl Manifest {
                 document.format
             )));
         }
-        let models = document.model.into_iter();
+        let (voices, models): (Vec<_>, Vec<_>) = document
+            .model
+            .into_iter()
+            .partition(|model| model.role == "voice_embedder");
+        let voices = voices.into_iter().map(embedder);
+        let models = models.into_iter();
         let embedders = models
             .filter(|model| model.role == "face_embedder")
             .map(embedder)
@@ -100,6 +106,7 @@ impl Manifest {
         Ok(Self {
             digest: sha256(&[text.as_bytes()]),
             embedders,
+            voices: voices.collect::<Result<_, _>>()?,
         })
     }
 
@@ -108,12 +115,17 @@ impl Manifest {
         self.digest
     }
 
-    /// Embedders in the manifest's order, which is the order of a sample's embeddings.
+    /// Embedders of faces in the manifest's order, which is that of a sample's embeddings.
     pub fn embedders(&self) -> &[Embedder] {
         &self.embedders
     }
 
-    /// One embedder by its id.
+    /// Embedders of voices in the manifest's order, which is that of a sample's embeddings.
+    pub fn voice_embedders(&self) -> &[Embedder] {
+        &self.voices
+    }
+
+    /// One embedder of faces by its id.
     pub fn embedder(&self, model: &str) -> Option<&Embedder> {
         self.embedders.iter().find(|embedder| embedder.id == model)
     }
@@ -172,6 +184,13 @@ mod tests {
         assert_eq!(sface.threshold(5e-5), Some(0.466));
         assert_eq!(sface.threshold(1e-9), None);
         assert_eq!(manifest.calibration("nobody"), None);
+        let [voice] = manifest.voice_embedders() else {
+            panic!("one embedder of voices");
+        };
+        assert_eq!((voice.dimension, voice.threshold(1e-3)), (192, Some(0.451)));
+        // Not measured: nobody is accepted there by voice alone.
+        assert_eq!(voice.threshold(1e-4), None);
+        assert_eq!(manifest.embedder(&voice.id), None);
     }
 
     #[test]

@@ -81,8 +81,8 @@ fn spoiled(file: &[u8]) -> Vec<(&'static str, Vec<f32>, SampleRefusal)> {
         ("nothing", Vec::new(), SampleRefusal::Silent),
         ("overloud", louder(60.0), SampleRefusal::Clipped),
         (
-            "half a second",
-            good[RATE..3 * RATE / 2].to_vec(),
+            "a syllable",
+            good[RATE..RATE + RATE / 3].to_vec(),
             SampleRefusal::TooLittleSpeech,
         ),
         ("hiss alone", hiss, SampleRefusal::TooLittleSpeech),

@@ -140,7 +140,13 @@ fn run(pipeline: &mut Pipeline, job: Job) {
         }
         Sample::Voice(audio) => {
             let (outcome, times) = pipeline.voice(audio, job.deadline);
-            tracing::debug!(?times, "voice done");
+            tracing::debug!(
+                decode = times.decode.as_micros(),
+                activity = times.activity.as_micros(),
+                features = times.features.as_micros(),
+                embed = times.embed.as_micros(),
+                "voice done, microseconds"
+            );
             WorkerResponse::Voice {
                 job: job.id,
                 outcome,

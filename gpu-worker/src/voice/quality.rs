@@ -12,7 +12,7 @@ use super::RATE;
 use super::activity::{Activity, STEP};
 
 /// Least seconds of speech.
-pub(super) const SPEECH_MIN: f32 = 1.0;
+pub(super) const SPEECH_MIN: f32 = 0.5;
 /// Least level of the speech, in decibels below full scale.
 pub(super) const LEVEL_MIN: f32 = -50.0;
 /// Greatest part of the samples at full scale.
@@ -130,7 +130,7 @@ mod tests {
         let cases: [(Spoil, SampleRefusal); 5] = [
             (|q| q.level_db = -90.0, SampleRefusal::Silent),
             (|q| q.clipped = 0.02, SampleRefusal::Clipped),
-            (|q| q.speech_seconds = 0.9, SampleRefusal::TooLittleSpeech),
+            (|q| q.speech_seconds = 0.4, SampleRefusal::TooLittleSpeech),
             (|q| q.level_db = -55.0, SampleRefusal::TooQuiet),
             (|q| q.signal_to_noise_db = 2.0, SampleRefusal::TooNoisy),
         ];

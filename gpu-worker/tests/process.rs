@@ -5,6 +5,8 @@
 //! embedder on the NVIDIA GPU.
 
 mod common;
+#[path = "process/voices.rs"]
+mod voices;
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -12,7 +14,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::audio::Wav;
 use common::client::connect;
 use common::folder;
 use redoubt_attestation::attester::{emulated_root, measure};
@@ -230,54 +231,6 @@ async fn a_sealed_process_embeds_faces_and_outlives_hostile_pictures() {
     );
     let began = Instant::now();
     let after = session.face(portrait, 10_000).await.unwrap();
-    println!("one job over the session: {:?}", began.elapsed());
-    assert_eq!(before, after, "nothing of the jobs between may be left");
-    assert_sealed(worker.child.id());
-    session.stream.shutdown().await.unwrap();
-    drop(session);
-    assert!(worker.child.wait().unwrap().success());
-}
-
-#[tokio::test]
-async fn a_sealed_process_embeds_voices_and_outlives_hostile_recordings() {
-    let test = "a_sealed_process_embeds_voices_and_outlives_hostile_recordings";
-    let Some((models, media)) = ready(test) else {
-        return;
-    };
-    let Some(data) = folder("REDOUBT_DATA", test) else {
-        return;
-    };
-    let mut worker = start(&models);
-    let mut session = proven(&mut worker).await;
-    let spoken = data.join("librispeech/1688/1688-142285-0000.flac");
-    let spoken = std::fs::read(spoken).unwrap();
-    let before = session.voice(spoken.clone()).await.unwrap();
-    assert_eq!(before.embeddings[0].vector.len(), 192);
-    let mut bomb = Wav::of(&[0.0; 100], 16_000, 1);
-    bomb.claimed = Some(1 << 30);
-    let portrait = std::fs::read(media.join("obama.jpg")).unwrap();
-    let hostile = [
-        (Vec::new(), SampleRefusal::NotAudio),
-        (spoken[..spoken.len() / 2].to_vec(), SampleRefusal::NotAudio),
-        (portrait.clone(), SampleRefusal::NotAudio),
-        (bomb.file(), SampleRefusal::TooLong),
-        (
-            Wav::floats(&[f32::NAN; 16_000], 16_000).file(),
-            SampleRefusal::NotFinite,
-        ),
-        (
-            Wav::of(&[0.0; 16_000], 16_000, 1).file(),
-            SampleRefusal::Silent,
-        ),
-    ];
-    for (audio, expected) in hostile {
-        assert_eq!(session.voice(audio).await.err(), Some(expected));
-    }
-    let seen = session.face(spoken.clone(), 10_000).await;
-    assert_eq!(seen.err(), Some(SampleRefusal::NotAnImage));
-    session.face(portrait, 10_000).await.unwrap();
-    let began = Instant::now();
-    let after = session.voice(spoken).await.unwrap();
     println!("one job over the session: {:?}", began.elapsed());
     assert_eq!(before, after, "nothing of the jobs between may be left");
     assert_sealed(worker.child.id());

@@ -47,6 +47,21 @@ fn report(name: &str, mut values: Vec<f32>) {
     println!("{name}: min 1% 5% 50% 95% 99% max = {}", shown.join(" "));
 }
 
+/// What PyTorch 1.13.1 makes of the first recording, with a public transcription of
+/// the network and torchaudio's features: norm, and the first of the unit vector.
+const NORM: f32 = 6.563_234;
+const FIRST: [f32; 8] = [
+    -0.001_703, -0.037_575, -0.019_734, 0.062_521, 0.110_108, 0.091_617, -0.058_320, -0.061_843,
+];
+
+fn an_embedding_is_the_one_that_its_makers_code_gives(pipeline: &mut Pipeline, file: &[u8]) {
+    let sample = pipeline.voice(file, far()).0.unwrap();
+    assert!((sample.quality.embedding_norm - NORM).abs() < 1e-3);
+    for (found, expected) in sample.embeddings[0].vector.iter().zip(FIRST) {
+        assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+    }
+}
+
 // One test: a process has one inference library.
 #[test]
 fn voices_are_told_apart_and_what_is_no_voice_is_refused_by_name() {
@@ -60,6 +75,7 @@ fn voices_are_told_apart_and_what_is_no_voice_is_refused_by_name() {
     let (_environment, mut pipeline) = common::pipeline(&models);
     let recordings = recordings(&data.join("librispeech"));
     let file = std::fs::read(&recordings[0].1).unwrap();
+    an_embedding_is_the_one_that_its_makers_code_gives(&mut pipeline, &file);
     a_spoiled_recording_is_refused_for_what_is_wrong_with_it(&mut pipeline, &file);
     a_voice_sent_at_another_rate_width_or_loudness_stays_the_same_person(&mut pipeline, &file);
     recordings_from_the_wild_pass_the_gate_and_speakers_are_told_apart(&mut pipeline, &recordings);

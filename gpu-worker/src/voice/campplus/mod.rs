@@ -9,6 +9,10 @@
 //!
 //! *No ReLU follows the last normalisation*: the embedding has negative numbers.
 
+mod net;
+
+use net::{Conv, Net};
+
 use crate::onnx::{Attribute, Side, Writer};
 use crate::torch::{TorchError, Weights};
 
@@ -28,8 +32,6 @@ const MASK: usize = INNER / 2;
 const BLOCKS: [(usize, usize); 3] = [(12, 1), (24, 2), (16, 2)];
 /// Steps of time that share a mask.
 const SEGMENT: usize = 100;
-/// PyTorch's default.
-const EPSILON: f32 = 1e-5;
 
 /// An ONNX graph from `[1, 1, MELS, frames]` to an embedding, not yet of unit length.
 pub fn graph(weights: &Weights<'_>) -> Result<Vec<u8>, TorchError> {
@@ -98,107 +100,7 @@ fn axis(axis: i64) -> (&'static str, Attribute) {
     ("axis", Attribute::Integer(axis))
 }
 
-/// A convolution: padded so that a stride of one keeps the length.
-#[derive(Default)]
-struct Conv<'a> {
-    /// Prefix of the tensors `weight` and, where there is one, `bias`.
-    weight: &'a str,
-    biased: bool,
-    /// Prefix of the normalisation behind it.
-    norm: Option<&'a str>,
-    /// Whether that normalisation has no scale and shift of its own.
-    plain_norm: bool,
-    /// Outputs, inputs and the window's sides.
-    shape: &'a [usize],
-    /// One for each side of the window if left out.
-    strides: &'a [usize],
-    /// The same along every side; zero means one.
-    dilation: usize,
-}
-
-struct Net<'a> {
-    weights: &'a Weights<'a>,
-    writer: Writer,
-}
-
 impl Net<'_> {
-    fn conv(&mut self, x: &str, conv: Conv<'_>) -> Result<String, TorchError> {
-        let name = format!("{}.weight", conv.weight);
-        let mut weight = self.weights.floats(&name, conv.shape)?;
-        let outputs = conv.shape[0];
-        let mut bias = match conv.biased {
-            true => self
-                .weights
-                .floats(&format!("{}.bias", conv.weight), &[outputs])?,
-            false => vec![0.0; outputs],
-        };
-        if let Some(norm) = conv.norm {
-            let (scale, shift) = self.norm(norm, outputs, conv.plain_norm)?;
-            let each = weight.len() / outputs;
-            for (at, value) in weight.iter_mut().enumerate() {
-                *value *= scale[at / each];
-            }
-            for ((bias, scale), shift) in bias.iter_mut().zip(scale).zip(shift) {
-                *bias = *bias * scale + shift;
-            }
-        }
-        let window = &conv.shape[2..];
-        let dilation = conv.dilation.max(1);
-        let integers = |numbers: Vec<usize>| {
-            Attribute::Integers(numbers.into_iter().map(|n| n as i64).collect())
-        };
-        let pads: Vec<usize> = window
-            .iter()
-            .map(|side| (side - 1) / 2 * dilation)
-            .collect();
-        let strides = match conv.strides {
-            [] => vec![1; window.len()],
-            given => given.to_vec(),
-        };
-        let attributes = [
-            ("kernel_shape", integers(window.to_vec())),
-            ("pads", integers([pads.clone(), pads].concat())),
-            ("strides", integers(strides)),
-            ("dilations", integers(vec![dilation; window.len()])),
-        ];
-        let weight = self.writer.floats(conv.shape, &weight);
-        let bias = self.writer.floats(&[outputs], &bias);
-        Ok(self.writer.node("Conv", &[x, &weight, &bias], &attributes))
-    }
-
-    /// Scale and shift that a normalisation comes to.
-    fn norm(
-        &self,
-        name: &str,
-        channels: usize,
-        plain: bool,
-    ) -> Result<(Vec<f32>, Vec<f32>), TorchError> {
-        let read = |part: &str| self.weights.floats(&format!("{name}.{part}"), &[channels]);
-        let (mean, variance) = (read("running_mean")?, read("running_var")?);
-        let (mut scale, mut shift) = match plain {
-            true => (vec![1.0; channels], vec![0.0; channels]),
-            false => (read("weight")?, read("bias")?),
-        };
-        for (at, scale) in scale.iter_mut().enumerate() {
-            *scale /= (variance[at] + EPSILON).sqrt();
-            shift[at] -= mean[at] * *scale;
-        }
-        Ok((scale, shift))
-    }
-
-    fn relu(&mut self, x: &str) -> String {
-        self.writer.node("Relu", &[x], &[])
-    }
-
-    fn norm_relu(&mut self, name: &str, x: &str, channels: usize) -> Result<String, TorchError> {
-        let (scale, shift) = self.norm(name, channels, false)?;
-        let scale = self.writer.floats(&[channels, 1], &scale);
-        let shift = self.writer.floats(&[channels, 1], &shift);
-        let scaled = self.writer.node("Mul", &[x, &scale], &[]);
-        let shifted = self.writer.node("Add", &[&scaled, &shift], &[]);
-        Ok(self.relu(&shifted))
-    }
-
     /// The residual head over bands and time: `[1, 1, MELS, n]` to `[1, HEAD * MELS / 8, n]`.
     fn head(&mut self, x: &str) -> Result<String, TorchError> {
         let three = |inputs| [HEAD, inputs, 3, 3];
@@ -324,14 +226,6 @@ impl Net<'_> {
             },
         )?;
         Ok(self.writer.node("Sigmoid", &[&mask], &[]))
-    }
-
-    fn mean(&mut self, x: &str) -> String {
-        let time = [
-            ("axes", Attribute::Integers(vec![2])),
-            ("keepdims", Attribute::Integer(1)),
-        ];
-        self.writer.node("ReduceMean", &[x], &time)
     }
 
     /// Mean and standard deviation over time, the latter over one less than the steps.

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Barrier};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use redoubt_shared::JobId;
 use redoubt_shared::worker::{SampleRefusal, WorkerResponse};
@@ -102,7 +102,10 @@ fn run(pipeline: &mut Pipeline, job: Job) {
     let work = AssertUnwindSafe(|| pipeline.face(&image, deadline));
     let outcome = match catch_unwind(work) {
         Ok((outcome, times)) => {
-            tracing::debug!(?times, "job done");
+            let micros = |stage: Duration| stage.as_micros() as u64;
+            let [decode, detect, align, embed] =
+                [times.decode, times.detect, times.align, times.embed].map(micros);
+            tracing::debug!(decode, detect, align, embed, "job done, microseconds");
             outcome
         }
         Err(_) => Err(SampleRefusal::Failed),

@@ -16,6 +16,7 @@
 //! ([`cuda`]); evidence says which.
 
 pub mod cuda;
+pub mod dlib;
 pub mod manifest;
 pub mod onnx;
 pub mod pipeline;

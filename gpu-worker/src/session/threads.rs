@@ -132,7 +132,13 @@ fn run(pipeline: &mut Pipeline, job: Job) {
     let work = AssertUnwindSafe(|| match &job.sample {
         Sample::Face(image) => {
             let (outcome, times) = pipeline.face(image, job.deadline);
-            tracing::debug!(?times, "face done");
+            tracing::debug!(
+                decode = times.decode.as_micros(),
+                detect = times.detect.as_micros(),
+                align = times.align.as_micros(),
+                embed = times.embed.as_micros(),
+                "job done, microseconds"
+            );
             WorkerResponse::Face {
                 job: job.id,
                 outcome,

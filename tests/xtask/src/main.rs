@@ -124,9 +124,10 @@ enum Task {
         #[arg(num_args = 0.., trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
-    /// Error rates over recordings of one's own, through the sealed worker
+    /// Error rates over faces or voices of one's own, through the sealed worker; calibration tables
     Eval {
-        /// voices DIR --json OUT
+        /// faces DIR [--pairs FILE] [--setting accurate] --json OUT, voices DIR --json OUT, or
+        /// calibrate DIR --out OUT
         #[arg(required = true, num_args = 1.., trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },

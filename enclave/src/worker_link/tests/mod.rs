@@ -109,7 +109,7 @@ async fn a_tier_that_policy_does_not_accept_is_refused() {
 #[tokio::test]
 async fn malformed_samples_are_refused_for_their_own_reason() {
     type Spoil = fn(&mut FaceSample);
-    let cases: [(Spoil, &str); 12] = [
+    let cases: [(Spoil, &str); 15] = [
         (|s| s.embeddings[0].vector[7] = f32::NAN, "not finite"),
         (|s| s.embeddings[0].vector[7] = f32::INFINITY, "not finite"),
         (
@@ -132,8 +132,11 @@ async fn malformed_samples_are_refused_for_their_own_reason() {
         (|s| s.embeddings.clear(), "0 embeddings"),
         (
             |s| s.embeddings.push(s.embeddings[0].clone()),
-            "2 embeddings",
+            "3 embeddings",
         ),
+        (|s| s.embeddings.truncate(1), "1 embeddings where 2"),
+        (|s| s.embeddings.swap(0, 1), "another model"),
+        (|s| s.embeddings[1].vector[0] = f32::NAN, "not finite"),
         (|s| s.quality.sharpness = f32::NAN, "sharpness"),
         (|s| s.quality.score = 0.1, "score"),
         (|s| s.liveness = Some(1.5), "liveness"),

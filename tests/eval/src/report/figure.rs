@@ -91,10 +91,9 @@ impl Plane {
         self.add(format_args!("\"/>"));
     }
 
-    fn legend(&mut self, names: &[(&str, &str)]) {
+    fn legend(&mut self, x: f64, names: &[(&str, &str)]) {
         for (at, (name, colour)) in names.iter().enumerate() {
             let y = TOP + 18.0 + 18.0 * at as f64;
-            let x = WIDTH - RIGHT - 150.0;
             self.add(format_args!(
                 "<rect x=\"{x}\" y=\"{:.1}\" width=\"12\" height=\"3\" fill=\"{colour}\"/>\
                  <text x=\"{:.1}\" y=\"{y:.1}\">{}</text>",
@@ -163,7 +162,7 @@ pub fn det(curves: &[(&str, &[Point])]) -> String {
         plane.path(&path, &style);
         names.push((*name, *colour));
     }
-    plane.legend(&names);
+    plane.legend(WIDTH - RIGHT - 150.0, &names);
     plane.end()
 }
 
@@ -209,6 +208,6 @@ pub fn histogram(genuine: &Histogram, impostor: &Histogram, marks: &[(&str, f32)
             escaped(name)
         ));
     }
-    plane.legend(&names);
+    plane.legend(LEFT + 16.0, &names);
     plane.end()
 }

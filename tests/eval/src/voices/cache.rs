@@ -10,6 +10,8 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::faces::times::Stages;
+
 /// What came of a recording.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) enum Outcome {
@@ -22,14 +24,14 @@ pub(super) enum Outcome {
 #[derive(Serialize, Deserialize)]
 enum Line {
     Answer(String, Outcome),
-    Times(Vec<super::times::Stages>),
+    Times(Vec<Stages>),
 }
 
 /// A file of answers.
 pub(super) struct Cache {
     file: File,
     known: HashMap<String, Outcome>,
-    times: Vec<super::times::Stages>,
+    times: Vec<Stages>,
 }
 
 impl Cache {
@@ -67,14 +69,14 @@ impl Cache {
     }
 
     /// Keeps how long jobs took.
-    pub(super) fn put_times(&mut self, times: Vec<super::times::Stages>) -> Result<()> {
+    pub(super) fn put_times(&mut self, times: Vec<Stages>) -> Result<()> {
         self.write(&Line::Times(times.clone()))?;
         self.times.extend(times);
         Ok(())
     }
 
     /// How long the jobs of all runs took.
-    pub(super) fn times(&self) -> &[super::times::Stages] {
+    pub(super) fn times(&self) -> &[Stages] {
         &self.times
     }
 
@@ -102,7 +104,7 @@ pub(super) fn key(parts: &[&[u8]]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::times::Stages;
+    use super::Stages;
     use super::*;
 
     #[test]

@@ -10,7 +10,7 @@ use redoubt_shared::worker::SampleRefusal;
 
 use super::cache::{Cache, Outcome, key};
 use super::tree::Recording;
-use super::worker::{Start, Worker};
+use crate::faces::{Start, Worker};
 
 /// Jobs under way at once: enough for every core, few enough that none waits long.
 const UNDER_WAY: usize = 4;

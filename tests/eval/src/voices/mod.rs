@@ -5,9 +5,7 @@ mod cache;
 mod embed;
 mod figures;
 mod report;
-mod times;
 mod tree;
-mod worker;
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +15,8 @@ use redoubt_enclave::worker_link::manifest::Manifest;
 use cache::{Cache, Outcome};
 use figures::Figures;
 use tree::Recording;
-pub use worker::{Start, Worker};
+
+use crate::faces::{Start, times};
 
 /// What to evaluate, and with what.
 #[derive(Debug, Clone)]

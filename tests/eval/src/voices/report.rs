@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::Run;
 use super::figures::{Figures, Rates};
-use super::times::{STAGES, summary};
+use crate::faces::times::{VOICE_STAGES, summary};
 use crate::report::{Page, Table, det, histogram};
 use crate::stats::{FARS, Interval, Point};
 
@@ -30,7 +30,7 @@ pub(super) fn json(run: &Run, figures: &Figures) -> Value {
         "tar_at_far": by_far(&rates.points, Point::tar),
         "thresholds": thresholds,
         "failures": failures.collect::<Vec<_>>(),
-        "millis": summary(&run.times),
+        "millis": summary(&run.times, VOICE_STAGES),
         "compared": {
             "accuracy": accuracy(&figures.compared),
             "eer": figures.compared.eer,
@@ -146,7 +146,7 @@ fn rates(page: &mut Page, figures: &Figures) {
 fn times(page: &mut Page, millis: &Value) {
     page.heading("Milliseconds");
     let mut table = Table::new(&["stage", "median", "95th percentile"]);
-    for stage in STAGES.into_iter().chain(["job"]) {
+    for stage in VOICE_STAGES.into_iter().chain(["job"]) {
         let figure = |which: &str| match millis[stage][which].as_f64() {
             Some(millis) => format!("{millis:.2}"),
             None => "not measured".to_owned(),

@@ -19,7 +19,7 @@ use redoubt_attestation::sign::Es256Signer;
 use redoubt_enclave::worker_link::manifest::Manifest;
 use redoubt_enclave::worker_link::{WorkerError, WorkerLink, WorkerTrust};
 use redoubt_shared::Endpoint;
-use redoubt_shared::worker::VoiceSample;
+use redoubt_shared::worker::{FaceSample, VoiceSample};
 
 use super::times::{Stages, stages};
 
@@ -35,6 +35,8 @@ pub struct Start {
     pub program: PathBuf,
     /// The folder of fetched models.
     pub models: PathBuf,
+    /// Whether faces are embedded together with their mirror images.
+    pub mirrored: bool,
 }
 
 /// A worker that serves.
@@ -89,6 +91,12 @@ impl Worker {
         Ok(worker)
     }
 
+    /// One image.
+    pub async fn face(&self, image: Vec<u8>) -> Result<FaceSample, WorkerError> {
+        let answer = self.link.face(image.into()).await;
+        answer.map(|(sample, _)| sample)
+    }
+
     /// One recording.
     pub async fn voice(&self, audio: Vec<u8>) -> Result<VoiceSample, WorkerError> {
         let answer = self.link.voice(audio.into()).await;
@@ -96,7 +104,7 @@ impl Worker {
     }
 
     /// How long the stages of each job took so far, taken away from here.
-    pub(super) fn times(&self) -> Vec<Stages> {
+    pub fn times(&self) -> Vec<Stages> {
         std::mem::take(&mut self.times.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -118,6 +126,7 @@ fn command(start: &Start, folder: &Path) -> Command {
         .arg(folder.join("models.toml"))
         .arg("--dangerous-emulated-attester")
         .arg(folder)
+        .args(start.mirrored.then_some("--mirrored"))
         .env("RUST_LOG", "warn,redoubt_worker::session=debug")
         .stdin(Stdio::null())
         .stdout(Stdio::null())

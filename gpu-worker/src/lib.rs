@@ -1,10 +1,10 @@
 //! The sealed inference worker.
 //!
 //! Protects against: a sample that attacks its decoder, a model file that is
-//! not the pinned one, and anything that would carry a face out of here. The
+//! not the pinned one, and anything that would carry a face or a voice out of here. The
 //! process loads weights, then closes the world ([`sandbox`]), then proves over
 //! TLS what it is ([`session`]), then turns pictures into embeddings
-//! ([`pipeline`]). It learns a random job id: no tenant, subject, template,
+//! ([`pipeline`]) and recordings too ([`voice`]). It learns a random job id: no tenant, subject, template,
 //! score or verdict.
 //!
 //! What stays in memory after a job: everything allocated by Rust code is wiped
@@ -16,10 +16,13 @@
 //! ([`cuda`]); evidence says which.
 
 pub mod cuda;
+pub mod dlib;
 pub mod manifest;
 pub mod onnx;
 pub mod pipeline;
 pub mod runtime;
 pub mod sandbox;
 pub mod session;
+pub mod torch;
+pub mod voice;
 pub mod wipe;

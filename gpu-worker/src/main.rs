@@ -18,7 +18,7 @@ use redoubt_attestation::genesis::Tier;
 use redoubt_shared::Endpoint;
 use redoubt_worker::cuda::{Compared, Cuda, Handle};
 use redoubt_worker::manifest::Manifest;
-use redoubt_worker::pipeline::{Graphs, Pipeline, helper_threads};
+use redoubt_worker::pipeline::{Graphs, Pipeline, Settings, helper_threads};
 use redoubt_worker::sandbox::{self, Descriptors, selftest};
 use redoubt_worker::session::{FirstRun, Identity, Queue, serve, spawn};
 use redoubt_worker::{runtime, wipe};
@@ -61,7 +61,7 @@ struct Arguments {
     /// Job threads; one per core if left out.
     #[arg(long)]
     threads: Option<usize>,
-    /// Run embedders on the NVIDIA GPU. The folder holds its compiler, as
+    /// Run the embedders there are kernels for on the NVIDIA GPU. The folder holds its compiler, as
     /// images/cuda.toml pins it. Without agreement with the CPU, nothing is served.
     #[arg(long, value_name = "DIR")]
     cuda: Option<PathBuf>,
@@ -71,6 +71,10 @@ struct Arguments {
     /// Threads inside one run of a network.
     #[arg(long, default_value_t = 1)]
     intra_threads: usize,
+    /// Embed each face together with its mirror image, in twice the time. For evaluations:
+    /// the manifest's calibration is of faces alone.
+    #[arg(long)]
+    mirrored: bool,
 }
 
 fn tier(text: &str) -> Result<Tier, String> {
@@ -180,7 +184,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
 /// only the last layer of the sandbox reaches, and one for each embedder.
 #[derive(Default)]
 struct Device {
-    embedders: Vec<Handle>,
+    embedders: Vec<(String, Handle)>,
     threads: usize,
 }
 
@@ -209,12 +213,15 @@ fn pipelines(
     arguments: &Arguments,
     environment: &ort::environment::Environment,
     graphs: &Graphs,
-    gpu: &[Handle],
+    gpu: &[(String, Handle)],
 ) -> anyhow::Result<Vec<Pipeline>> {
     let cores = std::thread::available_parallelism().map_or(1, Into::into);
     let threads = arguments.threads.unwrap_or(cores).max(1);
-    let intra = arguments.intra_threads.max(1);
-    let load = |_| Ok(Pipeline::load(environment, graphs, intra, gpu)?);
+    let settings = Settings {
+        threads: arguments.intra_threads.max(1),
+        mirrored: arguments.mirrored,
+    };
+    let load = |_| Ok(Pipeline::load(environment, graphs, settings, gpu)?);
     (0..threads).map(load).collect()
 }
 

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use crate::pipeline::Square;
+
 /// Why the manifest or a file it names cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
@@ -61,6 +63,21 @@ struct ModelEntry {
     role: String,
     file: String,
     dimension: usize,
+    #[serde(default)]
+    format: Format,
+    side: Option<usize>,
+    points: Option<[[f32; 2]; 5]>,
+}
+
+/// What a model's file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// A graph of ONNX.
+    #[default]
+    Onnx,
+    /// dlib's face recognition network, as dlib saves it.
+    Dlib,
 }
 
 #[derive(Debug, Deserialize)]
@@ -83,8 +100,31 @@ pub struct ModelFile {
     pub id: String,
     /// Length of its embedding (zero where it makes none).
     pub dimension: usize,
+    /// What the bytes are.
+    pub format: Format,
+    /// The square it takes; ArcFace's unless said.
+    pub square: Square,
     /// The file as pinned.
     pub bytes: Vec<u8>,
+}
+
+impl ModelEntry {
+    fn square(&self) -> Result<Square, ManifestError> {
+        let square = match (self.side, self.points) {
+            (None, None) => return Ok(Square::ARCFACE),
+            (Some(side), Some(points)) => Square { side, points },
+            _ => return Err(self.wrong("side and points belong together")),
+        };
+        let within = |at: &f32| (0.0..=square.side as f32).contains(at);
+        if !(16..=512).contains(&square.side) || !square.points.iter().flatten().all(within) {
+            return Err(self.wrong("side must be 16 to 512, and the points must lie within"));
+        }
+        Ok(square)
+    }
+
+    fn wrong(&self, problem: &str) -> ManifestError {
+        ManifestError::Content(format!("model {}: {problem}", self.id))
+    }
 }
 
 impl Manifest {
@@ -127,6 +167,8 @@ impl Manifest {
                 Ok(ModelFile {
                     id: entry.id.clone(),
                     dimension: entry.dimension,
+                    format: entry.format,
+                    square: entry.square()?,
                     bytes: self.file(&entry.file)?,
                 })
             })
@@ -209,6 +251,27 @@ mod tests {
                 "{install}"
             );
         }
+    }
+
+    #[test]
+    fn a_square_that_cannot_be_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("w"), b"weights").unwrap();
+        let right = hex::encode(Sha256::digest(b"weights"));
+        let with = |more: &str| {
+            let text = manifest("w", &right).replace("[runtime]", &format!("{more}\n[runtime]"));
+            let manifest = Manifest::parse(text.as_bytes(), dir.path()).unwrap();
+            manifest.models("face_embedder")
+        };
+        let points = "points = [[1,1],[9,1],[5,5],[2,8],[8,8]]";
+        let good = with(&format!("side = 20\n{points}")).unwrap();
+        assert_eq!((good[0].square.side, good[0].format), (20, Format::Onnx));
+        for wrong in ["side = 20", points, &format!("side = 4\n{points}")] {
+            let refused = with(wrong);
+            assert!(matches!(refused, Err(ManifestError::Content(_))), "{wrong}");
+        }
+        let outside = points.replace("9,1", "91,1");
+        assert!(with(&format!("side = 20\n{outside}")).is_err());
     }
 
     #[test]

@@ -1,9 +1,12 @@
-//! The real process: sealed, attested, fed good and hostile pictures.
+//! The real process: sealed, attested, fed good and hostile pictures and recordings.
 //!
-//! Needs REDOUBT_MODELS_DIR and REDOUBT_MEDIA_DIR. With REDOUBT_GPU, the folder of
-//! the CUDA compiler, the worker runs its embedder on the NVIDIA GPU.
+//! Needs REDOUBT_MODELS_DIR, REDOUBT_MEDIA_DIR and, for recordings, REDOUBT_DATA.
+//! With REDOUBT_GPU, the folder of the CUDA compiler, the worker runs its face
+//! embedder on the NVIDIA GPU.
 
 mod common;
+#[path = "process/voices.rs"]
+mod voices;
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -18,7 +21,9 @@ use redoubt_attestation::binding::{Backend, NonceInput, WorkerBinding, user_data
 use redoubt_attestation::document::{Time, VendorRoot, verify};
 use redoubt_attestation::encode::sha256;
 use redoubt_attestation::genesis::RootKind;
-use redoubt_shared::worker::{FaceSample, SampleRefusal, WorkerRequest, WorkerResponse};
+use redoubt_shared::worker::{
+    FaceSample, SampleRefusal, VoiceSample, WorkerRequest, WorkerResponse,
+};
 use redoubt_shared::{JobId, read_frame, write_frame};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
@@ -147,6 +152,21 @@ impl Session {
         write_frame(&mut self.stream, &request).await.unwrap();
         match read_frame(&mut self.stream).await.unwrap() {
             WorkerResponse::Face { job, outcome } if job == id => outcome,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn voice(&mut self, audio: Vec<u8>) -> Result<VoiceSample, SampleRefusal> {
+        self.jobs += 1;
+        let id = JobId::from_bytes([self.jobs; 16]);
+        let request = WorkerRequest::Voice {
+            job: id,
+            deadline_ms: 10_000,
+            audio,
+        };
+        write_frame(&mut self.stream, &request).await.unwrap();
+        match read_frame(&mut self.stream).await.unwrap() {
+            WorkerResponse::Voice { job, outcome } if job == id => outcome,
             other => panic!("{other:?}"),
         }
     }

@@ -22,9 +22,18 @@ pub enum WorkerRequest {
         /// JPEG, PNG or WebP bytes as the bank sent them.
         image: Vec<u8>,
     },
+    /// Embed the one voice of a recording.
+    Voice {
+        /// Random per job.
+        job: JobId,
+        /// Milliseconds after which the enclave no longer waits.
+        deadline_ms: u32,
+        /// WAV or FLAC bytes as the bank sent them.
+        audio: Vec<u8>,
+    },
 }
 
-/// What the worker answers. Face answers may come in another order than asked.
+/// What the worker answers. Answers to jobs may come in another order than asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum WorkerResponse {
     /// Answer to `Prove`.
@@ -41,6 +50,13 @@ pub enum WorkerResponse {
         /// Embeddings, or why there are none.
         outcome: Result<FaceSample, SampleRefusal>,
     },
+    /// Answer to `Voice`.
+    Voice {
+        /// The job answered.
+        job: JobId,
+        /// Embeddings, or why there are none.
+        outcome: Result<VoiceSample, SampleRefusal>,
+    },
 }
 
 /// One face, measured.
@@ -52,6 +68,15 @@ pub struct FaceSample {
     pub quality: FaceQuality,
     /// Passive liveness in [0, 1] (1 = live), if a model for it is loaded.
     pub liveness: Option<f32>,
+}
+
+/// One voice, measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VoiceSample {
+    /// One embedding per voice embedder of the model manifest, in its order.
+    pub embeddings: Vec<Embedding>,
+    /// Measures behind the quality gate.
+    pub quality: VoiceQuality,
 }
 
 /// An L2-normalised vector and the model that made it.
@@ -74,6 +99,23 @@ pub struct FaceQuality {
     pub brightness: f32,
     /// Variance of the Laplacian over the aligned face.
     pub sharpness: f32,
+    /// Norm of the first embedding before normalisation.
+    pub embedding_norm: f32,
+    /// The measures folded into [0, 1]; the gate passes from 0.5 on.
+    pub score: f32,
+}
+
+/// Quality measures of a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct VoiceQuality {
+    /// Seconds in which somebody speaks.
+    pub speech_seconds: f32,
+    /// Root mean square of the speech, in decibels below full scale (0 and less).
+    pub level_db: f32,
+    /// Part of the samples that stand at full scale, in [0, 1].
+    pub clipped: f32,
+    /// Power of the speech over that of the pauses, in decibels; at most 60.
+    pub signal_to_noise_db: f32,
     /// Norm of the first embedding before normalisation.
     pub embedding_norm: f32,
     /// The measures folded into [0, 1]; the gate passes from 0.5 on.
@@ -105,4 +147,104 @@ pub enum SampleRefusal {
     Busy,
     /// The worker failed at this job.
     Failed,
+    /// Neither WAV nor FLAC, or broken.
+    NotAudio,
+    /// A rate, number of channels or kind of samples that the worker does not decode.
+    AudioNotSupported,
+    /// More seconds than the worker decodes.
+    TooLong,
+    /// Samples that are no numbers, or far beyond full scale.
+    NotFinite,
+    /// Nothing but silence.
+    Silent,
+    /// The recording was too loud for its microphone.
+    Clipped,
+    /// Too few seconds of speech.
+    TooLittleSpeech,
+    /// The voice is too quiet.
+    TooQuiet,
+    /// Too much noise behind the voice.
+    TooNoisy,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(message: &impl Serialize) -> Vec<u8> {
+        postcard::to_allocvec(message).unwrap()
+    }
+
+    fn job() -> JobId {
+        JobId::from_bytes([4; 16])
+    }
+
+    /// An enclave and a worker of different builds would misread each other where a
+    /// variant moved, so new ones stand behind the others.
+    #[test]
+    fn messages_have_golden_bytes() {
+        let face = WorkerRequest::Face {
+            job: job(),
+            deadline_ms: 1000,
+            image: vec![0xff, 0xd8],
+        };
+        let voice = WorkerRequest::Voice {
+            job: job(),
+            deadline_ms: 1000,
+            audio: b"fLaC".to_vec(),
+        };
+        let id = bytes(&job());
+        assert_eq!(bytes(&WorkerRequest::Prove { nonce: [1; 32] })[0], 0);
+        assert_eq!(
+            bytes(&face),
+            [&[1][..], &id, &[0xe8, 7, 2, 0xff, 0xd8]].concat()
+        );
+        assert_eq!(
+            bytes(&voice),
+            [&[2][..], &id, &[0xe8, 7, 4], b"fLaC"].concat()
+        );
+        let sample = VoiceSample {
+            embeddings: vec![Embedding {
+                model: "m".into(),
+                vector: vec![1.0],
+            }],
+            quality: VoiceQuality {
+                speech_seconds: 1.0,
+                level_db: -1.0,
+                clipped: 0.0,
+                signal_to_noise_db: 1.0,
+                embedding_norm: 2.0,
+                score: 0.5,
+            },
+        };
+        let [one, less, zero, two, half] = [1.0f32, -1.0, 0.0, 2.0, 0.5].map(f32::to_le_bytes);
+        let answer = WorkerResponse::Voice {
+            job: job(),
+            outcome: Ok(sample),
+        };
+        let head = [&[2][..], &id, &[0, 1, 1, b'm', 1]].concat();
+        let floats = [one, one, less, zero, one, two, half].concat();
+        assert_eq!(bytes(&answer), [head, floats].concat());
+        let refusals = [
+            (SampleRefusal::NotAnImage, 0),
+            (SampleRefusal::Failed, 10),
+            (SampleRefusal::NotAudio, 11),
+            (SampleRefusal::AudioNotSupported, 12),
+            (SampleRefusal::TooLong, 13),
+            (SampleRefusal::NotFinite, 14),
+            (SampleRefusal::Silent, 15),
+            (SampleRefusal::Clipped, 16),
+            (SampleRefusal::TooLittleSpeech, 17),
+            (SampleRefusal::TooQuiet, 18),
+            (SampleRefusal::TooNoisy, 19),
+        ];
+        for (refusal, number) in refusals {
+            assert_eq!(bytes(&refusal), [number], "{refusal:?}");
+            let answer = WorkerResponse::Voice {
+                job: job(),
+                outcome: Err(refusal),
+            };
+            assert_eq!(bytes(&answer), [&[2][..], &id, &[1, number]].concat());
+        }
+    }
 }

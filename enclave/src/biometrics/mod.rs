@@ -4,6 +4,10 @@
 //! false-match rate by the model's calibration table, policy speaks in
 //! false-match rates, and only a coarse score leaves.
 
+mod space;
+
+pub use space::{Part, Space};
+
 use redoubt_shared::worker::{Embedding, FaceSample};
 
 use crate::core::Template;
@@ -33,26 +37,26 @@ pub fn template(
     worker_tier: &str,
     now_ms: u64,
 ) -> Template {
-    let largest = embedding
-        .vector
-        .iter()
-        .fold(0f32, |most, v| most.max(v.abs()));
-    let scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };
+    let (scale, values) = quantised(&embedding.vector);
     Template {
         version: TEMPLATE_VERSION,
         model: embedding.model.clone(),
         transform: NO_TRANSFORM,
         dimension: embedding.vector.len() as u16,
         scale,
-        values: embedding
-            .vector
-            .iter()
-            .map(|v| (v / scale).round() as i8)
-            .collect(),
+        values,
         quality: sample.quality.score,
         worker_tier: worker_tier.to_owned(),
         enrolled_ms: now_ms,
     }
+}
+
+/// A vector as templates keep it: the value of one step, and steps.
+pub fn quantised(vector: &[f32]) -> (f32, Vec<i8>) {
+    let largest = vector.iter().fold(0f32, |most, v| most.max(v.abs()));
+    let scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };
+    let steps = vector.iter().map(|v| (v / scale).round() as i8);
+    (scale, steps.collect())
 }
 
 /// Cosine of template and embedding; `None` if they are of different models or sizes.

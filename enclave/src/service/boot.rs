@@ -286,13 +286,13 @@ fn check_environment(attester: &dyn Attester, genesis: &VerifiedGenesis) -> Resu
 fn check_calibration(manifest: &Manifest, per_million: u32) -> Result<(), BootError> {
     let limit = f64::from(per_million) / 1e6;
     match manifest
-        .embedders()
+        .spaces()
         .iter()
-        .find(|embedder| embedder.threshold(limit).is_none())
+        .find(|space| space.threshold(limit).is_none())
     {
         None => Ok(()),
-        Some(embedder) => Err(BootError::Calibration {
-            model: embedder.id.clone(),
+        Some(space) => Err(BootError::Calibration {
+            model: space.id.clone(),
             per_million,
         }),
     }

@@ -86,12 +86,12 @@ impl Appliance {
                 return Err(problem);
             }
         };
-        let embedding = sample
-            .embeddings
-            .first()
+        let space = self.manifest.spaces().first();
+        let embedding = space
+            .and_then(|space| space.of(&sample))
             .ok_or_else(|| internal("a sample without an embedding"))?;
         let done_ms = self.time()?;
-        let template = biometrics::template(&sample, embedding, tier.name(), done_ms);
+        let template = biometrics::template(&sample, &embedding, tier.name(), done_ms);
         let (version, quality) = (template.model.clone(), template.quality);
         let complete = Command::CompleteEnrollment {
             id,

@@ -122,6 +122,16 @@ fn sample_refused(refusal: SampleRefusal) -> (Problem, &'static str) {
         SampleRefusal::Deadline => (Problem::worker_unavailable(), "worker_deadline"),
         SampleRefusal::Busy => (Problem::too_many_requests(), "worker_busy"),
         SampleRefusal::Failed => (Problem::worker_unavailable(), "worker_failed"),
+        // Of recordings, for which nothing here asks.
+        SampleRefusal::NotAudio
+        | SampleRefusal::AudioNotSupported
+        | SampleRefusal::TooLong
+        | SampleRefusal::NotFinite
+        | SampleRefusal::Silent
+        | SampleRefusal::Clipped
+        | SampleRefusal::TooLittleSpeech
+        | SampleRefusal::TooQuiet
+        | SampleRefusal::TooNoisy => (Problem::worker_unavailable(), "worker_failed"),
     }
 }
 

@@ -118,13 +118,10 @@ impl Appliance {
         {
             return None;
         }
-        let embedding = sample
-            .embeddings
-            .iter()
-            .find(|e| e.model == template.model)?;
-        let cosine = biometrics::cosine(template, embedding)?;
-        let rate =
-            biometrics::false_match_rate(self.manifest.calibration(&template.model)?, cosine);
+        // What an older space enrolled is compared there, as long as the manifest has it.
+        let space = self.manifest.space(&template.model)?;
+        let cosine = biometrics::cosine(template, &space.of(sample)?)?;
+        let rate = biometrics::false_match_rate(&space.calibration, cosine);
         let limit = self.config.config.policy.face_false_matches_per_million;
         Some(Comparison {
             accepted: biometrics::accepts(rate, limit),

@@ -4,7 +4,7 @@
 //! or length, not of unit norm, or with a number that is none, could turn a
 //! cosine into anything. A lie ends the session; it is never repaired.
 
-use redoubt_shared::worker::{Embedding, FaceQuality, FaceSample};
+use redoubt_shared::worker::{Embedding, FaceQuality, FaceSample, VoiceQuality, VoiceSample};
 
 use super::manifest::{Embedder, Manifest};
 
@@ -13,27 +13,52 @@ const NORM_TOLERANCE: f32 = 1e-3;
 /// Where the worker's quality gate passes.
 const SCORE_MIN: f32 = 0.5;
 
-/// Checks a sample against the manifest; the error says what was wrong.
-pub(super) fn sample(sample: &FaceSample, manifest: &Manifest) -> Result<(), String> {
+/// Checks a face against the manifest; the error says what was wrong.
+pub(super) fn face(sample: &FaceSample, manifest: &Manifest) -> Result<(), String> {
     // Taken apart completely, so that a new field cannot pass unchecked.
     let FaceSample {
         embeddings,
         quality,
         liveness,
     } = sample;
-    let expected = manifest.embedders();
-    if embeddings.len() != expected.len() {
-        let (actual, expected) = (embeddings.len(), expected.len());
-        return Err(format!("{actual} embeddings where {expected} belong"));
-    }
-    for (embedding, embedder) in embeddings.iter().zip(expected) {
-        check_embedding(embedding, embedder)?;
-    }
+    check_embeddings(embeddings, manifest.embedders())?;
     check_quality(quality)?;
     match liveness {
         Some(value) => within("liveness", *value, 0.0, 1.0),
         None => Ok(()),
     }
+}
+
+/// Checks a voice against the manifest; the error says what was wrong.
+pub(super) fn voice(sample: &VoiceSample, manifest: &Manifest) -> Result<(), String> {
+    let VoiceSample {
+        embeddings,
+        quality,
+    } = sample;
+    check_embeddings(embeddings, manifest.voice_embedders())?;
+    let VoiceQuality {
+        speech_seconds,
+        level_db,
+        clipped,
+        signal_to_noise_db,
+        embedding_norm,
+        score,
+    } = *quality;
+    within("speech_seconds", speech_seconds, 0.0, 3600.0)?;
+    within("level_db", level_db, -200.0, 0.0)?;
+    within("clipped", clipped, 0.0, 1.0)?;
+    within("signal_to_noise_db", signal_to_noise_db, -200.0, 200.0)?;
+    within("embedding_norm", embedding_norm, 0.0, f32::MAX)?;
+    within("score", score, SCORE_MIN, 1.0)
+}
+
+fn check_embeddings(embeddings: &[Embedding], expected: &[Embedder]) -> Result<(), String> {
+    if embeddings.len() != expected.len() {
+        let (actual, expected) = (embeddings.len(), expected.len());
+        return Err(format!("{actual} embeddings where {expected} belong"));
+    }
+    let mut each = embeddings.iter().zip(expected);
+    each.try_for_each(|(embedding, embedder)| check_embedding(embedding, embedder))
 }
 
 fn check_embedding(embedding: &Embedding, embedder: &Embedder) -> Result<(), String> {

@@ -2,12 +2,14 @@
 //!
 //! Protects against a worker that runs other models, and against scores read
 //! with another model's calibration: the digest is what the worker's evidence
-//! must name, and each embedder's table travels with it.
+//! must name, and each space has its own table.
+
+use std::collections::BTreeSet;
 
 use redoubt_attestation::encode::{Digest32, sha256};
 use serde::Deserialize;
 
-use crate::biometrics::CalibrationPoint;
+use crate::biometrics::{CalibrationPoint, Part, Space};
 
 const TEXT: &str = include_str!("../../../images/models.toml");
 
@@ -22,27 +24,13 @@ pub enum ManifestError {
     Content(String),
 }
 
-/// A model that turns an aligned face into a vector.
+/// A model that turns an aligned face, or a voice, into a vector.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embedder {
-    /// Manifest id, as embeddings and templates name it.
+    /// Manifest id, as embeddings name it.
     pub id: String,
     /// Length of its vectors.
     pub dimension: usize,
-    /// From loose to strict: rates fall, cosines rise.
-    pub calibration: Vec<CalibrationPoint>,
-}
-
-impl Embedder {
-    /// The cosine to reach so that at most one impostor in `1 / rate` passes;
-    /// `None` where the table was not measured that far.
-    pub fn threshold(&self, rate: f64) -> Option<f32> {
-        let strict_enough = |entry: &&CalibrationPoint| entry.false_match_rate <= rate;
-        self.calibration
-            .iter()
-            .find(strict_enough)
-            .map(|entry| entry.cosine)
-    }
 }
 
 /// What the enclave needs to know of the models.
@@ -50,6 +38,9 @@ impl Embedder {
 pub struct Manifest {
     digest: Digest32,
     embedders: Vec<Embedder>,
+    voices: Vec<Embedder>,
+    voice_spaces: Vec<Space>,
+    spaces: Vec<Space>,
 }
 
 #[derive(Deserialize)]
@@ -57,6 +48,8 @@ struct Document {
     format: u32,
     #[serde(default)]
     model: Vec<Model>,
+    #[serde(default)]
+    fusion: Vec<Fusion>,
 }
 
 #[derive(Deserialize)]
@@ -70,9 +63,20 @@ struct Model {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Fusion {
+    id: String,
+    parts: Vec<Part>,
+    calibration: Vec<Calibration>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Calibration {
     false_match_rate: f64,
     cosine: f32,
+    /// The rate's 95 % interval; there where it was measured.
+    #[serde(default)]
+    interval: Option<[f64; 2]>,
 }
 
 impl Manifest {
@@ -89,17 +93,34 @@ impl Manifest {
                 document.format
             )));
         }
-        let models = document.model.into_iter();
-        let embedders = models
-            .filter(|model| model.role == "face_embedder")
-            .map(embedder)
-            .collect::<Result<Vec<_>, _>>()?;
-        if embedders.is_empty() {
+        let (voices, models): (Vec<Model>, Vec<Model>) = document
+            .model
+            .into_iter()
+            .partition(|model| model.role == "voice_embedder");
+        let models = models.into_iter();
+        let models: Vec<Model> = models.filter(|m| m.role == "face_embedder").collect();
+        if models.is_empty() {
             return Err(ManifestError::Content("there is no face_embedder".into()));
+        }
+        let embedders = models.iter().map(embedder);
+        let embedders = embedders.collect::<Result<Vec<_>, _>>()?;
+        let mut spaces = Vec::new();
+        for fusion in document.fusion {
+            spaces.push(fused(fusion, &embedders)?);
+        }
+        for model in models {
+            spaces.extend(alone(model, &spaces)?);
+        }
+        let all = spaces.iter().map(|space| space.id.as_str());
+        if all.collect::<BTreeSet<_>>().len() != spaces.len() {
+            return Err(ManifestError::Content("two spaces have one id".into()));
         }
         Ok(Self {
             digest: sha256(&[text.as_bytes()]),
             embedders,
+            voices: voices.iter().map(embedder).collect::<Result<_, _>>()?,
+            voice_spaces: voices.into_iter().map(own).collect::<Result<_, _>>()?,
+            spaces,
         })
     }
 
@@ -108,55 +129,117 @@ impl Manifest {
         self.digest
     }
 
-    /// Embedders in the manifest's order, which is the order of a sample's embeddings.
+    /// Embedders of faces in the manifest's order, which is that of a sample's embeddings.
     pub fn embedders(&self) -> &[Embedder] {
         &self.embedders
     }
 
-    /// One embedder by its id.
-    pub fn embedder(&self, model: &str) -> Option<&Embedder> {
-        self.embedders.iter().find(|embedder| embedder.id == model)
+    /// Embedders of voices in the manifest's order, which is that of a sample's embeddings.
+    pub fn voice_embedders(&self) -> &[Embedder] {
+        &self.voices
     }
 
-    /// The table of a model, from loose to strict.
-    pub fn calibration(&self, model: &str) -> Option<&[CalibrationPoint]> {
-        self.embedder(model)
-            .map(|embedder| embedder.calibration.as_slice())
+    /// Where voices can be compared, one for each of their embedders.
+    pub fn voice_spaces(&self) -> &[Space] {
+        &self.voice_spaces
+    }
+
+    /// Where samples can be compared; the first is where templates are made.
+    pub fn spaces(&self) -> &[Space] {
+        &self.spaces
+    }
+
+    /// Where templates of that name were made.
+    pub fn space(&self, id: &str) -> Option<&Space> {
+        self.spaces.iter().find(|space| space.id == id)
     }
 }
 
-fn embedder(model: Model) -> Result<Embedder, ManifestError> {
-    let wrong = |problem: &str| ManifestError::Content(format!("model {}: {problem}", model.id));
+fn embedder(model: &Model) -> Result<Embedder, ManifestError> {
     if model.dimension == 0 {
-        return Err(wrong("dimension is zero"));
+        return Err(wrong(&model.id, "dimension is zero"));
     }
-    if model.calibration.is_empty() {
-        return Err(wrong("an embedder needs a calibration table"));
+    Ok(Embedder {
+        id: model.id.clone(),
+        dimension: model.dimension,
+    })
+}
+
+/// The space of one embedder; none if it is only a part of others and has no table.
+fn alone(model: Model, fusions: &[Space]) -> Result<Option<Space>, ManifestError> {
+    let is_part = |space: &Space| space.parts.iter().any(|part| part.model == model.id);
+    if model.calibration.is_empty() && fusions.iter().any(is_part) {
+        return Ok(None);
     }
-    let calibration: Vec<_> = model
-        .calibration
-        .iter()
-        .map(|entry| CalibrationPoint {
-            false_match_rate: entry.false_match_rate,
-            cosine: entry.cosine,
-        })
-        .collect();
-    let possible = |entry: &CalibrationPoint| {
-        (0.0..1.0).contains(&entry.false_match_rate) && (-1.0..=1.0).contains(&entry.cosine)
+    own(model).map(Some)
+}
+
+/// The space of one embedder by its own table.
+fn own(model: Model) -> Result<Space, ManifestError> {
+    let calibration = table(&model.id, &model.calibration)?;
+    let part = Part {
+        model: model.id.clone(),
+        weight: 1.0,
     };
-    let stricter = |pair: &[CalibrationPoint]| {
+    Ok(Space {
+        id: model.id,
+        parts: vec![part],
+        calibration,
+    })
+}
+
+fn fused(fusion: Fusion, embedders: &[Embedder]) -> Result<Space, ManifestError> {
+    let Fusion {
+        id,
+        parts,
+        calibration,
+    } = fusion;
+    let known = |part: &Part| embedders.iter().any(|embedder| embedder.id == part.model);
+    let distinct: BTreeSet<&str> = parts.iter().map(|part| part.model.as_str()).collect();
+    if parts.len() < 2 || distinct.len() != parts.len() || !parts.iter().all(known) {
+        return Err(wrong(&id, "parts must be two or more different embedders"));
+    }
+    let sum: f32 = parts.iter().map(|part| part.weight).sum();
+    if !parts.iter().all(|part| part.weight > 0.0) || (sum - 1.0).abs() > 1e-6 {
+        return Err(wrong(&id, "weights must be above zero, one together"));
+    }
+    Ok(Space {
+        calibration: table(&id, &calibration)?,
+        id,
+        parts,
+    })
+}
+
+/// A calibration, from loose to strict.
+fn table(id: &str, entries: &[Calibration]) -> Result<Vec<CalibrationPoint>, ManifestError> {
+    if entries.is_empty() {
+        return Err(wrong(id, "a calibration table is needed"));
+    }
+    let possible = |entry: &Calibration| {
+        let rate = entry.false_match_rate;
+        let within = |[low, high]: [f64; 2]| low <= rate && rate <= high && high <= 1.0;
+        (0.0..1.0).contains(&rate)
+            && (-1.0..=1.0).contains(&entry.cosine)
+            && entry.interval.is_none_or(within)
+    };
+    let stricter = |pair: &[Calibration]| {
         pair[0].false_match_rate > pair[1].false_match_rate && pair[0].cosine < pair[1].cosine
     };
-    if !calibration.iter().all(possible) || !calibration.windows(2).all(stricter) {
+    if !entries.iter().all(possible) || !entries.windows(2).all(stricter) {
         return Err(wrong(
+            id,
             "calibration must run from loose to strict within its ranges",
         ));
     }
-    Ok(Embedder {
-        id: model.id,
-        dimension: model.dimension,
-        calibration,
-    })
+    let point = |entry: &Calibration| CalibrationPoint {
+        false_match_rate: entry.false_match_rate,
+        cosine: entry.cosine,
+    };
+    Ok(entries.iter().map(point).collect())
+}
+
+fn wrong(id: &str, problem: &str) -> ManifestError {
+    ManifestError::Content(format!("{id}: {problem}"))
 }
 
 #[cfg(test)]
@@ -166,12 +249,61 @@ mod tests {
     #[test]
     fn the_compiled_in_manifest_is_usable_and_reaches_one_in_ten_thousand() {
         let manifest = Manifest::built_in();
-        let sface = manifest.embedder("sface-2021dec").unwrap();
-        assert_eq!(sface.dimension, 128);
-        assert_eq!(sface.threshold(1e-4), Some(0.415));
-        assert_eq!(sface.threshold(5e-5), Some(0.466));
-        assert_eq!(sface.threshold(1e-9), None);
-        assert_eq!(manifest.calibration("nobody"), None);
+        let made = &manifest.spaces()[0];
+        assert_eq!((made.id.as_str(), made.parts.len()), ("sface-dlib-1", 2));
+        assert!(made.threshold(1e-4).is_some() && made.threshold(1e-9).is_none());
+        let older = manifest.space("sface-2021dec").unwrap();
+        assert_eq!(older.threshold(1e-4), Some(0.415));
+        assert_eq!(older.threshold(5e-5), Some(0.466));
+        assert_eq!(older.threshold(1e-9), None);
+        let dimensions: Vec<_> = manifest.embedders().iter().map(|e| e.dimension).collect();
+        assert_eq!(dimensions, [128, 128]);
+        assert!(manifest.space("nobody").is_none());
+        let ([voice], [space]) = (manifest.voice_embedders(), manifest.voice_spaces()) else {
+            panic!("one embedder of voices");
+        };
+        assert_eq!((voice.dimension, space.threshold(1e-3)), (192, Some(0.451)));
+        // Not measured: nobody is accepted there by voice alone.
+        assert_eq!(space.threshold(1e-4), None);
+        assert!(
+            manifest.space(&voice.id).is_none(),
+            "no face is compared there"
+        );
+        assert!(manifest.space("dlib-resnet-v1").is_none(), "only a part");
+    }
+
+    #[test]
+    fn a_fusion_of_what_is_not_there_or_of_no_sound_weights_is_refused() {
+        let text = |parts: &str| {
+            let model = |id: &str| {
+                format!("[[model]]\nid = \"{id}\"\nrole = \"face_embedder\"\ndimension = 2\n")
+            };
+            format!(
+                "format = 1\n{}{}[[fusion]]\nid = \"f\"\nparts = [{parts}]\n\
+                 calibration = [{{ false_match_rate = 1e-4, cosine = 0.5 }}]\n",
+                model("a"),
+                model("b")
+            )
+        };
+        let part = |id: &str, weight: &str| format!("{{ model = \"{id}\", weight = {weight} }}");
+        let good = [part("a", "0.25"), part("b", "0.75")].join(",");
+        let manifest = Manifest::parse(&text(&good)).unwrap();
+        assert_eq!(
+            manifest.spaces().len(),
+            1,
+            "parts need no table of their own"
+        );
+        for wrong in [
+            part("a", "1.0"),
+            [part("a", "0.5"), part("a", "0.5")].join(","),
+            [part("a", "0.5"), part("c", "0.5")].join(","),
+            [part("a", "0.5"), part("b", "0.6")].join(","),
+            [part("a", "1.0"), part("b", "0.0")].join(","),
+            [part("a", "nan"), part("b", "nan")].join(","),
+        ] {
+            let refused = Manifest::parse(&text(&wrong));
+            assert!(matches!(refused, Err(ManifestError::Content(_))), "{wrong}");
+        }
     }
 
     #[test]
@@ -194,6 +326,7 @@ mod tests {
             entry("1.0", "0.3"),
             entry("nan", "0.3"),
             entry("1e-2", "1.5"),
+            "{ false_match_rate = 1e-2, cosine = 0.4, interval = [2e-2, 3e-2] }".into(),
         ] {
             let refused = Manifest::parse(&text(&wrong));
             assert!(matches!(refused, Err(ManifestError::Content(_))), "{wrong}");

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use redoubt_attestation::entropy::{Entropy, draw};
 use redoubt_attestation::genesis::{Tier, VerifiedGenesis};
-use redoubt_shared::worker::{FaceSample, SampleRefusal};
+use redoubt_shared::worker::{FaceSample, SampleRefusal, VoiceSample};
 use redoubt_shared::{Endpoint, JobId};
 use rustls::ClientConfig;
 use tokio::sync::watch;
@@ -29,7 +29,7 @@ use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use manifest::Manifest;
-use session::Session;
+use session::{Kind, Measured, Session};
 
 /// Time to connect, shake hands and prove.
 const PROVE_WITHIN: Duration = Duration::from_secs(20);
@@ -62,6 +62,11 @@ pub enum WorkerError {
     /// No answer in time.
     #[error("the sealed worker did not answer in time")]
     Deadline,
+}
+
+/// The session ends before this can be.
+fn mixed_up() -> WorkerError {
+    WorkerError::Untrusted("it answered with another kind of sample".into())
 }
 
 /// What a worker must be, and what this side needs to judge it.
@@ -123,10 +128,32 @@ impl WorkerLink {
 
     /// One face of one picture, and the tier of the worker that saw it.
     pub async fn face(&self, image: Zeroizing<Vec<u8>>) -> Result<(FaceSample, Tier), WorkerError> {
+        match self.measure(Kind::Face, image).await? {
+            (Measured::Face(sample), tier) => Ok((sample, tier)),
+            (Measured::Voice(_), _) => Err(mixed_up()),
+        }
+    }
+
+    /// The one voice of a recording, and the tier of the worker that heard it.
+    pub async fn voice(
+        &self,
+        audio: Zeroizing<Vec<u8>>,
+    ) -> Result<(VoiceSample, Tier), WorkerError> {
+        match self.measure(Kind::Voice, audio).await? {
+            (Measured::Voice(sample), tier) => Ok((sample, tier)),
+            (Measured::Face(_), _) => Err(mixed_up()),
+        }
+    }
+
+    async fn measure(
+        &self,
+        kind: Kind,
+        sample: Zeroizing<Vec<u8>>,
+    ) -> Result<(Measured, Tier), WorkerError> {
         let session = self.session().await?;
         let id = draw(&*self.entropy).map_err(|_| WorkerError::Unavailable)?;
-        let sample = session.face(JobId::from_bytes(id), image).await?;
-        Ok((sample, session.tier()))
+        let measured = session.measure(JobId::from_bytes(id), kind, sample);
+        Ok((measured.await?, session.tier()))
     }
 
     /// The session, waiting a little for one that is being made. Where the last

@@ -14,7 +14,9 @@ use redoubt_attestation::binding::{NonceInput, Purpose};
 use redoubt_attestation::entropy::draw;
 use redoubt_attestation::genesis::Tier;
 use redoubt_shared::limits::{JOB_DEADLINE_MS, JOBS_IN_FLIGHT};
-use redoubt_shared::worker::{FaceSample, SampleRefusal, WorkerRequest, WorkerResponse};
+use redoubt_shared::worker::{
+    FaceSample, SampleRefusal, VoiceSample, WorkerRequest, WorkerResponse,
+};
 use redoubt_shared::{FrameError, JobId, encode, read_frame, write_frame};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -31,7 +33,23 @@ const GRACE: Duration = Duration::from_secs(2);
 pub(super) const ANSWER_WITHIN: Duration =
     Duration::from_millis(JOB_DEADLINE_MS as u64).saturating_add(GRACE);
 
-type Answer = Result<FaceSample, SampleRefusal>;
+/// What a worker makes of a sample.
+pub(super) enum Measured {
+    Face(FaceSample),
+    Voice(VoiceSample),
+}
+
+/// What a job is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Face,
+    Voice,
+}
+
+type Answer = Result<Measured, SampleRefusal>;
+
+/// What was asked, and who waits for the answer.
+type Waiting = (Kind, oneshot::Sender<Answer>);
 
 /// A worker that proved what it is.
 pub(super) struct Session {
@@ -43,7 +61,7 @@ pub(super) struct Session {
 struct Shared {
     /// Jobs asked and not answered. An entry stays when its asker gave up, so
     /// that the late answer is known for what it is.
-    waiting: Mutex<HashMap<JobId, oneshot::Sender<Answer>>>,
+    waiting: Mutex<HashMap<JobId, Waiting>>,
     /// Answers so far: a worker that answers others is slow, not hung.
     answers: AtomicU64,
     /// Why the session ended, once it did.
@@ -60,7 +78,7 @@ impl Shared {
         self.jobs().clear();
     }
 
-    fn jobs(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, oneshot::Sender<Answer>>> {
+    fn jobs(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, Waiting>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -91,7 +109,9 @@ where
     write_frame(&mut stream, &ask).await.map_err(blame)?;
     let (document, preimage) = match read_frame(&mut stream).await.map_err(blame)? {
         WorkerResponse::Evidence { document, preimage } => (document, preimage),
-        WorkerResponse::Face { .. } => return Err(untrusted("it answered before it was asked")),
+        WorkerResponse::Face { .. } | WorkerResponse::Voice { .. } => {
+            return Err(untrusted("it answered before it was asked"));
+        }
     };
     let appraisal = Appraisal {
         genesis: &trust.genesis,
@@ -154,14 +174,15 @@ impl Session {
         self.shared.why()
     }
 
-    /// Sends one job and waits for its answer.
-    pub(super) async fn face(
+    /// Sends one job and waits for its answer, which is of the same kind.
+    pub(super) async fn measure(
         &self,
         job: JobId,
-        image: Zeroizing<Vec<u8>>,
-    ) -> Result<FaceSample, WorkerError> {
-        let frame = frame(job, image)?;
-        let answer = self.enlist(job)?;
+        kind: Kind,
+        sample: Zeroizing<Vec<u8>>,
+    ) -> Result<Measured, WorkerError> {
+        let frame = frame(job, kind, sample)?;
+        let answer = self.enlist(job, kind)?;
         if self.frames.try_send(frame).is_err() {
             self.shared.jobs().remove(&job);
             return Err(WorkerError::Busy);
@@ -184,7 +205,7 @@ impl Session {
         }
     }
 
-    fn enlist(&self, job: JobId) -> Result<oneshot::Receiver<Answer>, WorkerError> {
+    fn enlist(&self, job: JobId, kind: Kind) -> Result<oneshot::Receiver<Answer>, WorkerError> {
         let (reply, answer) = oneshot::channel();
         let mut jobs = self.shared.jobs();
         if self.shared.ended.borrow().is_some() {
@@ -193,7 +214,7 @@ impl Session {
         if jobs.len() >= JOBS_IN_FLIGHT {
             return Err(WorkerError::Busy);
         }
-        jobs.insert(job, reply);
+        jobs.insert(job, (kind, reply));
         Ok(answer)
     }
 }
@@ -204,19 +225,39 @@ impl Drop for Session {
     }
 }
 
-/// The job as a frame; both copies of the picture are wiped when dropped.
-fn frame(job: JobId, mut image: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>, WorkerError> {
-    let mut request = WorkerRequest::Face {
-        job,
-        deadline_ms: JOB_DEADLINE_MS,
-        image: std::mem::take(&mut *image),
+/// The job as a frame; both copies of the sample are wiped when dropped.
+fn frame(
+    job: JobId,
+    kind: Kind,
+    mut sample: Zeroizing<Vec<u8>>,
+) -> Result<Zeroizing<Vec<u8>>, WorkerError> {
+    let (deadline_ms, bytes) = (JOB_DEADLINE_MS, std::mem::take(&mut *sample));
+    // Only a sample above every limit of the gateway does not fit.
+    let (mut request, too_large) = match kind {
+        Kind::Face => (
+            WorkerRequest::Face {
+                job,
+                deadline_ms,
+                image: bytes,
+            },
+            SampleRefusal::TooManyPixels,
+        ),
+        Kind::Voice => (
+            WorkerRequest::Voice {
+                job,
+                deadline_ms,
+                audio: bytes,
+            },
+            SampleRefusal::TooLong,
+        ),
     };
     let frame = encode(&request).map(Zeroizing::new);
-    if let WorkerRequest::Face { image, .. } = &mut request {
-        image.zeroize();
+    if let WorkerRequest::Face { image: sent, .. } | WorkerRequest::Voice { audio: sent, .. } =
+        &mut request
+    {
+        sent.zeroize();
     }
-    // Only a picture above every limit of the gateway does not fit.
-    frame.map_err(|_| WorkerError::Refused(SampleRefusal::TooManyPixels))
+    frame.map_err(|_| WorkerError::Refused(too_large))
 }
 
 async fn write<S: AsyncRead + AsyncWrite + Unpin>(
@@ -262,20 +303,29 @@ async fn answers<R: AsyncRead + Unpin>(
     manifest: &Manifest,
 ) -> WorkerError {
     loop {
-        let (job, outcome) = match read_frame(reader).await {
-            Ok(WorkerResponse::Face { job, outcome }) => (job, outcome),
+        let (job, kind, outcome) = match read_frame(reader).await {
+            Ok(WorkerResponse::Face { job, outcome }) => {
+                (job, Kind::Face, outcome.map(Measured::Face))
+            }
+            Ok(WorkerResponse::Voice { job, outcome }) => {
+                (job, Kind::Voice, outcome.map(Measured::Voice))
+            }
             Ok(WorkerResponse::Evidence { .. }) => return untrusted("it sent evidence unasked"),
             Err(error) => return blame(error),
         };
-        if let Ok(sample) = &outcome
-            && let Err(problem) = check::sample(sample, manifest)
-        {
+        let sound = match &outcome {
+            Ok(Measured::Face(sample)) => check::face(sample, manifest),
+            Ok(Measured::Voice(sample)) => check::voice(sample, manifest),
+            Err(_) => Ok(()),
+        };
+        if let Err(problem) = sound {
             return untrusted(format!("it sent {problem}"));
         }
         shared.answers.fetch_add(1, Ordering::Relaxed);
         match shared.jobs().remove(&job) {
             // An asker that gave up is no fault of the worker's.
-            Some(reply) => drop(reply.send(outcome)),
+            Some((asked, reply)) if asked == kind => drop(reply.send(outcome)),
+            Some(_) => return untrusted("it answered with another kind of sample"),
             None => return untrusted("it answered a job that is not waiting"),
         }
     }

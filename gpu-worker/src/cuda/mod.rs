@@ -26,7 +26,7 @@ pub use check::{Report, TOLERANCE};
 pub use plan::Plan;
 
 use crate::onnx::{Graph, TensorError};
-use crate::pipeline::{FACE_SIDE, Graphs, NetworkError};
+use crate::pipeline::{EmbedderGraph, Graphs, NetworkError};
 use crate::sandbox::SandboxError;
 use compiler::{CompileError, Compiler};
 use engine::Engine;
@@ -95,18 +95,36 @@ pub struct Compared {
 }
 
 impl Compared {
-    /// Every embedder, run on the CPU.
+    /// Every embedder there are kernels for, run on the CPU. The others stay there,
+    /// and the log says why; if all do, the first one's reason is the error.
     pub fn all(environment: &Environment, graphs: &Graphs) -> Result<Vec<Self>, CudaError> {
-        let compared = |(model, graph): (&str, &[u8])| {
-            let plan = Plan::new(&Graph::read(graph)?, 3, FACE_SIDE)?;
+        let (mut compared, mut left) = (Vec::new(), Vec::new());
+        for EmbedderGraph {
+            model,
+            square,
+            graph,
+            ..
+        } in graphs.embedders()
+        {
+            let plan = match Plan::new(&Graph::read(graph)?, 3, square.side) {
+                Ok(plan) => plan,
+                Err(why) => {
+                    tracing::warn!(model, %why, "this embedder stays on the CPU");
+                    left.push(why);
+                    continue;
+                }
+            };
             let reference = graphs.reference(environment, model)?;
-            Ok(Self {
-                model: model.to_owned(),
+            compared.push(Self {
+                model: model.clone(),
                 expected: Expected::compute(COMPARED, plan.input, reference)?,
                 plan,
-            })
-        };
-        graphs.embedders().map(compared).collect()
+            });
+        }
+        match left.into_iter().next() {
+            Some(why) if compared.is_empty() => Err(why.into()),
+            _ => Ok(compared),
+        }
     }
 }
 
@@ -125,8 +143,8 @@ impl Cuda {
         })
     }
 
-    /// Every embedder on the device, each compared with the CPU first.
-    pub fn embedders(&self, all: Vec<Compared>) -> Result<Vec<Handle>, CudaError> {
+    /// These embedders on the device by name, each compared with the CPU first.
+    pub fn embedders(&self, all: Vec<Compared>) -> Result<Vec<(String, Handle)>, CudaError> {
         let start = |compared: Compared| {
             let (context, compiler) = (Arc::clone(&self.context), Arc::clone(&self.compiler));
             let model = compared.model.clone();
@@ -137,7 +155,7 @@ impl Cuda {
             })?;
             let largest = agreement.largest;
             tracing::info!(model, largest, "the device agrees with the CPU");
-            Ok(handle)
+            Ok((model, handle))
         };
         all.into_iter().map(start).collect()
     }

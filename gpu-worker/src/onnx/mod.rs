@@ -10,12 +10,14 @@
 mod graph;
 mod tensor;
 mod wire;
+mod write;
 
 use std::collections::{HashMap, HashSet};
 
 pub use graph::{Graph, Operation, Tensor};
 pub use tensor::TensorError;
 pub use wire::{Field, Fields, Value, WireError, fields};
+pub use write::{Attribute, Side, Writer};
 
 use tensor::{Constant, dequantise};
 use wire::{put_bytes_field, put_varint_field};

@@ -9,7 +9,7 @@ use super::wire::{
 };
 
 /// ONNX `TensorProto.DataType` FLOAT.
-const FLOAT: u64 = 1;
+pub(super) const FLOAT: u64 = 1;
 /// ONNX `TensorProto.DataType` INT8.
 const INT8: u64 = 3;
 

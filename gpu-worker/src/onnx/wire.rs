@@ -153,6 +153,12 @@ pub(super) fn put_varint_field(out: &mut Vec<u8>, number: u32, value: u64) {
     put_varint(out, value);
 }
 
+/// Appends a field of four bytes.
+pub(super) fn put_fixed32_field(out: &mut Vec<u8>, number: u32, bytes: [u8; 4]) {
+    put_varint(out, (u64::from(number) << 3) | 5);
+    out.extend_from_slice(&bytes);
+}
+
 /// Appends a length-delimited field.
 pub(super) fn put_bytes_field(out: &mut Vec<u8>, number: u32, payload: &[u8]) {
     put_varint(out, (u64::from(number) << 3) | 2);

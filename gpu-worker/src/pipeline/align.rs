@@ -1,20 +1,34 @@
-//! Landmarks to the 112 px square that embedders were trained on: the
-//! least-squares similarity (Umeyama 1991, without reflection) from the five
-//! points found to the ArcFace template, then a warp.
+//! Landmarks to the square that an embedder was trained on: the least-squares
+//! similarity (Umeyama 1991, without reflection) from the five points found to
+//! where that square has them, then a warp.
 
 use super::pixels::Pixels;
 
-/// Side of the aligned square, in pixels.
+/// Side of ArcFace's square, in which quality is measured, in pixels.
 pub(super) const SIDE: usize = 112;
 
-/// ArcFace five-point template at 112 px: eyes, nose, mouth corners, image-left first.
-const TEMPLATE: [[f32; 2]; 5] = [
-    [38.2946, 51.6963],
-    [73.5318, 51.5014],
-    [56.0252, 71.7366],
-    [41.5493, 92.3655],
-    [70.7299, 92.2041],
-];
+/// A square, and where a face's points lie in it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Square {
+    /// In pixels.
+    pub side: usize,
+    /// Eyes, nose, mouth corners; image-left first.
+    pub points: [[f32; 2]; 5],
+}
+
+impl Square {
+    /// ArcFace's, at 112 px.
+    pub const ARCFACE: Self = Self {
+        side: SIDE,
+        points: [
+            [38.2946, 51.6963],
+            [73.5318, 51.5014],
+            [56.0252, 71.7366],
+            [41.5493, 92.3655],
+            [70.7299, 92.2041],
+        ],
+    };
+}
 
 /// `x' = a·x − b·y + tx`, `y' = b·x + a·y + ty`, from aligned square to image.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -85,13 +99,18 @@ fn mean(points: &[[f32; 2]; 5]) -> [f32; 2] {
 /// The aligned face as planar RGB in 0 to 255, or `None` where the points
 /// coincide. Where the face is larger than the square its surroundings are
 /// first reduced by a whole factor, so that nothing aliases.
-pub(super) fn align(image: &Pixels, landmarks: &[[f32; 2]; 5]) -> Option<Vec<f32>> {
-    let to_image = umeyama(landmarks, &TEMPLATE)?.inverse()?;
+pub(super) fn align(
+    image: &Pixels,
+    landmarks: &[[f32; 2]; 5],
+    square: &Square,
+) -> Option<Vec<f32>> {
+    let to_image = umeyama(landmarks, &square.points)?.inverse()?;
+    let side = square.side;
     let factor = to_image.scale().round() as usize;
     if factor < 2 {
-        return Some(warp(image, to_image));
+        return Some(warp(image, to_image, side));
     }
-    let (part, left, top) = surroundings(image, to_image, factor)?;
+    let (part, left, top) = surroundings(image, to_image, factor, side)?;
     // Pixel centres: x in the image is (x - left + 0.5) / factor - 0.5 in the reduced part.
     let shrink = 1.0 / factor as f32;
     let moved = |offset: f32, start: usize| (offset - start as f32 + 0.5) * shrink - 0.5;
@@ -101,7 +120,7 @@ pub(super) fn align(image: &Pixels, landmarks: &[[f32; 2]; 5]) -> Option<Vec<f32
         tx: moved(to_image.tx, left),
         ty: moved(to_image.ty, top),
     };
-    Some(warp(&part, to_part))
+    Some(warp(&part, to_part, side))
 }
 
 /// What the square covers of the image, reduced, and where it begins.
@@ -109,8 +128,9 @@ fn surroundings(
     image: &Pixels,
     to_image: Similarity,
     factor: usize,
+    side: usize,
 ) -> Option<(Pixels, usize, usize)> {
-    let end = SIDE as f32;
+    let end = side as f32;
     let corners =
         [(0.0, 0.0), (end, 0.0), (0.0, end), (end, end)].map(|(x, y)| to_image.apply(x, y));
     let bounds = |values: [f32; 4], side: usize| {
@@ -129,13 +149,13 @@ fn surroundings(
     Some((part.reduced(factor), left, top))
 }
 
-fn warp(image: &Pixels, to_image: Similarity) -> Vec<f32> {
-    let plane = SIDE * SIDE;
+fn warp(image: &Pixels, to_image: Similarity, side: usize) -> Vec<f32> {
+    let plane = side * side;
     let mut planar = vec![0.0; 3 * plane];
-    for y in 0..SIDE {
-        for x in 0..SIDE {
+    for y in 0..side {
+        for x in 0..side {
             let (ix, iy) = to_image.apply(x as f32, y as f32);
-            let at = y * SIDE + x;
+            let at = y * side + x;
             for (channel, value) in image.sample(ix, iy).into_iter().enumerate() {
                 planar[channel * plane + at] = value;
             }
@@ -144,9 +164,21 @@ fn warp(image: &Pixels, to_image: Similarity) -> Vec<f32> {
     planar
 }
 
+/// The same face seen in a mirror.
+pub(super) fn mirrored(planar: &[f32], side: usize) -> Vec<f32> {
+    let rows = planar.chunks_exact(side);
+    rows.flat_map(|row| row.iter().rev().copied()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const TEMPLATE: [[f32; 2]; 5] = Square::ARCFACE.points;
+
+    fn align(image: &Pixels, landmarks: &[[f32; 2]; 5]) -> Option<Vec<f32>> {
+        super::align(image, landmarks, &Square::ARCFACE)
+    }
 
     #[test]
     fn a_turned_scaled_and_moved_template_is_found_exactly() {
@@ -224,6 +256,31 @@ mod tests {
         };
         let far = TEMPLATE.map(|[x, y]| [x * 5.0 + 5000.0, y * 5.0 + 5000.0]);
         assert!(align(&image, &far).is_none());
+    }
+
+    #[test]
+    fn a_mirror_turns_rows_and_leaves_planes() {
+        let planar: Vec<f32> = (0..12u8).map(f32::from).collect();
+        let turned = mirrored(&planar, 2);
+        assert_eq!(turned[..6], [1.0, 0.0, 3.0, 2.0, 5.0, 4.0]);
+        assert_eq!(mirrored(&turned, 2), planar);
+    }
+
+    #[test]
+    fn another_square_has_the_points_where_it_wants_them() {
+        let square = Square {
+            side: 150,
+            points: TEMPLATE.map(|[x, y]| [x + 30.0, y + 20.0]),
+        };
+        let mut image = Pixels {
+            width: SIDE,
+            height: SIDE,
+            rgb: vec![0; SIDE * SIDE * 3],
+        };
+        image.rgb[(60 * SIDE + 50) * 3] = 255;
+        let planar = super::align(&image, &TEMPLATE, &square).unwrap();
+        assert_eq!(planar.len(), 3 * 150 * 150);
+        assert!((planar[80 * 150 + 80] - 255.0).abs() < 1.0);
     }
 
     #[test]

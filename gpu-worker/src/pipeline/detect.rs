@@ -88,7 +88,9 @@ pub(super) fn detect(network: &mut Network, image: &Pixels) -> Result<Vec<Face>,
 fn pass(network: &mut Network, image: &Pixels, longer: usize) -> Result<Vec<Face>, NetworkError> {
     let input = Input::new(image, longer);
     let size = [input.height, input.width];
-    let faces = network.run(size, &input.planar, |outputs| candidates(outputs, size))?;
+    let faces = network.run([1, 3, size[0], size[1]], &input.planar, |outputs| {
+        candidates(outputs, size)
+    })?;
     let factor = input.source_per_pixel;
     Ok(distinct(faces)
         .iter()

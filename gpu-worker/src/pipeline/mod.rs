@@ -19,17 +19,21 @@ mod quality;
 use std::time::{Duration, Instant};
 
 use ort::environment::Environment;
-use redoubt_shared::worker::{Embedding, FaceSample, SampleRefusal};
+use redoubt_shared::worker::{Embedding, FaceSample, SampleRefusal, VoiceSample};
 
+pub use align::Square;
 pub use decode::{PIXELS_MAX, SIDE_MAX};
 pub use network::{NetworkError, helper_threads};
 
 use crate::cuda;
-use crate::manifest::{Manifest, ManifestError};
+use crate::dlib::{self, DlibError};
+use crate::manifest::{Format, Manifest, ManifestError, ModelFile};
 use crate::onnx::{InputSize, TensorError, mend};
-use align::{SIDE, align};
+use crate::torch::{TorchError, Weights};
+use crate::voice::{Voice, VoiceTimes, campplus};
+use align::{align, mirrored};
 use detect::{Face, detect};
-use network::Network;
+pub(crate) use network::{Network, normalised};
 use pixels::Pixels;
 
 /// Part of its width that a face loses in prominence at the picture's edge.
@@ -48,11 +52,20 @@ pub enum PipelineError {
     /// A model that cannot be mended.
     #[error(transparent)]
     Tensor(#[from] TensorError),
+    /// A model of dlib's that cannot be read.
+    #[error(transparent)]
+    Dlib(#[from] DlibError),
     /// ONNX Runtime.
     #[error(transparent)]
     Network(#[from] NetworkError),
-    /// Not exactly one detector, or no embedder.
-    #[error("model manifest: exactly one face_detector and at least one face_embedder are needed")]
+    /// The checkpoint of the voice embedder.
+    #[error(transparent)]
+    Torch(#[from] TorchError),
+    /// Not exactly one detector, no embedder, or not exactly one of voices.
+    #[error(
+        "model manifest: exactly one face_detector, at least one face_embedder and exactly one \
+         voice_embedder are needed"
+    )]
     Roles,
 }
 
@@ -60,11 +73,37 @@ pub enum PipelineError {
 #[derive(Debug)]
 pub struct Graphs {
     detector: (String, Vec<u8>),
-    embedders: Vec<(String, usize, Vec<u8>)>,
+    embedders: Vec<EmbedderGraph>,
+    voice: (String, Vec<u8>),
 }
 
-/// Side of the square an embedder takes, in pixels of three colours.
-pub const FACE_SIDE: usize = SIDE;
+/// What turns an aligned face into a vector.
+#[derive(Debug)]
+pub struct EmbedderGraph {
+    /// Manifest id.
+    pub model: String,
+    /// Numbers in its vector.
+    pub dimension: usize,
+    /// What it takes: planar RGB 0 to 255.
+    pub square: Square,
+    /// As ONNX Runtime takes it.
+    pub graph: Vec<u8>,
+}
+
+impl EmbedderGraph {
+    fn read(file: ModelFile) -> Result<Self, PipelineError> {
+        let graph = match file.format {
+            Format::Onnx => mend(&file.bytes, InputSize::Fixed)?,
+            Format::Dlib => dlib::graph(&file.bytes, file.square.side, file.dimension)?,
+        };
+        Ok(Self {
+            model: file.id,
+            dimension: file.dimension,
+            square: file.square,
+            graph,
+        })
+    }
+}
 
 impl Graphs {
     /// Reads, verifies and mends every model the pipeline runs.
@@ -74,47 +113,46 @@ impl Graphs {
         let [detector] = detectors.as_slice() else {
             return Err(PipelineError::Roles);
         };
-        if embedders.is_empty() {
+        let voices = manifest.models("voice_embedder")?;
+        let [voice] = voices.as_slice() else {
+            return Err(PipelineError::Roles);
+        };
+        if embedders.is_empty() || voice.dimension != campplus::DIMENSION {
             return Err(PipelineError::Roles);
         }
-        let embedders = embedders
-            .into_iter()
-            .map(|file| {
-                Ok((
-                    file.id,
-                    file.dimension,
-                    mend(&file.bytes, InputSize::Fixed)?,
-                ))
-            })
-            .collect::<Result<_, TensorError>>()?;
+        let embedders = embedders.into_iter().map(EmbedderGraph::read);
+        let embedders = embedders.collect::<Result<_, _>>()?;
         let graph = mend(&detector.bytes, InputSize::AnyImage)?;
         Ok(Self {
             detector: (detector.id.clone(), graph),
             embedders,
+            voice: (
+                voice.id.clone(),
+                campplus::graph(&Weights::read(&voice.bytes)?)?,
+            ),
         })
     }
 }
 
 impl Graphs {
-    /// Every embedder's id and mended graph.
-    pub fn embedders(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        let embedders = self.embedders.iter();
-        embedders.map(|(model, _, graph)| (model.as_str(), graph.as_slice()))
+    /// Every embedder, in the manifest's order.
+    pub fn embedders(&self) -> &[EmbedderGraph] {
+        &self.embedders
     }
 
-    /// An embedder on the CPU, for one picture at a time: planar, [`FACE_SIDE`]
-    /// square. The environment must live as long.
+    /// An embedder on the CPU, for one square at a time. The environment must live
+    /// as long.
     pub fn reference(
         &self,
         environment: &Environment,
         model: &str,
     ) -> Result<impl FnMut(&[f32]) -> Result<Vec<f32>, NetworkError> + use<>, NetworkError> {
-        let known = self.embedders.iter().find(|(id, ..)| id == model);
-        let (id, dimension, graph) = known.ok_or_else(|| NetworkError::Runtime(model.into()))?;
-        let mut network = Network::load(environment, id, graph, 1)?;
-        let dimension = *dimension;
+        let known = self.embedders.iter().find(|known| known.model == model);
+        let known = known.ok_or_else(|| NetworkError::Runtime(model.into()))?;
+        let mut network = Network::load(environment, model, &known.graph, 1)?;
+        let (dimension, side) = (known.dimension, known.square.side);
         Ok(move |face: &[f32]| {
-            network.run([SIDE, SIDE], face, |outputs| {
+            network.run([1, 3, side, side], face, |outputs| {
                 Ok(outputs.only(dimension)?.to_vec())
             })
         })
@@ -138,14 +176,39 @@ pub struct StageTimes {
 #[derive(Debug)]
 pub struct Pipeline {
     detector: Network,
+    /// What the embedders take, each once; the first is the one quality is measured in.
+    squares: Vec<Square>,
     embedders: Vec<Embedder>,
+    voice: Voice,
 }
 
 #[derive(Debug)]
 struct Embedder {
     model: String,
     dimension: usize,
+    /// Which of the squares it takes, and that one's side.
+    square: usize,
+    side: usize,
+    mirrored: bool,
     runner: Runner,
+}
+
+/// How a pipeline works.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Threads inside one run of a network.
+    pub threads: usize,
+    /// Whether each face is embedded together with its mirror image, in twice the time.
+    pub mirrored: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            threads: 1,
+            mirrored: false,
+        }
+    }
 }
 
 /// Where an embedder runs.
@@ -156,33 +219,48 @@ enum Runner {
 }
 
 impl Pipeline {
-    /// Loads the graphs; `threads` work inside one run of a network. Embedders run
-    /// on the GPU where there is one, one handle for each, and here otherwise.
+    /// Loads the graphs. Embedders run on the GPU where it has one of their name, and
+    /// here otherwise.
     pub fn load(
         environment: &Environment,
         graphs: &Graphs,
-        threads: usize,
-        gpu: &[cuda::Handle],
+        settings: Settings,
+        gpu: &[(String, cuda::Handle)],
     ) -> Result<Self, NetworkError> {
         let (id, graph) = &graphs.detector;
-        if !gpu.is_empty() && gpu.len() != graphs.embedders.len() {
-            let why = "not every embedder is on the GPU".to_owned();
-            return Err(NetworkError::Runtime(why));
-        }
-        let mut gpu = gpu.iter();
-        let embedders = graphs.embedders.iter().map(|(model, dimension, graph)| {
+        let Settings { threads, mirrored } = settings;
+        let mut squares = vec![Square::ARCFACE];
+        let embedders = graphs.embedders.iter().map(|embedder| {
+            let model = &embedder.model;
+            let known = squares.iter().position(|known| *known == embedder.square);
+            let square = known.unwrap_or_else(|| {
+                squares.push(embedder.square);
+                squares.len() - 1
+            });
+            let there = gpu.iter().find(|(name, _)| name == model);
             Ok(Embedder {
                 model: model.clone(),
-                dimension: *dimension,
-                runner: match gpu.next() {
-                    Some(handle) => Runner::Gpu(handle.clone()),
-                    None => Runner::Cpu(Network::load(environment, model, graph, threads)?),
+                dimension: embedder.dimension,
+                square,
+                side: embedder.square.side,
+                mirrored,
+                runner: match there {
+                    Some((_, handle)) => Runner::Gpu(handle.clone()),
+                    None => {
+                        let graph = &embedder.graph;
+                        Runner::Cpu(Network::load(environment, model, graph, threads)?)
+                    }
                 },
             })
         });
         Ok(Self {
-            detector: Network::load(environment, id, graph, threads)?,
             embedders: embedders.collect::<Result<_, NetworkError>>()?,
+            detector: Network::load(environment, id, graph, threads)?,
+            squares,
+            voice: {
+                let (id, graph) = &graphs.voice;
+                Voice::new(id, Network::load(environment, id, graph, threads)?)
+            },
         })
     }
 
@@ -196,11 +274,10 @@ impl Pipeline {
             };
             detect(&mut self.detector, &blank)?;
         }
-        let blank = vec![0.0; 3 * SIDE * SIDE];
         for embedder in &mut self.embedders {
-            embedder.embed(&blank)?;
+            embedder.run(&vec![0.0; 3 * embedder.side * embedder.side])?;
         }
-        Ok(())
+        self.voice.warm_up()
     }
 
     /// One job. Past `deadline` the next stage is not begun.
@@ -212,6 +289,15 @@ impl Pipeline {
         let mut times = StageTimes::default();
         let outcome = self.stages(image, deadline, &mut times);
         (outcome, times)
+    }
+
+    /// One job with a recording. Past `deadline` the next stage is not begun.
+    pub fn voice(
+        &mut self,
+        audio: &[u8],
+        deadline: Instant,
+    ) -> (Result<VoiceSample, SampleRefusal>, VoiceTimes) {
+        self.voice.sample(audio, deadline)
     }
 
     fn stages(
@@ -228,15 +314,19 @@ impl Pipeline {
         let faces = detect(&mut self.detector, &pixels).map_err(failed)?;
         times.detect = clock.lap();
         let face = subject(&faces, &pixels)?;
-        let aligned = align(&pixels, &face.landmarks).ok_or(SampleRefusal::NoFace)?;
-        let mut measures = quality::measure(&pixels, &face, &aligned);
-        drop(pixels);
+        let cut = |square| align(&pixels, &face.landmarks, square).ok_or(SampleRefusal::NoFace);
+        let mut aligned = vec![cut(&Square::ARCFACE)?];
+        let mut measures = quality::measure(&pixels, &face, &aligned[0]);
         quality::gate(&measures)?;
+        for square in &self.squares[1..] {
+            aligned.push(cut(square)?);
+        }
+        drop(pixels);
         times.align = clock.lap();
         clock.in_time()?;
         let mut embeddings = Vec::with_capacity(self.embedders.len());
         for (at, embedder) in self.embedders.iter_mut().enumerate() {
-            let (norm, embedding) = embedder.embed(&aligned).map_err(failed)?;
+            let (norm, embedding) = embedder.embed(&aligned[embedder.square]).map_err(failed)?;
             if at == 0 {
                 quality::conclude(&mut measures, norm)?;
             }
@@ -252,29 +342,27 @@ impl Pipeline {
 }
 
 impl Embedder {
-    /// Norm before normalisation, and the unit vector.
-    fn embed(&mut self, aligned: &[f32]) -> Result<(f32, Embedding), NetworkError> {
-        let mut vector = match &mut self.runner {
-            Runner::Cpu(network) => network.run([SIDE, SIDE], aligned, |outputs| {
+    /// The network's answer.
+    fn run(&mut self, aligned: &[f32]) -> Result<Vec<f32>, NetworkError> {
+        match &mut self.runner {
+            Runner::Cpu(network) => network.run([1, 3, self.side, self.side], aligned, |outputs| {
                 Ok(outputs.only(self.dimension)?.to_vec())
-            })?,
+            }),
             Runner::Gpu(handle) => handle
                 .run(aligned)
-                .map_err(|error| NetworkError::Runtime(error.to_string()))?,
-        };
-        let norm = vector.iter().map(|v| v * v).sum::<f32>().sqrt();
-        if !norm.is_normal() || vector.len() != self.dimension {
-            return Err(NetworkError::Output {
-                model: self.model.clone(),
-                output: "a vector of ordinary length".to_owned(),
-            });
+                .map_err(|error| NetworkError::Runtime(error.to_string())),
         }
-        vector.iter_mut().for_each(|value| *value /= norm);
-        let embedding = Embedding {
-            model: self.model.clone(),
-            vector,
-        };
-        Ok((norm, embedding))
+    }
+
+    /// Norm before normalisation, and the unit vector.
+    fn embed(&mut self, aligned: &[f32]) -> Result<(f32, Embedding), NetworkError> {
+        let mut vector = self.run(aligned)?;
+        if self.mirrored {
+            let other = self.run(&mirrored(aligned, self.side))?;
+            let mean = |(one, other): (&mut f32, f32)| *one = (*one + other) / 2.0;
+            vector.iter_mut().zip(other).for_each(mean);
+        }
+        normalised(&self.model, self.dimension, vector)
     }
 }
 
@@ -298,30 +386,30 @@ fn subject(faces: &[Face], image: &Pixels) -> Result<Face, SampleRefusal> {
     Ok(**subject)
 }
 
-fn failed(error: NetworkError) -> SampleRefusal {
+pub(crate) fn failed(error: NetworkError) -> SampleRefusal {
     tracing::error!(%error, "inference failed");
     SampleRefusal::Failed
 }
 
-struct Clock {
+pub(crate) struct Clock {
     deadline: Instant,
     last: Instant,
 }
 
 impl Clock {
-    fn start(deadline: Instant) -> Self {
+    pub(crate) fn start(deadline: Instant) -> Self {
         Self {
             deadline,
             last: Instant::now(),
         }
     }
-    fn in_time(&self) -> Result<(), SampleRefusal> {
+    pub(crate) fn in_time(&self) -> Result<(), SampleRefusal> {
         if self.last >= self.deadline {
             return Err(SampleRefusal::Deadline);
         }
         Ok(())
     }
-    fn lap(&mut self) -> Duration {
+    pub(crate) fn lap(&mut self) -> Duration {
         let now = Instant::now();
         let lap = now - self.last;
         self.last = now;

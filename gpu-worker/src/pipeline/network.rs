@@ -7,6 +7,7 @@ use ort::environment::{Environment, ThreadManager};
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{Session, SessionOutputs};
 use ort::value::TensorRef;
+use redoubt_shared::worker::Embedding;
 
 use crate::sandbox::forbid_files;
 
@@ -34,14 +35,14 @@ impl<T> From<ort::Error<T>> for NetworkError {
 
 /// A graph ready to run. One per thread: running needs `&mut`.
 #[derive(Debug)]
-pub(super) struct Network {
+pub(crate) struct Network {
     model: String,
     session: Session,
 }
 
 impl Network {
     /// Loads a mended graph; `threads` work inside one run.
-    pub(super) fn load(
+    pub(crate) fn load(
         environment: &Environment,
         model: &str,
         graph: &[u8],
@@ -59,20 +60,38 @@ impl Network {
         })
     }
 
-    /// Runs on one planar image and hands the outputs to `read`.
-    pub(super) fn run<T>(
+    /// Runs on one input of this shape and hands the outputs to `read`.
+    pub(crate) fn run<T>(
         &mut self,
-        [height, width]: [usize; 2],
-        planar: &[f32],
+        shape: [usize; 4],
+        numbers: &[f32],
         read: impl FnOnce(&Outputs<'_, '_>) -> Result<T, NetworkError>,
     ) -> Result<T, NetworkError> {
-        let tensor = TensorRef::from_array_view(([1, 3, height, width], planar))?;
+        let tensor = TensorRef::from_array_view((shape, numbers))?;
         let outputs = self.session.run(ort::inputs![tensor])?;
         read(&Outputs {
             model: &self.model,
             outputs: &outputs,
         })
     }
+}
+
+/// Norm before normalisation, and the unit vector of the one output.
+pub(crate) fn normalised(
+    model: &str,
+    dimension: usize,
+    mut vector: Vec<f32>,
+) -> Result<(f32, Embedding), NetworkError> {
+    let norm = vector.iter().map(|v| v * v).sum::<f32>().sqrt();
+    if !norm.is_normal() || vector.len() != dimension {
+        return Err(NetworkError::Output {
+            model: model.to_owned(),
+            output: "a vector of ordinary length".to_owned(),
+        });
+    }
+    vector.iter_mut().for_each(|value| *value /= norm);
+    let model = model.to_owned();
+    Ok((norm, Embedding { model, vector }))
 }
 
 static HELPERS: AtomicUsize = AtomicUsize::new(0);
@@ -114,20 +133,20 @@ impl ThreadManager for Helpers {
 
 /// The outputs of one run.
 #[derive(Debug)]
-pub(super) struct Outputs<'m, 's> {
+pub(crate) struct Outputs<'m, 's> {
     model: &'m str,
     outputs: &'m SessionOutputs<'s>,
 }
 
 impl Outputs<'_, '_> {
     /// The only output, which must hold `length` numbers.
-    pub(super) fn only(&self, length: usize) -> Result<&[f32], NetworkError> {
+    pub(crate) fn only(&self, length: usize) -> Result<&[f32], NetworkError> {
         let name = self.outputs.keys().next().unwrap_or_default();
         self.named(name, length)
     }
 
     /// A named output, which must hold `length` numbers.
-    pub(super) fn named(&self, name: &str, length: usize) -> Result<&[f32], NetworkError> {
+    pub(crate) fn named(&self, name: &str, length: usize) -> Result<&[f32], NetworkError> {
         self.outputs
             .get(name)
             .and_then(|value| value.try_extract_tensor::<f32>().ok())

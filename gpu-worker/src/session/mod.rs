@@ -14,4 +14,4 @@ mod threads;
 pub use identity::{Identity, IdentityError};
 pub use queue::Queue;
 pub use serve::{SessionError, serve};
-pub use threads::{FirstRun, Job, spawn};
+pub use threads::{FirstRun, Job, Sample, spawn};

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use redoubt_attestation::binding::{EXPORTER_BYTES, EXPORTER_LABEL};
 use redoubt_shared::limits::JOB_DEADLINE_MS;
 use redoubt_shared::worker::{SampleRefusal, WorkerRequest, WorkerResponse};
-use redoubt_shared::{FrameError, read_frame, write_frame};
+use redoubt_shared::{FrameError, JobId, read_frame, write_frame};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, split};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_rustls::TlsAcceptor;
 
-use super::{Identity, IdentityError, Job, Queue};
+use super::{Identity, IdentityError, Job, Queue, Sample};
 
 /// Why a session ended otherwise than by its stream closing.
 #[derive(Debug, thiserror::Error)]
@@ -85,28 +85,40 @@ async fn requests<R: AsyncRead + Unpin>(
                 proven = true;
                 let _ = replies.send(identity.evidence(&nonce, exporter)?);
             }
-            WorkerRequest::Face { .. } if !proven => return Err(SessionError::Unproven),
+            WorkerRequest::Face { .. } | WorkerRequest::Voice { .. } if !proven => {
+                return Err(SessionError::Unproven);
+            }
             WorkerRequest::Face {
                 job,
                 deadline_ms,
                 image,
-            } => {
-                let wait = Duration::from_millis(deadline_ms.min(JOB_DEADLINE_MS).into());
-                let bytes = image.len();
-                let job = Job {
-                    id: job,
-                    image,
-                    deadline: Instant::now() + wait,
-                    reply: replies.clone(),
-                };
-                if let Err(job) = queue.push(job, bytes) {
-                    let _ = replies.send(WorkerResponse::Face {
-                        job: job.id,
-                        outcome: Err(SampleRefusal::Busy),
-                    });
-                }
-            }
+            } => enqueue(queue, replies, job, deadline_ms, Sample::Face(image)),
+            WorkerRequest::Voice {
+                job,
+                deadline_ms,
+                audio,
+            } => enqueue(queue, replies, job, deadline_ms, Sample::Voice(audio)),
         }
+    }
+}
+
+fn enqueue(
+    queue: &Queue<Job>,
+    replies: &UnboundedSender<WorkerResponse>,
+    id: JobId,
+    deadline_ms: u32,
+    sample: Sample,
+) {
+    let wait = Duration::from_millis(deadline_ms.min(JOB_DEADLINE_MS).into());
+    let bytes = sample.bytes();
+    let job = Job {
+        id,
+        sample,
+        deadline: Instant::now() + wait,
+        reply: replies.clone(),
+    };
+    if let Err(job) = queue.push(job, bytes) {
+        job.refuse(SampleRefusal::Busy);
     }
 }
 

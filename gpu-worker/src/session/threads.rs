@@ -12,13 +12,30 @@ use super::Queue;
 use crate::pipeline::Pipeline;
 use crate::sandbox::{end, forbid_files};
 
-/// One picture to look at.
+/// What to look at or listen to.
+#[derive(Debug)]
+pub enum Sample {
+    /// A picture's bytes.
+    Face(Vec<u8>),
+    /// A recording's bytes.
+    Voice(Vec<u8>),
+}
+
+impl Sample {
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Face(bytes) | Self::Voice(bytes) => bytes.len(),
+        }
+    }
+}
+
+/// One sample to embed.
 #[derive(Debug)]
 pub struct Job {
     /// As the peer named it.
     pub id: JobId,
-    /// The picture's bytes.
-    pub image: Vec<u8>,
+    /// The sample.
+    pub sample: Sample,
     /// When nobody waits any longer.
     pub deadline: Instant,
     /// Where the answer goes.
@@ -90,23 +107,60 @@ fn work(pipeline: &mut Pipeline, queue: &Queue<Job>, first: FirstRun) {
     }
 }
 
+impl Job {
+    /// Answers without an embedding.
+    pub(super) fn refuse(self, refusal: SampleRefusal) {
+        let job = self.id;
+        let answer = match self.sample {
+            Sample::Face(_) => WorkerResponse::Face {
+                job,
+                outcome: Err(refusal),
+            },
+            Sample::Voice(_) => WorkerResponse::Voice {
+                job,
+                outcome: Err(refusal),
+            },
+        };
+        // Nobody is left to tell when the session is over.
+        let _ = self.reply.send(answer);
+    }
+}
+
 fn run(pipeline: &mut Pipeline, job: Job) {
-    let Job {
-        id,
-        image,
-        deadline,
-        reply,
-    } = job;
-    // A decoder that panics on a crafted picture costs that picture its answer,
-    // not the worker its thread.
-    let work = AssertUnwindSafe(|| pipeline.face(&image, deadline));
-    let outcome = match catch_unwind(work) {
-        Ok((outcome, times)) => {
-            tracing::debug!(?times, "job done");
-            outcome
+    // A decoder that panics on a crafted sample costs that sample its answer, not
+    // the worker its thread.
+    let work = AssertUnwindSafe(|| match &job.sample {
+        Sample::Face(image) => {
+            let (outcome, times) = pipeline.face(image, job.deadline);
+            tracing::debug!(
+                decode = times.decode.as_micros(),
+                detect = times.detect.as_micros(),
+                align = times.align.as_micros(),
+                embed = times.embed.as_micros(),
+                "job done, microseconds"
+            );
+            WorkerResponse::Face {
+                job: job.id,
+                outcome,
+            }
         }
-        Err(_) => Err(SampleRefusal::Failed),
-    };
-    // Nobody is left to tell when the session is over.
-    let _ = reply.send(WorkerResponse::Face { job: id, outcome });
+        Sample::Voice(audio) => {
+            let (outcome, times) = pipeline.voice(audio, job.deadline);
+            tracing::debug!(
+                decode = times.decode.as_micros(),
+                activity = times.activity.as_micros(),
+                features = times.features.as_micros(),
+                embed = times.embed.as_micros(),
+                "voice done, microseconds"
+            );
+            WorkerResponse::Voice {
+                job: job.id,
+                outcome,
+            }
+        }
+    });
+    match catch_unwind(work) {
+        Ok(answer) => drop(job.reply.send(answer)),
+        Err(_) => job.refuse(SampleRefusal::Failed),
+    }
 }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod audio;
 pub(crate) mod client;
 
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use ort::environment::Environment;
 use redoubt_shared::worker::FaceSample;
 use redoubt_worker::cuda::{Compared, Cuda};
 use redoubt_worker::manifest::Manifest;
-use redoubt_worker::pipeline::{Graphs, Pipeline};
+use redoubt_worker::pipeline::{Graphs, Pipeline, Settings};
 use redoubt_worker::runtime;
 
 /// The folder an environment variable names; says so and gives `None` if it is unset.
@@ -40,7 +41,7 @@ pub(crate) fn pipeline(models: &Path) -> (Environment, Pipeline) {
         cuda.embedders(compared).unwrap()
     });
     let gpu = gpu.unwrap_or_default();
-    let mut pipeline = Pipeline::load(&environment, &graphs, 1, &gpu).unwrap();
+    let mut pipeline = Pipeline::load(&environment, &graphs, Settings::default(), &gpu).unwrap();
     pipeline.warm_up().unwrap();
     (environment, pipeline)
 }

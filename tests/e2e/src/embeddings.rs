@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use redoubt_bank::blindness::{Markers, NamedVector};
 use redoubt_worker::manifest::Manifest;
-use redoubt_worker::pipeline::{Graphs, Pipeline};
+use redoubt_worker::pipeline::{Graphs, Pipeline, Settings};
 use redoubt_worker::runtime;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -19,7 +19,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub fn add(models: &Path, manifest: &Path, markers: &mut Markers) -> Result<usize> {
     let manifest = Manifest::open(manifest, models)?;
     let onnx = runtime::load(&manifest).map_err(|error| anyhow!("{error}"))?;
-    let mut pipeline = Pipeline::load(&onnx, &Graphs::read(&manifest)?, 1, &[])?;
+    let mut pipeline = Pipeline::load(&onnx, &Graphs::read(&manifest)?, Settings::default(), &[])?;
+    let built_in = redoubt_enclave::worker_link::manifest::Manifest::built_in();
+    let spaces: Vec<_> = built_in
+        .spaces()
+        .iter()
+        .filter(|s| s.parts.len() > 1)
+        .collect();
     let before = markers.vectors.len();
     for image in &markers.images {
         let bytes = std::fs::read(&image.path).with_context(|| image.path.display().to_string())?;
@@ -27,12 +33,13 @@ pub fn add(models: &Path, manifest: &Path, markers: &mut Markers) -> Result<usiz
         let Ok(face) = pipeline.face(&bytes, Instant::now() + PATIENCE).0 else {
             continue;
         };
-        markers
-            .vectors
-            .extend(face.embeddings.into_iter().map(|embedding| NamedVector {
-                name: format!("embedding of {} by {}", image.name, embedding.model),
-                values: embedding.vector,
-            }));
+        // What templates are made of, too.
+        let fused = spaces.iter().filter_map(|space| space.of(&face));
+        let all = face.embeddings.iter().cloned().chain(fused);
+        markers.vectors.extend(all.map(|embedding| NamedVector {
+            name: format!("embedding of {} by {}", image.name, embedding.model),
+            values: embedding.vector,
+        }));
     }
     Ok(markers.vectors.len() - before)
 }

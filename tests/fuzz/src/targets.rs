@@ -1,5 +1,6 @@
 //! What is bent, and what reads it. Every parser that meets bytes from outside is here.
 
+mod audio;
 mod frames;
 mod gpu;
 mod handover;
@@ -61,6 +62,8 @@ pub(crate) const TARGETS: &[Target] = &[
     target("passkey-wire", passkeys::wire),
     target("passkey-registration", passkeys::registration),
     target("passkey-assertion", passkeys::assertion),
+    target("audio", audio::recording),
+    target("weights", audio::weights),
     target("metadata-blob", metadata::blob),
     target("metadata-payload", metadata::payload),
 ];

@@ -124,6 +124,13 @@ enum Task {
         #[arg(num_args = 0.., trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Error rates over faces or voices of one's own, through the sealed worker; calibration tables
+    Eval {
+        /// faces DIR [--pairs FILE] [--setting accurate] --json OUT, voices DIR --json OUT, or
+        /// calibrate DIR --out OUT
+        #[arg(required = true, num_args = 1.., trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Measure against a peer or a limit in the same run
     Bench {
         /// [NAME] --json OUT
@@ -182,6 +189,10 @@ fn run(task: Task) -> Result<bool> {
         Task::Chaos { arguments } => {
             models(&repo, &ModelsAction::Fetch)?;
             return built(&repo, "redoubt-chaos", &arguments);
+        }
+        Task::Eval { arguments } => {
+            models(&repo, &ModelsAction::Fetch)?;
+            return built(&repo, "redoubt-eval", &arguments);
         }
         Task::CudaCheck { tests } => return cuda::run(&repo, tests),
         Task::BootTest(arguments) => return boot::run(&repo, &arguments),

@@ -32,6 +32,7 @@ const PROGRAMS: &[(&str, Linkage)] = &[
     ("redoubt-boot", Linkage::Dynamic),
     ("redoubt-image", Linkage::Dynamic),
     ("redoubt-fuzz", Linkage::Dynamic),
+    ("redoubt-eval", Linkage::Dynamic),
 ];
 
 /// A line of cargo's JSON output, as far as it matters here.

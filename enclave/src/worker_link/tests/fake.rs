@@ -17,7 +17,8 @@ use redoubt_attestation::genesis::{
 };
 use redoubt_attestation::sign::Es256Signer;
 use redoubt_shared::worker::{
-    Embedding, FaceQuality, FaceSample, SampleRefusal, WorkerRequest, WorkerResponse,
+    Embedding, FaceQuality, FaceSample, SampleRefusal, VoiceQuality, VoiceSample, WorkerRequest,
+    WorkerResponse,
 };
 use redoubt_shared::{Endpoint, JobId, Stream, read_frame, write_frame};
 use rustls::ServerConfig;
@@ -26,7 +27,7 @@ use tokio::io::AsyncWriteExt;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::worker_link::manifest::Manifest;
+use crate::worker_link::manifest::{Embedder, Manifest};
 
 pub(super) const PROGRAM: &[u8] = b"the worker's program";
 const ENCLAVE: &[u8] = b"the enclave's program";
@@ -46,6 +47,8 @@ pub(super) enum Lie {
     NoEvidence,
     // answers
     Answer(fn(&mut FaceSample)),
+    Hear(fn(&mut VoiceSample)),
+    OtherKind,
     OtherJob,
     Twice,
     Refuse(SampleRefusal),
@@ -106,6 +109,7 @@ impl World {
                     write_frame(&mut stream, &evidence).await.ok()?;
                 }
                 WorkerRequest::Face { job, .. } => answer(&mut stream, lie, job).await?,
+                WorkerRequest::Voice { job, .. } => hear(&mut stream, lie, job).await?,
             }
         }
     }
@@ -174,6 +178,11 @@ async fn answer(stream: &mut TlsStream<Stream>, lie: Lie, job: JobId) -> Option<
             return stream.flush().await.ok();
         }
         Lie::Hangup => return None,
+        Lie::OtherKind => {
+            let outcome = Ok(honest_voice());
+            let response = WorkerResponse::Voice { job, outcome };
+            return write_frame(stream, &response).await.ok();
+        }
         _ => {}
     }
     let response = WorkerResponse::Face {
@@ -187,19 +196,57 @@ async fn answer(stream: &mut TlsStream<Stream>, lie: Lie, job: JobId) -> Option<
     Some(())
 }
 
+async fn hear(stream: &mut TlsStream<Stream>, lie: Lie, job: JobId) -> Option<()> {
+    let mut sample = honest_voice();
+    let response = match lie {
+        Lie::OtherKind => unasked(job),
+        Lie::Refuse(refusal) => WorkerResponse::Voice {
+            job,
+            outcome: Err(refusal),
+        },
+        lie => {
+            if let Lie::Hear(spoil) = lie {
+                spoil(&mut sample);
+            }
+            WorkerResponse::Voice {
+                job,
+                outcome: Ok(sample),
+            }
+        }
+    };
+    write_frame(stream, &response).await.ok()
+}
+
 fn unasked(job: JobId) -> WorkerResponse {
     let outcome = Ok(honest_sample());
     WorkerResponse::Face { job, outcome }
 }
 
-pub(super) fn honest_sample() -> FaceSample {
-    let manifest = Manifest::built_in();
-    let embeddings = manifest.embedders().iter().map(|embedder| Embedding {
+fn embeddings(embedders: &[Embedder]) -> Vec<Embedding> {
+    let embedding = |embedder: &Embedder| Embedding {
         model: embedder.id.clone(),
         vector: vec![(embedder.dimension as f32).sqrt().recip(); embedder.dimension],
-    });
+    };
+    embedders.iter().map(embedding).collect()
+}
+
+pub(super) fn honest_voice() -> VoiceSample {
+    VoiceSample {
+        embeddings: embeddings(Manifest::built_in().voice_embedders()),
+        quality: VoiceQuality {
+            speech_seconds: 4.0,
+            level_db: -24.0,
+            clipped: 0.0,
+            signal_to_noise_db: 30.0,
+            embedding_norm: 6.5,
+            score: 0.9,
+        },
+    }
+}
+
+pub(super) fn honest_sample() -> FaceSample {
     FaceSample {
-        embeddings: embeddings.collect(),
+        embeddings: embeddings(Manifest::built_in().embedders()),
         quality: FaceQuality {
             detection: 0.9,
             eye_distance: 80.0,

@@ -4,11 +4,11 @@ mod fake;
 
 use std::sync::Arc;
 
-use fake::{Lie, World, honest_sample};
+use fake::{Lie, World, honest_sample, honest_voice};
 use redoubt_attestation::entropy::SystemEntropy;
 use redoubt_attestation::genesis::Tier;
 use redoubt_shared::Endpoint;
-use redoubt_shared::worker::{FaceSample, SampleRefusal};
+use redoubt_shared::worker::{FaceSample, SampleRefusal, VoiceSample};
 
 use super::manifest::Manifest;
 use super::{WorkerError, WorkerLink, WorkerTrust};
@@ -43,6 +43,10 @@ impl Bench {
 
     async fn face(&self) -> Result<(FaceSample, Tier), WorkerError> {
         self.link.face(vec![1, 2, 3].into()).await
+    }
+
+    async fn voice(&self) -> Result<(VoiceSample, Tier), WorkerError> {
+        self.link.voice(vec![1, 2, 3].into()).await
     }
 }
 
@@ -105,7 +109,7 @@ async fn a_tier_that_policy_does_not_accept_is_refused() {
 #[tokio::test]
 async fn malformed_samples_are_refused_for_their_own_reason() {
     type Spoil = fn(&mut FaceSample);
-    let cases: [(Spoil, &str); 12] = [
+    let cases: [(Spoil, &str); 15] = [
         (|s| s.embeddings[0].vector[7] = f32::NAN, "not finite"),
         (|s| s.embeddings[0].vector[7] = f32::INFINITY, "not finite"),
         (
@@ -128,8 +132,11 @@ async fn malformed_samples_are_refused_for_their_own_reason() {
         (|s| s.embeddings.clear(), "0 embeddings"),
         (
             |s| s.embeddings.push(s.embeddings[0].clone()),
-            "2 embeddings",
+            "3 embeddings",
         ),
+        (|s| s.embeddings.truncate(1), "1 embeddings where 2"),
+        (|s| s.embeddings.swap(0, 1), "another model"),
+        (|s| s.embeddings[1].vector[0] = f32::NAN, "not finite"),
         (|s| s.quality.sharpness = f32::NAN, "sharpness"),
         (|s| s.quality.score = 0.1, "score"),
         (|s| s.liveness = Some(1.5), "liveness"),
@@ -137,6 +144,50 @@ async fn malformed_samples_are_refused_for_their_own_reason() {
     for (spoil, why) in cases {
         let said = distrust(Lie::Answer(spoil)).await;
         assert!(said.contains(why), "{why}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn voices_are_asked_for_and_judged_as_faces_are() {
+    let bench = Bench::new(&[Lie::None]).await;
+    let heard = (honest_voice(), Tier::Process);
+    assert_eq!(bench.voice().await.unwrap(), heard);
+    assert_eq!(bench.face().await.unwrap().0, honest_sample());
+    type Spoil = fn(&mut VoiceSample);
+    let cases: [(Spoil, &str); 8] = [
+        (|s| s.embeddings[0].vector[7] = f32::NAN, "not finite"),
+        (|s| s.embeddings[0].vector.fill(0.0), "unit norm"),
+        (
+            |s| s.embeddings[0].vector.push(0.0),
+            "193 numbers where 192",
+        ),
+        (
+            |s| s.embeddings[0].model = "sface-2021dec".into(),
+            "another model",
+        ),
+        (|s| s.embeddings.clear(), "0 embeddings"),
+        (|s| s.quality.level_db = f32::NAN, "level_db"),
+        (|s| s.quality.clipped = 1.5, "clipped"),
+        (|s| s.quality.score = 0.1, "score"),
+    ];
+    for (spoil, why) in cases {
+        match Bench::new(&[Lie::Hear(spoil)]).await.voice().await {
+            Err(WorkerError::Untrusted(said)) => assert!(said.contains(why), "{why}: {said}"),
+            other => panic!("{why}: {other:?}"),
+        }
+    }
+    let refused = Bench::new(&[Lie::Refuse(SampleRefusal::TooQuiet)]).await;
+    let refusal = WorkerError::Refused(SampleRefusal::TooQuiet);
+    assert_eq!(refused.voice().await.unwrap_err(), refusal);
+}
+
+#[tokio::test]
+async fn a_face_in_place_of_a_voice_ends_the_session_and_the_reverse() {
+    let why = distrust(Lie::OtherKind).await;
+    assert!(why.contains("another kind"), "{why}");
+    match Bench::new(&[Lie::OtherKind]).await.voice().await {
+        Err(WorkerError::Untrusted(why)) => assert!(why.contains("another kind"), "{why}"),
+        other => panic!("{other:?}"),
     }
 }
 

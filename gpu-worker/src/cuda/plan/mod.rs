@@ -12,7 +12,7 @@ use chain::Chain;
 
 /// Why a graph cannot be run by the kernels there are.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{op} making {output:?}: {why}; leave out --cuda to run this model on the CPU")]
+#[error("{op} making {output:?}: {why}; the kernels do not run this model, the CPU does")]
 pub struct PlanError {
     op: String,
     output: String,

@@ -5,7 +5,8 @@ use redoubt_shared::peers::{PeerRequest, PeerResponse};
 use redoubt_shared::store::{StoreRefusal, StoreRequest, StoreResponse, StoredRecord};
 use redoubt_shared::supervise::{Phase, SuperviseRequest, SuperviseResponse};
 use redoubt_shared::worker::{
-    Embedding, FaceQuality, FaceSample, SampleRefusal, WorkerRequest, WorkerResponse,
+    Embedding, FaceQuality, FaceSample, SampleRefusal, VoiceQuality, VoiceSample, WorkerRequest,
+    WorkerResponse,
 };
 use redoubt_shared::{JobId, LedgerId, read_frame};
 use serde::Serialize;
@@ -97,6 +98,11 @@ pub(super) fn worker() -> Prepared {
             deadline_ms: 1000,
             image: vec![0xff, 0xd8, 0xff],
         },
+        WorkerRequest::Voice {
+            job,
+            deadline_ms: 1000,
+            audio: b"fLaC".to_vec(),
+        },
     ];
     let sample = FaceSample {
         embeddings: vec![Embedding {
@@ -121,6 +127,10 @@ pub(super) fn worker() -> Prepared {
         },
         answer(Ok(sample)),
         answer(Err(SampleRefusal::NoFace)),
+        WorkerResponse::Voice {
+            job,
+            outcome: Ok(voice()),
+        },
     ];
     let seeds = requests.iter().map(body).chain(responses.iter().map(body));
     let seeds = seeds.collect();
@@ -130,6 +140,23 @@ pub(super) fn worker() -> Prepared {
         read::<WorkerResponse>(input);
     };
     (Box::new(both), seeds)
+}
+
+fn voice() -> VoiceSample {
+    VoiceSample {
+        embeddings: vec![Embedding {
+            model: "campplus-zh-en-common".into(),
+            vector: vec![0.25; 16],
+        }],
+        quality: VoiceQuality {
+            speech_seconds: 3.0,
+            level_db: -24.0,
+            clipped: 0.0,
+            signal_to_noise_db: 30.0,
+            embedding_norm: 6.5,
+            score: 0.9,
+        },
+    }
 }
 
 pub(super) fn host() -> Prepared {

@@ -82,7 +82,7 @@ pub(crate) fn enrol(number: u64) -> Result<[Command; 3]> {
     let (id, token_hash) = (EnrollmentId::from_bytes(sixteen(number)), [0; 32]);
     let template = Template {
         version: 1,
-        model: "sface-2021dec".into(),
+        model: "sface-dlib-1".into(),
         transform: 0,
         dimension: 128,
         scale: 0.01,

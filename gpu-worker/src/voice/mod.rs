@@ -1,0 +1,135 @@
+//! One recording to one embedded voice: decode → one channel at 16 kHz → voice
+//! activity → quality → features → embed. Holds nothing between jobs but the network.
+//!
+//! Not covered: a voice that a machine makes live, or that somebody imitates. The
+//! embedder tells speakers apart, not people from machines.
+
+mod activity;
+pub mod campplus;
+mod decode;
+pub mod features;
+mod fft;
+mod quality;
+mod resample;
+
+use std::time::{Duration, Instant};
+
+use redoubt_shared::worker::{Embedding, SampleRefusal, VoiceSample};
+
+pub use decode::{CHANNELS_MAX, RATES, SECONDS_MAX};
+
+use crate::pipeline::{Clock, Network, NetworkError, failed, normalised};
+use activity::Activity;
+use features::{Features, MELS};
+
+/// Samples per second of everything behind the decoder.
+pub const RATE: usize = 16_000;
+/// Longest piece embedded at once, in frames of ten milliseconds: memory stays
+/// bounded. A longer recording is cut into pieces of one length.
+const PIECE: usize = 2000;
+/// Frames of the blank input that warms the network up.
+const BLANK: usize = 300;
+
+/// Only the decoding: the samples of a recording, one channel in [-1, 1] at [`RATE`].
+pub fn decoded(audio: &[u8]) -> Result<Vec<f32>, SampleRefusal> {
+    Ok(decode::decode(audio)?.into_samples())
+}
+
+/// How long each stage of one job took.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct VoiceTimes {
+    /// Bytes to samples at 16 kHz.
+    pub decode: Duration,
+    /// Samples to speech and pauses, with the quality measures.
+    pub activity: Duration,
+    /// Samples to features.
+    pub features: Duration,
+    /// Features to an embedding.
+    pub embed: Duration,
+}
+
+/// The voice embedder of one thread.
+#[derive(Debug)]
+pub(crate) struct Voice {
+    model: String,
+    network: Network,
+    features: Features,
+}
+
+impl Voice {
+    /// Around a network that [`campplus::graph`] made.
+    pub(crate) fn new(model: &str, network: Network) -> Self {
+        Self {
+            model: model.to_owned(),
+            network,
+            features: Features::default(),
+        }
+    }
+
+    /// Runs once on a blank input.
+    pub(crate) fn warm_up(&mut self) -> Result<(), NetworkError> {
+        self.run(BLANK, &[0.0; MELS * BLANK]).map(drop)
+    }
+
+    /// One job.
+    pub(crate) fn sample(
+        &mut self,
+        audio: &[u8],
+        deadline: Instant,
+    ) -> (Result<VoiceSample, SampleRefusal>, VoiceTimes) {
+        let mut times = VoiceTimes::default();
+        let outcome = self.stages(audio, deadline, &mut times);
+        (outcome, times)
+    }
+
+    fn stages(
+        &mut self,
+        audio: &[u8],
+        deadline: Instant,
+        times: &mut VoiceTimes,
+    ) -> Result<VoiceSample, SampleRefusal> {
+        let mut clock = Clock::start(deadline);
+        clock.in_time()?;
+        let recording = decode::decode(audio)?;
+        let clipped = quality::clipped(recording.samples());
+        let samples = recording.into_samples();
+        times.decode = clock.lap();
+        clock.in_time()?;
+        let mut measures = quality::measure(&Activity::of(&samples), clipped);
+        quality::gate(&measures)?;
+        times.activity = clock.lap();
+        let (frames, bands) = self.features.of(&samples);
+        drop(samples);
+        times.features = clock.lap();
+        clock.in_time()?;
+        let (norm, embedding) = self.embed(frames, &bands).map_err(failed)?;
+        quality::conclude(&mut measures, norm);
+        times.embed = clock.lap();
+        Ok(VoiceSample {
+            embeddings: vec![embedding],
+            quality: measures,
+        })
+    }
+
+    /// Norm before normalisation, and the unit vector: the mean over the pieces.
+    fn embed(&mut self, frames: usize, bands: &[f32]) -> Result<(f32, Embedding), NetworkError> {
+        let pieces = frames.div_ceil(PIECE).max(1);
+        let mut sum = vec![0.0; campplus::DIMENSION];
+        for piece in 0..pieces {
+            let (from, to) = (piece * frames / pieces, (piece + 1) * frames / pieces);
+            let cut = bands.chunks_exact(frames.max(1)).flat_map(|b| &b[from..to]);
+            let cut: Vec<f32> = cut.copied().collect();
+            let vector = self.run(to - from, &cut)?;
+            for (sum, value) in sum.iter_mut().zip(vector) {
+                *sum += value / pieces as f32;
+            }
+        }
+        normalised(&self.model, campplus::DIMENSION, sum)
+    }
+
+    fn run(&mut self, frames: usize, bands: &[f32]) -> Result<Vec<f32>, NetworkError> {
+        self.network.run([1, 1, MELS, frames], bands, |outputs| {
+            Ok(outputs.only(campplus::DIMENSION)?.to_vec())
+        })
+    }
+}

@@ -1,0 +1,88 @@
+//! A folder of recordings for each speaker.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+/// One recording of one speaker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Recording {
+    /// Which speaker, in the order of their names.
+    pub(super) speaker: u32,
+    /// Its place below the root.
+    pub(super) name: String,
+    /// Where it is.
+    pub(super) path: PathBuf,
+}
+
+const EXTENSIONS: [&str; 3] = ["wav", "flac", "wave"];
+/// Folders inside a speaker's folder, such as chapters, and theirs.
+const DEPTH_MAX: usize = 4;
+
+/// Every recording below `root`, by speaker (its folders) and name.
+pub(super) fn recordings(root: &Path) -> Result<Vec<Recording>> {
+    let mut found = Vec::new();
+    let folders = sorted(root)?.into_iter().filter(|path| path.is_dir());
+    for (speaker, folder) in folders.enumerate() {
+        for path in files(&folder, DEPTH_MAX)? {
+            let name = path.strip_prefix(root).unwrap_or(&path);
+            found.push(Recording {
+                speaker: u32::try_from(speaker)?,
+                name: name.to_string_lossy().into_owned(),
+                path,
+            });
+        }
+    }
+    ensure!(
+        !found.is_empty(),
+        "{}: no folders of recordings; give a folder that holds one folder for each speaker",
+        root.display()
+    );
+    Ok(found)
+}
+
+fn files(folder: &Path, depth: usize) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for path in sorted(folder)? {
+        let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+        if path.is_dir() && depth > 0 {
+            found.extend(files(&path, depth - 1)?);
+        } else if EXTENSIONS.iter().any(|known| extension == *known) {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+fn sorted(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    let paths = entries.map(|entry| Ok(entry?.path()));
+    let mut paths = paths.collect::<Result<Vec<_>>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recordings_are_found_by_speaker_at_any_depth_and_other_files_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(recordings(dir.path()).is_err());
+        for file in [
+            "b/7/x.FLAC",
+            "b/6/y.wav",
+            "a/z.wav",
+            "a/z.trans.txt",
+            "c.wav",
+        ] {
+            let path = dir.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, b"x").unwrap();
+        }
+        let found = recordings(dir.path()).unwrap();
+        let seen: Vec<_> = found.iter().map(|r| (r.speaker, r.name.as_str())).collect();
+        assert_eq!(seen, [(0, "a/z.wav"), (1, "b/6/y.wav"), (1, "b/7/x.FLAC")]);
+    }
+}

@@ -280,6 +280,18 @@ impl Pipeline {
         self.voice.warm_up()
     }
 
+    /// What a picture needs of the networks and nothing else, for measuring: one look for
+    /// faces at a planar image of `height` by `width`, multiples of 32, and each embedder
+    /// once.
+    pub fn networks_alone(&mut self, [height, width]: [usize; 2]) -> Result<(), NetworkError> {
+        let blank = vec![0.0; 3 * height * width];
+        self.detector.run([height, width], &blank, |_| Ok(()))?;
+        for embedder in &mut self.embedders {
+            embedder.run(&vec![0.0; 3 * embedder.side * embedder.side])?;
+        }
+        Ok(())
+    }
+
     /// One job. Past `deadline` the next stage is not begun.
     pub fn face(
         &mut self,

@@ -56,20 +56,36 @@ impl Pixels {
         let (left, top) = (x.floor(), y.floor());
         let (fx, fy) = (x - left, y - top);
         let (left, top) = (left as i64, top as i64);
+        let weights = [
+            (1.0 - fx) * (1.0 - fy),
+            fx * (1.0 - fy),
+            (1.0 - fx) * fy,
+            fx * fy,
+        ];
         let mut out = [0.0; 3];
-        for (dx, dy, weight) in [
-            (0, 0, (1.0 - fx) * (1.0 - fy)),
-            (1, 0, fx * (1.0 - fy)),
-            (0, 1, (1.0 - fx) * fy),
-            (1, 1, fx * fy),
-        ] {
-            if let Some(pixel) = self.pixel(left + dx, top + dy) {
-                for (sum, value) in out.iter_mut().zip(pixel) {
-                    *sum += weight * f32::from(value);
-                }
+        for (pixel, weight) in self.around(left, top).into_iter().zip(weights) {
+            for (sum, value) in out.iter_mut().zip(pixel) {
+                *sum += weight * f32::from(value);
             }
         }
         out
+    }
+
+    /// A pixel, the one to its right, and the two below them; black outside.
+    fn around(&self, left: i64, top: i64) -> [[u8; 3]; 4] {
+        let inside = left >= 0 && top >= 0 && left + 1 < self.width as i64;
+        if inside && top + 1 < self.height as i64 {
+            let at = (top as usize * self.width + left as usize) * 3;
+            let below = at + self.width * 3;
+            let two = |at: usize| self.rgb.get(at..at + 6)?.first_chunk::<6>();
+            if let (Some(&[a, b, c, d, e, f]), Some(&[g, h, i, j, k, l])) = (two(at), two(below)) {
+                return [[a, b, c], [d, e, f], [g, h, i], [j, k, l]];
+            }
+        }
+        [(0, 0), (1, 0), (0, 1), (1, 1)].map(|(x, y)| {
+            let pixel = self.pixel(left + x, top + y);
+            pixel.unwrap_or_default()
+        })
     }
 
     fn pixel(&self, x: i64, y: i64) -> Option<[u8; 3]> {

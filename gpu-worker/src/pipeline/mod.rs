@@ -285,7 +285,8 @@ impl Pipeline {
     /// once.
     pub fn networks_alone(&mut self, [height, width]: [usize; 2]) -> Result<(), NetworkError> {
         let blank = vec![0.0; 3 * height * width];
-        self.detector.run([height, width], &blank, |_| Ok(()))?;
+        self.detector
+            .run([1, 3, height, width], &blank, |_| Ok(()))?;
         for embedder in &mut self.embedders {
             embedder.run(&vec![0.0; 3 * embedder.side * embedder.side])?;
         }

@@ -102,7 +102,7 @@ fn spoiled(file: &[u8]) -> Vec<(&'static str, Vec<f32>, SampleRefusal)> {
             SampleRefusal::TooLittleSpeech,
         ),
         ("hiss alone", hiss, SampleRefusal::TooLittleSpeech),
-        ("faint", louder(0.02), SampleRefusal::TooQuiet),
+        ("faint", louder(0.003), SampleRefusal::TooQuiet),
         ("drowned in hiss", drowned, SampleRefusal::TooNoisy),
     ]
 }

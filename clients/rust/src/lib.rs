@@ -12,8 +12,12 @@
 //!     ca: std::fs::read("trust/ca.pem")?,
 //!     identity: Some((std::fs::read("bank.pem")?, std::fs::read("bank.key")?)),
 //! })?;
-//! let user_id = "customer-4711".into();
-//! let options = client.authenticate_options(&AuthenticateOptions { user_id }).await?;
+//! let asked = AuthenticateOptions {
+//!     user_id: Some("customer-4711".into()),
+//!     hints: None,
+//!     prf: None,
+//! };
+//! let options = client.authenticate_options(&asked).await?;
 //! # drop(options); Ok(()) }
 //! ```
 

@@ -26,7 +26,7 @@ use features::{Features, MELS};
 pub const RATE: usize = 16_000;
 /// Longest piece embedded at once, in frames of ten milliseconds: memory stays
 /// bounded. A longer recording is cut into pieces of one length.
-const PIECE: usize = 2000;
+const PIECE: usize = 4000;
 /// Frames of the blank input that warms the network up.
 const BLANK: usize = 300;
 

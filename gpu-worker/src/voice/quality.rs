@@ -12,9 +12,9 @@ use super::RATE;
 use super::activity::{Activity, STEP};
 
 /// Least seconds of speech.
-pub(super) const SPEECH_MIN: f32 = 0.5;
+pub(super) const SPEECH_MIN: f32 = 0.3;
 /// Least level of the speech, in decibels below full scale.
-pub(super) const LEVEL_MIN: f32 = -50.0;
+pub(super) const LEVEL_MIN: f32 = -65.0;
 /// Greatest part of the samples at full scale.
 pub(super) const CLIPPED_MAX: f32 = 0.01;
 /// Least signal to noise, in decibels, and by how much more it is good.
@@ -130,8 +130,8 @@ mod tests {
         let cases: [(Spoil, SampleRefusal); 5] = [
             (|q| q.level_db = -90.0, SampleRefusal::Silent),
             (|q| q.clipped = 0.02, SampleRefusal::Clipped),
-            (|q| q.speech_seconds = 0.4, SampleRefusal::TooLittleSpeech),
-            (|q| q.level_db = -55.0, SampleRefusal::TooQuiet),
+            (|q| q.speech_seconds = 0.2, SampleRefusal::TooLittleSpeech),
+            (|q| q.level_db = -70.0, SampleRefusal::TooQuiet),
             (|q| q.signal_to_noise_db = 2.0, SampleRefusal::TooNoisy),
         ];
         for (spoil, refusal) in cases {

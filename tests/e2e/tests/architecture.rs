@@ -27,12 +27,13 @@ const ARROWS: [(&str, &[&str]); 9] = [
 ];
 
 /// Rooms that only test and build; they may depend on anything but are depended on by tests only.
-const OUTSIDE: [&str; 8] = [
+const OUTSIDE: [&str; 9] = [
     "redoubt-attack",
     "redoubt-bank",
     "redoubt-boot",
     "redoubt-chaos",
     "redoubt-e2e",
+    "redoubt-eval",
     "redoubt-fuzz",
     "redoubt-load",
     "xtask",

@@ -39,9 +39,11 @@ pub(in crate::core) struct Asked {
     pub(in crate::core) others: usize,
 }
 
+type Rule = (Signal, fn(&Activity, &Asked) -> bool);
+
 /// What is unusual about an attempt.
 pub(in crate::core) fn assess(past: &Activity, now: &Asked) -> Risk {
-    let rules: [(Signal, fn(&Activity, &Asked) -> bool); 8] = [
+    let rules: [Rule; 8] = [
         (Signal::ImpossibleTravel, impossible_travel),
         (Signal::Velocity, velocity),
         (Signal::DeviceMismatch, device_mismatch),

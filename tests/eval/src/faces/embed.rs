@@ -3,7 +3,7 @@
 use std::io::Cursor;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use futures::stream::{self, StreamExt};
 use image::ImageFormat;
 use redoubt_enclave::worker_link::WorkerError;
@@ -16,9 +16,10 @@ use super::worker::{Start, Worker};
 
 /// Jobs underway at once: enough for every core, few enough that none waits long.
 const UNDERWAY: usize = 6;
-/// Side of the middle that is sent where a whole image shows several people, as a
-/// share of the shorter side. In LFW the person meant stands in the middle.
-const MIDDLE: f64 = 0.6;
+/// Sides of the middle that is sent where a whole image shows several people, as
+/// shares of the shorter side: the first with one face counts. In LFW the person meant
+/// stands in the middle.
+const MIDDLES: [f64; 3] = [0.6, 0.75, 0.5];
 const SAY_EVERY: Duration = Duration::from_secs(5);
 
 /// What came of each image, in their order.
@@ -70,18 +71,23 @@ pub(super) async fn embed(
 async fn one(worker: &Worker, image: &Image) -> Result<Outcome> {
     let whole = std::fs::read(&image.path)?;
     match send(worker, whole.clone()).await? {
-        Err(SampleRefusal::ManyFaces) => match middle(&whole) {
-            Some(part) => send(worker, part).await.map(|answer| outcome(answer, true)),
-            None => Ok(outcome(Err(SampleRefusal::ManyFaces), false)),
-        },
+        Err(SampleRefusal::ManyFaces) => of_the_middle(worker, &whole).await,
         answer => Ok(outcome(answer, false)),
     }
+}
+
+async fn of_the_middle(worker: &Worker, whole: &[u8]) -> Result<Outcome> {
+    for part in MIDDLES.iter().filter_map(|share| middle(whole, *share)) {
+        if let Ok(sample) = send(worker, part).await? {
+            return Ok(outcome(Ok(sample), true));
+        }
+    }
+    Ok(outcome(Err(SampleRefusal::ManyFaces), false))
 }
 
 async fn send(worker: &Worker, image: Vec<u8>) -> Result<Result<FaceSample, SampleRefusal>> {
     match worker.face(image).await {
         Ok(sample) => Ok(Ok(sample)),
-        Err(WorkerError::Refused(SampleRefusal::Failed)) => bail!("the worker failed"),
         Err(WorkerError::Refused(refusal)) => Ok(Err(refusal)),
         Err(error) => Err(error.into()),
     }
@@ -101,9 +107,9 @@ fn outcome(answer: Result<FaceSample, SampleRefusal>, cropped: bool) -> Outcome 
 }
 
 /// The middle of an image, without loss.
-fn middle(bytes: &[u8]) -> Option<Vec<u8>> {
+fn middle(bytes: &[u8], share: f64) -> Option<Vec<u8>> {
     let whole = image::load_from_memory(bytes).ok()?;
-    let side = (f64::from(whole.width().min(whole.height())) * MIDDLE) as u32;
+    let side = (f64::from(whole.width().min(whole.height())) * share) as u32;
     let (left, top) = ((whole.width() - side) / 2, (whole.height() - side) / 2);
     let mut out = Cursor::new(Vec::new());
     let part = whole.crop_imm(left, top, side, side);

@@ -124,17 +124,20 @@ fn vector(space: &Space, outcome: &Outcome) -> Result<Option<Vec<f32>>> {
 
 /// Evaluates, writes the report and the page beside it; the page's place.
 pub fn evaluate(plan: &Plan) -> Result<PathBuf> {
-    let run = run(plan)?;
+    // Read first: a wrong list ends the run before its work.
+    let images = tree::images(&plan.root)?;
     let list = plan.pairs.clone().or_else(|| {
         let usual = plan.root.join("pairs.txt");
         usual.exists().then_some(usual)
     });
     let list = list.map(|path| {
         let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        pairs::read(&text, &run.images).with_context(|| path.display().to_string())
+        pairs::read(&text, &images).with_context(|| path.display().to_string())
     });
+    let list = list.transpose()?;
+    let run = run(plan)?;
     println!("comparing all with all");
-    let outcome = outcome::Figures::count(&run, list.transpose()?)?;
+    let outcome = outcome::Figures::count(&run, list)?;
     let json = report::json(&run, &outcome, plan.start.mirrored);
     write(&plan.report, &serde_json::to_string_pretty(&json)?)?;
     let page = plan.report.with_extension("html");

@@ -3,7 +3,8 @@
 use anyhow::Result;
 
 use super::Run;
-use super::pairs::Pair;
+use super::pairs::{List, Pair};
+use super::tree::Image;
 use crate::stats::{
     Accuracy, Decided, FARS, Interval, Point, Replicates, Scores, accuracy, in_parts,
 };
@@ -50,13 +51,22 @@ pub struct Figures {
     pub folds: usize,
     /// Pairs of the list, and those that could not be compared.
     pub pairs: (usize, usize),
+    /// Whether there was a list.
+    pub listed: bool,
+    /// Pairs of the list of which an image was not there.
+    pub missing: usize,
 }
 
 impl Figures {
-    /// Counts; `list` has pairs and how many parts they are in.
-    pub fn count(run: &Run, list: Option<(Vec<Pair>, usize)>) -> Result<Self> {
+    /// Counts; without a list the accuracy is over as many pairs of two persons as of one.
+    pub fn count(run: &Run, list: Option<List>) -> Result<Self> {
         let scores = run.samples.scores();
-        let (pairs, folds) = list.unwrap_or_default();
+        let listed = list.is_some();
+        let List {
+            pairs,
+            folds,
+            missing,
+        } = list.unwrap_or_else(|| balanced(&run.images));
         let decided = |pair: &Pair| Decided {
             score: run.samples.score(pair.one, pair.other),
             same: pair.same,
@@ -78,6 +88,8 @@ impl Figures {
             accuracy_compared: accuracy(&compared),
             folds,
             pairs: (decided.len(), decided.len() - compared.len()),
+            listed,
+            missing,
             scores,
         })
     }
@@ -108,5 +120,59 @@ impl Figures {
                 shown(point.map(|at| f64::from(at.threshold)))
             );
         }
+    }
+}
+
+/// Pairs taken without a list, of each kind at most.
+const BALANCED_MAX: usize = 3000;
+
+/// As many pairs of two persons as of one, evenly taken: always the same.
+fn balanced(images: &[Image]) -> List {
+    let mut genuine = Vec::new();
+    for (one, image) in images.iter().enumerate() {
+        let behind = images[one + 1..].iter().enumerate();
+        let same = behind.take_while(|(_, other)| other.person == image.person);
+        genuine.extend(same.map(|(at, _)| (one, one + 1 + at)));
+    }
+    let (all, count) = (images.len(), genuine.len().min(BALANCED_MAX));
+    let pair = |(one, other), same| Pair {
+        one,
+        other,
+        same,
+        fold: 0,
+    };
+    let mut pairs: Vec<Pair> = (0..count)
+        .map(|n| pair(genuine[n * genuine.len() / count], true))
+        .collect();
+    // Steps of a golden section meet every distance.
+    let strangers = (0..4 * count).map(|n| (n % all, (n * 618_033 / 1000 + n / all + 1) % all));
+    let strangers = strangers.filter(|(one, other)| images[*one].person != images[*other].person);
+    pairs.extend(strangers.take(count).map(|both| pair(both, false)));
+    List {
+        folds: usize::from(!pairs.is_empty()),
+        pairs,
+        missing: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_list_pairs_of_both_kinds_are_taken_alike() {
+        let image = |at: usize| Image {
+            person: at as u32 / 4,
+            name: String::new(),
+            path: "x".into(),
+        };
+        let images: Vec<_> = (0..48).map(image).collect();
+        let list = balanced(&images);
+        let same = |pair: &Pair| pair.one / 4 == pair.other / 4;
+        assert!(list.pairs.iter().all(|pair| same(pair) == pair.same));
+        assert!(list.pairs.iter().all(|pair| pair.one != pair.other));
+        let genuine = list.pairs.iter().filter(|pair| pair.same).count();
+        assert_eq!((genuine, list.pairs.len()), (72, 144));
+        assert_eq!(balanced(&images[..1]), List::default());
     }
 }

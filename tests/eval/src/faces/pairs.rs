@@ -5,7 +5,7 @@
 //! pairs of each kind in a part (`10 300`), or only the latter (`500`); parts follow
 //! each other, in each the pairs of one person first.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -24,25 +24,33 @@ pub struct Pair {
     pub fold: usize,
 }
 
-/// The pairs of a list over these images, and how many parts it has.
-pub fn read(list: &str, images: &[Image]) -> Result<(Vec<Pair>, usize)> {
+/// A list over the images there are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct List {
+    /// Its pairs of which both images are there.
+    pub pairs: Vec<Pair>,
+    /// How many parts it has.
+    pub folds: usize,
+    /// Pairs of which an image is not there.
+    pub missing: usize,
+}
+
+/// The pairs of a list over these images.
+pub fn read(list: &str, images: &[Image]) -> Result<List> {
     let known = images.iter().enumerate();
     let known: HashMap<&str, usize> = known.map(|(at, image)| (stem(&image.name), at)).collect();
-    let mut lines = list.lines().enumerate().peekable();
+    let list = list.trim_start_matches('\u{feff}');
+    let lines = list.lines().enumerate();
+    let mut lines = lines.filter(|(_, line)| !line.trim().is_empty()).peekable();
     let each = lines
         .next_if(|(_, line)| line.split_whitespace().all(is_number))
         .and_then(|(_, line)| line.split_whitespace().last()?.parse::<usize>().ok());
     let (mut pairs, mut counted) = (Vec::new(), 0);
     for (number, line) in lines {
-        let line = line.trim();
-        if line.is_empty() {
-            continue;
-        }
         let find = |person: &str, image: &str| {
             let image: u32 = image.parse().context("an image's number is none")?;
             let name = format!("{person}/{person}_{image:04}");
-            let at = known.get(name.as_str()).copied();
-            at.with_context(|| format!("there is no image {name}"))
+            Ok::<_, anyhow::Error>(known.get(name.as_str()).copied())
         };
         let read = || {
             let (one, other, same) = match line.split_whitespace().collect::<Vec<_>>()[..] {
@@ -50,20 +58,32 @@ pub fn read(list: &str, images: &[Image]) -> Result<(Vec<Pair>, usize)> {
                 [person, a, stranger, b] => (find(person, a)?, find(stranger, b)?, false),
                 _ => bail!("three or four words belong here"),
             };
+            let (Some(one), Some(other)) = (one, other) else {
+                return Ok(None);
+            };
             ensure!(one != other, "both are one image");
-            Ok(Pair {
+            let fold = each.map_or(0, |each| counted / (2 * each).max(1));
+            Ok(Some(Pair {
                 one,
                 other,
                 same,
-                fold: each.map_or(0, |each| counted / (2 * each).max(1)),
-            })
+                fold,
+            }))
         };
         let pair = read().with_context(|| format!("line {}: {line:?}", number + 1))?;
-        pairs.push(pair);
+        pairs.extend(pair);
         counted += 1;
     }
-    let folds = pairs.last().map_or(0, |pair| pair.fold + 1);
-    Ok((pairs, folds))
+    let folds: BTreeSet<usize> = pairs.iter().map(|pair: &Pair| pair.fold).collect();
+    ensure!(
+        counted == 0 || !pairs.is_empty(),
+        "none of its images is below the folder"
+    );
+    Ok(List {
+        folds: folds.len(),
+        missing: counted - pairs.len(),
+        pairs,
+    })
 }
 
 fn is_number(word: &str) -> bool {
@@ -115,16 +135,31 @@ mod tests {
             ]
         };
         let read = |header: &str| read(&format!("{header}{lines}"), &images()).unwrap();
-        assert_eq!(read("2\t1\n"), (all([0, 0, 1, 1]), 2));
-        assert_eq!(read("1 2\n"), (all([0; 4]), 1));
-        assert_eq!(read("2\n"), (all([0; 4]), 1));
-        assert_eq!(read(""), (all([0; 4]), 1));
+        let list = |pairs, folds| List {
+            pairs,
+            folds,
+            missing: 0,
+        };
+        assert_eq!(read("2\t1\n"), list(all([0, 0, 1, 1]), 2));
+        assert_eq!(read("\u{feff}2\t1\n\n"), list(all([0, 0, 1, 1]), 2));
+        assert_eq!(read("\n1 2\n"), list(all([0; 4]), 1));
+        assert_eq!(read("2\n"), list(all([0; 4]), 1));
+        assert_eq!(read(""), list(all([0; 4]), 1));
     }
 
     #[test]
-    fn a_line_that_names_no_image_is_named() {
+    fn pairs_of_images_that_are_not_there_are_counted_and_left_out() {
+        let lines = "2\t1\nA_B 1 3\nA_B 1 C 12\nC 1 12\nC 1 D 1\n";
+        let list = read(lines, &images()).unwrap();
+        assert_eq!(list.pairs, [pair(0, 3, false, 0), pair(2, 3, true, 1)]);
+        assert_eq!((list.folds, list.missing), (2, 2));
+        let none = read("1\t1\nD 1 2\nD 1 E 2\n", &images()).unwrap_err();
+        assert!(none.to_string().contains("none of its images"), "{none}");
+    }
+
+    #[test]
+    fn a_line_that_is_none_is_named() {
         for (line, why) in [
-            ("A_B 1 3", "A_B_0003"),
             ("A_B 1", "three or four"),
             ("A_B x C 1", "none"),
             ("A_B 1 1", "one image"),

@@ -50,6 +50,8 @@ pub(super) fn json(run: &Run, figures: &Figures, mirrored: bool) -> Value {
             "impostors": figures.scores.impostors(),
             "pairs": figures.pairs.0,
             "pairs_not_compared": figures.pairs.1,
+            "pairs_missing": figures.missing,
+            "pairs_of_a_list": figures.listed,
             "folds": figures.folds,
         },
         "setting": if mirrored { "accurate" } else { "default" },
@@ -179,6 +181,10 @@ fn rates(page: &mut Page, figures: &Figures) {
     page.table(&table);
     let parts = match figures.folds {
         0 => return,
+        _ if !figures.listed => {
+            "There was no list: as many pairs of two persons as of one, cut into ten parts."
+                .to_owned()
+        }
         1 => "The list has one part: it is cut into ten, pairs of each kind in turn.".to_owned(),
         folds => format!("The list has {folds} parts."),
     };

@@ -19,7 +19,7 @@ use redoubt_attestation::sign::Es256Signer;
 use redoubt_enclave::worker_link::manifest::Manifest;
 use redoubt_enclave::worker_link::{WorkerError, WorkerLink, WorkerTrust};
 use redoubt_shared::Endpoint;
-use redoubt_shared::worker::{FaceSample, VoiceSample};
+use redoubt_shared::worker::{FaceSample, SampleRefusal, VoiceSample};
 
 use super::times::{Stages, stages};
 
@@ -91,22 +91,42 @@ impl Worker {
         Ok(worker)
     }
 
-    /// One image.
+    /// One image. What may pass is tried again.
     pub async fn face(&self, image: Vec<u8>) -> Result<FaceSample, WorkerError> {
-        let answer = self.link.face(image.into()).await;
-        answer.map(|(sample, _)| sample)
+        let asked = patiently(async || self.link.face(image.clone().into()).await);
+        asked.await.map(|(sample, _)| sample)
     }
 
-    /// One recording.
+    /// One recording. What may pass is tried again.
     pub async fn voice(&self, audio: Vec<u8>) -> Result<VoiceSample, WorkerError> {
-        let answer = self.link.voice(audio.into()).await;
-        answer.map(|(sample, _)| sample)
+        let asked = patiently(async || self.link.voice(audio.clone().into()).await);
+        asked.await.map(|(sample, _)| sample)
     }
 
     /// How long the stages of each job took so far, taken away from here.
     pub fn times(&self) -> Vec<Stages> {
         std::mem::take(&mut self.times.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Asks until there is an answer about the sample, or patience ends: a worker that is
+/// slow for a moment does not end an evaluation.
+async fn patiently<T>(
+    mut ask: impl AsyncFnMut() -> Result<T, WorkerError>,
+) -> Result<T, WorkerError> {
+    for seconds in [1, 2, 4, 8, 15] {
+        match ask().await {
+            Err(
+                WorkerError::Busy
+                | WorkerError::Deadline
+                | WorkerError::Refused(
+                    SampleRefusal::Busy | SampleRefusal::Deadline | SampleRefusal::Failed,
+                ),
+            ) => tokio::time::sleep(Duration::from_secs(seconds)).await,
+            answer => return answer,
+        }
+    }
+    ask().await
 }
 
 impl Drop for Worker {

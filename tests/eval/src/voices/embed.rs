@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use futures::stream::{self, StreamExt};
 use redoubt_enclave::worker_link::WorkerError;
 use redoubt_enclave::worker_link::manifest::Manifest;
-use redoubt_shared::worker::SampleRefusal;
 
 use super::cache::{Cache, Outcome, key};
 use super::tree::Recording;
@@ -76,7 +75,6 @@ async fn one(worker: &Worker, recording: &Recording) -> Result<Outcome> {
             let first = first.context("an answer without an embedding")?;
             Ok(Outcome::Embedded(first.vector))
         }
-        Err(WorkerError::Refused(SampleRefusal::Failed)) => bail!("the worker failed"),
         Err(WorkerError::Refused(refusal)) => Ok(Outcome::Refused(format!("{refusal:?}"))),
         Err(error) => Err(error.into()),
     }

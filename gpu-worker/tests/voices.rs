@@ -98,7 +98,7 @@ fn spoiled(file: &[u8]) -> Vec<(&'static str, Vec<f32>, SampleRefusal)> {
         ("overloud", louder(60.0), SampleRefusal::Clipped),
         (
             "a syllable",
-            good[RATE..RATE + RATE / 3].to_vec(),
+            good[RATE..RATE + RATE / 5].to_vec(),
             SampleRefusal::TooLittleSpeech,
         ),
         ("hiss alone", hiss, SampleRefusal::TooLittleSpeech),

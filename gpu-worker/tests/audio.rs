@@ -284,5 +284,5 @@ fn every_broken_or_hostile_recording_has_its_refusal() {
     }
     println!("{} files", cases.len());
     assert!(wrong.is_empty(), "{wrong:#?}");
-    assert!(cases.len() >= 60);
+    assert_eq!(cases.len(), 94);
 }

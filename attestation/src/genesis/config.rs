@@ -141,10 +141,10 @@ pub struct Policy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub second_device_above: Option<BTreeMap<String, String>>,
     /// Failed comparisons within the time of a lockout, over all customers, that shut
-    /// out one device as the bank reports it; [`FAILED_PER_DEVICE`] if left out.
+    /// out one device as the bank reports it; 10 if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_failed_per_device: Option<u32>,
-    /// The same of one network address; [`FAILED_PER_SOURCE`] if left out.
+    /// The same of one network address; 100 if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_failed_per_source: Option<u32>,
     /// The same of a tenant as a whole; no limit if left out.
@@ -153,9 +153,9 @@ pub struct Policy {
 }
 
 /// See [`Policy::max_failed_per_device`].
-pub const FAILED_PER_DEVICE: u32 = 10;
+const FAILED_PER_DEVICE: u32 = 10;
 /// See [`Policy::max_failed_per_source`].
-pub const FAILED_PER_SOURCE: u32 = 100;
+const FAILED_PER_SOURCE: u32 = 100;
 
 impl Policy {
     /// The limits of `second_device_above` in ten-thousandths.
@@ -172,6 +172,21 @@ impl Policy {
     pub fn digest(&self) -> Digest32 {
         let text = to_jcs(self).expect("32-bit integers and names always have a canonical form");
         sha256(&[text.as_bytes()])
+    }
+
+    /// Failed comparisons that shut out one device.
+    pub fn failed_per_device(&self) -> u32 {
+        self.max_failed_per_device.unwrap_or(FAILED_PER_DEVICE)
+    }
+
+    /// Failed comparisons that shut out one address.
+    pub fn failed_per_source(&self) -> u32 {
+        self.max_failed_per_source.unwrap_or(FAILED_PER_SOURCE)
+    }
+
+    /// Failed comparisons that shut out everybody.
+    pub fn failed_per_tenant(&self) -> u32 {
+        self.max_failed_per_tenant.unwrap_or(u32::MAX)
     }
 
     /// Longest time without a question about a session, in seconds.
@@ -197,15 +212,12 @@ impl Policy {
             session_idle_seconds: _,
             session_absolute_minutes: _,
             second_device_above,
-            max_failed_per_device,
-            max_failed_per_source,
-            max_failed_per_tenant,
+            max_failed_per_device: _,
+            max_failed_per_source: _,
+            max_failed_per_tenant: _,
         } = self;
-        let (device, source, tenant) = (
-            max_failed_per_device.unwrap_or(FAILED_PER_DEVICE),
-            max_failed_per_source.unwrap_or(FAILED_PER_SOURCE),
-            max_failed_per_tenant.unwrap_or(u32::MAX),
-        );
+        let (device, source) = (self.failed_per_device(), self.failed_per_source());
+        let tenant = self.failed_per_tenant();
         let (idle, absolute) = (self.session_idle(), self.session_absolute());
         let bounds = [
             (

@@ -108,13 +108,6 @@ impl Subject {
     }
 }
 
-impl Device {
-    /// Whether it may be used now.
-    pub fn may_be_used(&self) -> bool {
-        self.state == DeviceState::Active
-    }
-}
-
 impl TenantState {
     /// What is known of a device.
     pub fn device(&self, id: DeviceId) -> Arc<Device> {

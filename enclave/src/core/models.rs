@@ -18,7 +18,7 @@ use super::device::DeviceState;
 use super::event::Event;
 use super::state::{Subject, SubjectHandle, TenantState};
 use crate::passkeys::CredentialRecord;
-use crate::passkeys::metadata::{Condensed, Status};
+use crate::passkeys::metadata::{Condensed, Status, spelt};
 
 /// Subjects that one step looks at, and credentials that it finds.
 const STEP_SUBJECTS: usize = 4096;
@@ -113,11 +113,6 @@ impl TenantState {
             source: "metadata",
         })
     }
-}
-
-/// 8-4-4-4-12.
-pub(super) fn spelt(aaguid: &Aaguid) -> String {
-    uuid::Uuid::from_bytes(*aaguid).to_string()
 }
 
 /// Counts a device of a model that is acted on, which is about to be suspended.

@@ -116,6 +116,19 @@ pub struct Attempts {
     pub locked_until_ms: Option<u64>,
 }
 
+impl Attempts {
+    /// Until when they are locked at `now_ms`, Unix milliseconds.
+    pub fn locked_at(&self, now_ms: u64) -> Option<u64> {
+        self.locked_until_ms.filter(|until_ms| *until_ms > now_ms)
+    }
+
+    /// Failures that count at `now_ms`: a lock that ran out makes the budget whole.
+    pub fn failures_at(&self, now_ms: u64) -> u32 {
+        let ran_out = self.locked_until_ms.is_some() && self.locked_at(now_ms).is_none();
+        if ran_out { 0 } else { self.failures }
+    }
+}
+
 /// A face template as stored (sealed under the subject's key).
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Template {

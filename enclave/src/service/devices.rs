@@ -1,6 +1,8 @@
 //! Devices: what the bank sees of a customer's credentials, and one way to put
 //! one out of use.
 
+use std::sync::Arc;
+
 use redoubt_shared::{DeviceId, TenantId, UserId};
 
 use super::approvals::waiting;
@@ -127,7 +129,11 @@ fn device(
     now_ms: u64,
 ) -> api::Device {
     let device_id = subject.device_id(&record.id);
-    let device = state.device(device_id);
+    let mut device = state.device(device_id);
+    let standing = state.standing(subject, device_id);
+    if device.state != standing {
+        Arc::make_mut(&mut device).state = standing;
+    }
     let trusted = trust(record, &device, now_ms);
     let reasons = trusted.reasons.into_iter();
     api::Device {
@@ -135,7 +141,7 @@ fn device(
         name: device.name.clone(),
         kind: device.kind.clone(),
         os: device.os.clone(),
-        state: state.standing(subject, device_id).into(),
+        state: device.state.into(),
         reason: device.reason.clone(),
         state_since: (device.since_ms > 0).then_some(Timestamp(device.since_ms)),
         created_at: Timestamp(record.created_ms),

@@ -18,7 +18,7 @@ use crate::api::{Caller, MetadataStatus, MetadataTaken, ModelStatus, Problem};
 use crate::core::{Aaguid, Command, ModelsChanged, Refusal, Reply};
 use crate::ledger::CommitError;
 use crate::passkeys::metadata::{
-    Condensed, Expectation, Metadata, MetadataError, Overdue, SIGNER, Seen, verify,
+    Condensed, Expectation, Metadata, MetadataError, Overdue, SIGNER, Seen, spelt, verify,
 };
 
 /// How often reports that come into force later are looked for.
@@ -223,8 +223,4 @@ fn shown(aaguid: &Aaguid, status: Option<&'static str>) -> ModelStatus {
         aaguid: spelt(aaguid),
         status,
     }
-}
-
-fn spelt(aaguid: &Aaguid) -> String {
-    uuid::Uuid::from_bytes(*aaguid).to_string()
 }

@@ -45,11 +45,12 @@ impl PasskeyRules {
         };
         let algorithms = algorithms
             .ok_or_else(|| wrong("algorithms", &format!("use {}", ALGORITHMS.join(", "))))?;
-        let formats = policy.formats.as_ref();
-        let formats = formats.map(|names| names.iter().map(|name| format(name)).collect());
-        let formats: Option<Option<Vec<_>>> = formats;
         let mut attestation = AttestationPolicy::default();
-        if let Some(formats) = formats {
+        if let Some(names) = &policy.formats {
+            let read = names
+                .iter()
+                .map(|name| AttestationFormat::from_identifier(name));
+            let formats: Option<Vec<_>> = read.collect();
             attestation.formats =
                 formats.ok_or_else(|| wrong("formats", &format!("use {}", FORMATS.join(", "))))?;
         }
@@ -169,10 +170,6 @@ impl PasskeyRules {
 
 fn algorithm(name: &str) -> Option<Algorithm> {
     Algorithm::all().find(|algorithm| algorithm.name() == name)
-}
-
-fn format(name: &str) -> Option<AttestationFormat> {
-    AttestationFormat::from_identifier(name)
 }
 
 #[cfg(test)]

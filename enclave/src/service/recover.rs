@@ -10,7 +10,7 @@ use std::sync::Arc;
 use redoubt_attestation::attester::AttesterError;
 use redoubt_attestation::binding::{Head, NonceInput, Purpose};
 use redoubt_attestation::entropy::EntropyError;
-use redoubt_attestation::genesis::{self, SignCountRule, Tenant, WitnessMode};
+use redoubt_attestation::genesis::{SignCountRule, Tenant, WitnessMode};
 use redoubt_attestation::shares::OfficersSecret;
 use redoubt_attestation::sign::{HybridSeeds, HybridSigner, SignerError};
 use redoubt_shared::TenantId;
@@ -331,13 +331,9 @@ impl Appliance {
             }),
             second_device_above: policy.second_device_limits(),
             throttle: Limits {
-                device: policy
-                    .max_failed_per_device
-                    .unwrap_or(genesis::FAILED_PER_DEVICE),
-                source: policy
-                    .max_failed_per_source
-                    .unwrap_or(genesis::FAILED_PER_SOURCE),
-                tenant: policy.max_failed_per_tenant.unwrap_or(u32::MAX),
+                device: policy.failed_per_device(),
+                source: policy.failed_per_source(),
+                tenant: policy.failed_per_tenant(),
             },
             restore_count: restores,
         }

@@ -7,15 +7,14 @@ use redoubt_shared::UserId;
 
 use super::boot::Appliance;
 use super::problems::commit;
-use super::serving::Serving;
 use crate::api::{
     ActionTaken, AlertReason, AlertsQuery, Attempt, AttemptKind, Caller, EnrolledModality, History,
     Modality, Problem, SecurityAlert, SecurityAlerts, SecurityFlags, Stats, Timestamp, Verdict,
     VerifyRequest,
 };
 use crate::core::{
-    Act, Activity, Alert, AlertKind, Ending, Moment, Place, Risk, Subject, SubjectHandle, Tag,
-    TenantKeySeeds, TenantState, Whereabouts,
+    Act, Activity, Alert, AlertKind, DeviceState, Ending, Moment, Place, Risk, Subject,
+    SubjectHandle, Tag, TenantKeySeeds, TenantState, Whereabouts,
 };
 use crate::keys::{expand, of_tenant};
 
@@ -81,8 +80,7 @@ impl Appliance {
         user: UserId,
         shown: impl Fn(&TenantState, SubjectHandle, &Subject, u64) -> T + Send + 'static,
     ) -> Result<T, Problem> {
-        let (serving, now_ms): (_, u64) = (self.serving()?, self.time()?);
-        let serving: &Serving = &serving;
+        let (serving, now_ms) = (self.serving()?, self.time()?);
         let tenant = caller.tenant.clone();
         serving
             .ledgers
@@ -101,15 +99,13 @@ fn stats(state: &TenantState, handle: SubjectHandle, subject: &Subject, now_ms: 
     let none = Activity::default();
     let activity = state.watch.activity(&handle);
     let activity = activity.map_or(&none, |activity| activity);
-    let last = activity.moments.iter().rev();
-    let last = last
-        .filter(|moment| moment.ending == Ending::Accepted)
-        .map(|one| one.at_ms);
-    let until_ms = subject.attempts.locked_until_ms;
-    let until_ms = until_ms.filter(|until_ms| *until_ms > now_ms);
+    let accepted = activity.moments.iter();
+    let accepted = accepted.filter(|moment| moment.ending == Ending::Accepted);
+    let last_ms = accepted.map(|moment| moment.at_ms).max();
     let ids = subject.passkeys.keys().map(|id| subject.device_id(id));
     let devices: Vec<_> = ids.collect();
-    let usable = devices.iter().filter(|id| state.device(**id).may_be_used());
+    let is_usable = |id: &&_| state.standing(subject, **id) == DeviceState::Active;
+    let usable = devices.iter().filter(is_usable);
     let open = |id| state.sessions.open_on(handle, id, now_ms);
     let counts = activity.counts;
     Stats {
@@ -131,12 +127,9 @@ fn stats(state: &TenantState, handle: SubjectHandle, subject: &Subject, now_ms: 
         verifications: counts.faces,
         verifications_rejected: counts.faces_rejected,
         suspicious: counts.suspicious,
-        failures: match subject.attempts.locked_until_ms {
-            Some(until_ms) if until_ms <= now_ms => 0,
-            _ => subject.attempts.failures,
-        },
-        locked_until: until_ms.map(Timestamp),
-        last_accepted_at: last.max().map(Timestamp),
+        failures: subject.attempts.failures_at(now_ms),
+        locked_until: subject.attempts.locked_at(now_ms).map(Timestamp),
+        last_accepted_at: last_ms.map(Timestamp),
     }
 }
 

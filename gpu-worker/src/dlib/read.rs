@@ -77,10 +77,11 @@ impl<'a> Reader<'a> {
     }
 
     fn take(&mut self, count: usize) -> Result<&'a [u8], DlibError> {
-        let end = self.at.checked_add(count);
-        let taken = end.and_then(|end| self.bytes.get(self.at..end));
+        let rest = self.bytes.get(self.at..);
+        let taken = rest.and_then(|rest| rest.get(..count));
+        let taken = taken.ok_or(DlibError::Truncated(self.layer))?;
         self.at += count;
-        taken.ok_or(DlibError::Truncated(self.layer))
+        Ok(taken)
     }
 
     fn integer(&mut self) -> Result<i64, DlibError> {
@@ -129,7 +130,9 @@ impl<'a> Reader<'a> {
         if version != 2 || product != Some(count) {
             return Err(self.misfit("a tensor of another version or size than its layer"));
         }
-        let (numbers, _) = self.take(count * 4)?.as_chunks::<4>();
+        let bytes = count.checked_mul(4);
+        let bytes = bytes.ok_or_else(|| self.misfit("a tensor without end"))?;
+        let (numbers, _) = self.take(bytes)?.as_chunks::<4>();
         let numbers: Vec<f32> = numbers.iter().map(|n| f32::from_le_bytes(*n)).collect();
         match numbers.iter().all(|number| number.is_finite()) {
             true => Ok(numbers),

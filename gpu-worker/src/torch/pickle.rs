@@ -1,5 +1,5 @@
 //! The steps of which `torch.save` makes a table of tensors (Python's pickle,
-//! protocol 2), and no others. Nothing named in a pickle is called: of the five
+//! protocol 2), and no others. Nothing named in a pickle is called: of the four
 //! names that are known, each stands for a value of its own kind.
 
 use std::collections::HashMap;

@@ -31,14 +31,13 @@ pub(super) fn reserve(
     }
     let attempts = &subject.attempts;
     let mut events = Vec::new();
-    let failures = match attempts.locked_until_ms {
-        Some(until_ms) if until_ms > cx.facts.now_ms => return Err(Refusal::Locked { until_ms }),
-        Some(_) => {
-            events.push(owned(handle, Event::LockExpired { handle }));
-            0
-        }
-        None => attempts.failures,
-    };
+    if let Some(until_ms) = attempts.locked_at(cx.facts.now_ms) {
+        return Err(Refusal::Locked { until_ms });
+    }
+    if attempts.locked_until_ms.is_some() {
+        events.push(owned(handle, Event::LockExpired { handle }));
+    }
+    let failures = attempts.failures_at(cx.facts.now_ms);
     if failures as usize + attempts.reserved.len() >= cx.context.max_failures as usize {
         return Err(Refusal::AttemptsInProgress);
     }

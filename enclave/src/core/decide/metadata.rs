@@ -3,9 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{Cx, Decision, unowned};
-use crate::core::models::spelt;
 use crate::core::{Aaguid, Event, ModelsChanged, Refusal, Reply};
-use crate::passkeys::metadata::{Condensed, Status};
+use crate::passkeys::metadata::{Condensed, Status, spelt};
 
 /// Takes a BLOB that was verified. That its number does not go back is decided
 /// here, whatever it was compared with before.

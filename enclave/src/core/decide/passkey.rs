@@ -109,9 +109,9 @@ pub(super) fn conclude_login(
         "client": URL_SAFE_NO_PAD.encode(opened.client),
         "sessions_ended": session::names(&gives_way),
     });
-    if !used.moves_on(record) {
+    if let Some(kind) = used.copied(subject) {
         own["sign_count_grew"] = false.into();
-        noted.alert = Some(AlertKind::SignCountNotIncreased);
+        noted.alert = Some(kind);
     }
     noted.tell(&mut own);
     let claim = cx.claim(handle, "passkey_authentication", &user, None, own);
@@ -198,6 +198,13 @@ impl Used {
     fn moves_on(&self, record: &CredentialRecord) -> bool {
         let unused = self.sign_count == 0 && record.sign_count == 0;
         unused || self.sign_count > record.sign_count
+    }
+
+    /// What the security team is told of an answer that counts, its counter being
+    /// only reported.
+    pub(super) fn copied(&self, subject: &Subject) -> Option<AlertKind> {
+        let record = subject.passkeys.get(&self.credential_id)?;
+        (!self.moves_on(record)).then_some(AlertKind::SignCountNotIncreased)
     }
 
     /// The counters' move, as events. A counter that did not move on and is only

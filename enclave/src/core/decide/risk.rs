@@ -134,7 +134,7 @@ impl Paid {
         let Some(past) = cx.state.watch.activity(&handle) else {
             return Risk::default();
         };
-        let strange = past.pays(&self.payees, &self.currency, self.amount);
+        let strange = past.is_unusual_payment(&self.payees, &self.currency, self.amount);
         let mut risk = cx.assess(Act::Login, handle, Whereabouts::default());
         risk.signals
             .extend(strange.then_some(Signal::NewPayeeLargeAmount));

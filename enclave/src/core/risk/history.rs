@@ -14,9 +14,9 @@ use crate::core::state::{SubjectHandle, TenantState};
 /// Moments kept of one customer; the oldest gives way.
 pub const HISTORY_MAX: usize = 32;
 /// Payees kept of one customer; the one paid longest ago gives way.
-pub(super) const PAYEES_MAX: usize = 64;
+const PAYEES_MAX: usize = 64;
 /// Currencies kept of one customer; the one used longest ago gives way.
-pub(super) const CURRENCIES_MAX: usize = 16;
+const CURRENCIES_MAX: usize = 16;
 /// Alerts kept of one tenant; the oldest gives way, and stays in the ledger.
 const ALERTS_MAX: usize = 1000;
 

@@ -1,8 +1,8 @@
 //! Risk: what is unusual about an attempt, from the customer's own history.
 //!
 //! Protects against somebody else who has what it takes: each rule is a pure
-//! function with a reason and a weight, and what the bank or the network reports
-//! can raise the score and never lower it. The bands are 0.3 (more watching) and
+//! function with a reason and a weight, and no score makes a failed comparison pass.
+//! The bands are 0.3 (more watching) and
 //! 0.7 (the security team is told, and a match counts as suspicious).
 
 mod history;
@@ -18,8 +18,9 @@ const MEDIUM: f64 = 0.3;
 /// From here on the security team is told.
 const HIGH: f64 = 0.7;
 
-/// A short name for something the bank reports, without the thing itself: the first
-/// 16 bytes of a SHA-256.
+/// Names something the bank reports, without the thing itself: a device or an address
+/// under a key of the tenant, a payee under one of the customer
+/// (`enclave/SPEC.md` section 15).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Tag(pub [u8; 16]);
 

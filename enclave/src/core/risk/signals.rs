@@ -62,7 +62,12 @@ pub(in crate::core) fn assess(past: &Activity, now: &Asked) -> Risk {
 impl Activity {
     /// Whether a payment is unusual: somebody among the payees was never paid, and it
     /// is much more than ever in this currency. `amount` in ten-thousandths.
-    pub(in crate::core) fn pays(&self, payees: &[Tag], currency: &str, amount: u64) -> bool {
+    pub(in crate::core) fn is_unusual_payment(
+        &self,
+        payees: &[Tag],
+        currency: &str,
+        amount: u64,
+    ) -> bool {
         let strange = payees.iter().any(|payee| !self.payees.contains(payee));
         let largest = self.largest.iter().find(|(known, _)| known == currency);
         let much = largest.is_some_and(|(_, most)| amount > most.saturating_mul(MUCH_MORE));

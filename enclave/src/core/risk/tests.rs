@@ -203,11 +203,11 @@ fn a_payment_is_unusual_to_a_new_payee_and_of_much_more_than_ever() {
         ..Activity::default()
     };
     let (known, new) = ([Tag([1; 16])], [Tag([1; 16]), Tag([2; 16])]);
-    assert!(paid.pays(&new, "EUR", 3_000_001));
-    assert!(!paid.pays(&new, "EUR", 3_000_000));
-    assert!(!paid.pays(&known, "EUR", u64::MAX));
+    assert!(paid.is_unusual_payment(&new, "EUR", 3_000_001));
+    assert!(!paid.is_unusual_payment(&new, "EUR", 3_000_000));
+    assert!(!paid.is_unusual_payment(&known, "EUR", u64::MAX));
     // Nothing is usual in a currency that was never used.
-    assert!(!paid.pays(&new, "USD", u64::MAX));
+    assert!(!paid.is_unusual_payment(&new, "USD", u64::MAX));
 }
 
 const ALL: [Signal; 9] = [
@@ -232,6 +232,14 @@ fn bands_begin_at_three_and_seven_tenths() {
     assert_eq!(of(&[Signal::Velocity]).band(), Band::Medium);
     let high = of(&[Signal::ImpossibleTravel, Signal::DeviceMismatch]);
     assert_eq!((high.score(), high.band()), (0.7, Band::High));
+    // Nor is everything that can be unusual about a login.
+    let login = of(&[
+        Signal::Velocity,
+        Signal::RepeatedFailures,
+        Signal::UnusualHour,
+        Signal::RegularRhythm,
+    ]);
+    assert!(login.band() < Band::High);
     // No single signal is enough to call a match suspicious.
     assert!(ALL.iter().all(|one| of(&[*one]).band() < Band::High));
 }

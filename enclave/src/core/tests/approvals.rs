@@ -146,7 +146,7 @@ fn cancel(id: u8) -> Command {
 }
 
 /// People named, each with passkeys of these names; `~` may be copied.
-fn people(world: &mut World, passkeys: &[(&str, &[&str])]) {
+pub(super) fn people(world: &mut World, passkeys: &[(&str, &[&str])]) {
     for (nth, (user, ids)) in (0..).zip(passkeys) {
         for id in *ids {
             let record = passkey(id.as_bytes(), id.starts_with('~'));

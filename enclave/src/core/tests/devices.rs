@@ -368,4 +368,18 @@ fn a_counter_that_policy_only_reports_is_remembered_of_its_device() {
         serde_json::Value::Null
     );
     assert_eq!(known(&world).counter_anomalies, 2);
+    // Nor is an approval silent about it.
+    let asked = approvals::Asking::of(1, &["customer-1"], 1);
+    world.run_under(&reports, asked.command()).unwrap();
+    let given = world.run_under(&reports, approvals::give(1, b"credential"));
+    assert_eq!(given, Ok(Reply::Granted { complete: true }));
+    let claim = world.last_claim();
+    assert_eq!(claim["sign_count_grew"], false);
+    assert_eq!(claim["alert"], "sign_count_not_increased");
+    let alert = world.state.watch.alerts().next().unwrap();
+    assert_eq!(
+        alert.receipt.to_string(),
+        claim["receipt_id"].as_str().unwrap()
+    );
+    assert_eq!(known(&world).counter_anomalies, 3);
 }

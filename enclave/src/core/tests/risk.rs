@@ -296,11 +296,18 @@ fn what_several_people_pay_is_nobodys_habit() {
     world.run(asking(1, &["customer-1"], 1).command()).unwrap();
     world.run(give(1, b"credential")).unwrap();
     let largest = world.activity(&super::user()).largest;
-    assert_eq!(
-        largest,
-        [("EUR".to_owned(), 70_000)],
-        "of a batch the largest"
-    );
+    let batch = [("EUR".to_owned(), 70_000)];
+    assert_eq!(largest, batch, "of a batch the largest");
+    let mut world = World::new();
+    approvals::people(&mut world, &[("anna", &["a"]), ("ben", &["b"])]);
+    world.run(asking(2, &["anna", "ben"], 2).command()).unwrap();
+    world.run(approvals::give_by(2, "anna", b"a")).unwrap();
+    let last = world.run(approvals::give_by(2, "ben", b"b"));
+    assert_eq!(last, Ok(Reply::Granted { complete: true }));
+    for name in ["anna", "ben"] {
+        let largest = world.activity(&name.parse().unwrap()).largest;
+        assert!(largest.is_empty(), "{name}");
+    }
 }
 
 /// Every alert is found by its claim, whatever raised it.

@@ -37,6 +37,14 @@ struct Model {
     roots: Vec<u16>,
 }
 
+impl Model {
+    /// The report that decides on a day.
+    fn deciding(&self, day: Date) -> Option<StatusReport> {
+        let reports: Vec<StatusReport> = self.reports.iter().map(read).collect();
+        deciding(&reports, day).cloned()
+    }
+}
+
 impl Condensed {
     /// Of a BLOB that verified; none if too much would have to be kept. Entries
     /// without AAGUID are left out, and so is the AAGUID of zeros: it names no model.
@@ -94,10 +102,8 @@ impl Condensed {
     /// Each model with the report that decides at a time in Unix milliseconds.
     pub fn models_at(&self, now_ms: u64) -> impl Iterator<Item = ([u8; 16], Option<StatusReport>)> {
         let day = day_of(now_ms);
-        self.models.iter().map(move |model| {
-            let reports: Vec<StatusReport> = model.reports.iter().map(read).collect();
-            (model.aaguid, deciding(&reports, day).cloned())
-        })
+        let models = self.models.iter();
+        models.map(move |model| (model.aaguid, model.deciding(day)))
     }
 
     /// The models that are revoked or compromised at a time in Unix milliseconds.
@@ -116,10 +122,8 @@ impl Condensed {
     pub fn is_compromised_at(&self, aaguid: &[u8; 16], now_ms: u64) -> bool {
         let day = day_of(now_ms);
         let entries = self.models.iter().filter(|model| model.aaguid == *aaguid);
-        entries.into_iter().any(|model| {
-            let reports: Vec<StatusReport> = model.reports.iter().map(read).collect();
-            deciding(&reports, day).is_some_and(|report| report.status.compromise().is_some())
-        })
+        let mut reports = entries.filter_map(|model| model.deciding(day));
+        reports.any(|report| report.status.compromise().is_some())
     }
 
     /// Every model's roots, for judging attestation statements.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Entry, Expectation, Metadata, MetadataError, genuine, payload};
+use super::{Entry, Expectation, Metadata, MetadataError, genuine, payload, spelt};
 
 /// What came of one BLOB. What it says of itself is shown only where the service
 /// signed it, at whatever time.
@@ -116,9 +116,7 @@ fn statuses(entry: &Entry, now_ms: u64) -> impl Iterator<Item = StatusRow> + '_ 
 }
 
 fn model(entry: &Entry) -> String {
-    let aaguid = entry
-        .aaguid
-        .map(|bytes| uuid::Uuid::from_bytes(bytes).to_string());
+    let aaguid = entry.aaguid.as_ref().map(spelt);
     let first = || entry.key_identifiers.first().map(hex::encode);
     aaguid
         .or_else(|| entry.aaid.clone())

@@ -22,7 +22,7 @@ pub use status::{Status, StatusReport};
 checks! {
     /// Why a BLOB is refused.
     MetadataError {
-        TooLarge = "metadata_too_large", "the BLOB is longer than any the service makes";
+        TooLarge = "metadata_too_large", "the BLOB, or what has to be kept of it, is too large";
         Jws = "jws_malformed", "the BLOB is not a JWS in compact serialization";
         Header = "jws_header_malformed", "the JWS header is not JSON with the members it needs";
         Critical = "jws_extension_refused", "the JWS header names critical extensions";
@@ -199,4 +199,9 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
 
 fn require(holds: bool, otherwise: MetadataError) -> Result<(), MetadataError> {
     if holds { Ok(()) } else { Err(otherwise) }
+}
+
+/// An AAGUID as the service spells it, 8-4-4-4-12 (RFC 9562).
+pub fn spelt(aaguid: &[u8; 16]) -> String {
+    uuid::Uuid::from_bytes(*aaguid).to_string()
 }

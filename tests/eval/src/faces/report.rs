@@ -204,7 +204,7 @@ fn times(page: &mut Page, millis: &Value) {
         table.row([stage.to_owned(), figure("median"), figure("p95")]);
     }
     page.table(&table);
-    page.text("In the worker, as many jobs at once as there are cores.");
+    page.text("In the worker, at most six jobs at once.");
 }
 
 fn failed_table(page: &mut Page, run: &Run) {

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow};
 use redoubt_attestation::attester::{emulated_root, measure};
@@ -74,16 +74,19 @@ impl Worker {
             now_ms: Arc::new(now_ms),
         };
         let link = WorkerLink::new(endpoint, trust, manifest)?;
-        let worker = Self {
+        let mut worker = Self {
             child,
             link,
             times,
             _folder: folder,
         };
-        let deadline = SystemTime::now() + LOADED_WITHIN;
+        let began = Instant::now();
         while worker.link.tier().is_none() {
+            if let Some(status) = worker.child.try_wait()? {
+                anyhow::bail!("the worker ended ({status}); its messages are above");
+            }
             anyhow::ensure!(
-                SystemTime::now() < deadline,
+                began.elapsed() < LOADED_WITHIN,
                 "the worker did not start; its messages are above"
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -126,7 +129,13 @@ async fn patiently<T>(
             answer => return answer,
         }
     }
-    ask().await
+    // The worker's want of time is nothing about the sample: it ends the run, which goes
+    // on later.
+    match ask().await {
+        Err(WorkerError::Refused(SampleRefusal::Busy)) => Err(WorkerError::Busy),
+        Err(WorkerError::Refused(SampleRefusal::Deadline)) => Err(WorkerError::Deadline),
+        answer => answer,
+    }
 }
 
 impl Drop for Worker {

@@ -154,9 +154,7 @@ fn times(page: &mut Page, millis: &Value) {
         table.row([stage.to_owned(), figure("median"), figure("p95")]);
     }
     page.table(&table);
-    page.text(
-        "In the worker, as many jobs at once as there are cores; recordings as long as they are.",
-    );
+    page.text("In the worker, at most four jobs at once; recordings as long as they are.");
 }
 
 fn failures(page: &mut Page, run: &Run) {

@@ -8,7 +8,7 @@ use redoubt_shared::{ApprovalId, UserId};
 use serde_json::{Map, Value, json};
 
 use super::super::Cx;
-use crate::core::{Approval, Content, Grant, Recorded, Terms};
+use crate::core::{AlertKind, Approval, Content, Grant, Recorded, Terms};
 
 /// The transaction as claims show it.
 pub(super) fn transaction(jcs: &str) -> Value {
@@ -97,5 +97,13 @@ pub(super) fn digest(recorded: &Recorded) -> Option<[u8; 32]> {
     match &recorded.content {
         Content::Claims { text } => Some(sha256(&[text.as_bytes()]).0),
         Content::State(_) => None,
+    }
+}
+
+/// A counter that did not move on, where policy only reports it.
+pub(super) fn name_copied(own: &mut Map<String, Value>, kind: Option<AlertKind>) {
+    if let Some(kind) = kind {
+        own.insert("sign_count_grew".to_owned(), false.into());
+        own.insert("alert".to_owned(), kind.name().into());
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::{Cx, Decision, owned};
 use super::{Given, Key, claim, found, keep, open_for, refuse};
-use crate::core::{Event, Refusal};
+use crate::core::{Event, Refusal, Risk};
 
 /// Signed by the customer if `given` is there, else the bank's word.
 pub(in crate::core::decide) fn reject(
@@ -45,7 +45,10 @@ pub(in crate::core::decide) fn reject(
             }
             let mut own = claim::signed(id, "rejected", approval, &input, given.assertion);
             claim::name_keys(&mut own, &given.tenant_keys);
+            let copied = given.used.copied(subject);
+            claim::name_copied(&mut own, copied);
             events.extend(given.used.events(cx, handle, subject));
+            events.extend(copied.map(|kind| cx.alert(handle, kind, Risk::default())));
             own
         }
     };

@@ -87,8 +87,11 @@ pub(in crate::core::decide) fn give(
             own.insert("grants".to_owned(), earlier);
         }
     }
+    let copied = given.used.copied(subject);
+    claim::name_copied(&mut own, copied);
     let claim = cx.claim(handle, "approval", &user, None, Value::Object(own));
     let mut events = given.used.events(cx, handle, subject);
+    events.extend(copied.map(|kind| cx.alert(handle, kind, Risk::default())));
     let receipt = cx.facts.receipt;
     events.extend(match complete {
         true => Some(owned(handle, Event::ApprovalGiven { id, receipt })),

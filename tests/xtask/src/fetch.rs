@@ -117,8 +117,8 @@ fn clear_leftovers_in(cache: &Path) -> Result<()> {
         let Some((key, _)) = name.split_once(".partial") else {
             continue;
         };
-        let lock = File::create(cache.join(format!("{key}.lock")))?;
-        if lock.try_lock().is_ok() {
+        let lock = Alone(File::create(cache.join(format!("{key}.lock")))?);
+        if lock.0.try_lock().is_ok() {
             say(&format!("  removing what a killed run left: {name}"));
             fs::remove_dir_all(&path).with_context(|| path.display().to_string())?;
         }
@@ -127,13 +127,26 @@ fn clear_leftovers_in(cache: &Path) -> Result<()> {
 }
 
 /// Waits until no other run works on what `path` stands for.
-pub(crate) fn lock(path: &Path) -> Result<File> {
+pub(crate) fn lock(path: &Path) -> Result<Alone> {
     let file = File::create(path).with_context(|| path.display().to_string())?;
     if file.try_lock().is_err() {
         say("  another run is at work on it: waiting");
         file.lock()?;
     }
-    Ok(file)
+    Ok(Alone(file))
+}
+
+/// A file's lock, held until dropped.
+///
+/// It is given up by name: closing the file would not do while a process that
+/// another thread is just starting still has the copy that `fork` gave it.
+#[must_use]
+pub(crate) struct Alone(File);
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
 }
 
 #[cfg(test)]

@@ -147,6 +147,7 @@ impl Session {
         let request = WorkerRequest::Face {
             job: id,
             deadline_ms,
+            liveness: true,
             image,
         };
         write_frame(&mut self.stream, &request).await.unwrap();

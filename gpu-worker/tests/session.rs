@@ -30,6 +30,7 @@ fn job(number: u8) -> WorkerRequest {
     WorkerRequest::Face {
         job: JobId::from_bytes([number; 16]),
         deadline_ms: 1000,
+        liveness: false,
         image: vec![number; 100],
     }
 }

@@ -19,6 +19,8 @@ pub enum WorkerRequest {
         job: JobId,
         /// Milliseconds after which the enclave no longer waits.
         deadline_ms: u32,
+        /// Whether a passive liveness is wanted.
+        liveness: bool,
         /// JPEG, PNG or WebP bytes as the bank sent them.
         image: Vec<u8>,
     },
@@ -66,7 +68,7 @@ pub struct FaceSample {
     pub embeddings: Vec<Embedding>,
     /// Measures behind the quality gate.
     pub quality: FaceQuality,
-    /// Passive liveness in [0, 1] (1 = live), if a model for it is loaded.
+    /// Passive liveness in [0, 1] (1 = live), if asked for and a model for it is loaded.
     pub liveness: Option<f32>,
 }
 
@@ -186,6 +188,7 @@ mod tests {
         let face = WorkerRequest::Face {
             job: job(),
             deadline_ms: 1000,
+            liveness: true,
             image: vec![0xff, 0xd8],
         };
         let voice = WorkerRequest::Voice {
@@ -197,7 +200,7 @@ mod tests {
         assert_eq!(bytes(&WorkerRequest::Prove { nonce: [1; 32] })[0], 0);
         assert_eq!(
             bytes(&face),
-            [&[1][..], &id, &[0xe8, 7, 2, 0xff, 0xd8]].concat()
+            [&[1][..], &id, &[0xe8, 7, 1, 2, 0xff, 0xd8]].concat()
         );
         assert_eq!(
             bytes(&voice),

@@ -150,12 +150,39 @@ pub struct Policy {
     /// The same of a tenant as a whole; no limit if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_failed_per_tenant: Option<u32>,
+    /// What a look at the face's texture decides; left out: it is told at 90 percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passive_liveness: Option<PassiveLiveness>,
+}
+
+/// Whether each face is looked at for being a live person's, and what follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PassiveLiveness {
+    /// What follows.
+    pub mode: LivenessMode,
+    /// From which probability on, in percent, a face counts as live.
+    pub percent: u32,
+}
+
+/// See [`PassiveLiveness`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LivenessMode {
+    /// Nobody looks, which saves the network's time.
+    Off,
+    /// The outcome is told and recorded, and decides nothing.
+    Report,
+    /// A face that does not count as live is neither enrolled nor accepted.
+    Require,
 }
 
 /// See [`Policy::max_failed_per_device`].
 const FAILED_PER_DEVICE: u32 = 10;
 /// See [`Policy::max_failed_per_source`].
 const FAILED_PER_SOURCE: u32 = 100;
+/// See [`Policy::passive_liveness`].
+const LIVENESS_PERCENT: u32 = 90;
 
 impl Policy {
     /// The limits of `second_device_above` in ten-thousandths.
@@ -189,6 +216,13 @@ impl Policy {
         self.max_failed_per_tenant.unwrap_or(u32::MAX)
     }
 
+    /// What a look at the face's texture decides.
+    pub fn liveness(&self) -> PassiveLiveness {
+        let (mode, percent) = (LivenessMode::Report, LIVENESS_PERCENT);
+        let default = PassiveLiveness { mode, percent };
+        self.passive_liveness.unwrap_or(default)
+    }
+
     /// Longest time without a question about a session, in seconds.
     pub fn session_idle(&self) -> u32 {
         self.session_idle_seconds.unwrap_or(SESSION_IDLE_SECONDS)
@@ -215,7 +249,9 @@ impl Policy {
             max_failed_per_device: _,
             max_failed_per_source: _,
             max_failed_per_tenant: _,
+            passive_liveness: _,
         } = self;
+        let live = self.liveness().percent;
         let (device, source) = (self.failed_per_device(), self.failed_per_source());
         let tenant = self.failed_per_tenant();
         let (idle, absolute) = (self.session_idle(), self.session_absolute());
@@ -242,6 +278,7 @@ impl Policy {
             ("max_failed_per_device", &device, 1, 1_000),
             ("max_failed_per_source", &source, 1, 1_000_000),
             ("max_failed_per_tenant", &tenant, 1, u32::MAX),
+            ("passive_liveness.percent", &live, 1, 99),
         ];
         for (name, value, low, high) in bounds {
             require(

@@ -72,6 +72,7 @@ fn config(genesis: Digest32) -> Config {
             session_idle_seconds: None,
             session_absolute_minutes: None,
             second_device_above: None,
+            passive_liveness: None,
             max_failed_per_device: None,
             max_failed_per_source: None,
             max_failed_per_tenant: None,
@@ -217,7 +218,7 @@ fn a_configuration_is_valid_for_the_manifest_its_officers_signed_it_for() {
 fn each_wrong_member_of_a_configuration_is_named_with_the_remedy() {
     let good = config(Digest32([0; 32]));
     good.validate().unwrap();
-    let cases: [Case<Config>; 16] = [
+    let cases: [Case<Config>; 17] = [
         ("counter", |c| c.counter = 0),
         ("server_names", |c| c.server_names.clear()),
         ("tenants", |c| c.tenants.clear()),
@@ -235,6 +236,10 @@ fn each_wrong_member_of_a_configuration_is_named_with_the_remedy() {
         }),
         ("policy.max_failed_per_tenant", |c| {
             c.policy.max_failed_per_tenant = Some(0)
+        }),
+        ("policy.passive_liveness.percent", |c| {
+            let (mode, percent) = (LivenessMode::Report, 100);
+            c.policy.passive_liveness = Some(PassiveLiveness { mode, percent });
         }),
         ("policy.accepted_tiers", |c| c.policy.accepted_tiers.clear()),
         ("tenants[1].id", |c| c.tenants.push(c.tenants[0].clone())),

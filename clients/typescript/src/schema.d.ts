@@ -5459,6 +5459,8 @@ export interface operations {
              *     `too_bright`: The face is too bright
              *
              *     `blurred`: The face is out of focus
+             *
+             *     `not_live`: This does not look like a live person
              */
             422: {
                 headers: {

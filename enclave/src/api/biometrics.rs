@@ -103,12 +103,22 @@ pub struct EnrollSubmit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Liveness {
-    /// No liveness model took part.
+    /// Policy has nobody look.
     NotEvaluated,
     /// Judged live.
     Passed,
     /// Judged not live.
     Failed,
+}
+
+impl From<Option<crate::core::Liveness>> for Liveness {
+    fn from(seen: Option<crate::core::Liveness>) -> Self {
+        match seen {
+            Some(seen) if seen.passed => Self::Passed,
+            Some(_) => Self::Failed,
+            None => Self::NotEvaluated,
+        }
+    }
 }
 
 /// An enrolment was completed.

@@ -286,6 +286,7 @@ kinds! {
     TOO_DARK too_dark 422 "The face is too dark" "Find better light.";
     TOO_BRIGHT too_bright 422 "The face is too bright" "Find softer light.";
     BLURRED blurred 422 "The face is out of focus" "Hold still and take the picture again.";
+    NOT_LIVE not_live 422 "This does not look like a live person" "Take the picture again, of the person and not of a print or a screen.";
 
     // approvals and receipts
     INVALID_TRANSACTION invalid_transaction 422 "The transaction is not acceptable" "Check amount, currency, payee and reference.";

@@ -123,6 +123,8 @@ pub enum Command {
         id: EnrollmentId,
         /// The template.
         template: Box<Template>,
+        /// Whether its sample looked live, where that was looked at.
+        liveness: Option<Liveness>,
     },
     /// Spend an attempt before a sample goes to a worker.
     ReserveAttempt {
@@ -358,6 +360,28 @@ pub struct SampleUse {
     pub template_tier: String,
     /// Quality score, 0 to 1.
     pub quality: f32,
+    /// Whether it looked live, where that was looked at.
+    pub liveness: Option<Liveness>,
+}
+
+/// What a look at a face's texture said.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Liveness {
+    /// Probability that it is a live person's, 0 to 1.
+    pub confidence: f32,
+    /// Whether that is enough for policy.
+    pub passed: bool,
+}
+
+impl Liveness {
+    /// As claims say it: `passed`, `failed`, or `not_evaluated`.
+    pub fn word(seen: Option<Self>) -> &'static str {
+        match seen {
+            Some(Self { passed: true, .. }) => "passed",
+            Some(Self { passed: false, .. }) => "failed",
+            None => "not_evaluated",
+        }
+    }
 }
 
 /// The outcome of one comparison.

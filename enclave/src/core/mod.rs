@@ -29,7 +29,7 @@ pub use approval::{
 };
 pub use claims::{TermContext, receipt_of};
 pub use command::{
-    AskedOf, Command, Comparison, CreateApproval, DescribeDevice, Facts, ModelsChanged,
+    AskedOf, Command, Comparison, CreateApproval, DescribeDevice, Facts, Liveness, ModelsChanged,
     OpenSession, Proof, Reply, SampleUse, SetDeviceState,
 };
 pub use decide::{Decision, decide};

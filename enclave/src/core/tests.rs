@@ -131,6 +131,7 @@ impl World {
         self.run(Command::CompleteEnrollment {
             id,
             template: Box::new(template()),
+            liveness: None,
         })
         .unwrap();
     }
@@ -164,6 +165,7 @@ impl World {
             worker_tier: "process".into(),
             template_tier: "process".into(),
             quality: 0.9,
+            liveness: None,
         };
         let comparison = Comparison {
             accepted,

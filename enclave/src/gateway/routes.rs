@@ -114,6 +114,7 @@ const SUBMIT: Refusals = &[
     Problem::too_dark,
     Problem::too_bright,
     Problem::blurred,
+    Problem::not_live,
     Problem::worker_unavailable,
     Problem::store_unavailable,
 ];

@@ -8,7 +8,7 @@ use redoubt_attestation::attester::{Attester, AttesterError};
 use redoubt_attestation::encode::Digest32;
 use redoubt_attestation::entropy::EntropyError;
 use redoubt_attestation::genesis::{
-    Config, Genesis, GenesisError, MeasuredRole, VerifiedConfig, VerifiedGenesis,
+    Config, Genesis, GenesisError, LivenessMode, MeasuredRole, VerifiedConfig, VerifiedGenesis,
 };
 use redoubt_shared::Endpoint;
 use redoubt_shared::supervise::Phase;
@@ -78,6 +78,11 @@ pub enum BootError {
         /// In the policy.
         per_million: u32,
     },
+    /// The policy requires live faces, and no model tells them.
+    #[error(
+        "policy.passive_liveness requires a model of role face_liveness, and images/models.toml has none; add one or use another mode"
+    )]
+    NoLiveness,
     /// A tenant's passkey policy asks for what this enclave does not know.
     #[error("configuration: tenant {tenant}: passkeys.{member}: {problem}")]
     Passkeys {
@@ -178,6 +183,7 @@ impl Appliance {
             &manifest,
             verified.config.policy.face_false_matches_per_million,
         )?;
+        check_liveness(&manifest, verified.config.policy.liveness().mode)?;
         for tenant in &verified.config.tenants {
             PasskeyRules::new(tenant)?;
         }
@@ -295,6 +301,13 @@ fn check_calibration(manifest: &Manifest, per_million: u32) -> Result<(), BootEr
             model: space.id.clone(),
             per_million,
         }),
+    }
+}
+
+fn check_liveness(manifest: &Manifest, mode: LivenessMode) -> Result<(), BootError> {
+    match mode == LivenessMode::Require && !manifest.has_liveness() {
+        true => Err(BootError::NoLiveness),
+        false => Ok(()),
     }
 }
 

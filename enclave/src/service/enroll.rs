@@ -8,10 +8,10 @@ use super::problems::{self, internal};
 use super::receipts::to_json;
 use super::serving::Serving;
 use crate::api::{
-    Caller, EnrollInitiate, EnrollInitiated, EnrollSubmit, Enrolled, Liveness, Modality, Problem,
-    Sample, SessionToken, Timestamp,
+    Caller, EnrollInitiate, EnrollInitiated, EnrollSubmit, Enrolled, Modality, Problem, Sample,
+    SessionToken, Timestamp,
 };
-use crate::biometrics;
+use crate::biometrics::{self, liveness};
 use crate::core::{Command, Reply, SubjectHandle};
 
 const INSTRUCTIONS: &str = "Send one photograph of the customer's face, alone in the picture, looking at the \
@@ -72,10 +72,19 @@ impl Appliance {
         sample: Sample,
     ) -> Result<Enrolled, Problem> {
         Counters::add(&self.counters.samples);
-        let (sample, tier) = match serving.worker.face(sample.into_bytes()).await {
-            Ok(measured) => measured,
-            Err(error) => {
-                let (problem, reason) = problems::sample(&error);
+        let policy = self.config.config.policy.liveness();
+        let measured = serving.worker.face(sample.into_bytes(), self.looks());
+        let judged = measured.await.map_err(|error| problems::sample(&error));
+        let judged = judged.and_then(|(sample, tier)| {
+            let seen = liveness::judged(policy, sample.liveness);
+            match liveness::refused(policy, seen) {
+                true => Err((Problem::not_live(), "not_live")),
+                false => Ok((sample, tier, seen)),
+            }
+        });
+        let (sample, tier, seen) = match judged {
+            Ok(judged) => judged,
+            Err((problem, reason)) => {
                 let worker_tier = problems::seen_at(&problem, serving);
                 let release = Command::ReleaseEnrollmentSample {
                     id,
@@ -96,6 +105,7 @@ impl Appliance {
         let complete = Command::CompleteEnrollment {
             id,
             template: Box::new(template),
+            liveness: seen,
         };
         let claim = self
             .decide_claim(serving, caller, complete, done_ms)
@@ -125,8 +135,8 @@ impl Appliance {
             status: "completed",
             embedding_version: version,
             quality_score: quality,
-            liveness_result: Liveness::NotEvaluated,
-            liveness_confidence: None,
+            liveness_result: seen.into(),
+            liveness_confidence: seen.map(|seen| seen.confidence),
             encrypted: true,
             enrollment_date: Timestamp(done_ms),
             receipt: to_json(&claim.receipt())?,

@@ -14,7 +14,7 @@ use super::watch::{flags, verdict};
 use crate::api::{
     ActionTaken, Caller, Modality, Problem, Sample, Timestamp, Verification, VerifyRequest,
 };
-use crate::biometrics;
+use crate::biometrics::{self, liveness};
 use crate::core::{Band, Command, Comparison, Reply, SampleUse, Template, Whereabouts};
 
 /// An attempt with its outcome.
@@ -101,12 +101,17 @@ impl Appliance {
         user: &UserId,
         sample: Sample,
     ) -> Result<Comparison, (Problem, &'static str)> {
-        let measured = serving.worker.face(sample.into_bytes()).await;
+        let measured = serving.worker.face(sample.into_bytes(), self.looks()).await;
         let (sample, tier) = measured.map_err(|error| problems::sample(&error))?;
         let template = face_template(serving, caller, user).await;
         let template = template.map_err(|problem| (problem, "no_template"))?;
         self.compare(&template, &sample, tier.name())
             .ok_or_else(|| (Problem::not_enrolled(), "template_not_comparable"))
+    }
+
+    /// Whether workers are to say how live a face looks.
+    pub(super) fn looks(&self) -> bool {
+        liveness::wanted(self.config.config.policy.liveness()) && self.manifest.has_liveness()
     }
 
     fn compare(&self, template: &Template, sample: &FaceSample, tier: &str) -> Option<Comparison> {
@@ -122,15 +127,23 @@ impl Appliance {
         let space = self.manifest.space(&template.model)?;
         let cosine = biometrics::cosine(template, &space.of(sample)?)?;
         let rate = biometrics::false_match_rate(&space.calibration, cosine);
-        let limit = self.config.config.policy.face_false_matches_per_million;
+        let policy = &self.config.config.policy;
+        let limit = policy.face_false_matches_per_million;
+        let seen = liveness::judged(policy.liveness(), sample.liveness);
+        let barred = liveness::refused(policy.liveness(), seen);
         Some(Comparison {
-            accepted: biometrics::accepts(rate, limit),
-            confidence: biometrics::confidence(rate),
+            accepted: biometrics::accepts(rate, limit) && !barred,
+            // A picture of the customer shall not learn that it matches.
+            confidence: match barred {
+                true => 0.0,
+                false => biometrics::confidence(rate),
+            },
             sample: SampleUse {
                 model: template.model.clone(),
                 worker_tier: tier.to_owned(),
                 template_tier: template.worker_tier.clone(),
                 quality: sample.quality.score,
+                liveness: seen,
             },
             from: Whereabouts::default(),
         })
@@ -149,7 +162,7 @@ impl Appliance {
             comparison,
             approval,
         } = concluded;
-        let confidence_score = comparison.confidence;
+        let (confidence_score, seen) = (comparison.confidence, comparison.sample.liveness);
         let conclude = match approval {
             None => Command::ConcludeAttempt {
                 user: user.clone(),
@@ -180,7 +193,7 @@ impl Appliance {
             confidence_score,
             modality: Modality::Facial,
             timestamp: Timestamp(now_ms),
-            liveness_passed: None,
+            liveness_passed: seen.map(|seen| seen.passed),
             quality_passed: true,
             security_flags: flags(&risk),
             action_taken: match (locked_until_ms, risk.band()) {

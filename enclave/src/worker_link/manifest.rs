@@ -41,6 +41,7 @@ pub struct Manifest {
     voices: Vec<Embedder>,
     voice_spaces: Vec<Space>,
     spaces: Vec<Space>,
+    liveness: bool,
 }
 
 #[derive(Deserialize)]
@@ -93,6 +94,8 @@ impl Manifest {
                 document.format
             )));
         }
+        let looks = |model: &Model| model.role == "face_liveness";
+        let liveness = document.model.iter().any(looks);
         let (voices, models): (Vec<Model>, Vec<Model>) = document
             .model
             .into_iter()
@@ -121,7 +124,13 @@ impl Manifest {
             voices: voices.iter().map(embedder).collect::<Result<_, _>>()?,
             voice_spaces: voices.into_iter().map(own).collect::<Result<_, _>>()?,
             spaces,
+            liveness,
         })
+    }
+
+    /// Whether a model tells live faces.
+    pub fn has_liveness(&self) -> bool {
+        self.liveness
     }
 
     /// SHA-256 of the manifest's bytes: the `models` of bindings and receipts.

@@ -66,7 +66,7 @@ pub enum WorkerError {
 
 /// The session ends before this can be.
 fn mixed_up() -> WorkerError {
-    WorkerError::Untrusted("it answered with another kind of sample".into())
+    WorkerError::Untrusted("it answered something else than it was asked".into())
 }
 
 /// What a worker must be, and what this side needs to judge it.
@@ -126,9 +126,14 @@ impl WorkerLink {
         })
     }
 
-    /// One face of one picture, and the tier of the worker that saw it.
-    pub async fn face(&self, image: Zeroizing<Vec<u8>>) -> Result<(FaceSample, Tier), WorkerError> {
-        match self.measure(Kind::Face, image).await? {
+    /// One face of one picture, and the tier of the worker that saw it. With a passive
+    /// `liveness` exactly where one is asked for, which takes a model of that role.
+    pub async fn face(
+        &self,
+        image: Zeroizing<Vec<u8>>,
+        liveness: bool,
+    ) -> Result<(FaceSample, Tier), WorkerError> {
+        match self.measure(Kind::Face { liveness }, image).await? {
             (Measured::Face(sample), tier) => Ok((sample, tier)),
             (Measured::Voice(_), _) => Err(mixed_up()),
         }

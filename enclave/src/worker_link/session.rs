@@ -40,10 +40,23 @@ pub(super) enum Measured {
 }
 
 /// What a job is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
-    Face,
+    Face { liveness: bool },
     Voice,
+}
+
+impl Kind {
+    /// Whether an answer about a face, or else a voice, is what was asked for.
+    fn fits(self, face: bool, answer: &Answer) -> bool {
+        match (self, answer) {
+            (Kind::Voice, _) => !face,
+            (Kind::Face { liveness }, Ok(Measured::Face(sample))) => {
+                sample.liveness.is_some() == liveness
+            }
+            (Kind::Face { .. }, _) => face,
+        }
+    }
 }
 
 type Answer = Result<Measured, SampleRefusal>;
@@ -234,10 +247,11 @@ fn frame(
     let (deadline_ms, bytes) = (JOB_DEADLINE_MS, std::mem::take(&mut *sample));
     // Only a sample above every limit of the gateway does not fit.
     let (mut request, too_large) = match kind {
-        Kind::Face => (
+        Kind::Face { liveness } => (
             WorkerRequest::Face {
                 job,
                 deadline_ms,
+                liveness,
                 image: bytes,
             },
             SampleRefusal::TooManyPixels,
@@ -303,12 +317,10 @@ async fn answers<R: AsyncRead + Unpin>(
     manifest: &Manifest,
 ) -> WorkerError {
     loop {
-        let (job, kind, outcome) = match read_frame(reader).await {
-            Ok(WorkerResponse::Face { job, outcome }) => {
-                (job, Kind::Face, outcome.map(Measured::Face))
-            }
+        let (job, face, outcome) = match read_frame(reader).await {
+            Ok(WorkerResponse::Face { job, outcome }) => (job, true, outcome.map(Measured::Face)),
             Ok(WorkerResponse::Voice { job, outcome }) => {
-                (job, Kind::Voice, outcome.map(Measured::Voice))
+                (job, false, outcome.map(Measured::Voice))
             }
             Ok(WorkerResponse::Evidence { .. }) => return untrusted("it sent evidence unasked"),
             Err(error) => return blame(error),
@@ -324,8 +336,8 @@ async fn answers<R: AsyncRead + Unpin>(
         shared.answers.fetch_add(1, Ordering::Relaxed);
         match shared.jobs().remove(&job) {
             // An asker that gave up is no fault of the worker's.
-            Some((asked, reply)) if asked == kind => drop(reply.send(outcome)),
-            Some(_) => return untrusted("it answered with another kind of sample"),
+            Some((asked, reply)) if asked.fits(face, &outcome) => drop(reply.send(outcome)),
+            Some(_) => return untrusted("it answered something else than it was asked"),
             None => return untrusted("it answered a job that is not waiting"),
         }
     }

@@ -12,6 +12,7 @@
 mod align;
 mod decode;
 mod detect;
+mod liveness;
 mod network;
 mod pixels;
 mod quality;
@@ -61,10 +62,10 @@ pub enum PipelineError {
     /// The checkpoint of the voice embedder.
     #[error(transparent)]
     Torch(#[from] TorchError),
-    /// Not exactly one detector, no embedder, or not exactly one of voices.
+    /// Not exactly one detector, no embedder, not exactly one of voices, or two of liveness.
     #[error(
-        "model manifest: exactly one face_detector, at least one face_embedder and exactly one \
-         voice_embedder are needed"
+        "model manifest: exactly one face_detector, at least one face_embedder, exactly one \
+         voice_embedder and at most one face_liveness are needed"
     )]
     Roles,
 }
@@ -74,6 +75,7 @@ pub enum PipelineError {
 pub struct Graphs {
     detector: (String, Vec<u8>),
     embedders: Vec<EmbedderGraph>,
+    liveness: Option<(String, Vec<u8>)>,
     voice: (String, Vec<u8>),
 }
 
@@ -117,15 +119,21 @@ impl Graphs {
         let [voice] = voices.as_slice() else {
             return Err(PipelineError::Roles);
         };
-        if embedders.is_empty() || voice.dimension != campplus::DIMENSION {
+        let liveness = manifest.models("face_liveness")?;
+        if embedders.is_empty() || voice.dimension != campplus::DIMENSION || liveness.len() > 1 {
             return Err(PipelineError::Roles);
         }
+        let fixed = |file: &ModelFile| {
+            let graph = mend(&file.bytes, InputSize::Fixed)?;
+            Ok::<_, PipelineError>((file.id.clone(), graph))
+        };
         let embedders = embedders.into_iter().map(EmbedderGraph::read);
         let embedders = embedders.collect::<Result<_, _>>()?;
         let graph = mend(&detector.bytes, InputSize::AnyImage)?;
         Ok(Self {
             detector: (detector.id.clone(), graph),
             embedders,
+            liveness: liveness.first().map(fixed).transpose()?,
             voice: (
                 voice.id.clone(),
                 campplus::graph(&Weights::read(&voice.bytes)?)?,
@@ -168,6 +176,8 @@ pub struct StageTimes {
     pub detect: Duration,
     /// Face to aligned square, with its quality measures.
     pub align: Duration,
+    /// Face with its surroundings to a passive liveness; zero where nobody asked.
+    pub liveness: Duration,
     /// Aligned square to embeddings.
     pub embed: Duration,
 }
@@ -179,6 +189,7 @@ pub struct Pipeline {
     /// What the embedders take, each once; the first is the one quality is measured in.
     squares: Vec<Square>,
     embedders: Vec<Embedder>,
+    liveness: Option<Network>,
     voice: Voice,
 }
 
@@ -257,6 +268,10 @@ impl Pipeline {
             embedders: embedders.collect::<Result<_, NetworkError>>()?,
             detector: Network::load(environment, id, graph, threads)?,
             squares,
+            liveness: match &graphs.liveness {
+                Some((id, graph)) => Some(Network::load(environment, id, graph, threads)?),
+                None => None,
+            },
             voice: {
                 let (id, graph) = &graphs.voice;
                 Voice::new(id, Network::load(environment, id, graph, threads)?)
@@ -277,6 +292,9 @@ impl Pipeline {
         for embedder in &mut self.embedders {
             embedder.run(&vec![0.0; 3 * embedder.side * embedder.side])?;
         }
+        if let Some(network) = &mut self.liveness {
+            liveness::run(network, &[0.0; 3 * liveness::SIDE * liveness::SIDE])?;
+        }
         self.voice.warm_up()
     }
 
@@ -293,14 +311,16 @@ impl Pipeline {
         Ok(())
     }
 
-    /// One job. Past `deadline` the next stage is not begun.
+    /// One job, with a passive liveness if asked for and a model is loaded. Past
+    /// `deadline` the next stage is not begun.
     pub fn face(
         &mut self,
         image: &[u8],
+        liveness: bool,
         deadline: Instant,
     ) -> (Result<FaceSample, SampleRefusal>, StageTimes) {
         let mut times = StageTimes::default();
-        let outcome = self.stages(image, deadline, &mut times);
+        let outcome = self.stages(image, liveness, deadline, &mut times);
         (outcome, times)
     }
 
@@ -316,6 +336,7 @@ impl Pipeline {
     fn stages(
         &mut self,
         image: &[u8],
+        liveness: bool,
         deadline: Instant,
         times: &mut StageTimes,
     ) -> Result<FaceSample, SampleRefusal> {
@@ -334,8 +355,13 @@ impl Pipeline {
         for square in &self.squares[1..] {
             aligned.push(cut(square)?);
         }
-        drop(pixels);
         times.align = clock.lap();
+        clock.in_time()?;
+        let look = |network| liveness::measure(network, &pixels, &face);
+        let network = self.liveness.as_mut().filter(|_| liveness);
+        let liveness = network.map(look).transpose()?;
+        drop(pixels);
+        times.liveness = clock.lap();
         clock.in_time()?;
         let mut embeddings = Vec::with_capacity(self.embedders.len());
         for (at, embedder) in self.embedders.iter_mut().enumerate() {
@@ -349,7 +375,7 @@ impl Pipeline {
         Ok(FaceSample {
             embeddings,
             quality: measures,
-            liveness: None,
+            liveness,
         })
     }
 }

@@ -91,8 +91,15 @@ async fn requests<R: AsyncRead + Unpin>(
             WorkerRequest::Face {
                 job,
                 deadline_ms,
+                liveness,
                 image,
-            } => enqueue(queue, replies, job, deadline_ms, Sample::Face(image)),
+            } => enqueue(
+                queue,
+                replies,
+                job,
+                deadline_ms,
+                Sample::Face { image, liveness },
+            ),
             WorkerRequest::Voice {
                 job,
                 deadline_ms,

@@ -15,8 +15,13 @@ use crate::sandbox::{end, forbid_files};
 /// What to look at or listen to.
 #[derive(Debug)]
 pub enum Sample {
-    /// A picture's bytes.
-    Face(Vec<u8>),
+    /// A picture's bytes, and whether its passive liveness is wanted.
+    Face {
+        /// JPEG, PNG or WebP.
+        image: Vec<u8>,
+        /// Asked for.
+        liveness: bool,
+    },
     /// A recording's bytes.
     Voice(Vec<u8>),
 }
@@ -24,7 +29,7 @@ pub enum Sample {
 impl Sample {
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Face(bytes) | Self::Voice(bytes) => bytes.len(),
+            Self::Face { image: bytes, .. } | Self::Voice(bytes) => bytes.len(),
         }
     }
 }
@@ -112,7 +117,7 @@ impl Job {
     pub(super) fn refuse(self, refusal: SampleRefusal) {
         let job = self.id;
         let answer = match self.sample {
-            Sample::Face(_) => WorkerResponse::Face {
+            Sample::Face { .. } => WorkerResponse::Face {
                 job,
                 outcome: Err(refusal),
             },
@@ -130,12 +135,13 @@ fn run(pipeline: &mut Pipeline, job: Job) {
     // A decoder that panics on a crafted sample costs that sample its answer, not
     // the worker its thread.
     let work = AssertUnwindSafe(|| match &job.sample {
-        Sample::Face(image) => {
-            let (outcome, times) = pipeline.face(image, job.deadline);
+        Sample::Face { image, liveness } => {
+            let (outcome, times) = pipeline.face(image, *liveness, job.deadline);
             tracing::debug!(
                 decode = times.decode.as_micros(),
                 detect = times.detect.as_micros(),
                 align = times.align.as_micros(),
+                liveness = times.liveness.as_micros(),
                 embed = times.embed.as_micros(),
                 "job done, microseconds"
             );

@@ -154,6 +154,7 @@ fn policy() -> Policy {
         session_idle_seconds: None,
         session_absolute_minutes: None,
         second_device_above: None,
+        passive_liveness: None,
         max_failed_per_device: None,
         max_failed_per_source: None,
         max_failed_per_tenant: None,

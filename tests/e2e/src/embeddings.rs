@@ -30,7 +30,7 @@ pub fn add(models: &Path, manifest: &Path, markers: &mut Markers) -> Result<usiz
     for image in &markers.images {
         let bytes = std::fs::read(&image.path).with_context(|| image.path.display().to_string())?;
         // A sample that is refused has no embedding that could leak.
-        let Ok(face) = pipeline.face(&bytes, Instant::now() + PATIENCE).0 else {
+        let Ok(face) = pipeline.face(&bytes, false, Instant::now() + PATIENCE).0 else {
             continue;
         };
         // What templates are made of, too.

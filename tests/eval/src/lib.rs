@@ -11,6 +11,7 @@
 //! 1 - FNMR.
 
 pub mod faces;
+pub mod liveness;
 pub mod report;
 pub mod stats;
 pub mod voices;

@@ -1,4 +1,4 @@
-//! `redoubt-eval faces|voices|calibrate`: error rates over data of one's own.
+//! `redoubt-eval faces|voices|liveness|calibrate`: error rates over data of one's own.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 use redoubt_eval::faces::{self, Plan, Start, calibrate};
-use redoubt_eval::voices;
+use redoubt_eval::{liveness, voices};
 
 /// Measure error rates.
 #[derive(Debug, Parser)]
@@ -33,6 +33,17 @@ enum Task {
         /// A folder of WAV and FLAC files for each speaker, at any depth
         dir: PathBuf,
         /// Where the report goes; a page and what the worker answered go beside it
+        #[arg(long, value_name = "OUT")]
+        json: PathBuf,
+    },
+    /// Passive liveness: people refused and attacks passed, through the sealed worker
+    Liveness {
+        /// A folder of photographs for each person
+        dir: PathBuf,
+        /// A folder of photographs for each kind of attack
+        #[arg(long, value_name = "DIR")]
+        attacks: Option<PathBuf>,
+        /// Where the report goes; a page goes beside it
         #[arg(long, value_name = "OUT")]
         json: PathBuf,
     },
@@ -90,6 +101,16 @@ fn run(task: Task) -> Result<()> {
                 start: start(false)?,
             };
             let page = voices::evaluate(&plan)?;
+            println!("a page to look at: {}", page.display());
+        }
+        Task::Liveness { dir, attacks, json } => {
+            let plan = liveness::Plan {
+                people: dir,
+                attacks,
+                report: json,
+                start: start(false)?,
+            };
+            let page = liveness::evaluate(&plan)?;
             println!("a page to look at: {}", page.display());
         }
         Task::Calibrate { what, out } => {

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::risk::Noted;
 use super::{Cx, Decision, owned};
 use crate::core::{
-    Act, AlertKind, Band, Comparison, Ending, Event, Recorded, Refusal, Reply, Subject,
+    Act, AlertKind, Band, Comparison, Ending, Event, Liveness, Recorded, Refusal, Reply, Subject,
     SubjectHandle, Whereabouts,
 };
 
@@ -97,7 +97,7 @@ pub(super) fn conclude(
         "verdict": verdict(ending),
         "confidence_score": round(comparison.confidence),
         "quality_score": round(comparison.sample.quality),
-        "liveness": "not_evaluated",
+        "liveness": Liveness::word(comparison.sample.liveness),
         "model": comparison.sample.model,
         "template_tier": comparison.sample.template_tier,
         "locked_until_ms": locked_until_ms,

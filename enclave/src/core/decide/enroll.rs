@@ -5,7 +5,7 @@ use serde_json::json;
 use subtle::ConstantTimeEq;
 
 use super::{Cx, Decision, owned, unowned};
-use crate::core::{Enrollment, EnrollmentStatus, Event, Refusal, Reply, Template};
+use crate::core::{Enrollment, EnrollmentStatus, Event, Liveness, Refusal, Reply, Template};
 
 pub(super) fn begin(
     cx: &Cx<'_>,
@@ -81,6 +81,7 @@ pub(super) fn complete(
     cx: &Cx<'_>,
     id: EnrollmentId,
     template: Box<Template>,
+    liveness: Option<Liveness>,
 ) -> Result<Decision, Refusal> {
     let (handle, user) = in_progress(cx, id)?;
     if find(cx, id)?.expires_ms <= cx.facts.now_ms {
@@ -92,7 +93,7 @@ pub(super) fn complete(
         "status": "completed",
         "model": template.model,
         "quality_score": f64::from(template.quality),
-        "liveness": "not_evaluated",
+        "liveness": Liveness::word(liveness),
     });
     let claim = cx.claim(
         handle,

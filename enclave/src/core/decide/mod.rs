@@ -94,7 +94,11 @@ pub fn decide(
             worker_tier,
             reason,
         } => enroll::release(&cx, id, reason, worker_tier.as_deref()),
-        Command::CompleteEnrollment { id, template } => enroll::complete(&cx, id, template),
+        Command::CompleteEnrollment {
+            id,
+            template,
+            liveness,
+        } => enroll::complete(&cx, id, template, liveness),
         Command::ReserveAttempt { user, id, from } => attempt::reserve(&cx, user, id, from),
         Command::ReleaseAttempt {
             user,

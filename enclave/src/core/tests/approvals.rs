@@ -557,6 +557,7 @@ fn face(world: &mut World, accepted: bool) -> serde_json::Value {
         worker_tier: "process".into(),
         template_tier: "process".into(),
         quality: 0.9,
+        liveness: None,
     };
     let comparison = Comparison {
         accepted,

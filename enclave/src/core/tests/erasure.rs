@@ -202,6 +202,7 @@ fn work_under_way_when_its_subject_is_erased_ends_in_a_refusal() {
     let complete = || Command::CompleteEnrollment {
         id: enrollment,
         template: Box::new(template()),
+        liveness: None,
     };
     assert_eq!(world.run(complete()), Err(Refusal::UnknownEnrollment));
     let release = Command::ReleaseEnrollmentSample {
@@ -279,6 +280,7 @@ fn erasing_ends_an_enrolment_whose_sample_is_at_the_worker() {
     let complete = Command::CompleteEnrollment {
         id,
         template: Box::new(template()),
+        liveness: None,
     };
     assert_eq!(world.run(complete), Err(Refusal::UnknownEnrollment));
     assert_eq!(world.reserve(&user()), Err(Refusal::NotEnrolled));

@@ -35,6 +35,7 @@ impl World {
                 worker_tier: "process".into(),
                 template_tier: "process".into(),
                 quality: 0.9,
+                liveness: None,
             },
             from,
         };

@@ -84,6 +84,7 @@ async fn length_tells_neither_kind_nor_verdict() {
         worker_tier: "confidential_gpu".into(),
         template_tier: "confidential_gpu".into(),
         quality: 0.875,
+        liveness: None,
     };
     let comparison = crate::core::Comparison {
         accepted: false,
@@ -111,6 +112,7 @@ async fn length_tells_neither_kind_nor_verdict() {
         Command::CompleteEnrollment {
             id,
             template: Box::new(template),
+            liveness: None,
         },
         Command::ReserveAttempt {
             user: user(),
@@ -194,6 +196,7 @@ async fn a_reservation_survives_a_crash_as_spent() {
     let complete = Command::CompleteEnrollment {
         id,
         template: Box::new(template),
+        liveness: None,
     };
     first.decide(complete).await;
     for n in 0..3 {

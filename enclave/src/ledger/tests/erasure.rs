@@ -37,6 +37,7 @@ async fn enrol(ledgers: &Ledgers) {
         Command::CompleteEnrollment {
             id,
             template: Box::new(template()),
+            liveness: None,
         },
     ] {
         ledgers.decide(&tenant(), command).await.unwrap();

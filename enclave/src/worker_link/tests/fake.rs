@@ -255,7 +255,7 @@ pub(super) fn honest_sample() -> FaceSample {
             embedding_norm: 11.0,
             score: 0.9,
         },
-        liveness: None,
+        liveness: Some(0.97),
     }
 }
 

@@ -42,7 +42,7 @@ impl Bench {
     }
 
     async fn face(&self) -> Result<(FaceSample, Tier), WorkerError> {
-        self.link.face(vec![1, 2, 3].into()).await
+        self.link.face(vec![1, 2, 3].into(), true).await
     }
 
     async fn voice(&self) -> Result<(VoiceSample, Tier), WorkerError> {
@@ -109,7 +109,7 @@ async fn a_tier_that_policy_does_not_accept_is_refused() {
 #[tokio::test]
 async fn malformed_samples_are_refused_for_their_own_reason() {
     type Spoil = fn(&mut FaceSample);
-    let cases: [(Spoil, &str); 15] = [
+    let cases: [(Spoil, &str); 17] = [
         (|s| s.embeddings[0].vector[7] = f32::NAN, "not finite"),
         (|s| s.embeddings[0].vector[7] = f32::INFINITY, "not finite"),
         (
@@ -140,6 +140,8 @@ async fn malformed_samples_are_refused_for_their_own_reason() {
         (|s| s.quality.sharpness = f32::NAN, "sharpness"),
         (|s| s.quality.score = 0.1, "score"),
         (|s| s.liveness = Some(1.5), "liveness"),
+        (|s| s.liveness = Some(f32::NAN), "liveness"),
+        (|s| s.liveness = None, "something else than it was asked"),
     ];
     for (spoil, why) in cases {
         let said = distrust(Lie::Answer(spoil)).await;
@@ -184,9 +186,9 @@ async fn voices_are_asked_for_and_judged_as_faces_are() {
 #[tokio::test]
 async fn a_face_in_place_of_a_voice_ends_the_session_and_the_reverse() {
     let why = distrust(Lie::OtherKind).await;
-    assert!(why.contains("another kind"), "{why}");
+    assert!(why.contains("something else"), "{why}");
     match Bench::new(&[Lie::OtherKind]).await.voice().await {
-        Err(WorkerError::Untrusted(why)) => assert!(why.contains("another kind"), "{why}"),
+        Err(WorkerError::Untrusted(why)) => assert!(why.contains("something else"), "{why}"),
         other => panic!("{other:?}"),
     }
 }

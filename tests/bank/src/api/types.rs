@@ -90,8 +90,10 @@ pub struct Enrolled {
     pub embedding_version: String,
     /// 0 to 1.
     pub quality_score: f64,
-    /// `not_evaluated` until a model judges it.
+    /// `passed`, `failed`, or `not_evaluated` where policy has nobody look.
     pub liveness_result: String,
+    /// Coarse, 0 to 1.
+    pub liveness_confidence: Option<f64>,
     /// The template is sealed.
     pub encrypted: bool,
     /// When.
@@ -115,6 +117,8 @@ pub struct Verification {
     pub modality: String,
     /// When.
     pub timestamp: String,
+    /// Whether a live person was seen, where policy has somebody look.
+    pub liveness_passed: Option<bool>,
     /// The sample passed the quality gate.
     pub quality_passed: bool,
     /// Signals that raise friction.

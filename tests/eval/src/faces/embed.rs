@@ -15,7 +15,7 @@ use super::tree::Image;
 use super::worker::{Start, Worker};
 
 /// Jobs underway at once: enough for every core, few enough that none waits long.
-const UNDERWAY: usize = 6;
+pub(crate) const UNDERWAY: usize = 6;
 /// Sides of the middle that is sent where a whole image shows several people, as
 /// shares of the shorter side: the first with one face counts. In LFW the person meant
 /// stands in the middle.
@@ -117,7 +117,7 @@ fn middle(bytes: &[u8], share: f64) -> Option<Vec<u8>> {
     Some(out.into_inner())
 }
 
-struct Progress {
+pub(crate) struct Progress {
     all: usize,
     done: usize,
     began: Instant,
@@ -125,7 +125,7 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(all: usize) -> Self {
+    pub(crate) fn new(all: usize) -> Self {
         let (began, done) = (Instant::now(), 0);
         let said = began;
         Self {
@@ -137,7 +137,7 @@ impl Progress {
     }
 
     /// One more; whether it was said.
-    fn step(&mut self) -> bool {
+    pub(crate) fn step(&mut self) -> bool {
         self.done += 1;
         if self.said.elapsed() < SAY_EVERY && self.done < self.all {
             return false;

@@ -3,7 +3,7 @@
 
 pub mod cache;
 pub mod calibrate;
-mod embed;
+pub(crate) mod embed;
 mod matrix;
 pub mod outcome;
 pub mod pairs;

@@ -96,7 +96,13 @@ impl Worker {
 
     /// One image. What may pass is tried again.
     pub async fn face(&self, image: Vec<u8>) -> Result<FaceSample, WorkerError> {
-        let asked = patiently(async || self.link.face(image.clone().into()).await);
+        let asked = patiently(async || self.link.face(image.clone().into(), false).await);
+        asked.await.map(|(sample, _)| sample)
+    }
+
+    /// One image with its passive liveness. What may pass is tried again.
+    pub async fn live(&self, image: Vec<u8>) -> Result<FaceSample, WorkerError> {
+        let asked = patiently(async || self.link.face(image.clone().into(), true).await);
         asked.await.map(|(sample, _)| sample)
     }
 

@@ -124,7 +124,11 @@ impl Callers {
                 return vec![
                     begin(who, id),
                     Command::ReserveEnrollmentSample { id, token_hash },
-                    Command::CompleteEnrollment { id, template },
+                    Command::CompleteEnrollment {
+                        id,
+                        template,
+                        liveness: None,
+                    },
                 ];
             }
             Act::Register(who) => Command::RegisterPasskey {
@@ -324,6 +328,7 @@ fn comparison(accepted: bool) -> Comparison {
         worker_tier: "process".into(),
         template_tier: "process".into(),
         quality: 0.9,
+        liveness: None,
     };
     Comparison {
         accepted,

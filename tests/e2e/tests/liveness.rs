@@ -1,0 +1,90 @@
+//! Passive liveness: told by default, and decisive where policy requires it.
+
+use anyhow::{Result, ensure};
+use redoubt_bank::media::Media;
+use redoubt_bank::random_name;
+use redoubt_e2e::customer::expect_code;
+use redoubt_e2e::{Appliance, Needs, Options, alone};
+use serde_json::{Value, json};
+
+/// The next boot's policy.
+fn set(appliance: &mut Appliance, counter: u64, mode: &str, percent: u32) -> Result<()> {
+    appliance.kill_all()?;
+    let plain = appliance.dir().join("config.plain.json");
+    let mut config: Value = serde_json::from_slice(&std::fs::read(&plain)?)?;
+    config["counter"] = json!(counter);
+    config["policy"]["passive_liveness"] = json!({ "mode": mode, "percent": percent });
+    std::fs::write(&plain, config.to_string())?;
+    appliance.sign(&plain)?;
+    appliance.bring_up()
+}
+
+fn claims(receipt: &Value) -> Result<Value> {
+    Ok(serde_json::from_str(
+        receipt["claims"].as_str().unwrap_or_default(),
+    )?)
+}
+
+#[test]
+fn liveness_is_told_and_where_it_is_required_it_decides() {
+    let name = "liveness_is_told_and_where_it_is_required_it_decides";
+    alone(
+        name,
+        Needs::Photographs,
+        Options::default(),
+        async |appliance| {
+            let media = appliance.environment().media()?;
+            let user = random_name("customer");
+            told(appliance, &media, &user).await?;
+            // The second portrait looks live to 98.9 percent, the others to 99.98.
+            set(appliance, 2, "require", 99)?;
+            required(appliance, &media, &user).await?;
+            set(appliance, 3, "off", 99)?;
+            let bank = appliance.bank(&appliance.banks.a)?;
+            let seen = bank.verify(&user, &media.person_again).await?;
+            ensure!(seen.result == "verified" && seen.liveness_passed.is_none());
+            ensure!(claims(&seen.receipt)?["liveness"] == "not_evaluated");
+            Ok(())
+        },
+    );
+}
+
+async fn told(appliance: &Appliance, media: &Media, user: &str) -> Result<()> {
+    let bank = appliance.bank(&appliance.banks.a)?;
+    let enrolled = bank.enroll(user, &media.person).await?;
+    ensure!(enrolled.liveness_result == "passed", "{enrolled:?}");
+    let confidence = enrolled.liveness_confidence.unwrap_or_default() * 20.0;
+    ensure!(confidence >= 18.0 && (confidence - confidence.round()).abs() < 1e-3);
+    ensure!(claims(&enrolled.receipt)?["liveness"] == "passed");
+    for (sample, result) in [
+        (&media.person_again, "verified"),
+        (&media.other, "rejected"),
+    ] {
+        let seen = bank.verify(user, sample).await?;
+        ensure!(
+            seen.result == result && seen.liveness_passed == Some(true),
+            "{seen:?}"
+        );
+        ensure!(claims(&seen.receipt)?["liveness"] == "passed");
+    }
+    Ok(())
+}
+
+/// What matches and does not look live enough is refused like a stranger, and spends an
+/// attempt.
+async fn required(appliance: &Appliance, media: &Media, user: &str) -> Result<()> {
+    let bank = appliance.bank(&appliance.banks.a)?;
+    let refused = bank.verify(user, &media.person_again).await?;
+    ensure!(refused.result == "rejected", "{refused:?}");
+    ensure!(refused.confidence_score == 0.0, "it says that it matched");
+    ensure!(claims(&refused.receipt)?["liveness"] == "failed");
+    let enrolment = bank.enroll(&random_name("customer"), &media.person_again);
+    expect_code(enrolment.await, "not_live")?;
+    let accepted = bank.verify(user, &media.person_third).await?;
+    ensure!(accepted.result == "verified", "{accepted:?}");
+    for _ in 0..3 {
+        bank.verify(user, &media.person_again).await?;
+    }
+    expect_code(bank.verify(user, &media.person).await, "account_locked")?;
+    Ok(())
+}

@@ -32,7 +32,7 @@ pub use command::{
     AskedOf, Command, Comparison, CreateApproval, DescribeDevice, Facts, ModelsChanged,
     OpenSession, Proof, Reply, SampleUse, SetDeviceState,
 };
-pub use decide::{Decision, decide};
+pub use decide::{CREDENTIAL_UNKNOWN, Decision, decide};
 pub use device::{Device, DeviceState, KeyCustody, TrustScore, trust};
 pub use erasure::{
     Deletion, Erasure, ErasureScope, ErasureStatus, KeptBudget, KeptBudgets, MARK_MAX,

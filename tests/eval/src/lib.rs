@@ -12,5 +12,6 @@
 
 pub mod faces;
 pub mod report;
+pub mod risk;
 pub mod stats;
 pub mod voices;

@@ -22,7 +22,7 @@ const SAFETY = {
 /** Starts it; resolves to its port, the digest of its key, and what it has seen. */
 export async function open(dev) {
   const appliance = connect({ url: dev.url, ca: dev.ca, ...dev.bank });
-  const bank = { appliance, sessions: new Map(), payments: new Map(), artefacts: [] };
+  const bank = { appliance, sessions: new Map(), names: new Map(), payments: new Map(), artefacts: [] };
   // Any key will do here: the browser is told to trust exactly this one.
   const cert = readFileSync(dev.bank.cert);
   const server = createServer({ cert, key: readFileSync(dev.bank.key) }, (request, reply) => {
@@ -82,27 +82,33 @@ function customer(name) {
   return `customer-${createHash("sha256").update(name).digest("hex").slice(0, 16)}`;
 }
 
+/** Whose login it is to be; of no name, whoever's passkey answers. */
+function named(name) {
+  return name === undefined ? {} : { user_id: customer(name) };
+}
+
 const CALLS = {
   "POST register/options": async ({ appliance }, { name }) => {
     const body = { user_id: customer(name), user_name: name, display_name: name };
     return json(await answer(appliance.POST("/api/v1/passkeys/register/options", { body })));
   },
-  "POST register/verify": async ({ appliance }, { name, credential }) => {
+  "POST register/verify": async ({ appliance, names }, { name, credential }) => {
     const body = { user_id: customer(name), ...credential };
     await answer(appliance.POST("/api/v1/passkeys/register/verify", { body }));
+    names.set(customer(name), name);
     return json({});
   },
   "POST login/options": async ({ appliance }, { name }) => {
-    const body = { user_id: customer(name) };
+    const body = named(name);
     return json(await answer(appliance.POST("/api/v1/passkeys/authenticate/options", { body })));
   },
-  "POST login/verify": async ({ appliance, sessions }, { name, credential }) => {
-    const body = { user_id: customer(name), ...credential };
+  "POST login/verify": async ({ appliance, sessions, names }, { name, credential }) => {
+    const body = { ...named(name), ...credential };
     const { user_id } = await answer(appliance.POST("/api/v1/passkeys/authenticate/verify", { body }));
     const session = randomBytes(32).toString("base64url");
     sessions.set(session, user_id);
     const cookie = `session=${session}; Domain=bank.example; Secure; HttpOnly; SameSite=Lax; Path=/`;
-    return json({}, 200, { "set-cookie": cookie });
+    return json({ name: names.get(user_id) }, 200, { "set-cookie": cookie });
   },
   "POST payments": async ({ appliance, payments }, { transaction }, user_id) => {
     const body = { user_id, transaction };

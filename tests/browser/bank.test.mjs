@@ -42,8 +42,11 @@ const seen = (id) => page.run(`document.getElementById(${JSON.stringify(id)}).te
 const shown = (id) => page.until(`document.getElementById(${JSON.stringify(id)})?.hidden === false`);
 
 async function logIn() {
+  // Nobody picks what is suggested before the name is there.
+  await page.touches(authenticator, false);
   await page.open("https://bank.example/");
   await page.fill("#name", NAME);
+  await page.touches(authenticator, true);
   await page.click("#login button[type=submit]");
   await shown("account");
 }
@@ -77,6 +80,19 @@ test("a customer registers a passkey and logs in with it", async () => {
   await logIn();
   assert.equal(await seen("hello"), NAME);
   await keep("2-account");
+});
+
+test("a customer picks the passkey that the browser suggests, and names nobody", async () => {
+  await page.touches(authenticator, false);
+  await page.open("https://bank.example/");
+  assert.ok(await page.run("PublicKeyCredential.isConditionalMediationAvailable()"));
+  await page.until("performance.getEntriesByName('https://bank.example/bank/login/options').length === 1");
+  assert.deepEqual([await status(), await page.run("document.getElementById('account').hidden")], ["", true]);
+  await page.touches(authenticator, true);
+  await page.open("https://bank.example/");
+  await shown("account");
+  assert.equal(await page.run("document.getElementById('name').value"), "");
+  assert.equal(await seen("hello"), NAME);
 });
 
 test("the approval page shows amount and payee, and the proof names the same", async () => {

@@ -89,6 +89,11 @@ class Page {
     return authenticatorId;
   }
 
+  /** Whether the authenticator answers of itself, as if somebody touched it. */
+  touches(authenticatorId, enabled) {
+    return this.send("WebAuthn.setAutomaticPresenceSimulation", { authenticatorId, enabled });
+  }
+
   async open(url) {
     const { errorText } = await this.send("Page.navigate", { url });
     if (errorText) throw new Error(`${url}: ${errorText}`);

@@ -32,7 +32,7 @@ pub use command::{
     AskedOf, Command, Comparison, CreateApproval, DescribeDevice, Facts, Liveness, ModelsChanged,
     OpenSession, Proof, Reply, SampleUse, SetDeviceState,
 };
-pub use decide::{Decision, decide};
+pub use decide::{CREDENTIAL_UNKNOWN, Decision, decide};
 pub use device::{Device, DeviceState, KeyCustody, TrustScore, trust};
 pub use erasure::{
     Deletion, Erasure, ErasureScope, ErasureStatus, KeptBudget, KeptBudgets, MARK_MAX,
@@ -42,7 +42,7 @@ pub use models::{Aaguid, Models, Step};
 pub use refusal::Refusal;
 pub use risk::{
     Act, Activity, Alert, AlertKind, Band, Counts, Ending, HISTORY_MAX, Moment, Place, Risk,
-    Signal, Tag, Watch, Whereabouts,
+    Signal, Tag, Watch, Whereabouts, assess_payment,
 };
 pub use session::{Assurance, SESSIONS_MAX, Session, Sessions};
 pub use snapshot::{ApprovalV1, Piece, SubjectPiece};

@@ -292,7 +292,9 @@ impl TenantState {
 
     fn absorb_subject(&mut self, piece: SubjectPiece) {
         let handle = piece.handle;
-        self.users.insert(piece.user.clone(), handle);
+        if handle != SubjectHandle::NOBODY {
+            self.users.insert(piece.user.clone(), handle);
+        }
         for record in &piece.passkeys {
             self.credentials.insert(Arc::from(&*record.id), handle);
         }

@@ -28,6 +28,12 @@ use crate::passkeys::CredentialRecord;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SubjectHandle(pub [u8; 16]);
 
+impl SubjectHandle {
+    /// Everybody who is no customer, as one subject without a name: what is tried in a
+    /// stranger's name is sealed and remembered as a customer's is, and takes as long.
+    pub const NOBODY: Self = Self([0; 16]);
+}
+
 /// The fold of one tenant's ledger. A clone shares everything with its original.
 #[derive(Clone, Default, PartialEq)]
 pub struct TenantState {

@@ -12,6 +12,7 @@ mod erasure;
 mod models;
 mod risk;
 mod sessions;
+mod strangers;
 mod throttle;
 
 use sessions::session;

@@ -7,6 +7,7 @@
 use super::customers::Known;
 use super::serving::TenantService;
 use crate::api::AuthenticationResponse;
+use crate::core::CREDENTIAL_UNKNOWN;
 use crate::passkeys::{
     self, Assertion, AssertionExpectation, CredentialDescriptor, CredentialRecord, Identification,
     Origins, UserVerification,
@@ -45,7 +46,7 @@ pub(super) fn verify_assertion(
 ) -> Result<(CredentialRecord, Assertion), &'static str> {
     let id = response.raw_id.as_slice();
     let record = known.passkeys.iter().find(|record| record.id == id);
-    let record = record.ok_or("credential_unknown")?;
+    let record = record.ok_or(CREDENTIAL_UNKNOWN)?;
     let listed = known.passkeys.iter().map(|record| record.id.as_slice());
     let user_handle = &known.user_handle;
     let (allowed, identification) = match named {

@@ -2,10 +2,42 @@ import { ask, create, sign, words } from "/passkey.js";
 
 const at = (id) => document.getElementById(id);
 const say = (text) => { at("status").textContent = text; };
+let quiet = new AbortController();
+
+/**
+ * Passkeys stand among the names that the browser suggests for the field (conditional
+ * mediation): whoever picks one logs in, and nobody else sees that it was asked.
+ */
+async function suggest() {
+  if (!(await PublicKeyCredential.isConditionalMediationAvailable?.())) return;
+  const { signal } = (quiet = new AbortController());
+  const options = await ask("/bank/login/options", {});
+  // A challenge lives as long as its options; then another is asked under.
+  const renewed = setTimeout(() => { quiet.abort(); suggest(); }, options.timeout * 0.9);
+  signal.addEventListener("abort", () => clearTimeout(renewed));
+  try {
+    const credential = await sign(options, { mediation: "conditional", signal });
+    enter(await ask("/bank/login/verify", { credential }));
+  } catch (error) {
+    if (!signal.aborted) say(words(error));
+  } finally {
+    clearTimeout(renewed);
+  }
+}
+
+function enter({ name }) {
+  at("entry").hidden = true;
+  at("account").hidden = false;
+  at("hello").textContent = name;
+  document.title = "Account · Meridian Bank";
+  at("payee").focus();
+}
 
 /** Runs what a button stands for, and says how it went wrong. */
 async function attempt(work) {
   say("");
+  // A device is asked one thing at a time.
+  quiet.abort();
   document.body.setAttribute("aria-busy", "true");
   try {
     await work();
@@ -29,12 +61,7 @@ at("login").addEventListener("submit", (event) => {
   attempt(async () => {
     const name = at("name").value;
     const credential = await sign(await ask("/bank/login/options", { name }));
-    await ask("/bank/login/verify", { name, credential });
-    at("entry").hidden = true;
-    at("account").hidden = false;
-    at("hello").textContent = name;
-    document.title = "Account · Meridian Bank";
-    at("payee").focus();
+    enter(await ask("/bank/login/verify", { name, credential }));
   });
 });
 
@@ -51,3 +78,5 @@ at("pay").addEventListener("submit", (event) => {
     location.assign(`https://approve.bank.example/#${id}`);
   });
 });
+
+suggest();

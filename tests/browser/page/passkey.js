@@ -14,9 +14,9 @@ export async function create(options) {
   return (await navigator.credentials.create({ publicKey })).toJSON();
 }
 
-export async function sign(options) {
+export async function sign(options, how = {}) {
   const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(options);
-  return (await navigator.credentials.get({ publicKey })).toJSON();
+  return (await navigator.credentials.get({ publicKey, ...how })).toJSON();
 }
 
 /** Words for customers. Which step of a login failed is told to nobody. */

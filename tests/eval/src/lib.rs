@@ -13,5 +13,6 @@
 pub mod faces;
 pub mod liveness;
 pub mod report;
+pub mod risk;
 pub mod stats;
 pub mod voices;

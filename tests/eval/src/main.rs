@@ -1,4 +1,4 @@
-//! `redoubt-eval faces|voices|liveness|calibrate`: error rates over data of one's own.
+//! `redoubt-eval faces|voices|liveness|risk|calibrate`: error rates over data of one's own.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 use redoubt_eval::faces::{self, Plan, Start, calibrate};
-use redoubt_eval::{liveness, voices};
+use redoubt_eval::{liveness, risk, voices};
 
 /// Measure error rates.
 #[derive(Debug, Parser)]
@@ -44,6 +44,12 @@ enum Task {
         #[arg(long, value_name = "DIR")]
         attacks: Option<PathBuf>,
         /// Where the report goes; a page goes beside it
+        #[arg(long, value_name = "OUT")]
+        json: PathBuf,
+    },
+    /// Risk: average precision of the enclave's rules over a published simulation of payments
+    Risk {
+        /// Where the report goes
         #[arg(long, value_name = "OUT")]
         json: PathBuf,
     },
@@ -112,6 +118,10 @@ fn run(task: Task) -> Result<()> {
             };
             let page = liveness::evaluate(&plan)?;
             println!("a page to look at: {}", page.display());
+        }
+        Task::Risk { json } => {
+            let figures = risk::evaluate(&risk::Plan::default(), &json)?;
+            println!("{:#}", figures["all"]);
         }
         Task::Calibrate { what, out } => {
             let run = faces::run(&plan(what, None, out.clone())?)?;

@@ -10,6 +10,8 @@ mod passkey;
 mod risk;
 mod session;
 
+pub use passkey::CREDENTIAL_UNKNOWN;
+use redoubt_attestation::encode::sha256;
 use redoubt_shared::UserId;
 use serde_json::Value;
 
@@ -18,6 +20,9 @@ use super::command::{Command, Facts, Reply};
 use super::event::{Content, Event, Recorded, SubjectKey};
 use super::refusal::Refusal;
 use super::state::{Subject, SubjectHandle, TenantState};
+
+/// Nobody's events are sealed like a customer's, but never erased.
+const NOBODY_DOMAIN: &[u8] = b"redoubt/nobody/v1";
 
 /// What a command leads to.
 pub struct Decision {
@@ -172,7 +177,15 @@ impl Cx<'_> {
             max_failures: self.context.max_failures,
             lockout_ms: self.context.lockout_ms,
         };
-        self.done(vec![unowned(event)])
+        let handle = SubjectHandle::NOBODY;
+        let seeds = self.state.keys.as_ref();
+        let seeds = seeds.filter(|_| !self.state.subjects.contains_key(&handle));
+        let opened = seeds.map(|seeds| {
+            let key = sha256(&[NOBODY_DOMAIN, &seeds.es256, &seeds.mldsa65]).0;
+            let key = SubjectKey::new(key);
+            unowned(Event::SubjectOpened { handle, key })
+        });
+        self.done(std::iter::once(unowned(event)).chain(opened).collect())
     }
 
     fn restore(&self, (found, lost): (u64, u64)) -> Decision {
@@ -221,6 +234,12 @@ impl Cx<'_> {
         let (context, facts) = (self.context, self.facts);
         let text = claims::text(context, facts, kind, Some(user), worker_tier, own);
         self.claimed(Some(owner), text)
+    }
+
+    /// The same without a name, sealed as a customer's is.
+    fn claim_of_nobody(&self, kind: &str, own: Value) -> Recorded {
+        let text = claims::text(self.context, self.facts, kind, None, None, own);
+        self.claimed(Some(SubjectHandle::NOBODY), text)
     }
 
     /// A claim about nobody: it outlives every subject.

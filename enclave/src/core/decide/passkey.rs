@@ -13,6 +13,9 @@ use crate::core::{
 };
 use crate::passkeys::{CredentialRecord, SIGN_COUNT_NOT_INCREASED};
 
+const KIND: &str = "passkey_authentication";
+/// Reason of an answer that names no passkey of whom it was asked of.
+pub const CREDENTIAL_UNKNOWN: &str = "credential_unknown";
 /// Passkeys one customer may have that are not out of use for good.
 const PASSKEYS_MAX: usize = 32;
 /// And with those that are.
@@ -114,7 +117,7 @@ pub(super) fn conclude_login(
         noted.alert = Some(kind);
     }
     noted.tell(&mut own);
-    let claim = cx.claim(handle, "passkey_authentication", &user, None, own);
+    let claim = cx.claim(handle, KIND, &user, None, own);
     let session = Event::SessionOpened {
         hash: asked.hash,
         session: Box::new(opened.clone()),
@@ -132,8 +135,6 @@ pub(super) fn conclude_login(
     })
 }
 
-/// A name that is no customer's is recorded too, without the name: whoever was
-/// erased stays so, and the reply takes as long.
 pub(super) fn refuse_login(
     cx: &Cx<'_>,
     user: UserId,
@@ -141,11 +142,33 @@ pub(super) fn refuse_login(
     reason: &str,
 ) -> Decision {
     let own = json!({ "verdict": "refused", "reason": reason });
-    let kind = "passkey_authentication";
-    let Ok((handle, _)) = cx.subject(&user) else {
-        return cx.done(vec![cx.claim_about_nobody(kind, own)]);
+    cx.done(match cx.subject(&user) {
+        Ok((handle, _)) => refused(cx, handle, &user, credential_id, reason, own),
+        Err(_) => refused_to_nobody(cx, reason, own),
+    })
+}
+
+/// A name that is no customer's is recorded too, without the name: whoever was
+/// erased stays so. All such names together are remembered as one customer is, in as
+/// many events as one's, so that the reply takes as long and the state stays bounded.
+fn refused_to_nobody(cx: &Cx<'_>, reason: &str, mut own: serde_json::Value) -> Vec<Recorded> {
+    let handle = SubjectHandle::NOBODY;
+    let Some(nobody) = cx.state.subjects.get(&handle) else {
+        return vec![cx.claim_about_nobody(KIND, own)];
     };
-    cx.done(refused(cx, handle, &user, credential_id, reason, own))
+    let risk = cx.assess(Act::Login, handle, Whereabouts::default());
+    let noted = Noted::login(Ending::Failed, risk);
+    noted.tell(&mut own);
+    // The passkey that options made up counts as one device, whatever its id was.
+    let counted = (reason != CREDENTIAL_UNKNOWN).then(|| Event::DeviceRefused {
+        handle,
+        device: nobody.device_id(&[]),
+        counter: false,
+    });
+    let counted = counted.map(|event| owned(handle, event));
+    let claim = cx.claim_of_nobody(KIND, own);
+    let noted = cx.noted(handle, noted);
+    counted.into_iter().chain(noted).chain([claim]).collect()
 }
 
 /// A customer's login that was refused: counted against its device, remembered.
@@ -162,7 +185,7 @@ fn refused(
     noted.alert = device::copied(reason);
     noted.tell(&mut own);
     let counted = device::count_refusal(cx, user, credential_id, reason);
-    let claim = cx.claim(handle, "passkey_authentication", user, None, own);
+    let claim = cx.claim(handle, KIND, user, None, own);
     let noted = cx.noted(handle, noted);
     counted.into_iter().chain(noted).chain([claim]).collect()
 }
@@ -170,7 +193,7 @@ fn refused(
 /// A login by a user handle alone is nobody's until it is verified.
 pub(super) fn refuse_unnamed(cx: &Cx<'_>, reason: &str) -> Decision {
     let own = json!({ "verdict": "refused", "reason": reason });
-    cx.done(vec![cx.claim_about_nobody("passkey_authentication", own)])
+    cx.done(vec![cx.claim_about_nobody(KIND, own)])
 }
 
 impl Used {

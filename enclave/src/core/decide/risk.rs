@@ -6,10 +6,10 @@ use redoubt_shared::VerificationId;
 use serde_json::{Value, json};
 
 use super::{Cx, owned};
-use crate::core::risk::{Asked, assess};
+use crate::core::risk::{Asked, assess, assess_payment};
 use crate::core::{
-    Act, Activity, Alert, AlertKind, Band, Ending, Event, Moment, Recorded, Risk, Signal,
-    SubjectHandle, SubjectKey, Tag, Whereabouts,
+    Act, Activity, Alert, AlertKind, Band, Ending, Event, Moment, Recorded, Risk, SubjectHandle,
+    SubjectKey, Tag, Whereabouts,
 };
 
 /// Other customers on a device are counted to here.
@@ -58,9 +58,7 @@ impl Cx<'_> {
     /// How unusual an attempt of this customer is now.
     pub(super) fn assess(&self, act: Act, handle: SubjectHandle, from: Whereabouts) -> Risk {
         let watch = &self.state.watch;
-        let others = from
-            .device
-            .map(|device| watch.others_on(device, handle, OTHERS_MAX));
+        let others = from.device.map(|device| self.others_on(device, handle));
         let asked = Asked {
             act,
             at_ms: self.facts.now_ms,
@@ -71,6 +69,11 @@ impl Cx<'_> {
             Some(past) => assess(past, &asked),
             None => assess(&Activity::default(), &asked),
         }
+    }
+
+    /// How many other customers used a device.
+    pub(super) fn others_on(&self, device: Tag, handle: SubjectHandle) -> usize {
+        self.state.watch.others_on(device, handle, OTHERS_MAX)
     }
 
     /// An attempt, remembered; and an alert, if one is due.
@@ -134,11 +137,8 @@ impl Paid {
         let Some(past) = cx.state.watch.activity(&handle) else {
             return Risk::default();
         };
-        let strange = past.is_unusual_payment(&self.payees, &self.currency, self.amount);
-        let mut risk = cx.assess(Act::Login, handle, Whereabouts::default());
-        risk.signals
-            .extend(strange.then_some(Signal::NewPayeeLargeAmount));
-        risk
+        let paid = (self.currency.as_str(), self.amount);
+        assess_payment(past, cx.facts.now_ms, &self.payees, paid)
     }
 
     /// Remembered once it is approved.

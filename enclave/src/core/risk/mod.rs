@@ -11,6 +11,7 @@ mod signals;
 pub use history::{Act, Activity, Alert, AlertKind, Counts, Ending, HISTORY_MAX, Moment, Watch};
 pub(super) use history::{apply, forget};
 use serde::{Deserialize, Serialize};
+pub use signals::assess_payment;
 pub(super) use signals::{Asked, assess};
 
 /// From here on an account is watched more closely.

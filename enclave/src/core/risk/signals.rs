@@ -59,6 +59,28 @@ pub(in crate::core) fn assess(past: &Activity, now: &Asked) -> Risk {
     }
 }
 
+/// What is unusual about a payment at this moment, of somebody with this past: its
+/// payees and amount (ten-thousandths; of a batch the largest), and how its maker's
+/// logins come. Of a past without anything remembered nothing is.
+pub fn assess_payment(
+    past: &Activity,
+    at_ms: u64,
+    payees: &[Tag],
+    (currency, amount): (&str, u64),
+) -> Risk {
+    let now = Asked {
+        act: Act::Login,
+        at_ms,
+        from: Whereabouts::default(),
+        others: 0,
+    };
+    let mut risk = assess(past, &now);
+    let strange = past.is_unusual_payment(payees, currency, amount);
+    risk.signals
+        .extend(strange.then_some(Signal::NewPayeeLargeAmount));
+    risk
+}
+
 impl Activity {
     /// Whether a payment is unusual: somebody among the payees was never paid, and it
     /// is much more than ever in this currency. `amount` in ten-thousandths.

@@ -4,7 +4,7 @@
 use redoubt_shared::{EnrollmentId, ErasureId};
 
 use super::*;
-use crate::core::{Reply, Template};
+use crate::core::{Reply, SubjectHandle, Template};
 
 fn erase_subject() -> Command {
     Command::EraseSubject {
@@ -47,7 +47,9 @@ async fn enrol(ledgers: &Ledgers) {
 async fn knows_someone(ledgers: &Ledgers) -> bool {
     let looked = ledgers.look(|core| {
         let state = &core.tenants[&tenant()].state;
-        !state.users.is_empty() || !state.subjects.is_empty() || !state.enrollments.is_empty()
+        let nobody = |handle: &SubjectHandle| *handle == SubjectHandle::NOBODY;
+        let somebody = !state.subjects.keys().all(nobody);
+        !state.users.is_empty() || somebody || !state.enrollments.is_empty()
     });
     looked.await.unwrap()
 }

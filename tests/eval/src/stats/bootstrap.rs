@@ -91,9 +91,51 @@ fn middle(values: Vec<Option<f64>>) -> Option<Interval> {
 }
 
 /// SplitMix64 (Steele, Lea and Flood 2014): the same numbers on every machine.
-struct SplitMix(u64);
+pub(crate) struct SplitMix(u64);
 
 impl SplitMix {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// 0 to 1, without 1.
+    pub(crate) fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// 0 to `count`, without it.
+    pub(crate) fn below(&mut self, count: usize) -> usize {
+        ((u128::from(self.next()) * count as u128) >> 64) as usize
+    }
+
+    /// Of mean 0 and deviation 1 (Box and Muller 1958).
+    pub(crate) fn normal(&mut self) -> f64 {
+        let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.unit()).cos()
+    }
+
+    /// How many events of this mean happen (Knuth 1969).
+    pub(crate) fn poisson(&mut self, mean: f64) -> usize {
+        let (limit, mut product) = ((-mean).exp(), self.unit());
+        let mut count = 0;
+        while product > limit {
+            product *= self.unit();
+            count += 1;
+        }
+        count
+    }
+
+    /// Some different numbers below `count`.
+    pub(crate) fn some(&mut self, some: usize, count: usize) -> Vec<usize> {
+        let mut all: Vec<usize> = (0..count).collect();
+        for at in 0..some.min(count) {
+            let other = at + self.below(count - at);
+            all.swap(at, other);
+        }
+        all.truncate(some);
+        all
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -105,8 +147,7 @@ impl SplitMix {
     fn persons(&mut self, count: usize) -> Vec<u32> {
         let mut drawn = vec![0; count];
         for _ in 0..count {
-            let who = (u128::from(self.next()) * count as u128) >> 64;
-            drawn[who as usize] += 1;
+            drawn[self.below(count)] += 1;
         }
         drawn
     }

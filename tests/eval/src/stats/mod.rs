@@ -6,6 +6,7 @@ mod folds;
 mod scores;
 mod walk;
 
+pub(crate) use bootstrap::SplitMix;
 pub use bootstrap::{Interval, Replicates, intervals};
 pub use bounds::clopper_pearson;
 pub use folds::{Accuracy, Decided, accuracy, in_parts};

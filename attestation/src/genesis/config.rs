@@ -150,12 +150,18 @@ pub struct Policy {
     /// The same of a tenant as a whole; no limit if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_failed_per_tenant: Option<u32>,
+    /// False matches per million comparisons that a voice may be accepted at; 1000 if
+    /// left out, beyond which the voices' calibration does not go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voice_false_matches_per_million: Option<u32>,
 }
 
 /// See [`Policy::max_failed_per_device`].
 const FAILED_PER_DEVICE: u32 = 10;
 /// See [`Policy::max_failed_per_source`].
 const FAILED_PER_SOURCE: u32 = 100;
+/// See [`Policy::voice_false_matches_per_million`].
+const VOICE_FALSE_MATCHES: u32 = 1000;
 
 impl Policy {
     /// The limits of `second_device_above` in ten-thousandths.
@@ -189,6 +195,12 @@ impl Policy {
         self.max_failed_per_tenant.unwrap_or(u32::MAX)
     }
 
+    /// False matches per million comparisons that a voice may be accepted at.
+    pub fn voice_false_matches(&self) -> u32 {
+        self.voice_false_matches_per_million
+            .unwrap_or(VOICE_FALSE_MATCHES)
+    }
+
     /// Longest time without a question about a session, in seconds.
     pub fn session_idle(&self) -> u32 {
         self.session_idle_seconds.unwrap_or(SESSION_IDLE_SECONDS)
@@ -215,7 +227,9 @@ impl Policy {
             max_failed_per_device: _,
             max_failed_per_source: _,
             max_failed_per_tenant: _,
+            voice_false_matches_per_million: _,
         } = self;
+        let voice = self.voice_false_matches();
         let (device, source) = (self.failed_per_device(), self.failed_per_source());
         let tenant = self.failed_per_tenant();
         let (idle, absolute) = (self.session_idle(), self.session_absolute());
@@ -226,6 +240,7 @@ impl Policy {
                 1,
                 10_000,
             ),
+            ("voice_false_matches_per_million", &voice, 1, 10_000),
             // RTS on SCA art. 4: at most five consecutive failures.
             ("max_failed_attempts", max_failed_attempts, 1, 5),
             ("lockout_minutes", lockout_minutes, 1, 10_080),

@@ -150,6 +150,10 @@ pub struct Policy {
     /// The same of a tenant as a whole; no limit if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_failed_per_tenant: Option<u32>,
+    /// False matches per million comparisons that a voice may be accepted at; 1000 if
+    /// left out, beyond which the voices' calibration does not go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voice_false_matches_per_million: Option<u32>,
     /// What a look at the face's texture decides; left out: it is told at 90 percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passive_liveness: Option<PassiveLiveness>,
@@ -183,6 +187,8 @@ const FAILED_PER_DEVICE: u32 = 10;
 const FAILED_PER_SOURCE: u32 = 100;
 /// See [`Policy::passive_liveness`].
 const LIVENESS_PERCENT: u32 = 90;
+/// See [`Policy::voice_false_matches_per_million`].
+const VOICE_FALSE_MATCHES: u32 = 1000;
 
 impl Policy {
     /// The limits of `second_device_above` in ten-thousandths.
@@ -223,6 +229,12 @@ impl Policy {
         self.passive_liveness.unwrap_or(default)
     }
 
+    /// False matches per million comparisons that a voice may be accepted at.
+    pub fn voice_false_matches(&self) -> u32 {
+        self.voice_false_matches_per_million
+            .unwrap_or(VOICE_FALSE_MATCHES)
+    }
+
     /// Longest time without a question about a session, in seconds.
     pub fn session_idle(&self) -> u32 {
         self.session_idle_seconds.unwrap_or(SESSION_IDLE_SECONDS)
@@ -250,7 +262,9 @@ impl Policy {
             max_failed_per_source: _,
             max_failed_per_tenant: _,
             passive_liveness: _,
+            voice_false_matches_per_million: _,
         } = self;
+        let voice = self.voice_false_matches();
         let live = self.liveness().percent;
         let (device, source) = (self.failed_per_device(), self.failed_per_source());
         let tenant = self.failed_per_tenant();
@@ -262,6 +276,7 @@ impl Policy {
                 1,
                 10_000,
             ),
+            ("voice_false_matches_per_million", &voice, 1, 10_000),
             // RTS on SCA art. 4: at most five consecutive failures.
             ("max_failed_attempts", max_failed_attempts, 1, 5),
             ("lockout_minutes", lockout_minutes, 1, 10_080),

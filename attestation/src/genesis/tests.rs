@@ -76,6 +76,7 @@ fn config(genesis: Digest32) -> Config {
             max_failed_per_device: None,
             max_failed_per_source: None,
             max_failed_per_tenant: None,
+            voice_false_matches_per_million: None,
         },
         restore: None,
     }
@@ -218,7 +219,7 @@ fn a_configuration_is_valid_for_the_manifest_its_officers_signed_it_for() {
 fn each_wrong_member_of_a_configuration_is_named_with_the_remedy() {
     let good = config(Digest32([0; 32]));
     good.validate().unwrap();
-    let cases: [Case<Config>; 17] = [
+    let cases: [Case<Config>; 19] = [
         ("counter", |c| c.counter = 0),
         ("server_names", |c| c.server_names.clear()),
         ("tenants", |c| c.tenants.clear()),
@@ -240,6 +241,12 @@ fn each_wrong_member_of_a_configuration_is_named_with_the_remedy() {
         ("policy.passive_liveness.percent", |c| {
             let (mode, percent) = (LivenessMode::Report, 100);
             c.policy.passive_liveness = Some(PassiveLiveness { mode, percent });
+        }),
+        ("policy.voice_false_matches_per_million", |c| {
+            c.policy.voice_false_matches_per_million = Some(0)
+        }),
+        ("policy.voice_false_matches_per_million", |c| {
+            c.policy.voice_false_matches_per_million = Some(10_001)
         }),
         ("policy.accepted_tiers", |c| c.policy.accepted_tiers.clear()),
         ("tenants[1].id", |c| c.tenants.push(c.tenants[0].clone())),
@@ -494,6 +501,7 @@ fn the_policy_digest_is_that_of_its_canonical_text() {
         r#""max_failed_attempts":3}"#
     );
     assert_eq!(policy.digest(), crate::encode::sha256(&[text.as_bytes()]));
+    assert_eq!(policy.voice_false_matches(), 1000);
 }
 
 #[test]

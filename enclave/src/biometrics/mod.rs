@@ -6,10 +6,12 @@
 
 pub mod liveness;
 mod space;
+mod voice;
 
 pub use space::{Part, Space};
+pub use voice::{Unfit, VoiceSpaces};
 
-use redoubt_shared::worker::{Embedding, FaceSample};
+use redoubt_shared::worker::Embedding;
 
 use crate::core::Template;
 
@@ -31,13 +33,8 @@ pub struct CalibrationPoint {
     pub cosine: f32,
 }
 
-/// An enrolment's sample to a template: int8, one scale.
-pub fn template(
-    sample: &FaceSample,
-    embedding: &Embedding,
-    worker_tier: &str,
-    now_ms: u64,
-) -> Template {
+/// An enrolment's embedding to a template: int8, one scale. `quality` is 0 to 1.
+pub fn template(quality: f32, embedding: &Embedding, worker_tier: &str, now_ms: u64) -> Template {
     let (scale, values) = quantised(&embedding.vector);
     Template {
         version: TEMPLATE_VERSION,
@@ -46,7 +43,7 @@ pub fn template(
         dimension: embedding.vector.len() as u16,
         scale,
         values,
-        quality: sample.quality.score,
+        quality,
         worker_tier: worker_tier.to_owned(),
         enrolled_ms: now_ms,
     }
@@ -62,17 +59,25 @@ pub fn quantised(vector: &[f32]) -> (f32, Vec<i8>) {
 
 /// Cosine of template and embedding; `None` if they are of different models or sizes.
 pub fn cosine(template: &Template, embedding: &Embedding) -> Option<f32> {
-    if template.model != embedding.model || template.values.len() != embedding.vector.len() {
+    if template.model != embedding.model {
         return None;
     }
-    let (mut dot, mut own, mut other) = (0f32, 0f32, 0f32);
-    for (a, b) in template.values.iter().zip(&embedding.vector) {
-        let a = f32::from(*a);
+    let values = template.values.iter().map(|value| f32::from(*value));
+    angle(values, &embedding.vector)
+}
+
+/// Cosine of two vectors; `None` if they are of different sizes, or one is zero.
+fn angle(one: impl ExactSizeIterator<Item = f32>, other: &[f32]) -> Option<f32> {
+    if one.len() != other.len() {
+        return None;
+    }
+    let (mut dot, mut own, mut others) = (0f32, 0f32, 0f32);
+    for (a, b) in one.zip(other) {
         dot += a * b;
         own += a * a;
-        other += b * b;
+        others += b * b;
     }
-    let norms = (own * other).sqrt();
+    let norms = (own * others).sqrt();
     (norms > 0.0).then(|| dot / norms)
 }
 
@@ -175,21 +180,8 @@ mod tests {
                 vector: raw.iter().map(|v| v / norm).collect(),
             }
         };
-        let quality = redoubt_shared::worker::FaceQuality {
-            detection: 1.0,
-            eye_distance: 60.0,
-            brightness: 120.0,
-            sharpness: 100.0,
-            embedding_norm: 10.0,
-            score: 0.9,
-        };
         let (a, b) = (unit(3), unit(5));
-        let sample = FaceSample {
-            embeddings: vec![a.clone()],
-            quality,
-            liveness: None,
-        };
-        let stored = template(&sample, &a, "process", 0);
+        let stored = template(0.9, &a, "process", 0);
         let exact: f32 = a.vector.iter().zip(&b.vector).map(|(x, y)| x * y).sum();
         assert!((cosine(&stored, &b).unwrap() - exact).abs() < 5e-3);
         assert!(cosine(&stored, &a).unwrap() > 0.999);

@@ -1,6 +1,6 @@
 //! Where samples are compared: one embedder's vectors, or several fused into one.
 
-use redoubt_shared::worker::{Embedding, FaceSample};
+use redoubt_shared::worker::Embedding;
 use serde::Deserialize;
 
 use super::CalibrationPoint;
@@ -29,10 +29,10 @@ pub struct Space {
 impl Space {
     /// A sample here: each part times the root of its weight, so that a cosine here is
     /// the weighted sum of the parts' cosines. `None` if a part is absent.
-    pub fn of(&self, sample: &FaceSample) -> Option<Embedding> {
+    pub fn of(&self, embeddings: &[Embedding]) -> Option<Embedding> {
         let mut vector = Vec::new();
         for Part { model, weight } in &self.parts {
-            let part = sample.embeddings.iter().find(|e| e.model == *model)?;
+            let part = embeddings.iter().find(|e| e.model == *model)?;
             let root = weight.sqrt();
             vector.extend(part.vector.iter().map(|value| value * root));
         }
@@ -55,25 +55,13 @@ impl Space {
 mod tests {
     use super::*;
     use crate::biometrics::{cosine, template};
-    use redoubt_shared::worker::FaceQuality;
 
-    fn sample(angles: [f32; 2]) -> FaceSample {
+    fn sample(angles: [f32; 2]) -> Vec<Embedding> {
         let embedding = |(model, angle): (&str, f32)| Embedding {
             model: model.into(),
             vector: vec![angle.cos(), angle.sin()],
         };
-        FaceSample {
-            embeddings: ["a", "b"].into_iter().zip(angles).map(embedding).collect(),
-            quality: FaceQuality {
-                detection: 1.0,
-                eye_distance: 60.0,
-                brightness: 120.0,
-                sharpness: 100.0,
-                embedding_norm: 10.0,
-                score: 0.9,
-            },
-            liveness: None,
-        }
+        ["a", "b"].into_iter().zip(angles).map(embedding).collect()
     }
 
     fn space(parts: &[(&str, f32)]) -> Space {
@@ -92,7 +80,7 @@ mod tests {
     fn a_cosine_of_fused_vectors_is_the_weighted_sum_of_the_parts() {
         let (one, other) = (sample([0.1, 2.0]), sample([0.6, 3.1]));
         let fused = space(&[("a", 0.3), ("b", 0.7)]);
-        let stored = template(&one, &fused.of(&one).unwrap(), "process", 0);
+        let stored = template(0.9, &fused.of(&one).unwrap(), "process", 0);
         assert_eq!((stored.model.as_str(), stored.dimension), ("s", 4));
         let found = cosine(&stored, &fused.of(&other).unwrap()).unwrap();
         let wanted = 0.3 * 0.5f32.cos() + 0.7 * 1.1f32.cos();
@@ -103,10 +91,10 @@ mod tests {
     fn a_template_of_before_the_fusion_keeps_verifying_and_one_of_nobody_does_not() {
         let manifest = crate::worker_link::manifest::Manifest::built_in();
         let mut sample = sample([0.1, 2.0]);
-        for (embedding, embedder) in sample.embeddings.iter_mut().zip(manifest.embedders()) {
+        for (embedding, embedder) in sample.iter_mut().zip(manifest.embedders()) {
             embedding.model = embedder.id.clone();
         }
-        let old = template(&sample, &sample.embeddings[0], "process", 0);
+        let old = template(0.9, &sample[0], "process", 0);
         let space = manifest.space(&old.model).unwrap();
         assert_eq!(space.parts.len(), 1);
         let found = cosine(&old, &space.of(&sample).unwrap()).unwrap();
@@ -120,7 +108,7 @@ mod tests {
     fn one_part_alone_is_that_embedding_and_an_absent_part_is_nothing() {
         let sample = sample([0.1, 2.0]);
         let alone = space(&[("b", 1.0)]).of(&sample).unwrap();
-        assert_eq!(alone.vector, sample.embeddings[1].vector);
+        assert_eq!(alone.vector, sample[1].vector);
         assert_eq!(space(&[("a", 0.5), ("c", 0.5)]).of(&sample), None);
     }
 }

@@ -8,7 +8,8 @@ use redoubt_attestation::attester::{Attester, AttesterError};
 use redoubt_attestation::encode::Digest32;
 use redoubt_attestation::entropy::EntropyError;
 use redoubt_attestation::genesis::{
-    Config, Genesis, GenesisError, LivenessMode, MeasuredRole, VerifiedConfig, VerifiedGenesis,
+    Config, Genesis, GenesisError, LivenessMode, MeasuredRole, Policy, VerifiedConfig,
+    VerifiedGenesis,
 };
 use redoubt_shared::Endpoint;
 use redoubt_shared::supervise::Phase;
@@ -18,6 +19,7 @@ use super::passkey_rules::PasskeyRules;
 use super::serving::Serving;
 use super::unseal::Shares;
 use crate::api::{Anchor, ApplianceRole, Grants, RoleMapping, Trust, TrustError};
+use crate::biometrics::Space;
 use crate::keys::{BootKeySet, CertificateError, Pool};
 use crate::ledger::{StoreClient, StoreError, newest_snapshot};
 use crate::peers::Peers;
@@ -70,9 +72,11 @@ pub enum BootError {
     },
     /// The policy asks for more than a model was measured for.
     #[error(
-        "policy.face_false_matches_per_million is {per_million}, stricter than the calibration table of {model} goes; raise it or extend the table"
+        "policy.{member} is {per_million}, stricter than the calibration table of {model} goes; raise it or extend the table"
     )]
     Calibration {
+        /// Of the policy.
+        member: &'static str,
         /// Which model.
         model: String,
         /// In the policy.
@@ -179,10 +183,7 @@ impl Appliance {
         let verified = Config::verify(&config_file, &genesis)?;
         check_environment(&*attester, &genesis)?;
         let manifest = Manifest::built_in();
-        check_calibration(
-            &manifest,
-            verified.config.policy.face_false_matches_per_million,
-        )?;
+        check_calibration(&manifest, &verified.config.policy)?;
         check_liveness(&manifest, verified.config.policy.liveness().mode)?;
         for tenant in &verified.config.tenants {
             PasskeyRules::new(tenant)?;
@@ -289,15 +290,25 @@ fn check_environment(attester: &dyn Attester, genesis: &VerifiedGenesis) -> Resu
 
 /// A limit stricter than a model's table was measured for could never be met:
 /// every genuine customer would be rejected and locked.
-fn check_calibration(manifest: &Manifest, per_million: u32) -> Result<(), BootError> {
-    let limit = f64::from(per_million) / 1e6;
-    match manifest
-        .spaces()
-        .iter()
-        .find(|space| space.threshold(limit).is_none())
-    {
+fn check_calibration(manifest: &Manifest, policy: &Policy) -> Result<(), BootError> {
+    let face = |space| {
+        let limit = policy.face_false_matches_per_million;
+        ("face_false_matches_per_million", limit, space)
+    };
+    let voice = |space| {
+        let limit = policy.voice_false_matches();
+        ("voice_false_matches_per_million", limit, space)
+    };
+    let voices = manifest.voice_spaces().iter().map(|one| &one.template);
+    let mut all = manifest.spaces().iter().map(face).chain(voices.map(voice));
+    let beyond = |(_, limit, space): &(_, u32, &Space)| {
+        let rate = f64::from(*limit) / 1e6;
+        space.threshold(rate).is_none()
+    };
+    match all.find(beyond) {
         None => Ok(()),
-        Some(space) => Err(BootError::Calibration {
+        Some((member, per_million, space)) => Err(BootError::Calibration {
+            member,
             model: space.id.clone(),
             per_million,
         }),
@@ -352,4 +363,41 @@ pub(super) fn anchors(verified: &VerifiedConfig) -> Result<Vec<Anchor>, BootErro
         });
     }
     Ok(anchors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_that_no_table_reaches_is_refused_by_its_name() {
+        let policy = |face: u32, voice: Option<u32>| -> Policy {
+            let mut policy = serde_json::json!({
+                "face_false_matches_per_million": face, "max_failed_attempts": 3,
+                "lockout_minutes": 30, "accepted_tiers": ["process"], "enrollment_minutes": 30,
+                "challenge_seconds": 300, "approval_seconds": 300,
+            });
+            if let Some(voice) = voice {
+                policy["voice_false_matches_per_million"] = voice.into();
+            }
+            serde_json::from_value(policy).unwrap()
+        };
+        let manifest = Manifest::built_in();
+        let refused = |face, voice| match check_calibration(&manifest, &policy(face, voice)) {
+            Ok(()) => None,
+            Err(error) => Some(error.to_string()),
+        };
+        assert_eq!(refused(100, None), None);
+        assert_eq!(refused(100, Some(1000)), None);
+        let error = refused(100, Some(999)).unwrap();
+        assert!(
+            error.starts_with("policy.voice_false_matches_per_million is 999, stricter than"),
+            "{error}"
+        );
+        let error = refused(1, None).unwrap();
+        assert!(
+            error.starts_with("policy.face_false_matches_per_million is 1, stricter than"),
+            "{error}"
+        );
+    }
 }

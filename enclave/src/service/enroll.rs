@@ -97,10 +97,10 @@ impl Appliance {
         };
         let space = self.manifest.spaces().first();
         let embedding = space
-            .and_then(|space| space.of(&sample))
+            .and_then(|space| space.of(&sample.embeddings))
             .ok_or_else(|| internal("a sample without an embedding"))?;
         let done_ms = self.time()?;
-        let template = biometrics::template(&sample, &embedding, tier.name(), done_ms);
+        let template = biometrics::template(sample.quality.score, &embedding, tier.name(), done_ms);
         let (version, quality) = (template.model.clone(), template.quality);
         let complete = Command::CompleteEnrollment {
             id,

@@ -125,7 +125,7 @@ impl Appliance {
         }
         // What an older space enrolled is compared there, as long as the manifest has it.
         let space = self.manifest.space(&template.model)?;
-        let cosine = biometrics::cosine(template, &space.of(sample)?)?;
+        let cosine = biometrics::cosine(template, &space.of(&sample.embeddings)?)?;
         let rate = biometrics::false_match_rate(&space.calibration, cosine);
         let policy = &self.config.config.policy;
         let limit = policy.face_false_matches_per_million;

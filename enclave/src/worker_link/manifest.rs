@@ -9,9 +9,12 @@ use std::collections::BTreeSet;
 use redoubt_attestation::encode::{Digest32, sha256};
 use serde::Deserialize;
 
-use crate::biometrics::{CalibrationPoint, Part, Space};
+use crate::biometrics::{CalibrationPoint, Part, Space, VoiceSpaces};
 
 const TEXT: &str = include_str!("../../../images/models.toml");
+
+/// Recordings that one enrolment hands in at most.
+pub const RECORDINGS_MAX: usize = 3;
 
 /// Why the manifest this program was built with cannot be used.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -39,7 +42,7 @@ pub struct Manifest {
     digest: Digest32,
     embedders: Vec<Embedder>,
     voices: Vec<Embedder>,
-    voice_spaces: Vec<Space>,
+    voice_spaces: Vec<VoiceSpaces>,
     spaces: Vec<Space>,
     liveness: bool,
 }
@@ -59,6 +62,17 @@ struct Model {
     role: String,
     dimension: usize,
     #[serde(default)]
+    calibration: Vec<Calibration>,
+    #[serde(default)]
+    enrolled: Option<Enrolled>,
+}
+
+/// How a model's templates are made, where they are not made of one sample.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Enrolled {
+    id: String,
+    recordings: usize,
     calibration: Vec<Calibration>,
 }
 
@@ -122,7 +136,10 @@ impl Manifest {
             digest: sha256(&[text.as_bytes()]),
             embedders,
             voices: voices.iter().map(embedder).collect::<Result<_, _>>()?,
-            voice_spaces: voices.into_iter().map(own).collect::<Result<_, _>>()?,
+            voice_spaces: voices
+                .into_iter()
+                .map(of_voices)
+                .collect::<Result<_, _>>()?,
             spaces,
             liveness,
         })
@@ -148,9 +165,16 @@ impl Manifest {
         &self.voices
     }
 
-    /// Where voices can be compared, one for each of their embedders.
-    pub fn voice_spaces(&self) -> &[Space] {
+    /// Where voices can be compared, for each of their embedders; the first is where
+    /// templates are made.
+    pub fn voice_spaces(&self) -> &[VoiceSpaces] {
         &self.voice_spaces
+    }
+
+    /// Where templates of voices of that name were made.
+    pub fn voice_space(&self, id: &str) -> Option<&Space> {
+        let mut all = self.voice_spaces.iter().map(|spaces| &spaces.template);
+        all.find(|space| space.id == id)
     }
 
     /// Where samples can be compared; the first is where templates are made.
@@ -194,6 +218,36 @@ fn own(model: Model) -> Result<Space, ManifestError> {
         id: model.id,
         parts: vec![part],
         calibration,
+    })
+}
+
+/// The spaces of one embedder of voices.
+fn of_voices(mut model: Model) -> Result<VoiceSpaces, ManifestError> {
+    let enrolled = model.enrolled.take();
+    let single = own(model)?;
+    let Some(enrolled) = enrolled else {
+        let template = single.clone();
+        return Ok(VoiceSpaces {
+            template,
+            single,
+            recordings: 1,
+        });
+    };
+    if !(2..=RECORDINGS_MAX).contains(&enrolled.recordings) || enrolled.id == single.id {
+        return Err(wrong(
+            &enrolled.id,
+            "enrolled needs an id of its own and 2 or 3 recordings",
+        ));
+    }
+    let template = Space {
+        calibration: table(&enrolled.id, &enrolled.calibration)?,
+        id: enrolled.id,
+        parts: single.parts.clone(),
+    };
+    Ok(VoiceSpaces {
+        template,
+        single,
+        recordings: enrolled.recordings,
     })
 }
 
@@ -271,13 +325,19 @@ mod tests {
         let ([voice], [space]) = (manifest.voice_embedders(), manifest.voice_spaces()) else {
             panic!("one embedder of voices");
         };
-        assert_eq!((voice.dimension, space.threshold(1e-3)), (192, Some(0.451)));
+        assert_eq!((voice.dimension, space.recordings), (192, 3));
+        assert_eq!(space.single.threshold(1e-3), Some(0.451));
+        assert_eq!(space.template.threshold(1e-3), Some(0.499));
         // Not measured: nobody is accepted there by voice alone.
-        assert_eq!(space.threshold(1e-4), None);
-        assert!(
-            manifest.space(&voice.id).is_none(),
-            "no face is compared there"
-        );
+        assert_eq!(space.template.threshold(1e-4), None);
+        for id in [&voice.id, &space.template.id] {
+            assert!(manifest.space(id).is_none(), "no face is compared there");
+        }
+        for space in manifest.spaces() {
+            assert!(manifest.voice_space(&space.id).is_none(), "nor a voice");
+        }
+        assert!(manifest.voice_space(&space.template.id).is_some());
+        assert!(manifest.voice_space(&voice.id).is_none(), "made of three");
         assert!(manifest.space("dlib-resnet-v1").is_none(), "only a part");
     }
 

@@ -158,6 +158,7 @@ fn policy() -> Policy {
         max_failed_per_device: None,
         max_failed_per_source: None,
         max_failed_per_tenant: None,
+        voice_false_matches_per_million: None,
     }
 }
 

@@ -26,6 +26,7 @@ impl Yard {
         let bench = Bench::new();
         let trust = Trust {
             genesis: bench.genesis.clone(),
+            before: vec![],
             minimum_counter: 1,
             allow_debug: false,
         };

@@ -184,6 +184,8 @@ def pinned(arguments):
             if wanted not in trust.roots:
                 raise Refusal("trust", "--root is none of the manifest's roots")
             trust.roots = [wanted]
+            for one in trust.before:
+                one.roots = [root for root in one.roots if root == wanted]
         return trust
     if arguments.root:
         return genesis.Trust([sha256(root_der(Path(arguments.root).read_text())).hex()])

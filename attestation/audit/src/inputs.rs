@@ -70,6 +70,7 @@ impl Inputs {
     }
 
     /// The boots of all documents, or the name of the file whose document is refused.
+    /// Those under a manifest before the pinned one are passed over.
     pub fn boots(
         &self,
         trust: &Trust,
@@ -77,7 +78,9 @@ impl Inputs {
         let boot = |(name, kept): &(String, KeptDocument)| {
             trust.boot(kept).map_err(|refusal| (name.clone(), refusal))
         };
-        self.documents.iter().map(boot).collect()
+        let present = self.documents.iter();
+        let present = present.filter(|(_, kept)| !trust.is_before(kept));
+        present.map(boot).collect()
     }
 }
 

@@ -3,12 +3,12 @@
 use redoubt_shared::TenantId;
 use serde::Deserialize;
 
-use super::Refusal;
-use super::fresh::{Fresh, FreshnessError, freshness};
-use crate::appraise::{Appraisal, Appraised, appraise};
-use crate::binding::{Binding, NonceInput, Purpose};
+use super::fresh::{Fresh, FreshnessError};
+use super::{Refusal, Trust};
+use crate::appraise::Appraised;
+use crate::binding::Binding;
 use crate::encode::{Digest32, exactly, from_b64u};
-use crate::genesis::{ClientPolicy, Environment, VerifiedGenesis};
+use crate::genesis::Environment;
 use crate::jwk::{AkpMlDsa65Jwk, OkpEd25519Jwk};
 use crate::ledger::checkpoint::NoteAlgorithms;
 use crate::ledger::receipt::{Evidence, TrustedBoot};
@@ -19,60 +19,6 @@ use crate::sign::both;
 pub(super) const FILE_MAX: usize = 4 * 1024 * 1024;
 /// Most documents one receipt may bring.
 const EVIDENCE_MAX: usize = 16;
-
-/// What an auditor pinned.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trust {
-    /// The pinned manifest.
-    pub genesis: VerifiedGenesis,
-    /// Manifests with a lower counter are superseded.
-    pub minimum_counter: u64,
-    /// Whether debug mode is accepted.
-    pub allow_debug: bool,
-}
-
-impl Trust {
-    /// From a client policy file.
-    pub fn from_policy(bytes: &[u8]) -> Result<Self, Refusal> {
-        let (policy, genesis) = ClientPolicy::verify(bytes)?;
-        Ok(Self {
-            genesis,
-            minimum_counter: policy.minimum_counter,
-            allow_debug: policy.allow_debug,
-        })
-    }
-
-    /// Appraises a kept document: made for no session, at any time.
-    fn appraise(
-        &self,
-        document: &[u8],
-        preimage: &[u8],
-    ) -> Result<Appraised, crate::appraise::Refusal> {
-        self.appraise_as(document, preimage, NonceInput::NoSession)
-    }
-
-    /// Appraises a document whose nonce was made from this, at any time.
-    pub(super) fn appraise_as(
-        &self,
-        document: &[u8],
-        preimage: &[u8],
-        nonce: NonceInput<'_>,
-    ) -> Result<Appraised, crate::appraise::Refusal> {
-        let appraisal = Appraisal {
-            genesis: &self.genesis,
-            minimum_counter: self.minimum_counter,
-            purpose: Purpose::Serve,
-            nonce,
-            session_spki: None,
-            models: None,
-            now_ms: 0,
-            // Kept documents are old by nature; their place in the ledger dates them.
-            max_age_ms: None,
-            allow_debug: self.allow_debug,
-        };
-        appraise(document, preimage, &appraisal)
-    }
-}
 
 /// A receipt that holds, and the boot that made its claim.
 #[derive(Debug, Clone)]
@@ -133,6 +79,7 @@ pub fn verify_receipt(receipt: &Receipt, trust: &Trust) -> Result<JudgedReceipt,
         .map(|(_, binding)| binding.clone())
         .ok_or(crate::ledger::ReceiptError::UnknownDocument)?;
     let bindings: Vec<Binding> = boots.iter().map(|(_, binding)| binding.clone()).collect();
+    trust.check_head(verified.signer, &bindings)?;
     let signed = boots.iter().all(|(appraised, _)| appraised.signed);
     let (appraised, binding) = boots
         .into_iter()
@@ -147,9 +94,8 @@ pub fn verify_receipt(receipt: &Receipt, trust: &Trust) -> Result<JudgedReceipt,
         return Err(Refusal::OtherLedger);
     }
     // 5. The head is as fresh as the claim says.
-    let manifest = &trust.genesis.manifest;
     let claimed = (claims.freshness.as_str(), claims.unwitnessed_ms);
-    let asked = freshness(manifest, claimed)?;
+    let asked = trust.asked(&binding, claimed)?;
     let anchor = judge_anchor(receipt, &verified, &trusted, &bindings, trust)?;
     let fresh = asked.judge(anchor)?;
     Ok(JudgedReceipt {
@@ -172,18 +118,20 @@ fn judge_anchor(
     trusted: &[TrustedBoot],
     bindings: &[Binding],
     trust: &Trust,
-) -> Result<Option<VerifiedAnchor>, FreshnessError> {
+) -> Result<Option<VerifiedAnchor>, Refusal> {
     let Some(anchor) = &receipt.anchor else {
         return Ok(None);
     };
     let keys: Vec<NoteKey> = trusted.iter().map(|boot| boot.note_key.clone()).collect();
     let witnesses = &trust.genesis.manifest.witnesses;
-    let anchor = anchor.verify(&verified.checkpoint, &keys, witnesses, NOTE_ALGORITHMS)?;
+    let anchor = anchor.verify(&verified.checkpoint, &keys, witnesses, NOTE_ALGORITHMS);
+    let anchor = anchor.map_err(FreshnessError::from)?;
+    trust.check_head(anchor.signer, bindings)?;
     let appliance = bindings
         .get(anchor.signer)
         .and_then(Binding::appliance_ledger);
     if appliance != Some(anchor.checkpoint.ledger) {
-        return Err(FreshnessError::OtherLedger);
+        return Err(FreshnessError::OtherLedger.into());
     }
     Ok(Some(anchor))
 }

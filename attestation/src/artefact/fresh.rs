@@ -112,6 +112,12 @@ pub(super) fn freshness(
 }
 
 impl Asked {
+    /// The same claim under a head of a later manifest, whose witnesses cosigned it.
+    pub(super) fn of_head(self, manifest: &Genesis) -> Self {
+        let quorum = manifest.witness_policy.map_or(0, |policy| policy.k.into());
+        Self { quorum, ..self }
+    }
+
     /// Whether an anchor, already checked, is enough.
     pub(super) fn judge(self, anchor: Option<VerifiedAnchor>) -> Result<Fresh, FreshnessError> {
         let cosigned = match (&anchor, self.quorum) {

@@ -10,7 +10,7 @@ use redoubt_shared::{TenantId, UserId};
 use serde::Deserialize;
 
 use super::approval::{SEVERAL, Signed, check_challenge};
-use super::evidence::Trust;
+use super::trust::Trust;
 use super::{Assertion, ChallengeInput, Refusal, verify_receipt};
 use crate::encode::{Digest32, sha256};
 use crate::ledger::Receipt;

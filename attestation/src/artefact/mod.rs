@@ -18,6 +18,7 @@ mod evidence;
 mod fresh;
 mod grants;
 mod transaction;
+mod trust;
 
 pub use approval::{
     APPROVAL_TYP, APPROVAL_V2_TYP, Artefact, REJECTION_TYP, VerifiedArtefact, artefact_typ,
@@ -26,10 +27,11 @@ pub use approval::{
 pub use assertion::{Assertion, AssertionError};
 pub use boots::{Boot, KeptDocument};
 pub use challenge::ChallengeInput;
-pub use evidence::{JudgedReceipt, Trust, verify_receipt};
+pub use evidence::{JudgedReceipt, verify_receipt};
 pub use fresh::{Fresh, FreshnessError};
 pub use grants::Asked;
 pub use transaction::adds_up;
+pub use trust::Trust;
 
 use crate::appraise;
 use crate::genesis::GenesisError;

@@ -6,6 +6,8 @@ use super::{Genesis, GenesisError, SignedFile, VerifiedGenesis, require};
 use crate::encode::Digest32;
 
 const FILE: &str = "client policy";
+/// Most manifests before the pinned one.
+const BEFORE_MAX: usize = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum ClientPolicyType {
@@ -27,17 +29,27 @@ pub struct ClientPolicy {
     pub minimum_counter: u64,
     /// Whether an enclave in debug mode is accepted. Production says no.
     pub allow_debug: bool,
+    /// The manifests before it, the last one first: each succeeded by the one in front of
+    /// it. What was claimed under them is judged by them; nobody serves under them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<SignedFile>,
 }
 
 impl ClientPolicy {
     /// The policy that pins one manifest.
     pub fn pin(genesis: &VerifiedGenesis) -> Self {
+        Self::pin_after(genesis, &[])
+    }
+
+    /// The same with the manifests before it, the last one first.
+    pub fn pin_after(genesis: &VerifiedGenesis, before: &[VerifiedGenesis]) -> Self {
         Self {
             kind: ClientPolicyType::V1,
             genesis: genesis.digest,
             genesis_jws: genesis.envelope.clone(),
             minimum_counter: genesis.manifest.counter,
             allow_debug: false,
+            before: before.iter().map(|one| one.envelope.clone()).collect(),
         }
     }
 
@@ -64,7 +76,25 @@ impl ClientPolicy {
                 genesis.manifest.counter
             ),
         )?;
+        policy.line(&genesis)?;
         Ok((policy, genesis))
+    }
+
+    /// The manifests before `genesis`, which this policy pins, the last one first; fails
+    /// unless each is succeeded by the one after it ([`VerifiedGenesis::successor`]).
+    pub fn line(&self, genesis: &VerifiedGenesis) -> Result<Vec<VerifiedGenesis>, GenesisError> {
+        let few = self.before.len() <= BEFORE_MAX;
+        require(few, FILE, "before", format!("holds more than {BEFORE_MAX}"))?;
+        let mut next = genesis.envelope.to_json();
+        let mut line = Vec::new();
+        for envelope in &self.before {
+            let bytes = envelope.to_json();
+            let one = Genesis::verify(&bytes)?;
+            one.successor(&next)?;
+            line.push(one);
+            next = bytes;
+        }
+        Ok(line)
     }
 
     /// The file's text.

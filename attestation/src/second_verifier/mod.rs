@@ -123,7 +123,12 @@ fn wrong_usage_and_unreadable_files_are_status_2() {
         cases.push(vec![&document, "--root", shape]);
         cases.push(vec![&note, "--evidence", shape]);
     }
-    let manifest = bent_policies(&court);
+    let mut manifest = bent_policies(&court);
+    let (line, bent) = crate::artefact::tests::line::lines();
+    manifest.extend(bent.iter().map(ClientPolicy::to_json));
+    let line = second.put("line.json", &line.to_json());
+    let line = second.reports(&[document.clone().into()], &[("--policy", &line)]);
+    assert_eq!(line[0]["code"], "root_not_pinned", "{line:?}");
     let files: Vec<String> = manifest
         .iter()
         .enumerate()

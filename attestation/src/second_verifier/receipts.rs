@@ -9,7 +9,7 @@ use crate::artefact::tests::court::Court;
 use crate::artefact::tests::fresh::{Watched, anchor};
 use crate::artefact::{Trust, verify_artefact, verify_receipt};
 use crate::binding::{NonceInput, Purpose};
-use crate::genesis::WitnessMode;
+use crate::genesis::{ClientPolicy, WitnessMode};
 use crate::ledger::{Checkpoint, Receipt};
 use crate::testkit::{Bench, Unsigned};
 
@@ -444,4 +444,25 @@ fn verifier_key(court: &Court) -> String {
     let data = [&[1], &public[..]].concat();
     let encoded = base64::engine::general_purpose::STANDARD.encode(data);
     format!("{name}+{}+{encoded}", hex::encode(&id.0[..4]))
+}
+
+#[test]
+fn claims_of_before_an_upgrade_get_the_same_verdicts() {
+    let test = "claims_of_before_an_upgrade_get_the_same_verdicts";
+    let Some(second) = Second::find(test) else {
+        return;
+    };
+    let line = crate::artefact::tests::line::Line::new();
+    let (old, new) = (&line.before.bench.genesis, &line.after.bench.genesis);
+    let policy = ClientPolicy::pin_after(new, std::slice::from_ref(old));
+    let policy = second.put("line.json", &policy.to_json());
+    let cases = line.cases();
+    let bytes: Vec<Vec<u8>> = cases
+        .iter()
+        .map(|(_, receipt)| serde_json::to_vec(receipt).unwrap())
+        .collect();
+    let theirs = second.verdicts(&bytes, &[("--policy", &policy)]);
+    for (at, ((ours, _), theirs)) in cases.iter().zip(&theirs).enumerate() {
+        assert_eq!(ours, theirs, "case {at}");
+    }
 }

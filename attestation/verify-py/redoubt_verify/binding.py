@@ -72,7 +72,7 @@ def under_any_root(data, trust, at_ms):
             if error.code not in ("root_not_pinned", "unsigned", "not_unsigned"):
                 raise
             refusal = refusal or error
-    raise refusal
+    raise refusal or Refusal("root_not_pinned", "none of the manifest's roots is asked for")
 
 
 def _check_measurement(document, manifest):

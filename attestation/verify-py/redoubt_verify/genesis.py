@@ -15,6 +15,7 @@ REQUIRED = (
     "type name environment counter threshold officers secret_commitment vendor_roots "
     "measurements witnesses custodians created_ms"
 ).split()
+BEFORE_MAX = 64
 OPTIONAL = ("witness_policy", "custodian_threshold", "previous")
 
 
@@ -25,7 +26,7 @@ def _refuse(why):
 @dataclass
 class Trust:
     """What was pinned. `roots` are hex SHA-256, or UNSIGNED; `manifest` is None where only a root is
-    pinned, and then `digest` too."""
+    pinned, and then `digest` too. `before` are the manifests before it, the last one first."""
 
     roots: list
     manifest: dict = None
@@ -33,11 +34,24 @@ class Trust:
     minimum_counter: int = 0
     allow_debug: bool = False
     witnesses: dict = field(default_factory=dict)
+    before: list = field(default_factory=list)
 
     @property
     def environment(self):
         """`hardware`, `emulated`, or None where no manifest says it."""
         return self.manifest and self.manifest["environment"]
+
+    def named(self, preimage):
+        """The Trust of the manifest, of this line, that a preimage (bytes) names; this one
+        if it names none of them."""
+        if not self.before:
+            return self
+        try:
+            said = parse_json(preimage)
+        except Refusal:
+            return self  # Whoever judges the document says what is wrong with it.
+        digest = said.get("genesis") if isinstance(said, dict) else None
+        return next((one for one in self.before if one.digest == digest), self)
 
 
 def from_policy(data, root_der):
@@ -45,7 +59,7 @@ def from_policy(data, root_der):
     certificate. Raises Refusal `trust`."""
     policy = parse_json(data, "trust")
     names = ("type", "genesis", "genesis_jws", "minimum_counter", "allow_debug")
-    members(policy, names, code="trust")
+    members(policy, names, ("before",), code="trust")
     if policy["type"] != "redoubt/client-policy/v1":
         raise _refuse("no client policy")
     trust = from_genesis(policy["genesis_jws"], root_der)
@@ -55,7 +69,51 @@ def from_policy(data, root_der):
     if trust.manifest["counter"] < trust.minimum_counter:
         raise _refuse("the pinned manifest was superseded")
     trust.allow_debug = policy["allow_debug"] is True
+    trust.before = _line(policy, trust, root_der)
     return trust
+
+
+def _line(policy, trust, root_der):
+    """The Trusts of the manifests before the pinned one, each succeeded by the next."""
+    envelopes, following = listed(policy.get("before", []), "trust"), policy["genesis_jws"]
+    if len(envelopes) > BEFORE_MAX:
+        raise _refuse("too many manifests before the pinned one")
+    after, line = trust, []
+    for envelope in envelopes:
+        one = from_genesis(envelope, root_der)
+        one.minimum_counter, one.allow_debug = one.manifest["counter"], trust.allow_debug
+        _check_successor(one, after, following)
+        line.append(one)
+        after, following = one, envelope
+    return line
+
+
+def _check_successor(old, new, envelope):
+    if new.manifest.get("previous") != old.digest:
+        raise _refuse("a manifest that does not name the one before it")
+    if new.manifest["counter"] <= old.manifest["counter"]:
+        raise _refuse("a manifest whose counter is no higher than that of the one before it")
+    if new.environment != old.environment:
+        raise _refuse("a manifest of another environment than the one before it")
+    present = {o["id"]: o["key"] for o in new.manifest["officers"]}
+    for officer in old.manifest["officers"]:
+        if present.get(officer["id"], officer["key"]) != officer["key"]:
+            raise _refuse(f"officer {officer['id']!r} has another key than before")
+    officers = {o["id"]: jwk.p256(o["key"], "trust")[0] for o in old.manifest["officers"]}
+    allowed = {**officers, **{o["id"]: None for o in new.manifest["officers"]}}
+    signed = set()
+    for signature in envelope["signatures"]:
+        kid = parse_json(from_b64u(signature["protected"], "trust"), "trust")["kid"]
+        if kid not in allowed:
+            raise _refuse(f"officer {kid!r} is in neither manifest")
+        message = f"{signature['protected']}.{envelope['payload']}".encode()
+        if kid in officers:
+            value = from_b64u(signature["signature"], "trust")
+            if not verify_es256(officers[kid], message, value):
+                raise _refuse(f"officer {kid!r}: a signature that does not verify")
+            signed.add(kid)
+    if len(signed) < old.manifest["threshold"]:
+        raise _refuse(f"{len(signed)} officers of the manifest before signed")
 
 
 def from_genesis(envelope, root_der):

@@ -23,11 +23,12 @@ def verify(receipt, trust, at_ms, report):
     report.passed("claim is in the ledger under a head that an attested key signed")
     _typed(claims)
     boot = _claimed_boot(claims, boots)
+    _check_head(boots[note.signer], trust)
     _check_claims(claims, boot, trust, report)
     if boot.ledgers.get(header.ledger, "") != claims["tenant"]:
         raise Refusal("other_ledger", "its document does not bind this ledger to the tenant")
     report.passed("claim agrees with its attestation document")
-    _check_freshness(receipt, claims, note, boots, trust, report)
+    _check_freshness(receipt, claims, note, (boot, boots), trust, report)
     report.passed("head is in the appliance's ledger, cosigned as the manifest asks")
     report.facts.update(
         type=claims.get("type"), receipt_id=claims.get("receipt_id"), tenant=claims["tenant"],
@@ -45,7 +46,14 @@ def _boots(receipt, trust, at_ms):
         raise Refusal("malformed", "more than 16 documents")
     for one in evidence:
         members(one, ("document", "preimage"))
-    return [binding.judge(one, trust, at_ms) for one in evidence]
+    kept = [(one, trust.named(from_b64u(one["preimage"]))) for one in evidence]
+    return [binding.judge(one, then, at_ms) for one, then in kept]
+
+
+def _check_head(boot, trust):
+    """Of heads, only those by a boot under the pinned manifest itself are believed."""
+    if trust.manifest and boot.preimage["genesis"] != trust.digest:
+        raise Refusal("other_genesis", "its head is signed under a manifest before the pinned one")
 
 
 def _under_receipt(refusal):
@@ -125,7 +133,10 @@ def _check_claims(claims, boot, trust, report):
 
 
 def _check_freshness(receipt, claims, note, boots, trust, report):
-    policy = (trust.manifest or {}).get("witness_policy")
+    claimed, boots = boots
+    line = {one.digest: one for one in (trust, *trust.before)}
+    then = line.get(claimed.preimage["genesis"], trust)
+    policy = (then.manifest or {}).get("witness_policy")
     asked = ("none", None)
     if policy is not None:
         lease = policy.get("lease_ms", 2000) if policy["mode"] == "lease" else 0
@@ -137,6 +148,8 @@ def _check_freshness(receipt, claims, note, boots, trust, report):
         raise Refusal("freshness", f"the claim says {said}; the manifest asks for {asked}")
     anchor = receipt.get("anchor")
     cosigned = {} if anchor is None else _anchored(anchor, note, boots, trust, report)
+    # The claim is of its time; its head is of now.
+    policy = (trust.manifest or {}).get("witness_policy")
     quorum = 0 if policy is None else policy["k"]
     if anchor is None and quorum:
         raise Refusal("not_anchored", "no anchor, though the manifest names witnesses")
@@ -159,6 +172,7 @@ def _anchored(anchor, head, boots, trust, report):
     if event != heads_event(head):
         raise Refusal("anchor", "it records another head than the receipt's checkpoint")
     _included(anchor, header, note, (STATE, event), "anchor")
+    _check_head(boots[note.signer], trust)
     if boots[note.signer].appliance_ledger != note.ledger:
         raise Refusal("anchor_ledger", "not the appliance's ledger of its signer's document")
     return cosigned

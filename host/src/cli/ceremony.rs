@@ -134,15 +134,17 @@ pub(super) fn write_shares(
     Ok(())
 }
 
-/// The manifest, the clients' policy, the pages to print.
+/// The manifest, the clients' policy with the manifests before it, the pages to print.
 pub(super) fn write_public(
     dir: &Path,
     genesis: &VerifiedGenesis,
+    before: &[VerifiedGenesis],
     said: &Said,
 ) -> anyhow::Result<()> {
     let put = |name: &str, bytes: &[u8]| write_atomically(&dir.join(name), bytes);
     put("genesis.json", &genesis.envelope.to_json())?;
-    put("policy.json", &ClientPolicy::pin(genesis).to_json())?;
+    let policy = ClientPolicy::pin_after(genesis, before);
+    put("policy.json", &policy.to_json())?;
     put(RECORD_TEXT, record::text(genesis).as_bytes())?;
     put(RECORD_PAGE, record::page(genesis, said).as_bytes())?;
     Ok(())

@@ -100,7 +100,7 @@ fn hold(args: &InitArgs, dir: &Path) -> anyhow::Result<VerifiedGenesis> {
     let genesis = Genesis::verify(&signed_by(&signers, &manifest)?.to_json())?;
     write_keys(dir, &signers)?;
     write_shares(dir, &manifest, genesis.digest, &secret)?;
-    write_public(dir, &genesis, &Said::default())?;
+    write_public(dir, &genesis, &[], &Said::default())?;
     Ok(genesis)
 }
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use redoubt_attestation::entropy::SystemEntropy;
 use redoubt_attestation::genesis::{
-    Config, Genesis, GenesisError, Officer, SignedFileError, VerifiedGenesis,
+    ClientPolicy, Config, Genesis, GenesisError, Officer, SignedFileError, VerifiedGenesis,
 };
 use redoubt_attestation::shares::OfficersSecret;
 use serde_json::json;
@@ -25,13 +25,14 @@ use super::images::ImageChanges;
 use super::peers::PeerArgs;
 use super::record::{self, Said};
 use super::signing::{OfficerKey, officer};
-use super::{Report, now_ms, read_config, read_genesis};
+use super::{Report, now_ms, read, read_config, read_genesis};
 use crate::files::write_new;
 
 /// Flags of `redoubt genesis successor`.
 #[derive(Debug, clap::Args)]
 pub(super) struct SuccessorArgs {
-    /// The manifest to succeed
+    /// The policy file that pins the manifest to succeed, or that manifest alone. The next
+    /// policy names every manifest that this file does
     #[arg(long, value_name = "FILE")]
     from: PathBuf,
     /// Folder to make; must not exist or be empty
@@ -66,13 +67,14 @@ pub(super) struct SuccessorArgs {
 
 pub(super) fn successor(args: &SuccessorArgs) -> anyhow::Result<Report> {
     check_threshold(args.threshold, args.officers)?;
-    let old = read_genesis(&args.from)?;
+    let before = line(&args.from)?;
+    let old = before.first().context("no manifest")?;
     let present: Signers = args
         .officer_key
         .iter()
-        .map(|key| officer(key, &old))
+        .map(|key| officer(key, old))
         .collect::<Result<_, _>>()?;
-    let genesis = into_new_folder(&args.out, |dir| hold(args, &old, &present, dir))?;
+    let genesis = into_new_folder(&args.out, |dir| hold(args, &before, &present, dir))?;
     let json = json!({
         "out": args.out.display().to_string(),
         "genesis": genesis.digest,
@@ -89,12 +91,23 @@ pub(super) fn successor(args: &SuccessorArgs) -> anyhow::Result<Report> {
     Ok(Report::yes(text, json))
 }
 
+/// The manifest to succeed, and those before it as far as the file names them.
+fn line(from: &Path) -> anyhow::Result<Vec<VerifiedGenesis>> {
+    let Ok((policy, pinned)) = ClientPolicy::verify(&read(from)?) else {
+        return Ok(vec![read_genesis(from)?]);
+    };
+    let mut line = policy.line(&pinned)?;
+    line.insert(0, pinned);
+    Ok(line)
+}
+
 fn hold(
     args: &SuccessorArgs,
-    old: &VerifiedGenesis,
+    before: &[VerifiedGenesis],
     present: &Signers,
     dir: &Path,
 ) -> anyhow::Result<VerifiedGenesis> {
+    let old = before.first().context("no manifest")?;
     let secret = OfficersSecret::generate(&SystemEntropy)?;
     let counter = old.manifest.counter + 1;
     let joining = joining(args, counter)?;
@@ -119,7 +132,7 @@ fn hold(
         .map_err(|error| too_few(error, old))?;
     write_keys(dir, &joining[args.new_key.len()..])?;
     write_shares(dir, &manifest, genesis.digest, &secret)?;
-    write_public(dir, &genesis, &Said::default())?;
+    write_public(dir, &genesis, before, &Said::default())?;
     if let Some(path) = &args.config {
         let config = carry_config(path, old, &genesis, present.iter().chain(&joining))?;
         write_new(&dir.join("config.json"), &config, PUBLIC)?;

@@ -165,12 +165,24 @@ impl Appliance {
 
     /// Starts an enclave in the second place; whatever ran there ends.
     pub fn start_standby(&mut self) -> Result<()> {
-        self.standby = None;
-        self.standby = Some(self.start_enclave("standby-")?);
+        self.launch_standby()?;
         wait_for(Duration::from_secs(15), "the enclave that waits", || {
             let phase = self.phase_at(&self.standby_url().ok()?).ok()?;
             (phase == "awaiting_unseal").then_some(())
         })
+    }
+
+    /// The same without waiting for it.
+    pub fn launch_standby(&mut self) -> Result<()> {
+        self.standby = None;
+        self.standby = Some(self.start_enclave("standby-")?);
+        Ok(())
+    }
+
+    /// The process in the second place is still there.
+    pub fn standby_is_alive(&mut self) -> bool {
+        let standby = self.standby.as_mut();
+        standby.is_some_and(|part| part.ended().is_none())
     }
 
     /// The process in the first place.

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::appliance::{Appliance, Options, wait_for};
 use crate::behaviour::{Needs, on};
 use crate::handover::Papers;
+use crate::manifests;
 use crate::peers::{Duty, PeerSet};
 use crate::process::run_ok;
 
@@ -104,18 +105,15 @@ impl Desk {
     }
 
     /// `redoubt genesis successor` of the present manifest into a folder beside.
-    pub fn successor(&self, name: &str) -> Result<PathBuf> {
-        let (out, genesis) = (self.file(name), self.appliance.genesis_dir());
-        let mut command = Command::new(self.appliance.program("redoubt"));
-        command.args(["genesis", "successor", "--from"]);
-        command.arg(genesis.join("genesis.json"));
-        command.arg("--officer-key");
-        command.arg(genesis.join("officer-1.key.pem"));
-        command.arg("--config");
-        command.arg(self.appliance.boot_dir().join("config.json"));
-        command.args(["--officers", "1", "--threshold", "1", "--keep", "officer-1"]);
-        run_ok(command.arg("--out").arg(&out))?;
-        Ok(out)
+    pub fn successor(&self, name: &str, more: &[&str]) -> Result<PathBuf> {
+        let all = [&manifests::STAYS[..], more].concat();
+        manifests::successor(&self.appliance, &self.file(name), &all)
+    }
+
+    /// Has the enclave that serves take over a successor, with all its shares.
+    pub fn change_to(&self, next: &Path) -> Result<()> {
+        let mut command = manifests::change_to(&self.appliance, self.beside.path(), next)?;
+        run_ok(&mut command).map(drop)
     }
 
     /// A file beside the appliance.

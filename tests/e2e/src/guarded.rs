@@ -12,9 +12,8 @@ use crate::appliance::{Appliance, Options};
 use crate::behaviour::on;
 use crate::customer::Customer;
 use crate::environment::Environment;
+use crate::manifests;
 use crate::peers::{Duty, PeerSet};
-use crate::pki;
-use crate::process::run_ok;
 
 /// An appliance with its peers beside it.
 pub struct Guarded {
@@ -85,46 +84,19 @@ impl Guarded {
 
     /// `redoubt rotate`, with more arguments.
     pub fn rotate(&self, more: &[&Path]) -> Result<Command> {
-        let officer = pki::write(
-            self.beside.path(),
-            "officer",
-            &self.appliance.banks.officer.1,
-        )?;
-        let mut command = Command::new(self.appliance.program("redoubt"));
-        command.arg("rotate").arg(self.appliance.url());
-        command.arg("--policy").arg(self.appliance.policy());
-        command.arg("--officer-cert").arg(&officer.cert);
-        command.arg("--officer-key").arg(&officer.key);
-        command.args(["--wait", "60"]).args(more);
+        let mut command = manifests::rotate(&self.appliance, self.beside.path())?;
+        command.args(more);
         Ok(command)
     }
 
     /// `redoubt genesis successor` of the present manifest into a folder beside.
     pub fn successor(&self, name: &str, more: &[&str]) -> Result<PathBuf> {
-        let (out, genesis) = (self.beside(name), self.appliance.genesis_dir());
-        let mut command = Command::new(self.appliance.program("redoubt"));
-        command.args(["genesis", "successor", "--from"]);
-        command.arg(genesis.join("genesis.json"));
-        command.arg("--officer-key");
-        command.arg(genesis.join("officer-1.key.pem"));
-        command.arg("--config");
-        command.arg(self.appliance.boot_dir().join("config.json"));
-        run_ok(command.arg("--out").arg(&out).args(more))?;
-        Ok(out)
+        manifests::successor(&self.appliance, &self.beside(name), more)
     }
 
     /// `redoubt rotate` to a successor, with all its shares.
     pub fn change_to(&self, next: &Path) -> Result<Command> {
-        let mut command = self.rotate(&[])?;
-        for name in ["genesis", "config"] {
-            command.arg(format!("--{name}"));
-            command.arg(next.join(format!("{name}.json")));
-        }
-        for share in shares(next)? {
-            command.arg("--share").arg(share);
-        }
-        command.arg("--boot-dir").arg(self.appliance.boot_dir());
-        Ok(command)
+        manifests::change_to(&self.appliance, self.beside.path(), next)
     }
 
     /// A client under the officer's certificate.
@@ -160,15 +132,4 @@ impl AsRef<Appliance> for Guarded {
     fn as_ref(&self) -> &Appliance {
         &self.appliance
     }
-}
-
-/// The shares in a ceremony's folder, by name.
-pub fn shares(dir: &Path) -> Result<Vec<PathBuf>> {
-    let files = std::fs::read_dir(dir)?.filter_map(Result::ok);
-    let paths = files.map(|entry| entry.path());
-    let mut shares: Vec<_> = paths
-        .filter(|path| path.to_string_lossy().ends_with(".share.json"))
-        .collect();
-    shares.sort();
-    Ok(shares)
 }

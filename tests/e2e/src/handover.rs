@@ -18,7 +18,11 @@ use crate::process::{run, run_ok};
 pub struct Papers {
     redoubt: PathBuf,
     genesis: PathBuf,
-    policy: PathBuf,
+    /// The policy of the manifest in force.
+    pub policy: PathBuf,
+    /// The policy of the manifest that the giver was booted with, where it took over
+    /// another since.
+    pub before: Option<PathBuf>,
     boot: PathBuf,
     officer: redoubt_bank::dev::Identity,
     dir: PathBuf,
@@ -31,6 +35,7 @@ impl Papers {
             redoubt: appliance.program("redoubt"),
             genesis: appliance.genesis_dir(),
             policy: appliance.policy(),
+            before: None,
             boot: appliance.boot_dir(),
             officer: pki::write(dir, "officer", &appliance.banks.officer.1)?,
             dir: dir.to_path_buf(),
@@ -42,6 +47,9 @@ impl Papers {
         let mut redoubt = Command::new(&self.redoubt);
         redoubt.args(["handover", command, "--from", from, "--to", to]);
         redoubt.arg("--policy").arg(&self.policy);
+        if let Some(before) = &self.before {
+            redoubt.arg("--from-policy").arg(before);
+        }
         redoubt
     }
 
@@ -50,6 +58,14 @@ impl Papers {
         let plain = self.dir.join("order.plain.json");
         run_ok(self.command("order", from, to).arg("--out").arg(&plain))?;
         Ok(serde_json::from_slice(&std::fs::read(plain)?)?)
+    }
+
+    /// What the tool says instead of making an order.
+    pub fn try_order(&self, from: &str, to: &str) -> Result<Value> {
+        let mut command = self.command("order", from, to);
+        command.arg("--out").arg(self.dir.join("tried.plain.json"));
+        let output = run(command.arg("--json"))?;
+        Ok(serde_json::from_slice(&output.stdout)?)
     }
 
     /// An order as the officer's tool signs it.

@@ -18,6 +18,8 @@ pub mod folder;
 pub mod guarded;
 pub mod handover;
 pub mod mangler;
+pub mod manifests;
+pub mod memory;
 pub mod metadata;
 pub mod peers;
 pub mod pki;

@@ -266,7 +266,7 @@ fn no_order_names_an_image_that_the_officers_withdrew() {
 fn a_rotation_that_waits_for_shares_gives_way_to_an_order() {
     let name = "a_rotation_that_waits_for_shares_gives_way_to_an_order";
     desk(name, 0, &[], async |desk| {
-        let next = desk.successor("next")?;
+        let next = desk.successor("next", &[])?;
         let file = |name: &str| read(&next.join(name));
         let body = json!({ "genesis": file("genesis.json")?, "config": file("config.json")? });
         let officer = desk.officer()?;

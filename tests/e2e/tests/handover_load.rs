@@ -13,39 +13,13 @@ use redoubt_bank::{Bank, BankError, Transaction, random_name};
 use redoubt_e2e::Customer;
 use redoubt_e2e::customer::payment;
 use redoubt_e2e::desk::{Desk, desk, desk_with_faces};
+use redoubt_e2e::memory::copies;
 use redoubt_e2e::peers::Duty;
 use redoubt_e2e::process::{run_ok, signal};
 use redoubt_enclave::keys::{Keyring, Pool, Root};
 use redoubt_enclave::ledger::{StoreClient, recover};
 use redoubt_shared::Endpoint;
 use serde_json::Value;
-
-/// How often a byte string stands in the memory of a process.
-fn copies(pid: u32, secret: &[u8]) -> Result<usize> {
-    use std::os::unix::fs::FileExt;
-    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps"))?;
-    let memory = std::fs::File::open(format!("/proc/{pid}/mem"))?;
-    let mut found = 0;
-    for line in maps.lines().filter(|line| line.contains(" rw")) {
-        let range = line
-            .split(' ')
-            .next()
-            .and_then(|range| range.split_once('-'));
-        let (from, to) = range.context("no range in maps")?;
-        let (from, to) = (u64::from_str_radix(from, 16)?, u64::from_str_radix(to, 16)?);
-        let mut bytes = vec![0; usize::try_from(to - from)?];
-        // Some mappings cannot be read, and hold nothing of the program.
-        if memory.read_exact_at(&mut bytes, from).is_ok() {
-            // Libraries keep numbers with their last byte first.
-            let turned: Vec<u8> = secret.iter().rev().copied().collect();
-            found += bytes
-                .windows(secret.len())
-                .filter(|part| *part == secret || *part == turned)
-                .count();
-        }
-    }
-    Ok(found)
-}
 
 /// Everything that opens or signs, by name: the store, read as somebody reads it who has
 /// the officers' share (one of one) and the custodian's (one of one).

@@ -1,7 +1,6 @@
 //! Images that come and go, and what officers refuse to open.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -12,12 +11,11 @@ use redoubt_e2e::appliance::wait_for;
 use redoubt_e2e::appraisal::{appraisal_policy, pcr0};
 use redoubt_e2e::behaviour::runtime;
 use redoubt_e2e::guarded::{Guarded, guarded};
+use redoubt_e2e::manifests::{STAYS, adopt, another_image};
 use redoubt_e2e::peers::Duty;
 use redoubt_e2e::process::{run, run_ok};
 use redoubt_e2e::{Appliance, Customer, Environment, Needs, Options, alone};
 use serde_json::{Value, json};
-
-const STAYS: [&str; 6] = ["--officers", "1", "--threshold", "1", "--keep", "officer-1"];
 
 #[test]
 fn an_image_is_allowed_while_serving_and_the_one_before_withdrawn() {
@@ -25,7 +23,7 @@ fn an_image_is_allowed_while_serving_and_the_one_before_withdrawn() {
     guarded(name, 1, &[(Duty::Witness, 1)], async |guarded| {
         let mut customer = guarded.customer().await?;
         let old = guarded.appliance.program("redoubt-enclave");
-        let new = another_program(guarded, &old)?;
+        let new = another_image(&old, &guarded.beside("another-enclave"))?;
 
         // Nobody allowed it yet.
         guarded.stop()?;
@@ -85,15 +83,6 @@ fn an_image_is_allowed_while_serving_and_the_one_before_withdrawn() {
     });
 }
 
-/// The same program with some bytes behind it: it measures differently.
-fn another_program(guarded: &Guarded, program: &Path) -> Result<PathBuf> {
-    let other = guarded.beside("another-enclave");
-    std::fs::copy(program, &other)?;
-    let mut file = std::fs::File::options().append(true).open(&other)?;
-    file.write_all(b"another image")?;
-    Ok(other)
-}
-
 fn refuses_to_start(guarded: &mut Guarded) -> Result<()> {
     let log = guarded.appliance.log_dir().join("enclave.log");
     let before = std::fs::read(&log)?.len();
@@ -108,14 +97,6 @@ fn refuses_to_start(guarded: &mut Guarded) -> Result<()> {
         "{said}"
     );
     guarded.stop()
-}
-
-/// The officer's folder gets what a later ceremony made.
-fn adopt(appliance: &Appliance, next: &Path) -> Result<()> {
-    for name in ["genesis.json", "policy.json", "officer-1.share.json"] {
-        std::fs::copy(next.join(name), appliance.genesis_dir().join(name))?;
-    }
-    Ok(())
 }
 
 /// `redoubt unseal` with what is in a ceremony's folder; its JSON answer.

@@ -93,6 +93,7 @@ impl Paper {
     pub(crate) fn trust(&self) -> Trust {
         Trust {
             genesis: self.genesis.clone(),
+            before: vec![],
             minimum_counter: 1,
             allow_debug: false,
         }

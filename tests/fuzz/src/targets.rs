@@ -3,6 +3,7 @@
 mod audio;
 mod frames;
 mod gpu;
+mod gpu_papers;
 mod handover;
 mod metadata;
 mod passkeys;
@@ -55,6 +56,8 @@ pub(crate) const TARGETS: &[Target] = &[
     target("handover", handover::handover),
     target("gpu-report", gpu::report),
     target("gpu-evidence", gpu::evidence),
+    target("gpu-rim", gpu_papers::rim),
+    target("gpu-ocsp", gpu_papers::ocsp),
     target("store-frame", frames::store),
     target("worker-frame", frames::worker),
     target("host-frame", frames::host),

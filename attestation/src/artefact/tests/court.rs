@@ -42,6 +42,7 @@ impl Court {
     pub(crate) fn trust(&self) -> Trust {
         Trust {
             genesis: self.bench.genesis.clone(),
+            before: vec![],
             minimum_counter: 1,
             allow_debug: false,
         }

@@ -15,7 +15,7 @@ use crate::testkit::Bench;
 /// Three witnesses, of which two are needed.
 pub(crate) struct Watched {
     pub(crate) court: Court,
-    keys: Vec<Ed25519Signer>,
+    pub(crate) keys: Vec<Ed25519Signer>,
 }
 
 fn named(keys: &[Ed25519Signer]) -> Vec<PeerEntry> {

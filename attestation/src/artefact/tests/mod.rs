@@ -3,6 +3,7 @@
 pub(crate) mod court;
 pub(crate) mod fresh;
 pub(crate) mod golden;
+pub(crate) mod line;
 pub(crate) mod passkeys;
 pub(crate) mod several;
 

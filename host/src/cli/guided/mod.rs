@@ -76,7 +76,7 @@ fn hold(out: &Path, given: Option<&Path>, person: &mut dyn Person) -> anyhow::Re
     let genesis = Genesis::verify(&signed.to_json())?;
     let ids = genesis.manifest.officers.iter().map(|officer| &*officer.id);
     let said = questions::said(ids, &answers)?;
-    write_public(&draft.dir, &genesis, &said)?;
+    write_public(&draft.dir, &genesis, &[], &said)?;
     draft.finish(out)?;
     Ok(report(out, &genesis))
 }

@@ -34,7 +34,7 @@ pub fn add(models: &Path, manifest: &Path, markers: &mut Markers) -> Result<usiz
             continue;
         };
         // What templates are made of, too.
-        let fused = spaces.iter().filter_map(|space| space.of(&face));
+        let fused = spaces.iter().filter_map(|space| space.of(&face.embeddings));
         let all = face.embeddings.iter().cloned().chain(fused);
         markers.vectors.extend(all.map(|embedding| NamedVector {
             name: format!("embedding of {} by {}", image.name, embedding.model),

@@ -113,6 +113,7 @@ async fn length_tells_neither_kind_nor_verdict() {
             template: Box::new(template),
         },
         Command::ReserveAttempt {
+            modality: crate::core::Modality::Face,
             user: user(),
             id: attempt,
             from: Default::default(),
@@ -200,6 +201,7 @@ async fn a_reservation_survives_a_crash_as_spent() {
         let id = VerificationId::from_bytes([n; 16]);
         first
             .decide(Command::ReserveAttempt {
+                modality: crate::core::Modality::Face,
                 user: user(),
                 id,
                 from: Default::default(),
@@ -214,6 +216,7 @@ async fn a_reservation_survives_a_crash_as_spent() {
         .decide(
             &tenant(),
             Command::ReserveAttempt {
+                modality: crate::core::Modality::Face,
                 user: user(),
                 id,
                 from: Default::default(),

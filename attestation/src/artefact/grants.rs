@@ -55,6 +55,7 @@ struct Kind {
 struct FaceClaims {
     user_id: UserId,
     verdict: String,
+    modality: Option<String>,
 }
 
 /// One person's answers.
@@ -184,7 +185,8 @@ impl Count<'_> {
     }
 
     fn face(&mut self, face: FaceClaims) -> Result<(), Refusal> {
-        if face.verdict != "verified" {
+        let other = face.modality.is_some_and(|modality| modality != "facial");
+        if face.verdict != "verified" || other {
             return Err(Refusal::Grants("a face that was not verified"));
         }
         self.people.entry(face.user_id).or_default().faces += 1;

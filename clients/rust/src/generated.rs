@@ -609,8 +609,15 @@ pub struct Devices {
 /// The form of `enroll/submit`, for the OpenAPI document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EnrollForm {
-    /// JPEG, PNG or WebP, at most 8 MiB.
+    /// JPEG, PNG or WebP of a face, or the first recording of a voice, WAV or FLAC;
+    /// at most 8 MiB.
     pub biometric_file: String,
+    /// Of a voice: the second recording.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub biometric_file_2: Option<String>,
+    /// Of a voice: the third recording.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub biometric_file_3: Option<String>,
 }
 
 /// Starts an enrolment.
@@ -658,7 +665,7 @@ pub struct Enrolled {
     pub liveness_result: Liveness,
     /// What was enrolled.
     pub modality: Modality,
-    /// Quality of the sample, 0 to 1.
+    /// Quality of the sample, 0 to 1; of several the lowest.
     pub quality_score: f64,
     /// Signed proof of the ledger entry.
     pub receipt: Value,
@@ -1419,7 +1426,7 @@ pub struct Verification {
 /// Compares a sample with the customer's template.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VerifyRequest {
-    /// JPEG, PNG or WebP in base64 (standard or url alphabet), at most 8 MiB before encoding.
+    /// JPEG, PNG or WebP of a face, WAV or FLAC of a voice, in base64 (standard or url alphabet), at most 8 MiB before encoding.
     pub biometric_data: String,
     /// The customer's device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -1686,19 +1693,19 @@ impl Client {
         self.json(request, Body::json(body)?).await
     }
 
-    /// Hands in the sample of an enrolment.
+    /// Hands in the samples of an enrolment: one of a face, three of a voice.
     ///
     /// `POST /api/v1/enroll/submit`
     pub async fn enroll_submit(
         &self,
         enrollment_id: &str,
         session_token: &str,
-        body: Vec<u8>,
+        samples: &[&[u8]],
     ) -> Result<Enrolled, Error> {
         let request = Request::new("POST", "/api/v1/enroll/submit")
             .query("enrollment_id", enrollment_id)
             .query("session_token", session_token);
-        self.json(request, Body::form(&body)).await
+        self.json(request, Body::form(samples)).await
     }
 
     /// Erases one modality of a customer.

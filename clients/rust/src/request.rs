@@ -94,14 +94,25 @@ impl Body {
         }
     }
 
-    /// The one form of parts there is: a sample.
-    pub(crate) fn form(sample: &[u8]) -> Self {
-        let name = "content-disposition: form-data; name=\"biometric_file\"; filename=\"sample\"";
-        let head = format!("--{BOUNDARY}\r\n{name}\r\n\r\n");
-        let tail = format!("\r\n--{BOUNDARY}--\r\n");
+    /// The one form of parts there is: samples, `biometric_file` and from the second on
+    /// `biometric_file_2`, …
+    pub(crate) fn form(samples: &[&[u8]]) -> Self {
+        let mut bytes = Vec::new();
+        for (at, sample) in samples.iter().enumerate() {
+            let name = match at {
+                0 => "biometric_file".to_owned(),
+                _ => format!("biometric_file_{}", at + 1),
+            };
+            let head = "content-disposition: form-data; name=";
+            let head = format!("--{BOUNDARY}\r\n{head}\"{name}\"; filename=\"sample\"\r\n\r\n");
+            bytes.extend_from_slice(head.as_bytes());
+            bytes.extend_from_slice(sample);
+            bytes.extend_from_slice(b"\r\n");
+        }
+        bytes.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
         Self {
             kind: Some(FORM),
-            bytes: [head.as_bytes(), sample, tail.as_bytes()].concat(),
+            bytes,
         }
     }
 }

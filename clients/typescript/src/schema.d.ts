@@ -269,7 +269,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Hands in the sample of an enrolment. */
+        /** Hands in the samples of an enrolment: one of a face, three of a voice. */
         post: operations["enroll_submit"];
         delete?: never;
         options?: never;
@@ -1275,7 +1275,7 @@ export interface components {
             modality: components["schemas"]["Modality"];
             /**
              * Format: float
-             * @description Quality of the sample, 0 to 1.
+             * @description Quality of the sample, 0 to 1; of several the lowest.
              */
             quality_score: number;
             /** @description Signed proof of the ledger entry. */
@@ -1306,9 +1306,20 @@ export interface components {
         EnrollForm: {
             /**
              * Format: binary
-             * @description JPEG, PNG or WebP, at most 8 MiB.
+             * @description JPEG, PNG or WebP of a face, or the first recording of a voice, WAV or FLAC;
+             *     at most 8 MiB.
              */
             biometric_file: string;
+            /**
+             * Format: binary
+             * @description Of a voice: the second recording.
+             */
+            biometric_file_2?: string;
+            /**
+             * Format: binary
+             * @description Of a voice: the third recording.
+             */
+            biometric_file_3?: string;
         };
         /** @description Starts an enrolment. */
         EnrollInitiate: {
@@ -2023,7 +2034,7 @@ export interface components {
         };
         /** @description Compares a sample with the customer's template. */
         VerifyRequest: {
-            /** @description JPEG, PNG or WebP in base64 (standard or url alphabet), at most 8 MiB before encoding. */
+            /** @description JPEG, PNG or WebP of a face, WAV or FLAC of a voice, in base64 (standard or url alphabet), at most 8 MiB before encoding. */
             biometric_data: string;
             device_info?: components["schemas"]["DeviceInfo"] | null;
             geolocation?: components["schemas"]["Geolocation"] | null;
@@ -5338,6 +5349,8 @@ export interface operations {
              * @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable
              *
              *     `malformed_request`: The request is malformed
+             *
+             *     `sample_count`: That is not as many samples as this enrolment takes
              */
             400: {
                 headers: {
@@ -5460,7 +5473,27 @@ export interface operations {
              *
              *     `blurred`: The face is out of focus
              *
-             *     `not_live`: This does not look like a live person
+             *     `not_audio`: The sample is not a recording
+             *
+             *     `audio_not_supported`: This kind of recording is not supported
+             *
+             *     `recording_too_long`: The recording is too long
+             *
+             *     `recording_broken`: The recording holds samples that are no numbers
+             *
+             *     `recording_silent`: Nothing is heard
+             *
+             *     `recording_clipped`: The recording is too loud for its microphone
+             *
+             *     `too_little_speech`: Too little speech was heard
+             *
+             *     `too_quiet`: The voice is too quiet
+             *
+             *     `too_noisy`: There is too much noise behind the voice
+             *
+             *     `recording_repeated`: Two of the recordings are one
+             *
+             *     `recordings_differ`: The recordings do not sound like one person
              */
             422: {
                 headers: {
@@ -9958,6 +9991,24 @@ export interface operations {
              *     `too_bright`: The face is too bright
              *
              *     `blurred`: The face is out of focus
+             *
+             *     `not_audio`: The sample is not a recording
+             *
+             *     `audio_not_supported`: This kind of recording is not supported
+             *
+             *     `recording_too_long`: The recording is too long
+             *
+             *     `recording_broken`: The recording holds samples that are no numbers
+             *
+             *     `recording_silent`: Nothing is heard
+             *
+             *     `recording_clipped`: The recording is too loud for its microphone
+             *
+             *     `too_little_speech`: Too little speech was heard
+             *
+             *     `too_quiet`: The voice is too quiet
+             *
+             *     `too_noisy`: There is too much noise behind the voice
              */
             422: {
                 headers: {

@@ -1,5 +1,5 @@
-//! Enrolment and verification of a face (voice and both together are named,
-//! so that they can be refused by name until they are served).
+//! Enrolment and verification of a face or a voice (both together are named, so that
+//! they can be refused by name until they are served).
 //!
 //! Protects against: samples that linger. A sample is wiped when it is dropped
 //! and cannot be printed.
@@ -137,7 +137,7 @@ pub struct Enrolled {
     pub status: &'static str,
     /// Version of the template's models.
     pub embedding_version: String,
-    /// Quality of the sample, 0 to 1.
+    /// Quality of the sample, 0 to 1; of several the lowest.
     pub quality_score: f32,
     /// Whether a live person was seen.
     pub liveness_result: Liveness,
@@ -186,7 +186,7 @@ pub struct VerifyRequest {
     pub user_id: UserId,
     /// What is compared.
     pub modality: Modality,
-    /// JPEG, PNG or WebP in base64 (standard or url alphabet), at most 8 MiB before encoding.
+    /// JPEG, PNG or WebP of a face, WAV or FLAC of a voice, in base64 (standard or url alphabet), at most 8 MiB before encoding.
     #[schema(value_type = String, min_length = 2, pattern = r"^(([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw](==)?|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=?)?|([A-Za-z0-9_-]{4})*([A-Za-z0-9_-][AQgw](==)?|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048]=?)?)$")]
     pub biometric_data: Sample,
     /// The customer's device.

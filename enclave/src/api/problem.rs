@@ -270,7 +270,7 @@ kinds! {
 
     // biometrics
     CONSENT_REQUIRED consent_required 422 "Consent is required" "Ask the customer, then send consent_given: true.";
-    UNSUPPORTED_MODALITY unsupported_modality 422 "This modality is not supported" "Use facial.";
+    UNSUPPORTED_MODALITY unsupported_modality 422 "This modality is not supported" "Use facial or voice; for an approval, facial.";
     UNKNOWN_ENROLLMENT unknown_enrollment 404 "There is no such enrolment" "Start one with /api/v1/enroll/initiate.";
     ENROLLMENT_EXPIRED enrollment_expired 410 "The enrolment has expired" "Start again with /api/v1/enroll/initiate.";
     ENROLLMENT_BUSY enrollment_busy 409 retry 1 "A sample of this customer is being worked on" "Wait for its result.";
@@ -287,6 +287,18 @@ kinds! {
     TOO_BRIGHT too_bright 422 "The face is too bright" "Find softer light.";
     BLURRED blurred 422 "The face is out of focus" "Hold still and take the picture again.";
     NOT_LIVE not_live 422 "This does not look like a live person" "Take the picture again, of the person and not of a print or a screen.";
+    SAMPLE_COUNT sample_count 400 "That is not as many samples as this enrolment takes" "Send one picture for a face; three recordings for a voice, as biometric_file, biometric_file_2 and biometric_file_3.";
+    NOT_AUDIO not_audio 422 "The sample is not a recording" "Send WAV or FLAC, whole.";
+    AUDIO_NOT_SUPPORTED audio_not_supported 422 "This kind of recording is not supported" "Record one or two channels at 8 to 96 kHz.";
+    RECORDING_TOO_LONG recording_too_long 422 "The recording is too long" "Send a minute at most; some seconds are enough.";
+    RECORDING_BROKEN recording_broken 422 "The recording holds samples that are no numbers" "Record again.";
+    RECORDING_SILENT recording_silent 422 "Nothing is heard" "Check that the microphone is on.";
+    RECORDING_CLIPPED recording_clipped 422 "The recording is too loud for its microphone" "Speak more softly or move away from the microphone.";
+    TOO_LITTLE_SPEECH too_little_speech 422 "Too little speech was heard" "Speak for some seconds.";
+    TOO_QUIET too_quiet 422 "The voice is too quiet" "Speak up or move closer to the microphone.";
+    TOO_NOISY too_noisy 422 "There is too much noise behind the voice" "Find a quieter place.";
+    RECORDING_REPEATED recording_repeated 422 "Two of the recordings are one" "Record three times.";
+    RECORDINGS_DIFFER recordings_differ 422 "The recordings do not sound like one person" "Record again, the customer alone, in a quiet place.";
 
     // approvals and receipts
     INVALID_TRANSACTION invalid_transaction 422 "The transaction is not acceptable" "Check amount, currency, payee and reference.";

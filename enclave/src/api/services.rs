@@ -95,12 +95,12 @@ pub trait Services: Send + Sync + 'static {
         request: EnrollInitiate,
     ) -> impl Future<Output = Result<EnrollInitiated, Problem>> + Send;
 
-    /// Takes the sample of an enrolment.
+    /// Takes the samples of an enrolment.
     fn enroll_submit(
         &self,
         caller: Caller,
         request: EnrollSubmit,
-        sample: Sample,
+        samples: Vec<Sample>,
     ) -> impl Future<Output = Result<Enrolled, Problem>> + Send;
 
     /// Compares a sample with a template.

@@ -9,7 +9,7 @@ mod space;
 mod voice;
 
 pub use space::{Part, Space};
-pub use voice::{Unfit, VoiceSpaces};
+pub use voice::{RECORDINGS_MAX, Unfit, VoiceSpaces};
 
 use redoubt_shared::worker::Embedding;
 

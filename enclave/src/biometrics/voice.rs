@@ -10,6 +10,8 @@ use super::{Space, accepts, angle, false_match_rate};
 /// Cosine from which on two recordings are one. Two recordings of one speaker reached
 /// 0.953 at most where voices were measured (`docs/voices.md`).
 const REPEATED: f32 = 0.99;
+/// Recordings that one enrolment hands in at most.
+pub const RECORDINGS_MAX: usize = 3;
 
 /// Where the voices of one embedder are compared.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::approval::{self, ApprovalStatus};
 use super::event::{Content, Event, Recorded};
 use super::state::*;
-use super::{device, erasure, face, models, risk, session, throttle};
+use super::{device, erasure, face, models, risk, session, throttle, voice};
 use crate::passkeys::CredentialRecord;
 
 /// Folds one event into the state; claims change nothing. Events come from our
@@ -74,6 +74,11 @@ fn apply_event(state: &mut TenantState, event: &Event) {
                 subject.face = Some(Arc::new(Template::clone(template)))
             });
         }
+        Event::VoiceEnrolled { id, .. } => {
+            set_enrollment(state, id, EnrollmentStatus::Completed);
+            voice::apply(state, event);
+        }
+        Event::VoiceEnrollmentBegan { .. } | Event::VoiceTried { .. } => voice::apply(state, event),
         Event::AttemptReserved { .. }
         | Event::AttemptReleased { .. }
         | Event::AttemptConcluded { .. }
@@ -86,6 +91,7 @@ fn apply_event(state: &mut TenantState, event: &Event) {
         | Event::ApprovalCancelled { .. }
         | Event::IdempotencyKept { .. } => approval::apply(state, event),
         Event::FaceErased { .. }
+        | Event::VoiceErased { .. }
         | Event::SubjectErased { .. }
         | Event::BudgetKept { .. }
         | Event::BudgetTakenUp { .. }
@@ -135,6 +141,7 @@ fn set_enrollment(
 /// again. A budget used up under the policy of now locks, whichever policy it
 /// was used up under.
 fn begin_term(state: &mut TenantState, at_ms: u64, max_failures: u32, lockout_ms: u64) {
+    voice::begin_term(state, true);
     // Found first: what does not change stays shared with snapshots.
     let touched: Vec<SubjectHandle> = state
         .subjects
@@ -172,6 +179,7 @@ fn begin_term(state: &mut TenantState, at_ms: u64, max_failures: u32, lockout_ms
 fn restore(state: &mut TenantState, at_ms: u64, max_failures: u32, until_ms: u64) {
     state.sessions = Default::default();
     state.throttle.begin_term(at_ms);
+    voice::begin_term(state, false);
     let handles: Vec<SubjectHandle> = state.subjects.keys().copied().collect();
     for handle in handles {
         with(state, &handle, |subject| {
@@ -271,6 +279,7 @@ fn apply_attempt(state: &mut TenantState, event: &Event) {
             with(state, handle, |subject| {
                 subject.attempts.reserved.retain(|other| other != id)
             });
+            voice::released(state, handle, id);
         }
         Event::AttemptConcluded {
             handle,
@@ -278,10 +287,13 @@ fn apply_attempt(state: &mut TenantState, event: &Event) {
             accepted,
             locked_until_ms,
         } => {
+            let subject = state.subjects.get(handle);
+            let before = subject.map_or(0, |subject| subject.attempts.failures);
+            let failures = voice::concluded(state, handle, id, *accepted, before);
             with(state, handle, |subject| {
                 let attempts = &mut subject.attempts;
                 attempts.reserved.retain(|other| other != id);
-                attempts.failures = if *accepted { 0 } else { attempts.failures + 1 };
+                attempts.failures = failures;
                 if locked_until_ms.is_some() {
                     attempts.locked_until_ms = *locked_until_ms;
                 }
@@ -292,6 +304,7 @@ fn apply_attempt(state: &mut TenantState, event: &Event) {
                 subject.attempts.failures = 0;
                 subject.attempts.locked_until_ms = None;
             });
+            voice::made_whole(state, handle);
         }
         _ => {}
     }

@@ -11,6 +11,7 @@ use super::models::Aaguid;
 use super::risk::{Ending, Risk, Whereabouts};
 use super::session::Session;
 use super::state::{SubjectHandle, Template, TenantKeySeeds};
+use super::voice::Modality;
 use crate::passkeys::CredentialRecord;
 use crate::passkeys::metadata::{Condensed, Status};
 
@@ -90,10 +91,12 @@ pub enum Command {
         /// Stable reason, for the tenant's audit.
         reason: &'static str,
     },
-    /// Begin a face enrolment.
+    /// Begin an enrolment.
     BeginEnrollment {
         /// Whom.
         user: UserId,
+        /// Of what.
+        modality: Modality,
         /// Its id, drawn by the shell.
         id: EnrollmentId,
         /// SHA-256 of the session token.
@@ -130,6 +133,8 @@ pub enum Command {
     ReserveAttempt {
         /// Whom.
         user: UserId,
+        /// With what.
+        modality: Modality,
         /// Its id, drawn by the shell.
         id: VerificationId,
         /// Where the sample comes from, as the bank reports it.
@@ -166,10 +171,12 @@ pub enum Command {
         /// The assertion and the challenge it answers.
         proof: Box<Proof>,
     },
-    /// Erase a face template.
-    EraseFace {
+    /// Erase a template.
+    EraseModality {
         /// Whose.
         user: UserId,
+        /// Of what.
+        modality: Modality,
         /// Its id, drawn by the shell.
         id: ErasureId,
     },
@@ -404,6 +411,13 @@ pub enum Reply {
     Done,
     /// The subject.
     Subject(SubjectHandle),
+    /// The sample's turn is spent.
+    Enrolling {
+        /// Whom.
+        subject: SubjectHandle,
+        /// What the sample is to be of.
+        modality: Modality,
+    },
     /// Until when something holds, Unix milliseconds.
     Until(u64),
     /// A verdict.

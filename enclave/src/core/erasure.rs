@@ -13,9 +13,9 @@ use redoubt_shared::{ErasureId, ReceiptId, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::apply::with;
-use super::approval;
 use super::event::Event;
 use super::state::{Attempts, SubjectHandle, TenantState};
+use super::{approval, voice};
 
 /// Erasures that one command may mark.
 pub const MARK_MAX: usize = 1024;
@@ -28,6 +28,8 @@ pub enum ErasureScope {
     Face,
     /// The whole subject.
     Subject,
+    /// The voice template.
+    Voice,
 }
 
 /// How far an erasure is.
@@ -204,6 +206,16 @@ pub(super) fn apply(state: &mut TenantState, event: &Event) {
             erase_face(state, handle, *failures, *locked_until_ms);
             state.keep_erasure(*id, erasure.clone());
         }
+        Event::VoiceErased {
+            handle,
+            id,
+            erasure,
+            ..
+        } => {
+            state.throttle.leave(handle, erasure.requested_ms);
+            voice::apply(state, event);
+            state.keep_erasure(*id, erasure.clone());
+        }
         Event::SubjectErased {
             handle,
             id,
@@ -248,12 +260,14 @@ fn erase_face(
     state.faces_matched.remove(handle);
     super::approval::withdraw(state, handle, |grant| grant.passkey.is_none());
     let mut enrollment = None;
+    let subject = state.subjects.get(handle);
+    let reserved = subject.map(|known| voice::under_way(state, handle, &known.attempts));
     with(state, handle, |subject| {
         subject.face = None;
         enrollment = subject.enrollment.take();
         subject.attempts = Attempts {
             failures,
-            reserved: Vec::new(),
+            reserved: reserved.unwrap_or_default(),
             locked_until_ms,
         };
     });
@@ -274,7 +288,9 @@ fn erase_subject(state: &mut TenantState, handle: &SubjectHandle, at_ms: u64) {
     for id in subject.passkeys.keys() {
         state.credentials.remove(&**id);
     }
-    if let Some(id) = &subject.enrollment {
+    let voice = state.voices.remove(handle);
+    let enrolling = [subject.enrollment, voice.and_then(|voice| voice.enrollment)];
+    for id in enrolling.iter().flatten() {
         state.enrollments.remove(id);
     }
     approval::forget(state, handle, at_ms);

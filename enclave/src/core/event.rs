@@ -109,7 +109,7 @@ pub enum Event {
         /// New backup state.
         backup_state: bool,
     },
-    /// An enrolment began, with consent.
+    /// An enrolment of a face began, with consent.
     EnrollmentBegan {
         /// Its id.
         id: EnrollmentId,
@@ -438,5 +438,41 @@ pub enum Event {
     ModelsActedOn {
         /// Which.
         models: Vec<Aaguid>,
+    },
+    /// An enrolment of a voice began, with consent.
+    VoiceEnrollmentBegan {
+        /// Its id.
+        id: EnrollmentId,
+        /// Its state.
+        enrollment: Enrollment,
+    },
+    /// A voice's template is stored and the enrolment over.
+    VoiceEnrolled {
+        /// Which enrolment.
+        id: EnrollmentId,
+        /// Whom.
+        handle: SubjectHandle,
+        /// The template.
+        template: Box<Template>,
+    },
+    /// The attempt that was just reserved is a voice's.
+    VoiceTried {
+        /// Whose.
+        handle: SubjectHandle,
+        /// Which.
+        id: VerificationId,
+    },
+    /// A voice's template left the state, with whatever worked on it.
+    VoiceErased {
+        /// Whose.
+        handle: SubjectHandle,
+        /// Names the erasure.
+        id: ErasureId,
+        /// What is known of it.
+        erasure: Erasure,
+        /// Failures after it: a voice's attempts under way are spent.
+        failures: u32,
+        /// The lock after it.
+        locked_until_ms: Option<u64>,
     },
 }

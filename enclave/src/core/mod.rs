@@ -21,6 +21,7 @@ mod session;
 mod snapshot;
 mod state;
 mod throttle;
+mod voice;
 
 pub use apply::apply;
 pub use approval::{
@@ -51,6 +52,7 @@ pub use state::{
     TenantState, Transaction,
 };
 pub use throttle::{Gate, Limits, Throttle, UnderWay, Window};
+pub use voice::{Modality, Voice};
 
 #[cfg(test)]
 mod tests;

@@ -21,6 +21,7 @@ use super::risk::{Activity, Alert};
 use super::session::Session;
 use super::state::*;
 use super::throttle::{Gate, UnderWay, Window};
+use super::voice::Voice;
 use crate::passkeys::CredentialRecord;
 use crate::passkeys::metadata::{Condensed, Status};
 
@@ -84,6 +85,8 @@ pub enum Piece {
     ModelsCompromised(Vec<(Aaguid, Status)>),
     /// Models that are acted on, and how many credentials were suspended so far.
     ModelsActing(Vec<(Aaguid, u64)>),
+    /// Customers' voices.
+    Voices(Vec<(SubjectHandle, Voice)>),
 }
 
 /// An approval as snapshots of before hold it; its fields and their order are fixed.
@@ -169,6 +172,8 @@ impl TenantState {
         let devices = self.devices.iter();
         let devices = devices.map(|(id, device)| (*id, Device::clone(device)));
         let matched = self.faces_matched.iter().map(|(id, at_ms)| (*id, *at_ms));
+        let voices = self.voices.iter();
+        let voices = voices.map(|(handle, voice)| (*handle, Voice::clone(voice)));
         let activities = self.watch.activities();
         let activities = activities.map(|(handle, one)| (*handle, Activity::clone(one)));
         let alerts = self.watch.alerts().map(|alert| Alert::clone(alert));
@@ -188,6 +193,7 @@ impl TenantState {
             .chain(grouped(self.throttle.windows()).map(Piece::Failures))
             .chain(grouped(self.throttle.under_way()).map(Piece::UnderWay))
             .chain(self.models.pieces())
+            .chain(grouped(voices).map(Piece::Voices))
     }
 
     /// Takes one piece over. All pieces of a state, in any order, make a default
@@ -269,6 +275,11 @@ impl TenantState {
                 self.models.suspended = suspended;
             }
             Piece::ModelsCompromised(group) => self.models.compromised.extend(group),
+            Piece::Voices(group) => {
+                for (handle, voice) in group {
+                    self.voices.insert(handle, Arc::new(voice));
+                }
+            }
             Piece::ModelsActing(group) => self.models.acting.extend(group),
         }
     }

@@ -22,6 +22,7 @@ use super::models::Models;
 use super::risk::Watch;
 use super::session::Sessions;
 use super::throttle::Throttle;
+use super::voice::Voice;
 use crate::passkeys::CredentialRecord;
 
 /// A subject's name inside the ledger: random, means nothing outside it.
@@ -71,6 +72,8 @@ pub struct TenantState {
     pub devices: OrdMap<DeviceId, Arc<Device>>,
     /// When a subject's face last matched, Unix milliseconds.
     pub faces_matched: OrdMap<SubjectHandle, u64>,
+    /// Customers' voices.
+    pub voices: OrdMap<SubjectHandle, Arc<Voice>>,
     /// What is remembered of attempts, and alerts.
     pub watch: Watch,
     /// Failures by where they come from.
@@ -103,7 +106,7 @@ pub struct Subject {
     pub passkeys: BTreeMap<Vec<u8>, CredentialRecord>,
     /// The face template, if enrolled.
     pub face: Option<Arc<Template>>,
-    /// The latest enrolment; a new one takes the place of one that waits.
+    /// The latest enrolment of a face; a new one takes the place of one that waits.
     pub enrollment: Option<EnrollmentId>,
     /// Approvals that did not end, expired ones among them.
     pub approvals: Vec<ApprovalId>,
@@ -135,7 +138,7 @@ impl Attempts {
     }
 }
 
-/// A face template as stored (sealed under the subject's key).
+/// A template as stored (sealed under the subject's key).
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Template {
     /// Record version.

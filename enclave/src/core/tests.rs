@@ -14,6 +14,7 @@ mod risk;
 mod sessions;
 mod strangers;
 mod throttle;
+mod voice;
 
 use sessions::session;
 
@@ -118,6 +119,7 @@ impl World {
     fn enrol(&mut self, user: &UserId) {
         let id = EnrollmentId::from_bytes(self.draw());
         let begin = Command::BeginEnrollment {
+            modality: Modality::Face,
             user: user.clone(),
             id,
             token_hash: [1; 32],
@@ -148,6 +150,7 @@ impl World {
     ) -> Result<VerificationId, Refusal> {
         let id = VerificationId::from_bytes(self.draw());
         self.run(Command::ReserveAttempt {
+            modality: Modality::Face,
             user: user.clone(),
             id,
             from,
@@ -369,6 +372,7 @@ fn an_enrolment_needs_consent_its_token_and_its_time() {
     let mut world = World::new();
     let id = EnrollmentId::from_bytes([1; 16]);
     let begin = |consent_given| Command::BeginEnrollment {
+        modality: Modality::Face,
         user: user(),
         id,
         token_hash: [1; 32],

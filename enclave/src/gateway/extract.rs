@@ -23,6 +23,7 @@ use super::body::{declared_length, read_whole};
 use super::exact::Exact;
 use super::serve::Shared;
 use crate::api::{Caller, IdempotencyKey, IntrospectionForm, Problem, Reader, Sample, Services};
+use crate::biometrics::RECORDINGS_MAX;
 
 /// A tenant's client with a role.
 pub(super) struct Client(pub(super) Caller);
@@ -52,8 +53,11 @@ pub(super) struct ReceivedSample<T>(pub(super) T, pub(super) Budget);
 /// A FIDO metadata BLOB, and its share of the budget for samples.
 pub(super) struct ReceivedBlob(pub(super) Zeroizing<Vec<u8>>, pub(super) Budget);
 
-/// The one file of a multipart form, and its share of the budget.
-pub(super) struct Upload(pub(super) Sample, pub(super) Budget);
+/// The files of a multipart form, and their share of the budget.
+pub(super) struct Upload(pub(super) Vec<Sample>, pub(super) Budget);
+
+/// The names of its fields.
+const FILES: [&str; RECORDINGS_MAX] = ["biometric_file", "biometric_file_2", "biometric_file_3"];
 
 /// A share of the memory for samples; given back when dropped.
 pub(super) struct Budget(#[allow(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
@@ -248,10 +252,10 @@ impl<S: Services> FromRequest<Arc<Shared<S>>> for Upload {
         let declared = declared_length(request.headers(), limit)?;
         let budget = shared.budget(declared.unwrap_or(limit)).await?;
         let form = read_form(request, limit, shared.limits.sample);
-        let sample = tokio::time::timeout(shared.limits.body_read, form)
+        let samples = tokio::time::timeout(shared.limits.body_read, form)
             .await
             .map_err(|_| Problem::request_timeout())??;
-        Ok(Upload(sample, budget))
+        Ok(Upload(samples, budget))
     }
 }
 
@@ -267,16 +271,22 @@ impl<S: Services> Shared<S> {
     }
 }
 
-async fn read_form(request: Request, limit: usize, sample_limit: usize) -> Result<Sample, Problem> {
+async fn read_form(
+    request: Request,
+    limit: usize,
+    sample_limit: usize,
+) -> Result<Vec<Sample>, Problem> {
     let mut request = request.map(|body| Body::new(Limited::new(body, limit)));
     axum::extract::DefaultBodyLimit::disable().apply(&mut request);
     let mut form = Multipart::from_request(request, &()).await.map_err(|_| {
         Problem::malformed_request().detail("Content-Type: the boundary is missing.")
     })?;
-    let mut sample = None;
+    let mut samples = Vec::new();
     while let Some(mut field) = form.next_field().await.map_err(form_problem)? {
-        if field.name() != Some("biometric_file") || sample.is_some() {
-            let wrong = "Send one field, biometric_file, once.";
+        let expected = FILES.get(samples.len()).copied();
+        if expected.is_none() || field.name() != expected {
+            let wrong = "Send the fields biometric_file, and for a voice biometric_file_2 and \
+                         biometric_file_3, each once and in this order.";
             return Err(Problem::malformed_request().detail(wrong));
         }
         let mut bytes = Zeroizing::new(Vec::new());
@@ -286,15 +296,16 @@ async fn read_form(request: Request, limit: usize, sample_limit: usize) -> Resul
             }
             bytes.extend_from_slice(&chunk);
         }
-        sample = Some(Sample::new(std::mem::take(&mut bytes)));
-    }
-    match sample {
-        Some(sample) if sample.as_bytes().is_empty() => {
-            Err(Problem::malformed_request().detail("biometric_file: it is empty."))
+        if bytes.is_empty() {
+            let name = expected.unwrap_or_default();
+            return Err(Problem::malformed_request().detail(format!("{name}: it is empty.")));
         }
-        Some(sample) => Ok(sample),
-        None => Err(Problem::malformed_request().detail("biometric_file: it is missing.")),
+        samples.push(Sample::new(std::mem::take(&mut bytes)));
     }
+    if samples.is_empty() {
+        return Err(Problem::malformed_request().detail("biometric_file: it is missing."));
+    }
+    Ok(samples)
 }
 
 fn form_problem(error: axum::extract::multipart::MultipartError) -> Problem {

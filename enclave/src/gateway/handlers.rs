@@ -204,12 +204,19 @@ pub(super) async fn enroll_initiate<S: Services>(
 #[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "describes a form that is read as a stream")]
 pub(super) struct EnrollForm {
-    /// JPEG, PNG or WebP, at most 8 MiB.
+    /// JPEG, PNG or WebP of a face, or the first recording of a voice, WAV or FLAC;
+    /// at most 8 MiB.
     #[schema(value_type = String, format = Binary, min_length = 1)]
     biometric_file: Vec<u8>,
+    /// Of a voice: the second recording.
+    #[schema(value_type = String, required = false, format = Binary, min_length = 1)]
+    biometric_file_2: Option<Vec<u8>>,
+    /// Of a voice: the third recording.
+    #[schema(value_type = String, required = false, format = Binary, min_length = 1)]
+    biometric_file_3: Option<Vec<u8>>,
 }
 
-/// Hands in the sample of an enrolment.
+/// Hands in the samples of an enrolment: one of a face, three of a voice.
 #[utoipa::path(
     post, path = "/api/v1/enroll/submit", tag = "biometrics", params(EnrollSubmit),
     request_body(content = EnrollForm, content_type = "multipart/form-data"),
@@ -219,11 +226,11 @@ pub(super) async fn enroll_submit<S: Services>(
     State(shared): Asker<S>,
     Client(caller): Client,
     Asked(request): Asked<EnrollSubmit>,
-    Upload(sample, _budget): Upload,
+    Upload(samples, _budget): Upload,
 ) -> Outcome<Enrolled> {
     let enrolled = shared
         .services
-        .enroll_submit(caller, request, sample)
+        .enroll_submit(caller, request, samples)
         .await?;
     Ok(Reply::ok(enrolled))
 }

@@ -124,6 +124,7 @@ pub(super) fn erasable(content: &Content) -> bool {
     matches!(content, Content::State(event)
         if matches!(**event, CoreEvent::SubjectOpened { .. }
             | CoreEvent::FaceEnrolled { .. }
+            | CoreEvent::VoiceEnrolled { .. }
             | CoreEvent::BudgetKept { .. }))
 }
 

@@ -202,8 +202,9 @@ fn appliance_event(event: Event) -> Option<ApplianceEvent> {
 /// it is dark only when this epoch is over, too.
 fn wait_for(recorded: &mut Recorded, epoch: u32) {
     if let Content::State(event) = &mut recorded.content
-        && let CoreEvent::FaceErased { erasure, .. } | CoreEvent::SubjectErased { erasure, .. } =
-            &mut **event
+        && let CoreEvent::FaceErased { erasure, .. }
+        | CoreEvent::VoiceErased { erasure, .. }
+        | CoreEvent::SubjectErased { erasure, .. } = &mut **event
     {
         erasure.epoch = erasure.epoch.max(epoch);
     }

@@ -1,4 +1,4 @@
-//! Face enrolment: consent and session first, then one sample through the worker.
+//! Enrolment: consent and session first, then its samples through the worker.
 
 use redoubt_attestation::encode::{b64u, sha256};
 use redoubt_shared::EnrollmentId;
@@ -6,16 +6,18 @@ use redoubt_shared::EnrollmentId;
 use super::boot::{Appliance, Counters};
 use super::problems::{self, internal};
 use super::receipts::to_json;
+use super::samples::modality_of;
 use super::serving::Serving;
 use crate::api::{
-    Caller, EnrollInitiate, EnrollInitiated, EnrollSubmit, Enrolled, Modality, Problem, Sample,
-    SessionToken, Timestamp,
+    Caller, EnrollInitiate, EnrollInitiated, EnrollSubmit, Enrolled, Problem, Sample, SessionToken,
+    Timestamp,
 };
-use crate::biometrics::{self, liveness};
-use crate::core::{Command, Reply, SubjectHandle};
+use crate::core::{Command, Modality, Reply, SubjectHandle};
 
-const INSTRUCTIONS: &str = "Send one photograph of the customer's face, alone in the picture, looking at the \
+const FACE: &str = "Send one photograph of the customer's face, alone in the picture, looking at the \
      camera, in even light, as multipart field biometric_file to /api/v1/enroll/submit.";
+const VOICE: &str = "Send three recordings of the customer speaking for some seconds each, alone and in a quiet \
+     place, as multipart fields biometric_file, biometric_file_2 and biometric_file_3 to /api/v1/enroll/submit.";
 
 impl Appliance {
     pub(super) async fn enroll_initiate(
@@ -24,11 +26,12 @@ impl Appliance {
         request: EnrollInitiate,
     ) -> Result<EnrollInitiated, Problem> {
         let (serving, now_ms) = (self.serving()?, self.time()?);
-        only_facial(request.modality)?;
+        let modality = modality_of(request.modality)?;
         let id = EnrollmentId::from_bytes(self.pool.draw().map_err(|_| internal("no entropy"))?);
         let token = b64u(&self.pool.draw::<32>().map_err(|_| internal("no entropy"))?);
         let command = Command::BeginEnrollment {
             user: request.user_id,
+            modality,
             id,
             token_hash: sha256(&[token.as_bytes()]).0,
             consent_given: request.consent_given,
@@ -41,7 +44,11 @@ impl Appliance {
             enrollment_id: id,
             session_token: SessionToken::new(token),
             expires_at: Timestamp(expires_ms),
-            instructions: INSTRUCTIONS.to_owned(),
+            instructions: match modality {
+                Modality::Face => FACE,
+                Modality::Voice => VOICE,
+            }
+            .to_owned(),
         })
     }
 
@@ -49,41 +56,32 @@ impl Appliance {
         &self,
         caller: &Caller,
         request: EnrollSubmit,
-        sample: Sample,
+        samples: Vec<Sample>,
     ) -> Result<Enrolled, Problem> {
         let (serving, now_ms) = (self.serving()?, self.time()?);
         let id = request.enrollment_id;
         let token_hash = sha256(&[request.session_token.expose().as_bytes()]).0;
         let reserve = Command::ReserveEnrollmentSample { id, token_hash };
         let (reply, _) = self.decide(&serving, caller, reserve, now_ms).await?;
-        let Reply::Subject(handle) = reply else {
+        let Reply::Enrolling { subject, modality } = reply else {
             return Err(internal("an enrolment without a subject"));
         };
-        let ended = self.enroll_sample(&serving, caller, (id, handle), sample);
+        let enrolling = (id, subject, modality);
+        let ended = self.enroll_samples(&serving, caller, enrolling, samples);
         ended.await.map_err(problems::in_part)
     }
 
-    /// What follows a sample whose place is reserved.
-    async fn enroll_sample(
+    /// What follows samples whose place is reserved.
+    async fn enroll_samples(
         &self,
         serving: &Serving,
         caller: &Caller,
-        (id, handle): (EnrollmentId, SubjectHandle),
-        sample: Sample,
+        (id, handle, modality): (EnrollmentId, SubjectHandle, Modality),
+        samples: Vec<Sample>,
     ) -> Result<Enrolled, Problem> {
         Counters::add(&self.counters.samples);
-        let policy = self.config.config.policy.liveness();
-        let measured = serving.worker.face(sample.into_bytes(), self.looks());
-        let judged = measured.await.map_err(|error| problems::sample(&error));
-        let judged = judged.and_then(|(sample, tier)| {
-            let seen = liveness::judged(policy, sample.liveness);
-            match liveness::refused(policy, seen) {
-                true => Err((Problem::not_live(), "not_live")),
-                false => Ok((sample, tier, seen)),
-            }
-        });
-        let (sample, tier, seen) = match judged {
-            Ok(judged) => judged,
+        let (template, seen) = match self.template(serving, modality, samples).await {
+            Ok(made) => made,
             Err((problem, reason)) => {
                 let worker_tier = problems::seen_at(&problem, serving);
                 let release = Command::ReleaseEnrollmentSample {
@@ -95,12 +93,7 @@ impl Appliance {
                 return Err(problem);
             }
         };
-        let space = self.manifest.spaces().first();
-        let embedding = space
-            .and_then(|space| space.of(&sample.embeddings))
-            .ok_or_else(|| internal("a sample without an embedding"))?;
-        let done_ms = self.time()?;
-        let template = biometrics::template(sample.quality.score, &embedding, tier.name(), done_ms);
+        let done_ms = template.enrolled_ms;
         let (version, quality) = (template.model.clone(), template.quality);
         let complete = Command::CompleteEnrollment {
             id,
@@ -131,7 +124,7 @@ impl Appliance {
         Ok(Enrolled {
             enrollment_id: id,
             user_id,
-            modality: Modality::Facial,
+            modality: modality.into(),
             status: "completed",
             embedding_version: version,
             quality_score: quality,
@@ -141,12 +134,5 @@ impl Appliance {
             enrollment_date: Timestamp(done_ms),
             receipt: to_json(&claim.receipt())?,
         })
-    }
-}
-
-pub(super) fn only_facial(modality: Modality) -> Result<(), Problem> {
-    match modality {
-        Modality::Facial => Ok(()),
-        Modality::Voice | Modality::Multimodal => Err(Problem::unsupported_modality()),
     }
 }

@@ -4,9 +4,9 @@ use redoubt_shared::{ErasureId, UserId};
 
 use super::approvals::waiting;
 use super::boot::Appliance;
-use super::enroll::only_facial;
 use super::problems::{commit, internal};
 use super::receipts::to_json;
+use super::samples::modality_of;
 use super::serving::Serving;
 use crate::api::{
     self, Caller, DeletionStatement, Erased, ErasureCovers, ErasureStage, Modality, Problem,
@@ -21,11 +21,12 @@ impl Appliance {
         user: UserId,
         modality: Modality,
     ) -> Result<Erased, Problem> {
-        only_facial(modality)?;
+        let modality = modality_of(modality)?;
         let serving = self.serving()?;
         let id = self.erasure_id()?;
-        let command = Command::EraseFace {
+        let command = Command::EraseModality {
             user: user.clone(),
+            modality,
             id,
         };
         self.erase(&serving, caller, &user, command, id).await
@@ -108,7 +109,7 @@ fn shown(state: &TenantState, id: ErasureId) -> Option<api::Erasure> {
         erasure_id: id,
         status,
         scope: match erasure.scope {
-            ErasureScope::Face => ErasureCovers::Modality,
+            ErasureScope::Face | ErasureScope::Voice => ErasureCovers::Modality,
             ErasureScope::Subject => ErasureCovers::Subject,
         },
         depends_on: erasure.depends_on.clone(),

@@ -28,6 +28,7 @@ mod problems;
 mod receipts;
 mod recover;
 mod rotate;
+mod samples;
 mod serving;
 mod sessions;
 mod unseal;

@@ -4,6 +4,7 @@ use redoubt_shared::worker::SampleRefusal;
 
 use super::serving::Serving;
 use crate::api::{Problem, Timestamp};
+use crate::biometrics::Unfit;
 use crate::core::Refusal;
 use crate::ledger::{CommitError, SnapshotFailed};
 use crate::passkeys::metadata::MetadataError;
@@ -122,16 +123,24 @@ fn sample_refused(refusal: SampleRefusal) -> (Problem, &'static str) {
         SampleRefusal::Deadline => (Problem::worker_unavailable(), "worker_deadline"),
         SampleRefusal::Busy => (Problem::too_many_requests(), "worker_busy"),
         SampleRefusal::Failed => (Problem::worker_unavailable(), "worker_failed"),
-        // Of recordings, for which nothing here asks.
-        SampleRefusal::NotAudio
-        | SampleRefusal::AudioNotSupported
-        | SampleRefusal::TooLong
-        | SampleRefusal::NotFinite
-        | SampleRefusal::Silent
-        | SampleRefusal::Clipped
-        | SampleRefusal::TooLittleSpeech
-        | SampleRefusal::TooQuiet
-        | SampleRefusal::TooNoisy => (Problem::worker_unavailable(), "worker_failed"),
+        SampleRefusal::NotAudio => (Problem::not_audio(), "not_audio"),
+        SampleRefusal::AudioNotSupported => (Problem::audio_not_supported(), "audio_not_supported"),
+        SampleRefusal::TooLong => (Problem::recording_too_long(), "recording_too_long"),
+        SampleRefusal::NotFinite => (Problem::recording_broken(), "recording_broken"),
+        SampleRefusal::Silent => (Problem::recording_silent(), "recording_silent"),
+        SampleRefusal::Clipped => (Problem::recording_clipped(), "recording_clipped"),
+        SampleRefusal::TooLittleSpeech => (Problem::too_little_speech(), "too_little_speech"),
+        SampleRefusal::TooQuiet => (Problem::too_quiet(), "too_quiet"),
+        SampleRefusal::TooNoisy => (Problem::too_noisy(), "too_noisy"),
+    }
+}
+
+/// Recordings that make no template.
+pub(super) fn unfit(unfit: Unfit) -> (Problem, &'static str) {
+    match unfit {
+        Unfit::Incomplete => (Problem::sample_count(), "sample_count"),
+        Unfit::Repeated => (Problem::recording_repeated(), "recording_repeated"),
+        Unfit::Differ => (Problem::recordings_differ(), "recordings_differ"),
     }
 }
 

@@ -230,10 +230,10 @@ impl Services for Front {
         &self,
         caller: Caller,
         request: EnrollSubmit,
-        sample: Sample,
+        samples: Vec<Sample>,
     ) -> Result<Enrolled, Problem> {
         let appliance = Arc::clone(&self.0);
-        to_its_end(async move { appliance.enroll_submit(&caller, request, sample).await }).await
+        to_its_end(async move { appliance.enroll_submit(&caller, request, samples).await }).await
     }
 
     async fn verify(

@@ -2,25 +2,23 @@
 
 use std::sync::Arc;
 
-use redoubt_shared::worker::FaceSample;
 use redoubt_shared::{ApprovalId, UserId, VerificationId};
 
 use super::boot::{Appliance, Counters};
-use super::enroll::only_facial;
 use super::problems::{self, internal};
 use super::receipts::to_json;
+use super::samples::{Measured, Refused, modality_of};
 use super::serving::Serving;
 use super::watch::{flags, verdict};
-use crate::api::{
-    ActionTaken, Caller, Modality, Problem, Sample, Timestamp, Verification, VerifyRequest,
-};
-use crate::biometrics::{self, liveness};
-use crate::core::{Band, Command, Comparison, Reply, SampleUse, Template, Whereabouts};
+use crate::api::{ActionTaken, Caller, Problem, Sample, Timestamp, Verification, VerifyRequest};
+use crate::biometrics;
+use crate::core::{Band, Command, Comparison, Modality, Reply, SampleUse, Template, Whereabouts};
 
 /// An attempt with its outcome.
 struct Concluded {
     user: UserId,
     id: VerificationId,
+    modality: Modality,
     comparison: Comparison,
     approval: Option<ApprovalId>,
 }
@@ -42,17 +40,21 @@ impl Appliance {
         approval: Option<ApprovalId>,
     ) -> Result<Verification, Problem> {
         let (serving, now_ms) = (self.serving()?, self.time()?);
-        only_facial(request.modality)?;
+        let modality = modality_of(request.modality)?;
+        if approval.is_some() && modality != Modality::Face {
+            return Err(Problem::unsupported_modality());
+        }
         let user = request.user_id.clone();
         let from = serving.tenant(&caller.tenant)?.tags.whereabouts(&request);
         let id = VerificationId::from_bytes(self.pool.draw().map_err(|_| internal("no entropy"))?);
         let reserve = Command::ReserveAttempt {
             user: user.clone(),
+            modality,
             id,
             from,
         };
         self.decide(&serving, caller, reserve, now_ms).await?;
-        let attempt = (user, id, approval);
+        let attempt = (user, id, modality, approval);
         let sample = (request.biometric_data, from);
         let ended = self.attempt(&serving, caller, attempt, sample);
         ended.await.map_err(problems::in_part)
@@ -63,16 +65,20 @@ impl Appliance {
         &self,
         serving: &Serving,
         caller: &Caller,
-        (user, id, approval): (UserId, VerificationId, Option<ApprovalId>),
+        (user, id, modality, approval): (UserId, VerificationId, Modality, Option<ApprovalId>),
         (sample, from): (Sample, Whereabouts),
     ) -> Result<Verification, Problem> {
         Counters::add(&self.counters.samples);
-        match self.measure(serving, caller, &user, sample).await {
+        match self
+            .measure(serving, caller, (&user, modality), sample)
+            .await
+        {
             Ok(mut comparison) => {
                 comparison.from = from;
                 let concluded = Concluded {
                     user,
                     id,
+                    modality,
                     comparison,
                     approval,
                 };
@@ -98,23 +104,22 @@ impl Appliance {
         &self,
         serving: &Serving,
         caller: &Caller,
-        user: &UserId,
+        (user, modality): (&UserId, Modality),
         sample: Sample,
-    ) -> Result<Comparison, (Problem, &'static str)> {
-        let measured = serving.worker.face(sample.into_bytes(), self.looks()).await;
-        let (sample, tier) = measured.map_err(|error| problems::sample(&error))?;
-        let template = face_template(serving, caller, user).await;
+    ) -> Result<Comparison, Refused> {
+        let sample = self.measured(serving, modality, sample).await?;
+        let template = template(serving, caller, user, modality).await;
         let template = template.map_err(|problem| (problem, "no_template"))?;
-        self.compare(&template, &sample, tier.name())
+        self.compare(modality, &template, &sample)
             .ok_or_else(|| (Problem::not_enrolled(), "template_not_comparable"))
     }
 
-    /// Whether workers are to say how live a face looks.
-    pub(super) fn looks(&self) -> bool {
-        liveness::wanted(self.config.config.policy.liveness()) && self.manifest.has_liveness()
-    }
-
-    fn compare(&self, template: &Template, sample: &FaceSample, tier: &str) -> Option<Comparison> {
+    fn compare(
+        &self,
+        modality: Modality,
+        template: &Template,
+        sample: &Measured,
+    ) -> Option<Comparison> {
         // What a tier that policy no longer accepts enrolled, counts as not enrolled.
         let accepted = &self.config.config.policy.accepted_tiers;
         if !accepted
@@ -124,15 +129,12 @@ impl Appliance {
             return None;
         }
         // What an older space enrolled is compared there, as long as the manifest has it.
-        let space = self.manifest.space(&template.model)?;
+        let space = self.space(modality, &template.model)?;
         let cosine = biometrics::cosine(template, &space.of(&sample.embeddings)?)?;
         let rate = biometrics::false_match_rate(&space.calibration, cosine);
-        let policy = &self.config.config.policy;
-        let limit = policy.face_false_matches_per_million;
-        let seen = liveness::judged(policy.liveness(), sample.liveness);
-        let barred = liveness::refused(policy.liveness(), seen);
+        let barred = self.bars(modality, sample.liveness);
         Some(Comparison {
-            accepted: biometrics::accepts(rate, limit) && !barred,
+            accepted: biometrics::accepts(rate, self.limit(modality)) && !barred,
             // A picture of the customer shall not learn that it matches.
             confidence: match barred {
                 true => 0.0,
@@ -140,10 +142,10 @@ impl Appliance {
             },
             sample: SampleUse {
                 model: template.model.clone(),
-                worker_tier: tier.to_owned(),
+                worker_tier: sample.tier.name().to_owned(),
                 template_tier: template.worker_tier.clone(),
-                quality: sample.quality.score,
-                liveness: seen,
+                quality: sample.quality,
+                liveness: sample.liveness,
             },
             from: Whereabouts::default(),
         })
@@ -159,6 +161,7 @@ impl Appliance {
         let Concluded {
             user,
             id,
+            modality,
             comparison,
             approval,
         } = concluded;
@@ -191,7 +194,7 @@ impl Appliance {
             user_id: user,
             result: verdict(ending),
             confidence_score,
-            modality: Modality::Facial,
+            modality: modality.into(),
             timestamp: Timestamp(now_ms),
             liveness_passed: seen.map(|seen| seen.passed),
             quality_passed: true,
@@ -206,22 +209,19 @@ impl Appliance {
     }
 }
 
-async fn face_template(
+async fn template(
     serving: &Serving,
     caller: &Caller,
     user: &UserId,
+    modality: Modality,
 ) -> Result<Arc<Template>, Problem> {
     let (tenant, user) = (caller.tenant.clone(), user.clone());
     serving
         .ledgers
         .look(move |core| {
-            core.tenants
-                .get(&tenant)?
-                .state
-                .subject(&user)?
-                .1
-                .face
-                .clone()
+            let state = &core.tenants.get(&tenant)?.state;
+            let (handle, _) = state.subject(&user)?;
+            state.template(&handle, modality)
         })
         .await
         .map_err(|error| problems::commit(error, 0))?

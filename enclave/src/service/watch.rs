@@ -13,7 +13,7 @@ use crate::api::{
     VerifyRequest,
 };
 use crate::core::{
-    Act, Activity, Alert, AlertKind, DeviceState, Ending, Moment, Place, Risk, Subject,
+    self, Act, Activity, Alert, AlertKind, DeviceState, Ending, Moment, Place, Risk, Subject,
     SubjectHandle, Tag, TenantKeySeeds, TenantState, Whereabouts,
 };
 use crate::keys::{expand, of_tenant};
@@ -110,14 +110,16 @@ fn stats(state: &TenantState, handle: SubjectHandle, subject: &Subject, now_ms: 
     let counts = activity.counts;
     Stats {
         user_id: subject.user.clone(),
-        enrolled: subject
-            .face
-            .iter()
-            .map(|face| EnrolledModality {
-                modality: Modality::Facial,
-                enrollment_date: Timestamp(face.enrolled_ms),
-                quality_score: face.quality,
-                embedding_version: face.model.clone(),
+        enrolled: [core::Modality::Face, core::Modality::Voice]
+            .into_iter()
+            .filter_map(|modality| {
+                let template = state.template(&handle, modality)?;
+                Some(EnrolledModality {
+                    modality: modality.into(),
+                    enrollment_date: Timestamp(template.enrolled_ms),
+                    quality_score: template.quality,
+                    embedding_version: template.model.clone(),
+                })
             })
             .collect(),
         passkeys: usable.count(),
@@ -134,15 +136,16 @@ fn stats(state: &TenantState, handle: SubjectHandle, subject: &Subject, now_ms: 
 }
 
 fn attempt(moment: &Moment) -> Attempt {
-    let kind = match moment.act {
-        Act::Login => AttemptKind::Login,
-        Act::Face => AttemptKind::Verification,
+    let (kind, modality) = match moment.act {
+        Act::Login => (AttemptKind::Login, None),
+        Act::Face => (AttemptKind::Verification, Some(Modality::Facial)),
+        Act::Voice => (AttemptKind::Verification, Some(Modality::Voice)),
     };
     Attempt {
         kind,
         verification_id: moment.verification.map(|id| id.to_string()),
         result: verdict(moment.ending),
-        modality: (moment.act == Act::Face).then_some(Modality::Facial),
+        modality,
         timestamp: Timestamp(moment.at_ms),
         security_flags: flags(&moment.risk),
         receipt_id: moment.receipt,

@@ -9,12 +9,9 @@ use std::collections::BTreeSet;
 use redoubt_attestation::encode::{Digest32, sha256};
 use serde::Deserialize;
 
-use crate::biometrics::{CalibrationPoint, Part, Space, VoiceSpaces};
+use crate::biometrics::{CalibrationPoint, Part, RECORDINGS_MAX, Space, VoiceSpaces};
 
 const TEXT: &str = include_str!("../../../images/models.toml");
-
-/// Recordings that one enrolment hands in at most.
-pub const RECORDINGS_MAX: usize = 3;
 
 /// Why the manifest this program was built with cannot be used.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

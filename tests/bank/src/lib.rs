@@ -19,6 +19,7 @@ pub mod race;
 pub mod receipts;
 pub mod sealed_run;
 pub mod signer;
+pub mod speech;
 pub mod story;
 pub mod tls;
 mod wire;

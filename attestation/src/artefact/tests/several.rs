@@ -243,6 +243,32 @@ pub(crate) fn cases(court: &Court) -> Vec<(&'static str, Artefact, &'static str)
             "grants",
         ),
         (
+            "a face that says so",
+            court.several(
+                &with_face,
+                &[face("anna"), by("anna", a, 1)],
+                |at, claims| {
+                    if at == 0 {
+                        claims["modality"] = "facial".into();
+                    }
+                },
+            ),
+            "accepted",
+        ),
+        (
+            "a voice",
+            court.several(
+                &with_face,
+                &[face("anna"), by("anna", a, 1)],
+                |at, claims| {
+                    if at == 0 {
+                        claims["modality"] = "voice".into();
+                    }
+                },
+            ),
+            "grants",
+        ),
+        (
             "two faces",
             court.several(
                 &with_face,

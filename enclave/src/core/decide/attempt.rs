@@ -8,13 +8,14 @@ use serde_json::json;
 use super::risk::Noted;
 use super::{Cx, Decision, owned};
 use crate::core::{
-    Act, AlertKind, Band, Comparison, Ending, Event, Liveness, Recorded, Refusal, Reply, Subject,
-    SubjectHandle, Whereabouts,
+    Act, AlertKind, Band, Comparison, Ending, Event, Liveness, Modality, Recorded, Refusal, Reply,
+    Subject, SubjectHandle, Whereabouts,
 };
 
 pub(super) fn reserve(
     cx: &Cx<'_>,
     user: UserId,
+    modality: Modality,
     id: VerificationId,
     from: Whereabouts,
 ) -> Result<Decision, Refusal> {
@@ -26,7 +27,7 @@ pub(super) fn reserve(
 
     // Someone unknown and someone without a template are told apart to nobody.
     let (handle, subject) = cx.subject(&user).map_err(|_| Refusal::NotEnrolled)?;
-    if subject.face.is_none() {
+    if cx.state.template(&handle, modality).is_none() {
         return Err(Refusal::NotEnrolled);
     }
     let attempts = &subject.attempts;
@@ -49,6 +50,9 @@ pub(super) fn reserve(
     };
     events.push(owned(handle, begun));
     events.push(owned(handle, Event::AttemptReserved { handle, id }));
+    if modality == Modality::Voice {
+        events.push(owned(handle, Event::VoiceTried { handle, id }));
+    }
     Ok(Decision {
         events,
         reply: Reply::Subject(handle),
@@ -63,8 +67,10 @@ pub(super) fn release(
     worker_tier: Option<&str>,
 ) -> Result<Decision, Refusal> {
     let (handle, _) = reserved(cx, &user, id)?;
+    let modality = cx.state.attempted_by(&handle, id);
     let own = json!({
-        "verification_id": id.to_string(), "modality": "facial", "verdict": "error", "reason": reason,
+        "verification_id": id.to_string(), "modality": modality.name(), "verdict": "error",
+        "reason": reason,
     });
     let claim = cx.claim(handle, "verification", &user, worker_tier, own);
     Ok(cx.done(vec![
@@ -82,7 +88,12 @@ pub(super) fn conclude(
     approval: Option<ApprovalId>,
 ) -> Result<Decision, Refusal> {
     let (handle, subject) = reserved(cx, &user, id)?;
-    let risk = cx.assess(Act::Face, handle, comparison.from);
+    let modality = cx.state.attempted_by(&handle, id);
+    let act = match modality {
+        Modality::Face => Act::Face,
+        Modality::Voice => Act::Voice,
+    };
+    let risk = cx.assess(act, handle, comparison.from);
     let ending = match (comparison.accepted, risk.band()) {
         (false, _) => Ending::Failed,
         (true, Band::High) => Ending::Suspicious,
@@ -93,7 +104,7 @@ pub(super) fn conclude(
     let locked_until_ms = locks.then(|| cx.facts.now_ms.saturating_add(cx.context.lockout_ms));
     let mut own = json!({
         "verification_id": id.to_string(),
-        "modality": "facial",
+        "modality": modality.name(),
         "verdict": verdict(ending),
         "confidence_score": round(comparison.confidence),
         "quality_score": round(comparison.sample.quality),
@@ -106,7 +117,7 @@ pub(super) fn conclude(
         own["approval_id"] = approval.to_string().into();
     }
     let noted = Noted {
-        act: Act::Face,
+        act,
         ending,
         from: comparison.from,
         verification: Some(id),
@@ -132,7 +143,8 @@ pub(super) fn conclude(
         },
     };
     let at_ms = cx.facts.now_ms;
-    let matched = (ending == Ending::Accepted).then_some(Event::FaceMatched { handle, at_ms });
+    let face = ending == Ending::Accepted && modality == Modality::Face;
+    let matched = face.then_some(Event::FaceMatched { handle, at_ms });
     let failed_ms = (ending != Ending::Accepted).then_some(at_ms);
     let mut events = vec![ended(handle, id, failed_ms), owned(handle, concluded)];
     events.extend(matched.map(|event| owned(handle, event)));

@@ -1,23 +1,25 @@
-//! Face enrolment: consent first, one sample at a time, a template at the end.
+//! Enrolment: consent first, one sample at a time, a template at the end.
 
 use redoubt_shared::{EnrollmentId, UserId};
 use serde_json::json;
 use subtle::ConstantTimeEq;
 
 use super::{Cx, Decision, owned, unowned};
-use crate::core::{Enrollment, EnrollmentStatus, Event, Liveness, Refusal, Reply, Template};
+use crate::core::{
+    Enrollment, EnrollmentStatus, Event, Liveness, Modality, Refusal, Reply, Template,
+};
 
 pub(super) fn begin(
     cx: &Cx<'_>,
     user: UserId,
-    id: EnrollmentId,
-    token_hash: [u8; 32],
+    modality: Modality,
+    (id, token_hash): (EnrollmentId, [u8; 32]),
     consent_given: bool,
 ) -> Result<Decision, Refusal> {
     if !consent_given {
         return Err(Refusal::ConsentRequired);
     }
-    if busy(cx, &user) {
+    if busy(cx, &user, modality) {
         return Err(Refusal::EnrollmentBusy);
     }
     let (subject, mut events) = cx.open_subject(&user, cx.facts.user_handle);
@@ -29,9 +31,13 @@ pub(super) fn begin(
         expires_ms,
         status,
     };
-    events.push(unowned(Event::EnrollmentBegan { id, enrollment }));
-    let own =
-        json!({ "enrollment_id": id.to_string(), "modality": "facial", "consent_given": true });
+    events.push(unowned(match modality {
+        Modality::Face => Event::EnrollmentBegan { id, enrollment },
+        Modality::Voice => Event::VoiceEnrollmentBegan { id, enrollment },
+    }));
+    let own = json!({
+        "enrollment_id": id.to_string(), "modality": modality.name(), "consent_given": true,
+    });
     events.push(cx.claim(subject, "enrollment_consent", &user, None, own));
     Ok(Decision {
         events,
@@ -59,7 +65,10 @@ pub(super) fn reserve(
     let events = vec![unowned(Event::EnrollmentSampleReserved { id })];
     Ok(Decision {
         events,
-        reply: Reply::Subject(enrollment.subject),
+        reply: Reply::Enrolling {
+            subject: enrollment.subject,
+            modality: cx.state.enrolled_by(&enrollment.subject, id),
+        },
     })
 }
 
@@ -70,8 +79,10 @@ pub(super) fn release(
     worker_tier: Option<&str>,
 ) -> Result<Decision, Refusal> {
     let (handle, user) = in_progress(cx, id)?;
+    let modality = cx.state.enrolled_by(&handle, id);
     let own = json!({
-        "enrollment_id": id.to_string(), "modality": "facial", "status": "pending", "reason": reason,
+        "enrollment_id": id.to_string(), "modality": modality.name(), "status": "pending",
+        "reason": reason,
     });
     let claim = cx.claim(handle, "enrollment", &user, worker_tier, own);
     Ok(cx.done(vec![unowned(Event::EnrollmentSampleReleased { id }), claim]))
@@ -87,9 +98,10 @@ pub(super) fn complete(
     if find(cx, id)?.expires_ms <= cx.facts.now_ms {
         return Err(Refusal::EnrollmentExpired);
     }
+    let modality = cx.state.enrolled_by(&handle, id);
     let own = json!({
         "enrollment_id": id.to_string(),
-        "modality": "facial",
+        "modality": modality.name(),
         "status": "completed",
         "model": template.model,
         "quality_score": f64::from(template.quality),
@@ -102,25 +114,25 @@ pub(super) fn complete(
         Some(&template.worker_tier),
         own,
     );
-    Ok(cx.done(vec![
-        owned(
+    let enrolled = match modality {
+        Modality::Face => Event::FaceEnrolled {
+            id,
             handle,
-            Event::FaceEnrolled {
-                id,
-                handle,
-                template,
-            },
-        ),
-        claim,
-    ]))
+            template,
+        },
+        Modality::Voice => Event::VoiceEnrolled {
+            id,
+            handle,
+            template,
+        },
+    };
+    Ok(cx.done(vec![owned(handle, enrolled), claim]))
 }
 
 /// Whether a sample of this customer's is being worked on.
-fn busy(cx: &Cx<'_>, user: &UserId) -> bool {
-    let latest = cx
-        .state
-        .subject(user)
-        .and_then(|(_, subject)| subject.enrollment);
+fn busy(cx: &Cx<'_>, user: &UserId, modality: Modality) -> bool {
+    let known = cx.state.subject(user);
+    let latest = known.and_then(|(handle, _)| cx.state.enrollment_of(&handle, modality));
     latest
         .and_then(|id| cx.state.enrollments.get(&id))
         .is_some_and(|enrollment| enrollment.status == EnrollmentStatus::InProgress)

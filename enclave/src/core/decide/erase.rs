@@ -7,23 +7,46 @@ use serde_json::json;
 use super::{Cx, Decision, owned, unowned};
 use crate::core::{
     Deletion, EnrollmentStatus, Erasure, ErasureScope, ErasureStatus, Event, KeptBudget,
-    KeptBudgets, MARK_MAX, Recorded, Refusal, Reply, Subject, SubjectHandle,
+    KeptBudgets, MARK_MAX, Modality, Recorded, Refusal, Reply, Subject, SubjectHandle,
 };
 
-pub(super) fn face(cx: &Cx<'_>, user: UserId, id: ErasureId) -> Result<Decision, Refusal> {
+pub(super) fn modality(
+    cx: &Cx<'_>,
+    user: UserId,
+    modality: Modality,
+    id: ErasureId,
+) -> Result<Decision, Refusal> {
     let (handle, subject) = cx.subject(&user).map_err(|_| Refusal::NotEnrolled)?;
-    if subject.face.is_none() && !enrolling(cx, subject) {
+    let enrolled = cx.state.template(&handle, modality).is_some();
+    if !enrolled && !enrolling(cx, &handle, modality) {
         return Err(Refusal::NotEnrolled);
     }
-    let (failures, locked_until_ms) = budget_after(cx, subject);
-    let erasure = record(cx, ErasureScope::Face);
+    let reserved = subject.attempts.reserved.iter();
+    let open = reserved.filter(|one| cx.state.attempted_by(&handle, **one) == modality);
+    let (failures, locked_until_ms) = budget_after(cx, subject, open.count() as u32);
+    let erasure = record(
+        cx,
+        match modality {
+            Modality::Face => ErasureScope::Face,
+            Modality::Voice => ErasureScope::Voice,
+        },
+    );
     let claim = claim(cx, handle, &user, id, &erasure);
-    let erased = Event::FaceErased {
-        handle,
-        id,
-        erasure,
-        failures,
-        locked_until_ms,
+    let erased = match modality {
+        Modality::Face => Event::FaceErased {
+            handle,
+            id,
+            erasure,
+            failures,
+            locked_until_ms,
+        },
+        Modality::Voice => Event::VoiceErased {
+            handle,
+            id,
+            erasure,
+            failures,
+            locked_until_ms,
+        },
     };
     Ok(begun(cx, vec![claim, unowned(erased)]))
 }
@@ -129,7 +152,8 @@ fn claim(
     erasure: &Erasure,
 ) -> Recorded {
     let (scope, modality) = match erasure.scope {
-        ErasureScope::Face => ("modality", Some("facial")),
+        ErasureScope::Face => ("modality", Some(Modality::Face.name())),
+        ErasureScope::Voice => ("modality", Some(Modality::Voice.name())),
         ErasureScope::Subject => ("subject", None),
     };
     let own = json!({
@@ -152,20 +176,18 @@ fn begun(cx: &Cx<'_>, events: Vec<Recorded>) -> Decision {
 }
 
 /// Whether an enrolment that erasing must end is open.
-fn enrolling(cx: &Cx<'_>, subject: &Subject) -> bool {
-    let open = subject
-        .enrollment
-        .and_then(|id| cx.state.enrollments.get(&id));
+fn enrolling(cx: &Cx<'_>, subject: &SubjectHandle, modality: Modality) -> bool {
+    let latest = cx.state.enrollment_of(subject, modality);
+    let open = latest.and_then(|id| cx.state.enrollments.get(&id));
     open.is_some_and(|enrollment| {
         enrollment.status != EnrollmentStatus::Completed && enrollment.expires_ms > cx.facts.now_ms
     })
 }
 
-/// Failures and lock once the attempts under way are spent: their verdicts would
+/// Failures and lock once these attempts under way are spent: their verdicts would
 /// be about a template that is gone.
-fn budget_after(cx: &Cx<'_>, subject: &Subject) -> (u32, Option<u64>) {
+fn budget_after(cx: &Cx<'_>, subject: &Subject, open: u32) -> (u32, Option<u64>) {
     let attempts = &subject.attempts;
-    let open = attempts.reserved.len() as u32;
     let failures = attempts.failures.saturating_add(open);
     let locks =
         open > 0 && attempts.locked_until_ms.is_none() && failures >= cx.context.max_failures;

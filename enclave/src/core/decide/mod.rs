@@ -83,10 +83,11 @@ pub fn decide(
         Command::SetDeviceState(asked) => device::set_state(&cx, *asked),
         Command::BeginEnrollment {
             user,
+            modality,
             id,
             token_hash,
             consent_given,
-        } => enroll::begin(&cx, user, id, token_hash, consent_given),
+        } => enroll::begin(&cx, user, modality, (id, token_hash), consent_given),
         Command::ReserveEnrollmentSample { id, token_hash } => enroll::reserve(&cx, id, token_hash),
         Command::RefuseApproval {
             id,
@@ -104,7 +105,12 @@ pub fn decide(
             template,
             liveness,
         } => enroll::complete(&cx, id, template, liveness),
-        Command::ReserveAttempt { user, id, from } => attempt::reserve(&cx, user, id, from),
+        Command::ReserveAttempt {
+            user,
+            modality,
+            id,
+            from,
+        } => attempt::reserve(&cx, user, modality, id, from),
         Command::ReleaseAttempt {
             user,
             id,
@@ -116,7 +122,7 @@ pub fn decide(
             id,
             comparison,
         } => attempt::conclude(&cx, user, id, &comparison, None),
-        Command::EraseFace { user, id } => erase::face(&cx, user, id),
+        Command::EraseModality { user, modality, id } => erase::modality(&cx, user, modality, id),
         Command::EraseSubject { user, id, salt } => erase::subject(&cx, user, id, salt),
         Command::MarkDark {
             erasures,

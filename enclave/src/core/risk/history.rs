@@ -20,13 +20,15 @@ const CURRENCIES_MAX: usize = 16;
 /// Alerts kept of one tenant; the oldest gives way, and stays in the ledger.
 const ALERTS_MAX: usize = 1000;
 
-/// What was attempted.
+/// What was attempted. Variants are append-only: postcard numbers them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Act {
     /// A login with a passkey.
     Login,
     /// A verification of a face.
     Face,
+    /// A verification of a voice.
+    Voice,
 }
 
 /// How it ended.
@@ -66,9 +68,9 @@ pub struct Counts {
     pub logins: u32,
     /// Logins that were refused.
     pub logins_refused: u32,
-    /// Faces that were verified.
+    /// Samples that were verified.
     pub faces: u32,
-    /// Faces that were rejected.
+    /// Samples that were rejected.
     pub faces_rejected: u32,
     /// Attempts that were suspicious.
     pub suspicious: u32,
@@ -221,8 +223,8 @@ impl Moment {
     }
 
     /// What it competes with for memory: logins with logins, failures with failures.
-    fn class(&self) -> (bool, bool) {
-        (self.act == Act::Login, self.ending == Ending::Accepted)
+    fn class(&self) -> (Act, bool) {
+        (self.act, self.ending == Ending::Accepted)
     }
 }
 
@@ -231,7 +233,7 @@ impl Activity {
     /// class that has most. So failures, which anybody can cause, do not push out what
     /// the customer did, nor logins, which say no place, what faces said.
     fn gives_way(&self, to: &Moment) -> Option<usize> {
-        let size = |class: (bool, bool)| {
+        let size = |class: (Act, bool)| {
             let of = self.moments.iter().chain([to]);
             of.filter(|one| one.class() == class).count()
         };
@@ -248,8 +250,8 @@ impl Counts {
             (_, Ending::Suspicious) => &mut self.suspicious,
             (Act::Login, Ending::Accepted) => &mut self.logins,
             (Act::Login, Ending::Failed) => &mut self.logins_refused,
-            (Act::Face, Ending::Accepted) => &mut self.faces,
-            (Act::Face, Ending::Failed) => &mut self.faces_rejected,
+            (Act::Face | Act::Voice, Ending::Accepted) => &mut self.faces,
+            (Act::Face | Act::Voice, Ending::Failed) => &mut self.faces_rejected,
         };
         *count = count.saturating_add(1);
     }

@@ -96,9 +96,13 @@ impl Activity {
         strange && much
     }
 
-    fn accepted(&self) -> impl DoubleEndedIterator<Item = &Moment> {
+    /// Accepted attempts that say what is usual of this one. A voice that a loudspeaker
+    /// may have says nothing of a face: whoever plays it makes no device or place known.
+    fn accepted(&self, act: Act) -> impl DoubleEndedIterator<Item = &Moment> {
         let all = self.moments.iter();
+        let told = move |moment: &&Moment| act == Act::Voice || moment.act != Act::Voice;
         all.filter(|moment| moment.ending == Ending::Accepted)
+            .filter(told)
     }
 
     /// Attempts of one kind: refused logins, which need no secret, say nothing of a face.
@@ -110,7 +114,7 @@ impl Activity {
 
 fn impossible_travel(past: &Activity, now: &Asked) -> bool {
     let last = past
-        .accepted()
+        .accepted(now.act)
         .rev()
         .find_map(|moment| Some((moment.at_ms, moment.from.place?)));
     let (Some((at_ms, there)), Some(here)) = (last, now.from.place) else {
@@ -132,7 +136,9 @@ fn device_mismatch(past: &Activity, now: &Asked) -> bool {
     let Some(device) = now.from.device else {
         return false;
     };
-    let mut known = past.accepted().filter_map(|moment| moment.from.device);
+    let mut known = past
+        .accepted(now.act)
+        .filter_map(|moment| moment.from.device);
     let first = known.next();
     first.is_some_and(|first| first != device) && !known.any(|known| known == device)
 }
@@ -149,8 +155,8 @@ fn unusual_hour(past: &Activity, now: &Asked) -> bool {
         let between = (now.at_ms % DAY_MS).abs_diff(other.at_ms % DAY_MS);
         between.min(DAY_MS - between)
     };
-    let nearest = past.accepted().map(apart).min();
-    past.accepted().count() >= USUAL && nearest.is_some_and(|ms| ms > FAR_HOURS * HOUR_MS)
+    let nearest = past.accepted(now.act).map(apart).min();
+    past.accepted(now.act).count() >= USUAL && nearest.is_some_and(|ms| ms > FAR_HOURS * HOUR_MS)
 }
 
 fn regular_rhythm(past: &Activity, now: &Asked) -> bool {
@@ -176,5 +182,5 @@ fn context_withheld(past: &Activity, now: &Asked) -> bool {
         (known.from.place.is_some() && now.from.place.is_none())
             || (known.from.device.is_some() && now.from.device.is_none())
     };
-    now.act == Act::Face && past.accepted().any(withheld)
+    now.act != Act::Login && past.accepted(now.act).any(withheld)
 }

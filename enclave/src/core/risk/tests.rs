@@ -273,3 +273,19 @@ fn attempts_of_the_other_kind_say_nothing_of_this_one() {
     let all = ["velocity", "repeated_failures", "regular_rhythm"];
     assert_eq!(names(&past, &login), all);
 }
+
+#[test]
+fn a_voice_played_from_a_strange_device_does_not_make_it_known_for_faces() {
+    let own = moment(0, Ending::Accepted, from(Some(VIENNA), Some(1)));
+    let mut played = moment(HOUR, Ending::Accepted, from(Some(SYDNEY), Some(2)));
+    played.act = Act::Voice;
+    let face = asked(2 * HOUR, from(Some(SYDNEY), Some(2)));
+    let mut voice = asked(2 * HOUR, from(Some(SYDNEY), Some(2)));
+    voice.act = Act::Voice;
+    let past = past([own, played]);
+    assert_eq!(
+        names(&past, &face),
+        ["impossible_travel", "device_mismatch"]
+    );
+    assert_eq!(names(&past, &voice), [""; 0]);
+}

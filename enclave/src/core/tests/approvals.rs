@@ -596,7 +596,13 @@ fn with_a_face_goes_all_that_its_person_answered() {
     world.run(give(1, b"a")).unwrap();
     let id = ErasureId::from_bytes([7; 16]);
     let user = user();
-    world.run(Command::EraseFace { user, id }).unwrap();
+    world
+        .run(Command::EraseModality {
+            user,
+            modality: Modality::Face,
+            id,
+        })
+        .unwrap();
     assert!(world.approval(1).grants.is_empty());
     world.enrol(&super::user());
     world.run(give(1, b"a")).unwrap();

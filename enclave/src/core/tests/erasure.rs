@@ -8,7 +8,12 @@ impl World {
     fn erase_face(&mut self, user: &UserId) -> Result<ErasureId, Refusal> {
         let id = ErasureId::from_bytes(self.draw());
         let user = user.clone();
-        self.run(Command::EraseFace { user, id }).map(|_| id)
+        self.run(Command::EraseModality {
+            user,
+            modality: Modality::Face,
+            id,
+        })
+        .map(|_| id)
     }
 
     fn erase_subject(&mut self, user: &UserId) -> Result<ErasureId, Refusal> {
@@ -148,6 +153,7 @@ fn a_name_enrolled_again_is_a_new_subject_with_a_new_key() {
     let mut facts = world.facts();
     facts.subject_key = [8; 32];
     let begin = Command::BeginEnrollment {
+        modality: Modality::Face,
         user: user(),
         id: EnrollmentId::from_bytes([9; 16]),
         token_hash: [1; 32],
@@ -172,6 +178,7 @@ fn work_under_way_when_its_subject_is_erased_ends_in_a_refusal() {
     let attempt = world.reserve(&user()).unwrap();
     let enrollment = EnrollmentId::from_bytes([3; 16]);
     let begin = || Command::BeginEnrollment {
+        modality: Modality::Face,
         user: user(),
         id: enrollment,
         token_hash: [1; 32],
@@ -264,6 +271,7 @@ fn erasing_ends_an_enrolment_whose_sample_is_at_the_worker() {
     let id = EnrollmentId::from_bytes([3; 16]);
     world
         .run(Command::BeginEnrollment {
+            modality: Modality::Face,
             user: user(),
             id,
             token_hash: [1; 32],
@@ -379,6 +387,7 @@ fn a_budget_kept_under_a_looser_policy_locks_instead_of_hanging() {
     };
     let facts = world.facts();
     let begin = Command::BeginEnrollment {
+        modality: Modality::Face,
         user: user(),
         id: EnrollmentId::from_bytes([3; 16]),
         token_hash: [1; 32],

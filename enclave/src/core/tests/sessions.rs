@@ -195,7 +195,13 @@ fn a_face_that_matched_is_known_until_it_is_erased() {
     assert_eq!(world.state.faces_matched.get(&handle), Some(&world.now_ms));
     let id = ErasureId::from_bytes([1; 16]);
     let user = user();
-    world.run(Command::EraseFace { user, id }).unwrap();
+    world
+        .run(Command::EraseModality {
+            user,
+            modality: Modality::Face,
+            id,
+        })
+        .unwrap();
     assert!(world.state.faces_matched.is_empty());
     assert!(world.replayed() == world.state);
 }

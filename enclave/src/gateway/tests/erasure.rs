@@ -36,6 +36,7 @@ async fn erasing_answers_over_both_versions_and_names_what_is_wrong() {
     ] {
         for path in [
             "/api/v1/enroll/alice/facial",
+            "/api/v1/enroll/alice/voice",
             "/api/v1/subjects/alice",
             "/api/v1/subjects/a%6Cice",
         ] {
@@ -51,7 +52,11 @@ async fn erasing_answers_over_both_versions_and_names_what_is_wrong() {
             assert!(body["receipt"].is_object());
         }
         for (path, status, code) in [
-            ("/api/v1/enroll/alice/voice", 422, "unsupported_modality"),
+            (
+                "/api/v1/enroll/alice/multimodal",
+                422,
+                "unsupported_modality",
+            ),
             ("/api/v1/enroll/alice/gait", 422, "unsupported_modality"),
             ("/api/v1/enroll/a%20b/facial", 409, "not_enrolled"),
             ("/api/v1/subjects/nobody", 404, "unknown_subject"),

@@ -255,10 +255,11 @@ impl Services for Fake {
         &self,
         caller: Caller,
         request: EnrollSubmit,
-        sample: Sample,
+        samples: Vec<Sample>,
     ) -> Result<Enrolled, Problem> {
         self.seen(caller);
-        self.samples.lock().unwrap().push(sample.as_bytes().len());
+        let lengths = samples.iter().map(|sample| sample.as_bytes().len());
+        self.samples.lock().unwrap().extend(lengths);
         Ok(Enrolled {
             enrollment_id: request.enrollment_id,
             user_id: "alice".parse().unwrap(),
@@ -474,7 +475,7 @@ impl Services for Fake {
         modality: Modality,
     ) -> Result<Erased, Problem> {
         self.seen(caller);
-        if modality != Modality::Facial {
+        if modality == Modality::Multimodal {
             return Err(Problem::unsupported_modality());
         }
         self.erase_subject_named(&user)

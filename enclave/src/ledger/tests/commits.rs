@@ -115,6 +115,7 @@ async fn length_tells_neither_kind_nor_verdict() {
             liveness: None,
         },
         Command::ReserveAttempt {
+            modality: crate::core::Modality::Face,
             user: user(),
             id: attempt,
             from: Default::default(),
@@ -203,6 +204,7 @@ async fn a_reservation_survives_a_crash_as_spent() {
         let id = VerificationId::from_bytes([n; 16]);
         first
             .decide(Command::ReserveAttempt {
+                modality: crate::core::Modality::Face,
                 user: user(),
                 id,
                 from: Default::default(),
@@ -217,6 +219,7 @@ async fn a_reservation_survives_a_crash_as_spent() {
         .decide(
             &tenant(),
             Command::ReserveAttempt {
+                modality: crate::core::Modality::Face,
                 user: user(),
                 id,
                 from: Default::default(),

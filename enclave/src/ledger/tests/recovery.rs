@@ -7,6 +7,7 @@ async fn two_terms(store: &FakeStore, dir: &std::path::Path) {
         let boot = boot(store.serve(dir).await).await;
         let id = redoubt_shared::EnrollmentId::from_bytes([9; 16]);
         let command = Command::BeginEnrollment {
+            modality: crate::core::Modality::Face,
             user: user(),
             id,
             token_hash: [0; 32],

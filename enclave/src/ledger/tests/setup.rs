@@ -230,6 +230,7 @@ pub(super) fn refuse_login() -> Command {
 
 pub(super) fn open_subject() -> Command {
     Command::BeginEnrollment {
+        modality: crate::core::Modality::Face,
         user: user(),
         id: redoubt_shared::EnrollmentId::from_bytes([3; 16]),
         token_hash: [0; 32],
@@ -265,6 +266,7 @@ pub(super) fn verified(claim: &Claim, signer: &Ed25519Signer) -> serde_json::Val
 
 pub(super) fn facial(user: &str, id: u8) -> Command {
     Command::BeginEnrollment {
+        modality: crate::core::Modality::Face,
         user: user.parse().unwrap(),
         id: redoubt_shared::EnrollmentId::from_bytes([id; 16]),
         token_hash: [0; 32],

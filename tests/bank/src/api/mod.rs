@@ -79,9 +79,20 @@ impl Bank {
         user: &str,
         consent_given: bool,
     ) -> Result<Enrollment, BankError> {
+        self.enroll_initiate_with(user, "facial", consent_given)
+            .await
+    }
+
+    /// Opens an enrolment of `facial` or `voice`.
+    pub async fn enroll_initiate_with(
+        &self,
+        user: &str,
+        modality: &str,
+        consent_given: bool,
+    ) -> Result<Enrollment, BankError> {
         let body = json!({
             "user_id": user,
-            "modality": "facial",
+            "modality": modality,
             "consent_given": consent_given,
             "device_info": DeviceInfo::default(),
         });
@@ -94,11 +105,20 @@ impl Bank {
         enrollment: &Enrollment,
         sample: &[u8],
     ) -> Result<Enrolled, BankError> {
+        self.enroll_submit_all(enrollment, &[sample]).await
+    }
+
+    /// Submits the samples of an enrolment: of a voice there are three.
+    pub async fn enroll_submit_all(
+        &self,
+        enrollment: &Enrollment,
+        samples: &[&[u8]],
+    ) -> Result<Enrolled, BankError> {
         let path = format!(
             "/api/v1/enroll/submit?enrollment_id={}&session_token={}",
             enrollment.enrollment_id, enrollment.session_token
         );
-        let (content_type, body) = multipart(sample);
+        let (content_type, body) = multipart(samples);
         let headers = [("content-type", content_type.as_str())];
         self.send(Method::POST, &path, &headers, whole(body))
             .await?
@@ -109,6 +129,27 @@ impl Bank {
     pub async fn enroll(&self, user: &str, sample: &[u8]) -> Result<Enrolled, BankError> {
         let enrollment = self.enroll_initiate(user, true).await?;
         self.enroll_submit(&enrollment, sample).await
+    }
+
+    /// Both steps of a voice's enrolment, with consent.
+    pub async fn enroll_voice(
+        &self,
+        user: &str,
+        recordings: &[&[u8]],
+    ) -> Result<Enrolled, BankError> {
+        let enrollment = self.enroll_initiate_with(user, "voice", true).await?;
+        self.enroll_submit_all(&enrollment, recordings).await
+    }
+
+    /// Verifies a voice.
+    pub async fn verify_voice(
+        &self,
+        user: &str,
+        recording: &[u8],
+    ) -> Result<Verification, BankError> {
+        let mut body = verify_body(user, recording);
+        body["modality"] = json!("voice");
+        self.post("/api/v1/verify", &body).await?.read()
     }
 
     /// Verifies a face.
@@ -195,16 +236,25 @@ fn address_of(user: &str) -> String {
     format!("198.{}.{third}.{fourth}", 18 + last % 2)
 }
 
-/// One file field `biometric_file`; answers the content type and the body.
-pub fn multipart(sample: &[u8]) -> (String, Bytes) {
+/// File fields `biometric_file`, `biometric_file_2`, …; answers the content type and the
+/// body.
+pub fn multipart(samples: &[&[u8]]) -> (String, Bytes) {
     const BOUNDARY: &str = "redoubt-bank-boundary-5f1e0c8a";
-    let mut body = format!(
-        "--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"biometric_file\"; \
-         filename=\"sample.jpg\"\r\ncontent-type: image/jpeg\r\n\r\n"
-    )
-    .into_bytes();
-    body.extend_from_slice(sample);
-    body.extend_from_slice(format!("\r\n--{BOUNDARY}--\r\n").as_bytes());
+    let mut body = Vec::new();
+    for (at, sample) in samples.iter().enumerate() {
+        let name = match at {
+            0 => "biometric_file".to_owned(),
+            _ => format!("biometric_file_{}", at + 1),
+        };
+        let head = format!(
+            "--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"{name}\"; \
+             filename=\"sample\"\r\ncontent-type: application/octet-stream\r\n\r\n"
+        );
+        body.extend_from_slice(head.as_bytes());
+        body.extend_from_slice(sample);
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
     (
         format!("multipart/form-data; boundary={BOUNDARY}"),
         body.into(),

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use redoubt_enclave::biometrics::Space;
 use redoubt_enclave::worker_link::manifest::Manifest;
-use redoubt_shared::worker::{Embedding, FaceQuality, FaceSample};
+use redoubt_shared::worker::Embedding;
 
 use cache::{Cache, Outcome};
 pub use matrix::Samples;
@@ -106,19 +106,8 @@ fn vector(space: &Space, outcome: &Outcome) -> Result<Option<Vec<f32>>> {
         model: model.clone(),
         vector: vector.clone(),
     };
-    let sample = FaceSample {
-        embeddings: vectors.iter().map(embedding).collect(),
-        quality: FaceQuality {
-            detection: 1.0,
-            eye_distance: 0.0,
-            brightness: 0.0,
-            sharpness: 0.0,
-            embedding_norm: 0.0,
-            score: 1.0,
-        },
-        liveness: None,
-    };
-    let made = space.of(&sample).context("an answer without a part")?;
+    let embeddings: Vec<_> = vectors.iter().map(embedding).collect();
+    let made = space.of(&embeddings).context("an answer without a part")?;
     Ok(Some(made.vector))
 }
 

@@ -93,6 +93,7 @@ pub(crate) fn enrol(number: u64) -> Result<[Command; 3]> {
     };
     Ok([
         Command::BeginEnrollment {
+            modality: redoubt_enclave::core::Modality::Face,
             user: user(number)?,
             id,
             token_hash,

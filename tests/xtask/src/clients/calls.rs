@@ -100,13 +100,13 @@ impl<'a> Call<'a> {
         let form = |kind: &str| kind.starts_with("multipart/");
         let jose = |kind: &str| kind == "application/jose";
         match &self.body {
-            Some((kind, _)) if form(kind) => arguments.push_str(", body: Vec<u8>"),
+            Some((kind, _)) if form(kind) => arguments.push_str(", samples: &[&[u8]]"),
             Some((kind, _)) if jose(kind) => arguments.push_str(", body: &str"),
             Some((_, of)) => write!(arguments, ", body: &{of}")?,
             None => {}
         }
         let body = match &self.body {
-            Some((kind, _)) if form(kind) => "Body::form(&body)",
+            Some((kind, _)) if form(kind) => "Body::form(samples)",
             Some((kind, _)) if jose(kind) => "Body::jose(body)",
             Some((kind, _)) if kind.ends_with("/x-www-form-urlencoded") => "Body::members(body)?",
             Some(_) => "Body::json(body)?",

@@ -10,8 +10,8 @@ use super::super::risk::Paid;
 use super::super::{Cx, Decision, attempt, device, owned};
 use super::{claim, open_for};
 use crate::core::{
-    AlertKind, Approval, Comparison, Ending, Event, Grant, GrantedBy, Proof, Recorded, Refusal,
-    Reply, Risk, Subject, SubjectHandle,
+    AlertKind, Approval, Comparison, Ending, Event, Grant, GrantedBy, Modality, Proof, Recorded,
+    Refusal, Reply, Risk, Subject, SubjectHandle,
 };
 
 /// A verified assertion and what its claim must repeat.
@@ -162,6 +162,10 @@ pub(in crate::core::decide) fn face(
     id: VerificationId,
     comparison: &Comparison,
 ) -> Result<Decision, Refusal> {
+    let (asked, _) = cx.subject(&user).map_err(|_| Refusal::NotEnrolled)?;
+    if cx.state.attempted_by(&asked, id) != Modality::Face {
+        return Err(Refusal::UnknownAttempt);
+    }
     let mut decision = attempt::conclude(cx, user.clone(), id, comparison, Some(approval))?;
     let Ok((open, approver, _)) = open_for(cx, approval, &user) else {
         return Ok(decision);

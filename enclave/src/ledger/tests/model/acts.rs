@@ -25,7 +25,7 @@ pub(super) enum Act {
     Release(Who),
     Ask(Who),
     Give(Who),
-    EraseFace(Who),
+    EraseModality(Who),
     Erase(Who),
     MarkDark,
     EndSessions(Who),
@@ -46,7 +46,7 @@ pub(super) fn act() -> impl Strategy<Value = Act> {
         1 => who.clone().prop_map(Act::Release),
         2 => who.clone().prop_map(Act::Ask),
         2 => who.clone().prop_map(Act::Give),
-        1 => who.clone().prop_map(Act::EraseFace),
+        1 => who.clone().prop_map(Act::EraseModality),
         1 => who.prop_map(Act::Erase),
         1 => Just(Act::MarkDark),
         1 => (0u8..3).prop_map(Act::EndSessions),
@@ -109,7 +109,9 @@ impl Callers {
 
     /// The commands of an act, given the state as last seen.
     pub(super) fn commands(&mut self, act: Act, state: &TenantState, now_ms: u64) -> Vec<Command> {
+        let modality = [Modality::Face, Modality::Voice][self.drawn as usize % 2];
         let begin = |who, id| Command::BeginEnrollment {
+            modality,
             user: name(who),
             id,
             token_hash: [who; 32],
@@ -175,6 +177,7 @@ impl Callers {
                 self.attempts.push((who, id));
                 let user = name(who);
                 Command::ReserveAttempt {
+                    modality,
                     user,
                     id,
                     from: Default::default(),
@@ -215,10 +218,10 @@ impl Callers {
                     proof,
                 }
             }
-            Act::EraseFace(who) => {
+            Act::EraseModality(who) => {
                 let id = self.erasure();
                 let user = name(who);
-                Command::EraseFace { user, id }
+                Command::EraseModality { user, modality, id }
             }
             Act::Erase(who) => {
                 let id = self.erasure();

@@ -1,0 +1,175 @@
+//! Samples of either modality, through the sealed worker to what is compared.
+//!
+//! Protects against comparing what is not of one kind: a template is looked for where
+//! its own modality is compared, and nowhere else.
+
+use futures::future::join_all;
+use redoubt_attestation::genesis::Tier;
+use redoubt_shared::worker::{Embedding, VoiceSample};
+
+use super::boot::Appliance;
+use super::problems;
+use super::serving::Serving;
+use crate::api::{self, Problem, Sample};
+use crate::biometrics::{self, Space, liveness};
+use crate::core::{Liveness, Modality, Template};
+use crate::worker_link::WorkerError;
+
+/// What to say, and what to record.
+pub(super) type Refused = (Problem, &'static str);
+
+/// One sample, measured.
+pub(super) struct Measured {
+    pub(super) embeddings: Vec<Embedding>,
+    /// 0 to 1.
+    pub(super) quality: f32,
+    /// Where somebody looked.
+    pub(super) liveness: Option<Liveness>,
+    pub(super) tier: Tier,
+}
+
+pub(super) fn modality_of(asked: api::Modality) -> Result<Modality, Problem> {
+    match asked {
+        api::Modality::Facial => Ok(Modality::Face),
+        api::Modality::Voice => Ok(Modality::Voice),
+        api::Modality::Multimodal => Err(Problem::unsupported_modality()),
+    }
+}
+
+impl From<Modality> for api::Modality {
+    fn from(modality: Modality) -> Self {
+        match modality {
+            Modality::Face => Self::Facial,
+            Modality::Voice => Self::Voice,
+        }
+    }
+}
+
+impl Serving {
+    /// Several recordings at once, in their order; the first that is refused by its number.
+    async fn heard(&self, samples: Vec<Sample>) -> Result<(Vec<VoiceSample>, Tier), Refused> {
+        let jobs = samples
+            .into_iter()
+            .map(|one| self.worker.voice(one.into_bytes()));
+        let mut heard = Vec::new();
+        for (at, answer) in join_all(jobs).await.into_iter().enumerate() {
+            heard.push(answer.map_err(|error| numbered(at, &error))?);
+        }
+        let tier = heard.first().map(|(_, tier)| *tier);
+        // Another worker took over in between: the claim names one tier.
+        let one = tier.filter(|tier| heard.iter().all(|(_, other)| other == tier));
+        let tier = one.ok_or_else(|| problems::sample(&WorkerError::Unavailable))?;
+        let heard = heard.into_iter().map(|(sample, _)| sample).collect();
+        Ok((heard, tier))
+    }
+}
+
+impl Appliance {
+    /// One sample to its embeddings.
+    pub(super) async fn measured(
+        &self,
+        serving: &Serving,
+        modality: Modality,
+        sample: Sample,
+    ) -> Result<Measured, Refused> {
+        let (sample, policy) = (sample.into_bytes(), self.config.config.policy.liveness());
+        let looks = liveness::wanted(policy) && self.manifest.has_liveness();
+        let measured = match modality {
+            Modality::Face => {
+                let face = serving.worker.face(sample, looks).await;
+                face.map(|(face, tier)| Measured {
+                    embeddings: face.embeddings,
+                    quality: face.quality.score,
+                    liveness: liveness::judged(policy, face.liveness),
+                    tier,
+                })
+            }
+            Modality::Voice => {
+                let voice = serving.worker.voice(sample).await;
+                voice.map(|(voice, tier)| Measured {
+                    embeddings: voice.embeddings,
+                    quality: voice.quality.score,
+                    liveness: None,
+                    tier,
+                })
+            }
+        };
+        measured.map_err(|error| problems::sample(&error))
+    }
+
+    /// Whether policy refuses a sample for how live it looks. Nobody looks at voices.
+    pub(super) fn bars(&self, modality: Modality, seen: Option<Liveness>) -> bool {
+        let policy = self.config.config.policy.liveness();
+        modality == Modality::Face && liveness::refused(policy, seen)
+    }
+
+    /// Where templates of that name were made and samples are compared with them.
+    pub(super) fn space(&self, modality: Modality, model: &str) -> Option<&Space> {
+        match modality {
+            Modality::Face => self.manifest.space(model),
+            Modality::Voice => self.manifest.voice_space(model),
+        }
+    }
+
+    /// False matches per million comparisons that policy accepts.
+    pub(super) fn limit(&self, modality: Modality) -> u32 {
+        let policy = &self.config.config.policy;
+        match modality {
+            Modality::Face => policy.face_false_matches_per_million,
+            Modality::Voice => policy.voice_false_matches(),
+        }
+    }
+
+    /// An enrolment's samples to its template.
+    pub(super) async fn template(
+        &self,
+        serving: &Serving,
+        modality: Modality,
+        mut samples: Vec<Sample>,
+    ) -> Result<(Template, Option<Liveness>), Refused> {
+        let unmade = || (problems::internal("no space for templates"), "no_space");
+        let (embedding, quality, tier, seen) = match modality {
+            Modality::Face => {
+                let sample = samples.pop().filter(|_| samples.is_empty());
+                let sample =
+                    sample.ok_or_else(|| problems::unfit(biometrics::Unfit::Incomplete))?;
+                let face = self.measured(serving, modality, sample).await?;
+                if self.bars(modality, face.liveness) {
+                    return Err((Problem::not_live(), "not_live"));
+                }
+                let space = self.manifest.spaces().first();
+                let embedding = space.and_then(|space| space.of(&face.embeddings));
+                (
+                    embedding.ok_or_else(unmade)?,
+                    face.quality,
+                    face.tier,
+                    face.liveness,
+                )
+            }
+            Modality::Voice => {
+                let voices = self.manifest.voice_spaces().first().ok_or_else(unmade)?;
+                if samples.len() != voices.recordings {
+                    return Err(problems::unfit(biometrics::Unfit::Incomplete));
+                }
+                let (heard, tier) = serving.heard(samples).await?;
+                let embedding = voices.enrolled(&heard, self.limit(modality));
+                let scores = heard.iter().map(|one| one.quality.score);
+                let quality = scores.fold(1.0, f32::min);
+                (embedding.map_err(problems::unfit)?, quality, tier, None)
+            }
+        };
+        let now_ms = self.time().map_err(|problem| (problem, "no_time"))?;
+        let template = biometrics::template(quality, &embedding, tier.name(), now_ms);
+        Ok((template, seen))
+    }
+}
+
+/// Which of several recordings a refusal is about.
+fn numbered(at: usize, error: &WorkerError) -> Refused {
+    let (problem, reason) = problems::sample(error);
+    let detail = format!("Recording {}: {}", at + 1, problem.kind().detail);
+    match problem.status() {
+        422 => (problem.detail(detail), reason),
+        _ => (problem, reason),
+    }
+}

@@ -3,10 +3,10 @@
 //! budget, and what a crash leaves open stays spent.
 
 use redoubt_shared::{ApprovalId, UserId, VerificationId};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::risk::Noted;
-use super::{Cx, Decision, owned};
+use super::{Cx, Decision, owned, stranger};
 use crate::core::{
     Act, AlertKind, Band, Comparison, Ending, Event, Recorded, Refusal, Reply, Subject,
     SubjectHandle, Whereabouts,
@@ -24,11 +24,11 @@ pub(super) fn reserve(
         return Err(Refusal::Throttled { until_ms });
     }
 
-    // Someone unknown and someone without a template are told apart to nobody.
-    let (handle, subject) = cx.subject(&user).map_err(|_| Refusal::NotEnrolled)?;
-    if subject.face.is_none() {
-        return Err(Refusal::NotEnrolled);
-    }
+    // Someone unknown, someone without a template and someone else's face are told
+    // apart to nobody.
+    let Ok((handle, subject)) = cx.subject(&user) else {
+        return stranger::reserve(cx, &user, id, from);
+    };
     let attempts = &subject.attempts;
     let mut events = Vec::new();
     if let Some(until_ms) = attempts.locked_at(cx.facts.now_ms) {
@@ -62,10 +62,11 @@ pub(super) fn release(
     reason: &str,
     worker_tier: Option<&str>,
 ) -> Result<Decision, Refusal> {
+    let own = stranger::released(id, reason);
+    if stranger::holds(cx, id) {
+        return Ok(stranger::release(cx, &user, id, worker_tier, own));
+    }
     let (handle, _) = reserved(cx, &user, id)?;
-    let own = json!({
-        "verification_id": id.to_string(), "modality": "facial", "verdict": "error", "reason": reason,
-    });
     let claim = cx.claim(handle, "verification", &user, worker_tier, own);
     Ok(cx.done(vec![
         ended(handle, id, None),
@@ -81,30 +82,22 @@ pub(super) fn conclude(
     comparison: &Comparison,
     approval: Option<ApprovalId>,
 ) -> Result<Decision, Refusal> {
+    let tell = |ending, locked_until_ms| told(id, comparison, approval, ending, locked_until_ms);
+    if stranger::holds(cx, id) {
+        return Ok(stranger::conclude(cx, &user, id, comparison, tell));
+    }
     let (handle, subject) = reserved(cx, &user, id)?;
     let risk = cx.assess(Act::Face, handle, comparison.from);
-    let ending = match (comparison.accepted, risk.band()) {
+    // Without a template there is nobody to be like.
+    let accepted = comparison.accepted && subject.face.is_some();
+    let ending = match (accepted, risk.band()) {
         (false, _) => Ending::Failed,
         (true, Band::High) => Ending::Suspicious,
         (true, _) => Ending::Accepted,
     };
-    let accepted = comparison.accepted;
     let locks = !accepted && subject.attempts.failures + 1 >= cx.context.max_failures;
     let locked_until_ms = locks.then(|| cx.facts.now_ms.saturating_add(cx.context.lockout_ms));
-    let mut own = json!({
-        "verification_id": id.to_string(),
-        "modality": "facial",
-        "verdict": verdict(ending),
-        "confidence_score": round(comparison.confidence),
-        "quality_score": round(comparison.sample.quality),
-        "liveness": "not_evaluated",
-        "model": comparison.sample.model,
-        "template_tier": comparison.sample.template_tier,
-        "locked_until_ms": locked_until_ms,
-    });
-    if let Some(approval) = approval {
-        own["approval_id"] = approval.to_string().into();
-    }
+    let mut own = tell(ending, locked_until_ms);
     let noted = Noted {
         act: Act::Face,
         ending,
@@ -146,6 +139,31 @@ pub(super) fn conclude(
             risk,
         },
     })
+}
+
+/// Members of a claim about a comparison.
+fn told(
+    id: VerificationId,
+    comparison: &Comparison,
+    approval: Option<ApprovalId>,
+    ending: Ending,
+    locked_until_ms: Option<u64>,
+) -> Value {
+    let mut own = json!({
+        "verification_id": id.to_string(),
+        "modality": "facial",
+        "verdict": verdict(ending),
+        "confidence_score": round(comparison.confidence),
+        "quality_score": round(comparison.sample.quality),
+        "liveness": "not_evaluated",
+        "model": comparison.sample.model,
+        "template_tier": comparison.sample.template_tier,
+        "locked_until_ms": locked_until_ms,
+    });
+    if let Some(approval) = approval {
+        own["approval_id"] = approval.to_string().into();
+    }
+    own
 }
 
 /// It counts no more where it came from, unless it failed.

@@ -16,7 +16,7 @@ use redoubt_shared::worker::Embedding;
 use crate::core::Template;
 
 /// Version of [`Template`] records made here.
-const TEMPLATE_VERSION: u8 = 1;
+pub const TEMPLATE_VERSION: u8 = 1;
 /// The identity transform.
 const NO_TRANSFORM: u32 = 0;
 /// Steps of the confidence score.

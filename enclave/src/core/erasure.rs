@@ -83,8 +83,8 @@ impl Deletion {
     }
 }
 
-/// What an erased name had spent of its budget.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What a name that nobody has had spent of its budget: erased, or tried by strangers.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptBudget {
     /// Consecutive failures, attempts that were under way among them.
     pub failures: u32,

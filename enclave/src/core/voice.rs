@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::apply::with;
 use super::event::Event;
+use super::risk::Act;
 use super::state::{Attempts, SubjectHandle, Template, TenantState};
 
 /// What is measured.
@@ -28,6 +29,14 @@ impl Modality {
         match self {
             Self::Face => "facial",
             Self::Voice => "voice",
+        }
+    }
+
+    /// A comparison with it.
+    pub(super) const fn act(self) -> Act {
+        match self {
+            Self::Face => Act::Face,
+            Self::Voice => Act::Voice,
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod describe;
 mod examples;
+mod links;
 
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::SecurityScheme;
@@ -67,6 +68,7 @@ pub fn document<S: Services>() -> OpenApi {
     for route in routes {
         if let Some(operation) = operation_of(&mut document, &route) {
             describe(operation, &route);
+            links::give(operation, &route.name());
             examples::give(operation, examples.get(&route.name()));
         }
     }

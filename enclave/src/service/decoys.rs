@@ -67,6 +67,15 @@ impl Decoys {
         Some(self.holder(handle.try_into().ok()?, id.get(..length)?))
     }
 
+    /// The template of whoever has none: this many int8 components, always the same of
+    /// a name, like nobody's.
+    pub(super) fn template(&self, user: &UserId, dimension: usize) -> Option<Vec<i8>> {
+        let mut bytes = vec![0; dimension];
+        let name = user.as_str().as_bytes();
+        expand(&self.prk, &[name, b"\0template"], &mut bytes).ok()?;
+        Some(bytes.into_iter().map(u8::cast_signed).collect())
+    }
+
     /// Who would hold this credential, which no signature verifies against.
     fn holder(&self, user_handle: [u8; 16], credential_id: &[u8]) -> Known {
         let record = CredentialRecord {

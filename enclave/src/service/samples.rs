@@ -111,6 +111,18 @@ impl Appliance {
         }
     }
 
+    /// Where templates are made.
+    pub(super) fn newest_space(&self, modality: Modality) -> Option<&Space> {
+        match modality {
+            Modality::Face => self.manifest.spaces().first(),
+            Modality::Voice => self
+                .manifest
+                .voice_spaces()
+                .first()
+                .map(|voices| &voices.template),
+        }
+    }
+
     /// False matches per million comparisons that policy accepts.
     pub(super) fn limit(&self, modality: Modality) -> u32 {
         let policy = &self.config.config.policy;

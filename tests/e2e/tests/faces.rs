@@ -1,9 +1,11 @@
 //! Enrolment and verification of faces, refusals of samples, lockout.
 
 use anyhow::{Result, ensure};
-use redoubt_bank::{BankError, huge, race, random_name};
+use redoubt_bank::api::b64u;
+use redoubt_bank::{Bank, BankError, huge, race, random_name};
 use redoubt_e2e::customer::expect_code;
 use redoubt_e2e::{Appliance, Needs, Options, Shared, alone, shared};
+use serde_json::json;
 
 static APPLIANCE: Shared = Shared::new();
 const HALF_AN_HOUR_MS: i64 = 30 * 60 * 1000;
@@ -77,7 +79,8 @@ fn enrolment_needs_consent_and_its_own_token() {
             let bank = appliance.bank(&appliance.banks.a)?;
             let user = random_name("customer");
             expect_code(bank.enroll_initiate(&user, false).await, "consent_required")?;
-            expect_code(bank.verify(&user, &media.person).await, "not_enrolled")?;
+            let strange = bank.verify(&user, &media.person).await?;
+            ensure!(strange.result == "rejected", "{}", strange.result);
             let mut first = bank.enroll_initiate(&user, true).await?;
             let second = bank.enroll_initiate(&user, true).await?;
             first.session_token = second.session_token.clone();
@@ -102,7 +105,8 @@ fn another_tenant_cannot_verify_against_a_template() {
             let b = appliance.bank(&appliance.banks.b)?;
             let user = random_name("customer");
             a.enroll(&user, &media.person).await?;
-            expect_code(b.verify(&user, &media.person).await, "not_enrolled")?;
+            // To the other bank a stranger, who is answered like a customer.
+            ensure!(b.verify(&user, &media.person).await?.result == "rejected");
             let enrolment = a.enroll_initiate(&user, true).await?;
             expect_code(
                 b.enroll_submit(&enrolment, &media.person).await,
@@ -237,4 +241,61 @@ fn crossing_the_lockout_unlocks() {
             Ok(())
         },
     );
+}
+
+#[test]
+fn a_face_of_nobody_is_answered_like_somebody_else_s() {
+    with_faces(
+        "a_face_of_nobody_is_answered_like_somebody_else_s",
+        async |appliance, media| {
+            let bank = appliance.bank(&appliance.banks.a)?;
+            let customer = random_name("customer");
+            bank.enroll(&customer, &media.person).await?;
+            let stranger = random_name("customer");
+            for turn in 0..4 {
+                let [known, strange] = [
+                    answered(&bank, &customer, &media.other).await?,
+                    answered(&bank, &stranger, &media.other).await?,
+                ];
+                ensure!(known == strange, "{turn}: {known} {strange}");
+                let locked = known["code"] == "account_locked";
+                ensure!(locked == (turn == 3), "{turn}: {known}");
+            }
+            Ok(())
+        },
+    );
+}
+
+/// Reply and claim of a verification, without what differs between any two.
+async fn answered(bank: &Bank, user: &str, sample: &[u8]) -> Result<serde_json::Value> {
+    let body = json!({
+        "user_id": user, "modality": "facial", "biometric_data": b64u(sample),
+    });
+    let reply = bank.post("/api/v1/verify", &body).await?;
+    let mut said: serde_json::Value = serde_json::from_slice(&reply.body)?;
+    let claims = said["receipt"]["claims"].as_str().unwrap_or("{}");
+    let mut claims: serde_json::Value = serde_json::from_str(claims)?;
+    let own = [
+        "user_id",
+        "verification_id",
+        "receipt_id",
+        "timestamp",
+        "time_ms",
+    ];
+    let own = own.into_iter().chain([
+        "receipt",
+        "request_id",
+        "detail",
+        "locked_until",
+        "locked_until_ms",
+    ]);
+    for name in own {
+        for told in [&mut said, &mut claims] {
+            if told[name] != json!(null) {
+                told[name] = json!("");
+            }
+        }
+    }
+    said["receipt"] = claims;
+    Ok(said)
 }

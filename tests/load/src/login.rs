@@ -36,7 +36,7 @@ pub(crate) fn run() -> Result<Vec<Row>> {
     for clients in CLIENTS {
         let (ours, measured) = runtime.block_on(logins(&appliance, clients))?;
         let request = runtime.block_on(bare_request(&bare, clients))?;
-        let crypto = unavoidable_cryptography();
+        let crypto = unavoidable_cryptography()?;
         let peer = 2.0 * request + crypto;
         let name = format!(
             "enclave CPU of a login, {clients} clients, against 2 bare requests ({request:.1} us each) and its cryptography ({crypto:.1} us)"
@@ -105,34 +105,25 @@ async fn repeat(bank: Bank, body: serde_json::Value, end: Instant) -> Result<usi
 }
 
 /// One P-256 verification, one AES-256-GCM seal of 4 KiB, one Ed25519 signature.
-fn unavoidable_cryptography() -> f64 {
+fn unavoidable_cryptography() -> Result<f64> {
     let random = SystemRandom::new();
     let message = [7u8; 256];
-    let verify = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING)
-        .ok()
-        .and_then(|pair| {
-            let signature = pair.sign(&random, &message).ok()?;
-            let public = pair.public_key().as_ref().to_vec();
-            let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, public);
-            Some(cpu::per_call(200, || {
-                assert!(key.verify(&message, signature.as_ref()).is_ok())
-            }))
-        });
-    let seal = UnboundKey::new(&AES_256_GCM, &[1; 32]).ok().map(|key| {
-        let key = LessSafeKey::new(key);
-        cpu::per_call(500, || {
-            let mut body = vec![0u8; 4096];
-            let nonce = Nonce::assume_unique_for_key([0; 12]);
-            assert!(
-                key.seal_in_place_append_tag(nonce, Aad::from([0u8; 64]), &mut body)
-                    .is_ok()
-            );
-        })
-    });
-    let sign = Ed25519KeyPair::generate().ok().map(|pair| {
-        cpu::per_call(500, || {
-            std::hint::black_box(pair.sign(&message));
-        })
-    });
-    [verify, seal, sign].into_iter().flatten().sum()
+    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING)?;
+    let signature = pair.sign(&random, &message)?;
+    let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, pair.public_key());
+    let verify = cpu::per_call(200, || {
+        assert!(key.verify(&message, signature.as_ref()).is_ok())
+    })?;
+    let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[1; 32])?);
+    let seal = cpu::per_call(500, || {
+        let mut body = vec![0u8; 4096];
+        let nonce = Nonce::assume_unique_for_key([0; 12]);
+        let sealed = key.seal_in_place_append_tag(nonce, Aad::from([0u8; 64]), &mut body);
+        assert!(sealed.is_ok());
+    })?;
+    let pair = Ed25519KeyPair::generate()?;
+    let sign = cpu::per_call(500, || {
+        std::hint::black_box(pair.sign(&message));
+    })?;
+    Ok(verify + seal + sign)
 }

@@ -3,12 +3,12 @@
 //! budget, and what a crash leaves open stays spent.
 
 use redoubt_shared::{ApprovalId, UserId, VerificationId};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::risk::Noted;
-use super::{Cx, Decision, owned};
+use super::{Cx, Decision, owned, stranger};
 use crate::core::{
-    Act, AlertKind, Band, Comparison, Ending, Event, Liveness, Modality, Recorded, Refusal, Reply,
+    AlertKind, Band, Comparison, Ending, Event, Liveness, Modality, Recorded, Refusal, Reply,
     Subject, SubjectHandle, Whereabouts,
 };
 
@@ -25,11 +25,11 @@ pub(super) fn reserve(
         return Err(Refusal::Throttled { until_ms });
     }
 
-    // Someone unknown and someone without a template are told apart to nobody.
-    let (handle, subject) = cx.subject(&user).map_err(|_| Refusal::NotEnrolled)?;
-    if cx.state.template(&handle, modality).is_none() {
-        return Err(Refusal::NotEnrolled);
-    }
+    // Someone unknown, someone without a template and someone else's face are told
+    // apart to nobody.
+    let Ok((handle, subject)) = cx.subject(&user) else {
+        return stranger::reserve(cx, &user, modality, id, from);
+    };
     let attempts = &subject.attempts;
     let mut events = Vec::new();
     if let Some(until_ms) = attempts.locked_at(cx.facts.now_ms) {
@@ -66,12 +66,13 @@ pub(super) fn release(
     reason: &str,
     worker_tier: Option<&str>,
 ) -> Result<Decision, Refusal> {
+    let released = |modality| stranger::released(id, modality, reason);
+    if stranger::holds(cx, id) {
+        let own = released(cx.state.attempted_by(&SubjectHandle::NOBODY, id));
+        return Ok(stranger::release(cx, &user, id, worker_tier, own));
+    }
     let (handle, _) = reserved(cx, &user, id)?;
-    let modality = cx.state.attempted_by(&handle, id);
-    let own = json!({
-        "verification_id": id.to_string(), "modality": modality.name(), "verdict": "error",
-        "reason": reason,
-    });
+    let own = released(cx.state.attempted_by(&handle, id));
     let claim = cx.claim(handle, "verification", &user, worker_tier, own);
     Ok(cx.done(vec![
         ended(handle, id, None),
@@ -87,37 +88,39 @@ pub(super) fn conclude(
     comparison: &Comparison,
     approval: Option<ApprovalId>,
 ) -> Result<Decision, Refusal> {
+    if stranger::holds(cx, id) {
+        let modality = cx.state.attempted_by(&SubjectHandle::NOBODY, id);
+        let tell = |ending, until| told((id, modality), comparison, approval, ending, until);
+        return Ok(stranger::conclude(
+            cx,
+            &user,
+            (id, modality),
+            comparison,
+            tell,
+        ));
+    }
     let (handle, subject) = reserved(cx, &user, id)?;
     let modality = cx.state.attempted_by(&handle, id);
-    let act = match modality {
-        Modality::Face => Act::Face,
-        Modality::Voice => Act::Voice,
-    };
-    let risk = cx.assess(act, handle, comparison.from);
-    let ending = match (comparison.accepted, risk.band()) {
+    let risk = cx.assess(modality.act(), handle, comparison.from);
+    // Without a template there is nobody to be like.
+    let enrolled = cx.state.template(&handle, modality).is_some();
+    let accepted = comparison.accepted && enrolled;
+    let ending = match (accepted, risk.band()) {
         (false, _) => Ending::Failed,
         (true, Band::High) => Ending::Suspicious,
         (true, _) => Ending::Accepted,
     };
-    let accepted = comparison.accepted;
     let locks = !accepted && subject.attempts.failures + 1 >= cx.context.max_failures;
     let locked_until_ms = locks.then(|| cx.facts.now_ms.saturating_add(cx.context.lockout_ms));
-    let mut own = json!({
-        "verification_id": id.to_string(),
-        "modality": modality.name(),
-        "verdict": verdict(ending),
-        "confidence_score": round(comparison.confidence),
-        "quality_score": round(comparison.sample.quality),
-        "liveness": Liveness::word(comparison.sample.liveness),
-        "model": comparison.sample.model,
-        "template_tier": comparison.sample.template_tier,
-        "locked_until_ms": locked_until_ms,
-    });
-    if let Some(approval) = approval {
-        own["approval_id"] = approval.to_string().into();
-    }
+    let mut own = told(
+        (id, modality),
+        comparison,
+        approval,
+        ending,
+        locked_until_ms,
+    );
     let noted = Noted {
-        act,
+        act: modality.act(),
         ending,
         from: comparison.from,
         verification: Some(id),
@@ -158,6 +161,31 @@ pub(super) fn conclude(
             risk,
         },
     })
+}
+
+/// Members of a claim about a comparison.
+fn told(
+    (id, modality): (VerificationId, Modality),
+    comparison: &Comparison,
+    approval: Option<ApprovalId>,
+    ending: Ending,
+    locked_until_ms: Option<u64>,
+) -> Value {
+    let mut own = json!({
+        "verification_id": id.to_string(),
+        "modality": modality.name(),
+        "verdict": verdict(ending),
+        "confidence_score": round(comparison.confidence),
+        "quality_score": round(comparison.sample.quality),
+        "liveness": Liveness::word(comparison.sample.liveness),
+        "model": comparison.sample.model,
+        "template_tier": comparison.sample.template_tier,
+        "locked_until_ms": locked_until_ms,
+    });
+    if let Some(approval) = approval {
+        own["approval_id"] = approval.to_string().into();
+    }
+    own
 }
 
 /// It counts no more where it came from, unless it failed.

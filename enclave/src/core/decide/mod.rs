@@ -9,6 +9,7 @@ mod metadata;
 mod passkey;
 mod risk;
 mod session;
+mod stranger;
 
 pub use passkey::CREDENTIAL_UNKNOWN;
 use redoubt_attestation::encode::sha256;

@@ -61,7 +61,6 @@ fn an_erased_face_is_gone_and_the_rest_of_the_subject_stays() {
     assert!(subject.face.is_none() && subject.enrollment.is_none());
     assert_eq!(subject.passkeys.len(), 1);
     assert!(world.state.enrollments.is_empty());
-    assert_eq!(world.reserve(&user()), Err(Refusal::NotEnrolled));
     assert_eq!(world.erase_face(&user()), Err(Refusal::NotEnrolled));
     let claim = world.last_claim();
     assert_eq!(claim["type"], "erasure");
@@ -73,6 +72,9 @@ fn an_erased_face_is_gone_and_the_rest_of_the_subject_stays() {
         (&claim["epoch"], &claim["freshness"]),
         (&0.into(), &"none".into())
     );
+    // What is tried without a face is tried in vain.
+    let tried = world.tried(&user(), true, Whereabouts::default());
+    assert_eq!(tried.0, Ending::Failed);
     world.enrol(&user());
     world.reserve(&user()).unwrap();
     assert!(world.replayed() == world.state);
@@ -291,7 +293,9 @@ fn erasing_ends_an_enrolment_whose_sample_is_at_the_worker() {
         liveness: None,
     };
     assert_eq!(world.run(complete), Err(Refusal::UnknownEnrollment));
-    assert_eq!(world.reserve(&user()), Err(Refusal::NotEnrolled));
+    // What is tried without a face is tried in vain.
+    let tried = world.tried(&user(), true, Whereabouts::default());
+    assert_eq!(tried.0, Ending::Failed);
 }
 
 #[test]

@@ -86,3 +86,82 @@ fn strangers_names_are_kept_nowhere_and_their_number_takes_no_room() {
     assert!(through_pieces(&world.state).subject(&unnamed).is_none());
     assert!(world.replayed() == world.state);
 }
+
+/// What one more wrong face in this name is answered, and what its receipt would say.
+fn face(world: &mut World, user: &str) -> Result<(Reply, serde_json::Value), Refusal> {
+    let user: UserId = user.parse().unwrap();
+    let id = world.reserve(&user)?;
+    let before = world.log.len();
+    let reply = world.conclude(&user, id, false)?;
+    let mut claim = world.last_claim();
+    for own in ["user_id", "verification_id", "receipt_id"] {
+        assert!(claim[own].is_string(), "{own}");
+        claim[own] = serde_json::Value::Null;
+    }
+    assert!(world.log[before..].iter().any(|one| one.owner.is_some()));
+    Ok((reply, claim))
+}
+
+#[test]
+fn a_face_in_a_stranger_s_name_is_answered_like_a_customer_s_up_to_the_lock() {
+    let mut world = world();
+    world.enrol(&"customer-1".parse().unwrap());
+    for turn in 0..4 {
+        let known = face(&mut world, "customer-1");
+        assert_eq!(face(&mut world, "stranger"), known, "{turn}");
+        assert_eq!(known.is_ok(), turn < 3);
+        assert!(world.replayed() == world.state);
+    }
+    // The lock is over for both, and was no alert of a stranger's.
+    assert_eq!(world.state.watch.alerts().count(), 1);
+    world.now_ms += context().lockout_ms + 1;
+    let known = face(&mut world, "customer-1");
+    assert!(known.is_ok());
+    assert_eq!(face(&mut world, "stranger"), known);
+}
+
+#[test]
+fn parallel_tries_crashes_and_coming_back_buy_a_stranger_nothing() {
+    let mut world = world();
+    let user: UserId = "stranger".parse().unwrap();
+    let ids: Vec<_> = (0..3).map(|_| world.reserve(&user).unwrap()).collect();
+    assert_eq!(world.reserve(&user), Err(Refusal::AttemptsInProgress));
+    // One at which nothing was compared is given back.
+    let release = Command::ReleaseAttempt {
+        user: user.clone(),
+        id: ids[0],
+        worker_tier: None,
+        reason: "no_face",
+    };
+    world.run(release).unwrap();
+    world.conclude(&user, ids[1], true).unwrap();
+    world.run(Command::BeginTerm { term: 2 }).unwrap();
+    assert_eq!(
+        world.conclude(&user, ids[2], true),
+        Err(Refusal::NotEnrolled)
+    );
+    let (reply, _) = face(&mut world, "stranger").unwrap();
+    let Reply::Verdict {
+        locked_until_ms, ..
+    } = reply
+    else {
+        panic!()
+    };
+    assert!(locked_until_ms.is_some());
+    // Whoever becomes a customer takes over what was spent in their name.
+    world.enrol(&user);
+    assert!(matches!(world.reserve(&user), Err(Refusal::Locked { .. })));
+    assert!(world.replayed() == world.state);
+}
+
+#[test]
+fn a_match_in_a_stranger_s_name_is_none() {
+    let mut world = world();
+    let user: UserId = "stranger".parse().unwrap();
+    let id = world.reserve(&user).unwrap();
+    let Reply::Verdict { ending, .. } = world.conclude(&user, id, true).unwrap() else {
+        panic!()
+    };
+    assert_eq!(ending, Ending::Failed);
+    assert!(world.state.subject(&user).is_none() && world.state.faces_matched.is_empty());
+}

@@ -54,6 +54,38 @@ async fn the_document_is_served_and_lists_every_route() {
 }
 
 #[test]
+fn every_link_leads_from_what_a_reply_has_to_what_a_route_asks() {
+    let document = document();
+    let items = document["paths"].as_object().unwrap().values();
+    let operations: Vec<&Value> = items
+        .flat_map(|item| item.as_object().unwrap().values())
+        .collect();
+    let mut seen = 0;
+    for operation in &operations {
+        let responses = operation["responses"].as_object().unwrap().values();
+        for response in responses.filter(|response| response["links"].is_object()) {
+            let example = &response["content"]["application/json"]["example"];
+            for link in response["links"].as_object().unwrap().values() {
+                let next = operations
+                    .iter()
+                    .find(|next| next["operationId"] == link["operationId"]);
+                let asked = next.unwrap()["parameters"].as_array().unwrap();
+                for (name, value) in link["parameters"].as_object().unwrap() {
+                    assert!(asked.iter().any(|one| one["name"] == *name), "{link}");
+                    let pointer = value.as_str().unwrap().strip_prefix("$response.body#");
+                    assert!(
+                        example.pointer(pointer.unwrap()).unwrap().is_string(),
+                        "{link}"
+                    );
+                }
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen >= 10, "{seen}");
+}
+
+#[test]
 fn every_reference_resolves() {
     fn walk(value: &Value, whole: &Value) {
         match value {

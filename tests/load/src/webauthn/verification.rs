@@ -36,10 +36,10 @@ fn row(key: &Key) -> Result<Row> {
     anyhow::ensure!(key.bare(&signed.message, &signed.signature));
     let (mut ours, mut bare) = (f64::INFINITY, f64::INFINITY);
     for _ in 0..ROUNDS {
-        ours = ours.min(cpu::per_call(CALLS, || assert!(signed.holds(&record))));
+        ours = ours.min(cpu::per_call(CALLS, || assert!(signed.holds(&record)))?);
         bare = bare.min(cpu::per_call(CALLS, || {
             assert!(key.bare(&signed.message, &signed.signature))
-        }));
+        })?);
     }
     let name = format!(
         "webauthn: {} assertions a second in one thread, against bare signature checks",

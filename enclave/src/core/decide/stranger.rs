@@ -1,0 +1,176 @@
+//! Faces and voices tried in a name that nobody has: spent, worked on, recorded and refused like a
+//! customer's, so that no reply tells who is one. What is kept is a salted hash of the
+//! name for as long as a lock lasts, as of a customer who left, of a bounded number.
+
+use redoubt_shared::{UserId, VerificationId};
+use serde_json::{Value, json};
+
+use super::risk::Noted;
+use super::{Cx, Decision, owned, unowned};
+use crate::core::risk::{Asked, assess};
+use crate::core::{
+    Activity, AlertKind, Comparison, Ending, Event, KeptBudget, KeptBudgets, Modality, Recorded,
+    Refusal, Reply, Signal, SubjectHandle, Whereabouts,
+};
+
+/// Names that nobody has whose failures are kept; those after them start afresh at
+/// each try. What an erased customer had spent is always kept.
+const STRANGERS_MAX: usize = 16_384;
+/// Failures in the time of a lock that speak, as in a customer's history.
+const FAILURES: u32 = 2;
+const HANDLE: SubjectHandle = SubjectHandle::NOBODY;
+
+/// An attempt in a stranger's name is under way.
+pub(super) fn holds(cx: &Cx<'_>, id: VerificationId) -> bool {
+    let nobody = cx.state.subjects.get(&HANDLE);
+    nobody.is_some_and(|nobody| nobody.attempts.reserved.contains(&id))
+}
+
+pub(super) fn reserve(
+    cx: &Cx<'_>,
+    user: &UserId,
+    modality: Modality,
+    id: VerificationId,
+    from: Whereabouts,
+) -> Result<Decision, Refusal> {
+    if !cx.state.subjects.contains_key(&HANDLE) {
+        return Err(Refusal::NotEnrolled);
+    }
+    let kept = kept(cx, user);
+    if let Some(until_ms) = kept.locked_until_ms {
+        return Err(Refusal::Locked { until_ms });
+    }
+    if kept.failures >= cx.context.max_failures {
+        return Err(Refusal::AttemptsInProgress);
+    }
+    let begun = Event::AttemptBegun {
+        handle: HANDLE,
+        id,
+        from: from.counted(),
+        counts_ms: cx.context.lockout_ms,
+    };
+    let reserved = Event::AttemptReserved { handle: HANDLE, id };
+    let mut events = vec![owned(HANDLE, begun), owned(HANDLE, reserved)];
+    if modality == Modality::Voice {
+        events.push(owned(HANDLE, Event::VoiceTried { handle: HANDLE, id }));
+    }
+    events.extend(keep(cx, user, kept.failures + 1, None));
+    Ok(Decision {
+        events,
+        reply: Reply::Subject(HANDLE),
+    })
+}
+
+/// The claim says what a customer's says.
+pub(super) fn release(
+    cx: &Cx<'_>,
+    user: &UserId,
+    id: VerificationId,
+    worker_tier: Option<&str>,
+    own: Value,
+) -> Decision {
+    let failures = kept(cx, user).failures.saturating_sub(1);
+    let mut events = ended(id, None);
+    events.extend(keep(cx, user, failures, None));
+    events.push(cx.claim(HANDLE, "verification", user, worker_tier, own));
+    cx.done(events)
+}
+
+/// Whatever was compared, it was not the customer.
+pub(super) fn conclude(
+    cx: &Cx<'_>,
+    user: &UserId,
+    (id, modality): (VerificationId, Modality),
+    comparison: &Comparison,
+    claim: impl FnOnce(Ending, Option<u64>) -> Value,
+) -> Decision {
+    let (now_ms, ending) = (cx.facts.now_ms, Ending::Failed);
+    // This one is counted since it began.
+    let failures = kept(cx, user).failures;
+    let locks = failures >= cx.context.max_failures;
+    let locked_until_ms = locks.then(|| now_ms.saturating_add(cx.context.lockout_ms));
+    let others = comparison.from.device;
+    let others = others.map_or(0, |device| cx.others_on(device, HANDLE));
+    let asked = Asked {
+        act: modality.act(),
+        at_ms: now_ms,
+        from: comparison.from,
+        others,
+    };
+    let mut risk = assess(&Activity::default(), &asked);
+    if failures > FAILURES {
+        risk.signals.push(Signal::RepeatedFailures);
+        risk.signals.sort_unstable();
+    }
+    let mut noted = Noted {
+        act: modality.act(),
+        ending,
+        from: comparison.from,
+        verification: Some(id),
+        risk: risk.clone(),
+        alert: locks.then_some(AlertKind::AccountLocked),
+    };
+    let mut own = claim(ending, locked_until_ms);
+    noted.tell(&mut own);
+    // Nobody's account was locked: strangers push no alert out.
+    noted.alert = None;
+    let tier = Some(comparison.sample.worker_tier.as_str());
+    let mut events = ended(id, Some(now_ms));
+    events.extend(keep(cx, user, failures, locked_until_ms));
+    events.extend(cx.noted(HANDLE, noted));
+    events.push(cx.claim(HANDLE, "verification", user, tier, own));
+    Decision {
+        events,
+        reply: Reply::Verdict {
+            locked_until_ms,
+            ending,
+            risk,
+        },
+    }
+}
+
+fn ended(id: VerificationId, failed_ms: Option<u64>) -> Vec<Recorded> {
+    let ended = Event::AttemptEnded { id, failed_ms };
+    let released = Event::AttemptReleased { handle: HANDLE, id };
+    vec![owned(HANDLE, ended), owned(HANDLE, released)]
+}
+
+fn kept(cx: &Cx<'_>, user: &UserId) -> KeptBudget {
+    let found = cx.state.kept.find(user, cx.facts.now_ms);
+    found.map_or(KeptBudget::default(), |(_, kept)| kept)
+}
+
+/// What this name has spent from now on; nothing, if there is room for no more names.
+fn keep(
+    cx: &Cx<'_>,
+    user: &UserId,
+    failures: u32,
+    locked_until_ms: Option<u64>,
+) -> Option<Recorded> {
+    let (now_ms, kept) = (cx.facts.now_ms, &cx.state.kept);
+    let salt = kept.salt.unwrap_or(cx.facts.subject_key);
+    let name = KeptBudgets::hash(&salt, user);
+    let room = kept.by_name.contains_key(&name) || kept.by_name.len() < STRANGERS_MAX;
+    let lasts = now_ms.saturating_add(cx.context.lockout_ms);
+    let budget = KeptBudget {
+        failures,
+        locked_until_ms,
+        // With nothing spent it leaves at the next occasion.
+        expires_ms: if failures > 0 { lasts } else { now_ms },
+    };
+    room.then(|| {
+        unowned(Event::BudgetKept {
+            salt,
+            name,
+            budget,
+            at_ms: now_ms,
+        })
+    })
+}
+
+/// Members of a claim about an attempt at which nothing was compared.
+pub(super) fn released(id: VerificationId, modality: Modality, reason: &str) -> Value {
+    json!({
+        "verification_id": id.to_string(), "modality": modality.name(), "verdict": "error", "reason": reason,
+    })
+}

@@ -5,11 +5,12 @@
 use redoubt_shared::{ApprovalId, UserId, VerificationId};
 use serde_json::json;
 
+use super::policy::{Ruled, hundredths};
 use super::risk::Noted;
 use super::{Cx, Decision, owned};
 use crate::core::{
-    Act, AlertKind, Band, Comparison, Ending, Event, Recorded, Refusal, Reply, Subject,
-    SubjectHandle, Whereabouts,
+    Act, AlertKind, Band, Comparison, Effect, Ending, Event, FaceSeen, Input, PolicyPlace,
+    Recorded, Refusal, Reply, Risk, Subject, SubjectHandle, Whereabouts,
 };
 
 pub(super) fn reserve(
@@ -83,10 +84,16 @@ pub(super) fn conclude(
 ) -> Result<Decision, Refusal> {
     let (handle, subject) = reserved(cx, &user, id)?;
     let risk = cx.assess(Act::Face, handle, comparison.from);
-    let ending = match (comparison.accepted, risk.band()) {
-        (false, _) => Ending::Failed,
-        (true, Band::High) => Ending::Suspicious,
-        (true, _) => Ending::Accepted,
+    let ruled = match comparison.accepted {
+        true => Some(cx.ruled(handle, input(&risk, comparison))?),
+        false => None,
+    };
+    let ruling = ruled.as_ref().map_or(Effect::Allow, Ruled::effect);
+    let ending = match (comparison.accepted, risk.band(), ruling) {
+        (false, _, _) => Ending::Failed,
+        // A no is not the customer's failure: it locks nobody.
+        (true, Band::High, _) | (true, _, Effect::StepUp | Effect::Deny) => Ending::Suspicious,
+        (true, _, Effect::Allow) => Ending::Accepted,
     };
     let accepted = comparison.accepted;
     let locks = !accepted && subject.attempts.failures + 1 >= cx.context.max_failures;
@@ -114,6 +121,9 @@ pub(super) fn conclude(
         alert: locks.then_some(AlertKind::AccountLocked),
     };
     noted.tell(&mut own);
+    if let Some(ruled) = &ruled {
+        ruled.tell(&mut own);
+    }
     let claim = cx.claim(
         handle,
         "verification",
@@ -137,6 +147,7 @@ pub(super) fn conclude(
     let mut events = vec![ended(handle, id, failed_ms), owned(handle, concluded)];
     events.extend(matched.map(|event| owned(handle, event)));
     events.extend(cx.noted(handle, noted));
+    events.extend(ruled.map(Ruled::event));
     events.push(claim);
     Ok(Decision {
         events,
@@ -146,6 +157,22 @@ pub(super) fn conclude(
             risk,
         },
     })
+}
+
+fn input(risk: &Risk, comparison: &Comparison) -> Input {
+    let sample = &comparison.sample;
+    Input {
+        place: PolicyPlace::Face,
+        risk: risk.clone(),
+        device: None,
+        face: Some(FaceSeen {
+            confidence: hundredths(comparison.confidence),
+            quality: hundredths(sample.quality),
+            worker_tier: sample.worker_tier.clone(),
+        }),
+        payment: None,
+        asked: None,
+    }
 }
 
 /// It counts no more where it came from, unless it failed.

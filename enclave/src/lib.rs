@@ -12,6 +12,7 @@ pub mod ledger;
 mod outbound;
 pub mod passkeys;
 pub mod peers;
+pub mod rego;
 pub mod service;
 pub mod wiping;
 pub mod worker_link;

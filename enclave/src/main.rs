@@ -14,6 +14,7 @@ use clap::{ArgGroup, Parser};
 use redoubt_attestation::attester::{Attester, EmulatedAttester, NsmAttester};
 use redoubt_enclave::gateway::{Counters, Gateway, Limits, supervise};
 use redoubt_enclave::ledger::SNAPSHOT_BYTES;
+use redoubt_enclave::rego;
 use redoubt_enclave::service::{Appliance, BootConfig, Front};
 use redoubt_shared::{Endpoint, Listener};
 use tokio::signal::unix::{SignalKind, signal};
@@ -75,8 +76,17 @@ struct Arguments {
     log: LevelFilter,
 }
 
+fn main() -> ExitCode {
+    // The same program is the room of a tenant's policy: without any of the below.
+    let mut words = std::env::args().skip(1);
+    if words.next().as_deref() == Some(rego::ARGUMENT) && words.next().is_none() {
+        return rego::main();
+    }
+    appliance()
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn appliance() -> ExitCode {
     let arguments = Arguments::parse();
     start_log(arguments.log);
     std::panic::set_hook(Box::new(report_panic));
@@ -106,6 +116,8 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         worker: arguments.worker,
         peers: arguments.peers,
         snapshot_bytes: arguments.snapshot_bytes,
+        // This very program, whatever happens to its file.
+        policy_program: "/proc/self/exe".into(),
     })
     .await
     .map_err(|error| Failure::because("boot", error))?;

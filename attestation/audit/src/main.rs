@@ -300,6 +300,8 @@ fn receipt_facts(judged: &JudgedReceipt) -> Value {
             "root": sha256_text(&head.root),
         })),
         "worker_tier": claim("worker_tier"),
+        "policy_bundle": claim("policy_bundle"),
+        "policy_ruling": claim("policy_ruling"),
         "environment": environment,
         "signed": signed,
         "debug": debug,

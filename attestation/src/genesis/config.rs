@@ -1,13 +1,13 @@
 //! The configuration: server names, tenants and their anchors, policy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use redoubt_shared::{LedgerId, TenantId};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
 
-use super::{GenesisError, PasskeyPolicy, SignedFile, Tier, VerifiedGenesis, require};
+use super::{GenesisError, Officer, PasskeyPolicy, SignedFile, Tier, VerifiedGenesis, require};
 use crate::amount::{is_currency, ten_thousandths};
 use crate::binding::Head;
 use crate::encode::{Digest32, as_text, sha256};
@@ -105,6 +105,37 @@ pub struct Tenant {
     /// What its officers decide about authenticators; absent: the defaults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passkeys: Option<PasskeyPolicy>,
+    /// Who signs its own policy, in Rego; absent: it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_signers: Option<PolicySigners>,
+}
+
+/// Who signs a tenant's own policy, and how many of them each time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicySigners {
+    /// Their ids and keys: ES256, as officers'.
+    pub signers: Vec<Officer>,
+    /// How many must sign: at least two, so that nobody changes it alone.
+    pub threshold: u8,
+}
+
+impl PolicySigners {
+    fn validate(&self, tenant: &str) -> Result<(), GenesisError> {
+        let ids: BTreeSet<_> = self.signers.iter().map(|one| &one.id).collect();
+        let count = self.signers.len();
+        let twice = |at: usize| {
+            let one = &self.signers[at].key;
+            self.signers[..at].iter().any(|other| other.key == *one)
+        };
+        let distinct = ids.len() == count && !(0..count).any(twice);
+        require(
+            distinct && (2..=count).contains(&self.threshold.into()),
+            FILE,
+            format!("{tenant}.policy_signers"),
+            "name each signer once, each with a key of their own, and a threshold of 2 at least",
+        )
+    }
 }
 
 fn retention_days() -> u32 {
@@ -450,8 +481,12 @@ impl Config {
                 format!("use 1 to {RETENTION_MOST}, or leave it out for {RETENTION_DAYS}"),
             )?;
             check_rp(at, &tenant.rp)?;
+            let here = format!("tenants[{at}]");
+            if let Some(signers) = &tenant.policy_signers {
+                signers.validate(&here)?;
+            }
             match &tenant.passkeys {
-                Some(policy) => policy.validate(&format!("tenants[{at}]")),
+                Some(policy) => policy.validate(&here),
                 None => Ok(()),
             }
         })

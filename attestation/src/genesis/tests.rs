@@ -59,6 +59,7 @@ fn config(genesis: Digest32) -> Config {
             default_role: Some(Role::Bank),
             retention_days: RETENTION_DAYS,
             passkeys: None,
+            policy_signers: None,
         }],
         appliance_ledger: LedgerId::from_bytes([2; 16]),
         policy: Policy {
@@ -192,6 +193,50 @@ fn an_unknown_member_is_refused() {
     value["allow_everything"] = true.into();
     let error = genesis_error(&signed(&value, &[&officers[0]]));
     assert!(error.contains("allow_everything"), "{error}");
+}
+
+#[test]
+fn a_tenants_policy_is_never_one_persons_alone() {
+    let signer = |id: &str| {
+        let (id, key) = newcomer(id);
+        Officer {
+            id,
+            key: key.jwk().clone(),
+        }
+    };
+    let (ada, bert) = (signer("ada"), signer("bert"));
+    let judge = |signers: &[&Officer], threshold: u8| {
+        let mut config = config(Digest32([0; 32]));
+        config.tenants[0].policy_signers = Some(PolicySigners {
+            signers: signers.iter().map(|one| (*one).clone()).collect(),
+            threshold,
+        });
+        let text = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<Config>(&text).unwrap(), config);
+        config.validate().map_err(|error| error.to_string())
+    };
+    judge(&[&ada, &bert], 2).unwrap();
+    let ada_again = Officer {
+        id: "carl".into(),
+        key: ada.key.clone(),
+    };
+    let other_ada = Officer {
+        id: "ada".into(),
+        key: bert.key.clone(),
+    };
+    for (signers, threshold) in [
+        (&[&ada, &bert][..], 1),
+        (&[&ada, &bert], 3),
+        (&[&ada, &bert], 0),
+        (&[&ada], 1),
+        (&[&ada], 2),
+        (&[], 2),
+        (&[&ada, &ada_again], 2),
+        (&[&ada, &other_ada], 2),
+    ] {
+        let error = judge(signers, threshold).unwrap_err();
+        assert!(error.contains("tenants[0].policy_signers"), "{error}");
+    }
 }
 
 #[test]

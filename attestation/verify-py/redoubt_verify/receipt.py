@@ -32,6 +32,7 @@ def verify(receipt, trust, at_ms, report):
     report.passed("head is in the appliance's ledger, cosigned as the manifest asks")
     report.facts.update(
         type=claims.get("type"), receipt_id=claims.get("receipt_id"), tenant=claims["tenant"],
+        policy_bundle=claims.get("policy_bundle"), policy_ruling=claims.get("policy_ruling"),
         ledger=header.ledger.hex(), index=header.index, tree_size=note.size, root=note.root.hex(),
         post_quantum_head=note.post_quantum_verified, **binding.describe(boot),
     )

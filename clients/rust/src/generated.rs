@@ -984,6 +984,119 @@ pub struct Payment {
     pub reference: String,
 }
 
+/// What is in force from now on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PolicyActivated {
+    /// Counts from 1.
+    pub activation: u64,
+    /// SHA-256 of its signed payload, hexadecimal; null: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Its receipt.
+    pub receipt: Value,
+    /// Unit tests that passed before; none where an order went back.
+    pub tests: Vec<String>,
+    /// The bundle's version; 0: none, the typed rules alone.
+    pub version: u64,
+}
+
+/// From when on which bundle was in force.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PolicyActivation {
+    /// When.
+    pub activated_at: String,
+    /// Counts from 1.
+    pub activation: u64,
+    /// SHA-256 of its signed payload, hexadecimal; null: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// The receipt that says so.
+    pub receipt_id: String,
+    /// Whether an order went back to it.
+    pub rollback: bool,
+    /// The bundle's version; 0: none, the typed rules alone.
+    pub version: u64,
+}
+
+/// What a bundle says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PolicyAnswer {
+    /// `allow`, `step_up` or `deny`.
+    pub effect: String,
+    /// Its reasons.
+    pub reasons: Vec<String>,
+}
+
+/// A recorded decision that would be another.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PolicyChange {
+    /// When it fell.
+    pub decided_at: String,
+    /// The facts, as the bundle sees them.
+    pub input: Value,
+    /// The decision's receipt.
+    pub receipt_id: String,
+    /// What was said.
+    pub was: PolicyAnswer,
+    /// What this bundle would have said.
+    pub would_be: PolicyAnswer,
+}
+
+/// What a bundle would have changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PolicyDryRun {
+    /// The others, latest first.
+    pub changes: Vec<PolicyChange>,
+    /// Recorded decisions it was asked about.
+    pub decisions: u64,
+    /// Unit tests that passed.
+    pub tests: Vec<String>,
+    /// Of these, how many have the same effect.
+    pub unchanged: u64,
+}
+
+/// An order to use an earlier bundle again, or none.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PolicyOrder {
+    /// The signed order (JWS), payload `redoubt/policy-rollback/v1`.
+    pub order: Value,
+}
+
+/// What is and was in force.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PolicyStatus {
+    /// In force now; null: none ever was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<PolicyActivation>,
+    /// The latest activations, latest first.
+    pub history: Vec<PolicyActivation>,
+    /// Bundles that an order may go back to.
+    pub kept: Vec<PolicyVersion>,
+}
+
+/// A bundle to try, not signed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PolicyTrial {
+    /// The bundle (`redoubt/policy-bundle/v1`) as it would be signed.
+    pub bundle: Value,
+}
+
+/// A bundle to take and put in force.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PolicyUpload {
+    /// The signed bundle (JWS), payload `redoubt/policy-bundle/v1`.
+    pub bundle: Value,
+}
+
+/// A bundle whose text is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PolicyVersion {
+    /// SHA-256 of its signed payload, hexadecimal.
+    pub digest: String,
+    /// Its version.
+    pub version: u64,
+}
+
 /// Inputs of the `prf` extension (section 10.1.4).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PrfInput {
@@ -1543,9 +1656,41 @@ impl Client {
     /// Takes a FIDO metadata BLOB as its service signed it, and acts on it.
     ///
     /// `PUT /api/v1/admin/metadata`
-    pub async fn put_metadata(&self, body: &str) -> Result<MetadataTaken, Error> {
+    pub async fn put_metadata(&self, body: &String) -> Result<MetadataTaken, Error> {
         let request = Request::new("PUT", "/api/v1/admin/metadata");
-        self.json(request, Body::jose(body)).await
+        self.json(request, Body::json(body)?).await
+    }
+
+    /// Which bundle is in force, and which were.
+    ///
+    /// `GET /api/v1/admin/policy`
+    pub async fn get_policy(&self) -> Result<PolicyStatus, Error> {
+        let request = Request::new("GET", "/api/v1/admin/policy");
+        self.json(request, Body::none()).await
+    }
+
+    /// Takes a signed bundle of Rego, runs its unit tests, and puts it in force.
+    ///
+    /// `PUT /api/v1/admin/policy`
+    pub async fn put_policy(&self, body: &PolicyUpload) -> Result<PolicyActivated, Error> {
+        let request = Request::new("PUT", "/api/v1/admin/policy");
+        self.json(request, Body::json(body)?).await
+    }
+
+    /// Runs a bundle's unit tests, and asks it about recorded decisions. Changes nothing.
+    ///
+    /// `POST /api/v1/admin/policy/dry-run`
+    pub async fn try_policy(&self, body: &PolicyTrial) -> Result<PolicyDryRun, Error> {
+        let request = Request::new("POST", "/api/v1/admin/policy/dry-run");
+        self.json(request, Body::json(body)?).await
+    }
+
+    /// Goes back to an earlier bundle, or to none, by a signed order.
+    ///
+    /// `POST /api/v1/admin/policy/rollback`
+    pub async fn order_policy(&self, body: &PolicyOrder) -> Result<PolicyActivated, Error> {
+        let request = Request::new("POST", "/api/v1/admin/policy/rollback");
+        self.json(request, Body::json(body)?).await
     }
 
     /// What the security team is told.

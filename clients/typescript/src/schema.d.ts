@@ -39,6 +39,58 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/policy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Which bundle is in force, and which were. */
+        get: operations["get_policy"];
+        /** Takes a signed bundle of Rego, runs its unit tests, and puts it in force. */
+        put: operations["put_policy"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/policy/dry-run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Runs a bundle's unit tests, and asks it about recorded decisions. Changes nothing. */
+        post: operations["try_policy"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/policy/rollback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Goes back to an earlier bundle, or to none, by a signed order. */
+        post: operations["order_policy"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/security-alerts": {
         parameters: {
             query?: never;
@@ -1610,6 +1662,122 @@ export interface components {
             /** @description Remittance reference. */
             reference: string;
         };
+        /** @description What is in force from now on. */
+        PolicyActivated: {
+            /**
+             * Format: int64
+             * @description Counts from 1.
+             */
+            activation: number;
+            /** @description SHA-256 of its signed payload, hexadecimal; null: none. */
+            digest?: string | null;
+            /** @description Its receipt. */
+            receipt: Record<string, unknown>;
+            /** @description Unit tests that passed before; none where an order went back. */
+            tests: string[];
+            /**
+             * Format: int64
+             * @description The bundle's version; 0: none, the typed rules alone.
+             */
+            version: number;
+        };
+        /** @description From when on which bundle was in force. */
+        PolicyActivation: {
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            activated_at: string;
+            /**
+             * Format: int64
+             * @description Counts from 1.
+             */
+            activation: number;
+            /** @description SHA-256 of its signed payload, hexadecimal; null: none. */
+            digest?: string | null;
+            /** @description The receipt that says so. */
+            receipt_id: string;
+            /** @description Whether an order went back to it. */
+            rollback: boolean;
+            /**
+             * Format: int64
+             * @description The bundle's version; 0: none, the typed rules alone.
+             */
+            version: number;
+        };
+        /** @description What a bundle says. */
+        PolicyAnswer: {
+            /** @description `allow`, `step_up` or `deny`. */
+            effect: string;
+            /** @description Its reasons. */
+            reasons: string[];
+        };
+        /** @description A recorded decision that would be another. */
+        PolicyChange: {
+            /**
+             * Format: date-time
+             * @description When it fell.
+             */
+            decided_at: string;
+            /** @description The facts, as the bundle sees them. */
+            input: Record<string, unknown>;
+            /** @description The decision's receipt. */
+            receipt_id: string;
+            /** @description What was said. */
+            was: components["schemas"]["PolicyAnswer"];
+            /** @description What this bundle would have said. */
+            would_be: components["schemas"]["PolicyAnswer"];
+        };
+        /** @description What a bundle would have changed. */
+        PolicyDryRun: {
+            /** @description The others, latest first. */
+            changes: components["schemas"]["PolicyChange"][];
+            /**
+             * Format: int64
+             * @description Recorded decisions it was asked about.
+             */
+            decisions: number;
+            /** @description Unit tests that passed. */
+            tests: string[];
+            /**
+             * Format: int64
+             * @description Of these, how many have the same effect.
+             */
+            unchanged: number;
+        };
+        /** @description An order to use an earlier bundle again, or none. */
+        PolicyOrder: {
+            /** @description The signed order (JWS), payload `redoubt/policy-rollback/v1`. */
+            order: Record<string, unknown>;
+        };
+        /** @description What is and was in force. */
+        PolicyStatus: {
+            active?: components["schemas"]["PolicyActivation"] | null;
+            /** @description The latest activations, latest first. */
+            history: components["schemas"]["PolicyActivation"][];
+            /** @description Bundles that an order may go back to. */
+            kept: components["schemas"]["PolicyVersion"][];
+        };
+        /** @description A bundle to try, not signed. */
+        PolicyTrial: {
+            /** @description The bundle (`redoubt/policy-bundle/v1`) as it would be signed. */
+            bundle: Record<string, unknown>;
+        };
+        /** @description A bundle to take and put in force. */
+        PolicyUpload: {
+            /** @description The signed bundle (JWS), payload `redoubt/policy-bundle/v1`. */
+            bundle: Record<string, unknown>;
+        };
+        /** @description A bundle whose text is kept. */
+        PolicyVersion: {
+            /** @description SHA-256 of its signed payload, hexadecimal. */
+            digest: string;
+            /**
+             * Format: int64
+             * @description Its version.
+             */
+            version: number;
+        };
         /** @description Inputs of the `prf` extension (section 10.1.4). */
         PrfInput: {
             eval?: components["schemas"]["PrfValues"] | null;
@@ -2521,6 +2689,832 @@ export interface operations {
             };
         };
     };
+    get_policy: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A checkpoint note from one of this tenant's receipts, base64url. If a boot of this appliance signed it and the ledger of now does not continue it, the appliance stops instead of answering.
+                 * @example cmVkb3VidC5leGFtcGxlL2xlZGdlci8
+                 */
+                "Redoubt-Checkpoint"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As it stands */
+            200: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "active": {
+                     *         "activation": 3,
+                     *         "version": 7,
+                     *         "digest": "5a5e4f6e0c3f0b7d2a41c9b8e7f6051423324156ab78cd90ef12345678901234",
+                     *         "activated_at": "2026-11-21T22:26:40.123Z",
+                     *         "rollback": false,
+                     *         "receipt_id": "9c1f5d0e7a3b42c8b6d40e8f21a7c395"
+                     *       },
+                     *       "history": [
+                     *         {
+                     *           "activation": 3,
+                     *           "version": 7,
+                     *           "digest": "5a5e4f6e0c3f0b7d2a41c9b8e7f6051423324156ab78cd90ef12345678901234",
+                     *           "activated_at": "2026-11-21T22:26:40.123Z",
+                     *           "rollback": false,
+                     *           "receipt_id": "9c1f5d0e7a3b42c8b6d40e8f21a7c395"
+                     *         }
+                     *       ],
+                     *       "kept": [
+                     *         {
+                     *           "version": 7,
+                     *           "digest": "5a5e4f6e0c3f0b7d2a41c9b8e7f6051423324156ab78cd90ef12345678901234"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PolicyStatus"];
+                };
+            };
+            /** @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable */
+            400: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `client_certificate_required`: A client certificate is required */
+            401: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `role_not_allowed`: This certificate may not do that */
+            403: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: Too many requests */
+            429: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `internal_error`: The appliance failed at this request */
+            500: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `busy`: The appliance is at its limit
+             *
+             *     `not_serving`: The appliance does not serve this route now
+             *
+             *     `not_fresh`: Too few witnesses vouch for this appliance now
+             *
+             *     `handing_over`: Another enclave is taking over
+             *
+             *     `store_unavailable`: The ledger store does not answer as it should
+             */
+            503: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_deadline`: The request took too long to answer */
+            504: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    put_policy: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A checkpoint note from one of this tenant's receipts, base64url. If a boot of this appliance signed it and the ledger of now does not continue it, the appliance stops instead of answering.
+                 * @example cmVkb3VidC5leGFtcGxlL2xlZGdlci8
+                 */
+                "Redoubt-Checkpoint"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "bundle": {
+                 *         "payload": "eyJ0eXBlIjoicmVkb3VidC9wb2xpY3kifQ",
+                 *         "signatures": [
+                 *           {
+                 *             "protected": "eyJhbGciOiJFUzI1NiIsImtpZCI6ImFkYSJ9",
+                 *             "signature": "AQIDBAUG"
+                 *           },
+                 *           {
+                 *             "protected": "eyJhbGciOiJFUzI1NiIsImtpZCI6ImJlcnQifQ",
+                 *             "signature": "AQIDBAUG"
+                 *           }
+                 *         ]
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["PolicyUpload"];
+            };
+        };
+        responses: {
+            /** @description In force */
+            200: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "activation": 3,
+                     *       "version": 7,
+                     *       "digest": "5a5e4f6e0c3f0b7d2a41c9b8e7f6051423324156ab78cd90ef12345678901234",
+                     *       "tests": [
+                     *         "data.redoubt_test.test_a_small_payment_passes"
+                     *       ],
+                     *       "receipt": {
+                     *         "type": "redoubt/receipt/v1",
+                     *         "claims": "{\"type\":\"policy_activation\",\"receipt_id\":\"9c1f5d0e7a3b42c8b6d40e8f21a7c395\",\"user_id\":null,\"time_ms\":1795300200123}",
+                     *         "salt": "b0nS1yM3rQ7xJ8kT2vW5uA",
+                     *         "event_index": 0,
+                     *         "event_count": 1,
+                     *         "event_path": [],
+                     *         "header": "AQIDBAUGBwgJCgsMDQ4PEA",
+                     *         "tree_size": 42,
+                     *         "leaf_path": [
+                     *           "Hq3Zc1x8aV9kLm2nB4vC6w"
+                     *         ],
+                     *         "checkpoint": "redoubt.example/ledger/4f1c9a7e2b8d4036a5c0e3f19b6d7284\n42\nHq3Zc1x8aV9kLm2nB4vC6w==\n\n— redoubt.example/ledger/4f1c9a7e2b8d4036a5c0e3f19b6d7284 AQIDBAUG\n"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PolicyActivated"];
+                };
+            };
+            /**
+             * @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable
+             *
+             *     `malformed_request`: The request is malformed
+             */
+            400: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `client_certificate_required`: A client certificate is required */
+            401: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `role_not_allowed`: This certificate may not do that */
+            403: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_timeout`: The request took too long to arrive */
+            408: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `policy_not_configured`: Nobody is named who signs the tenant's policy */
+            409: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `body_too_large`: The body is too large */
+            413: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unsupported_media_type`: The content type is not supported */
+            415: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `policy_refused`: The policy is refused */
+            422: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: Too many requests */
+            429: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `internal_error`: The appliance failed at this request */
+            500: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `busy`: The appliance is at its limit
+             *
+             *     `not_serving`: The appliance does not serve this route now
+             *
+             *     `not_fresh`: Too few witnesses vouch for this appliance now
+             *
+             *     `handing_over`: Another enclave is taking over
+             *
+             *     `store_unavailable`: The ledger store does not answer as it should
+             */
+            503: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_deadline`: The request took too long to answer */
+            504: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    try_policy: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A checkpoint note from one of this tenant's receipts, base64url. If a boot of this appliance signed it and the ledger of now does not continue it, the appliance stops instead of answering.
+                 * @example cmVkb3VidC5leGFtcGxlL2xlZGdlci8
+                 */
+                "Redoubt-Checkpoint"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "bundle": {
+                 *         "type": "redoubt/policy-bundle/v1",
+                 *         "tenant": "bank",
+                 *         "version": 8,
+                 *         "modules": [
+                 *           {
+                 *             "path": "policy.rego",
+                 *             "rego": "package redoubt\n\nimport rego.v1\n\ndecision := {\"effect\": \"allow\"}\n\ntest_it if decision.effect == \"allow\"\n"
+                 *           }
+                 *         ]
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["PolicyTrial"];
+            };
+        };
+        responses: {
+            /** @description What it would have changed */
+            200: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "tests": [
+                     *         "data.redoubt.test_it"
+                     *       ],
+                     *       "decisions": 512,
+                     *       "unchanged": 511,
+                     *       "changes": [
+                     *         {
+                     *           "receipt_id": "9c1f5d0e7a3b42c8b6d40e8f21a7c395",
+                     *           "decided_at": "2026-11-21T22:26:40.123Z",
+                     *           "input": {
+                     *             "place": "face",
+                     *             "risk": {
+                     *               "score": 0,
+                     *               "band": "low",
+                     *               "signals": []
+                     *             },
+                     *             "face": {
+                     *               "confidence": 0.95,
+                     *               "quality": 0.9,
+                     *               "worker_tier": "enclave"
+                     *             }
+                     *           },
+                     *           "was": {
+                     *             "effect": "deny",
+                     *             "reasons": [
+                     *               "too_dark_for_us"
+                     *             ]
+                     *           },
+                     *           "would_be": {
+                     *             "effect": "allow",
+                     *             "reasons": []
+                     *           }
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PolicyDryRun"];
+                };
+            };
+            /**
+             * @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable
+             *
+             *     `malformed_request`: The request is malformed
+             */
+            400: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `client_certificate_required`: A client certificate is required */
+            401: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `role_not_allowed`: This certificate may not do that */
+            403: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_timeout`: The request took too long to arrive */
+            408: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `policy_not_configured`: Nobody is named who signs the tenant's policy */
+            409: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `body_too_large`: The body is too large */
+            413: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unsupported_media_type`: The content type is not supported */
+            415: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `policy_refused`: The policy is refused */
+            422: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: Too many requests */
+            429: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `internal_error`: The appliance failed at this request */
+            500: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `busy`: The appliance is at its limit
+             *
+             *     `not_serving`: The appliance does not serve this route now
+             *
+             *     `not_fresh`: Too few witnesses vouch for this appliance now
+             *
+             *     `handing_over`: Another enclave is taking over
+             *
+             *     `store_unavailable`: The ledger store does not answer as it should
+             */
+            503: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_deadline`: The request took too long to answer */
+            504: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    order_policy: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A checkpoint note from one of this tenant's receipts, base64url. If a boot of this appliance signed it and the ledger of now does not continue it, the appliance stops instead of answering.
+                 * @example cmVkb3VidC5leGFtcGxlL2xlZGdlci8
+                 */
+                "Redoubt-Checkpoint"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "order": {
+                 *         "payload": "eyJ0eXBlIjoicmVkb3VidC9wb2xpY3kifQ",
+                 *         "signatures": [
+                 *           {
+                 *             "protected": "eyJhbGciOiJFUzI1NiIsImtpZCI6ImFkYSJ9",
+                 *             "signature": "AQIDBAUG"
+                 *           },
+                 *           {
+                 *             "protected": "eyJhbGciOiJFUzI1NiIsImtpZCI6ImJlcnQifQ",
+                 *             "signature": "AQIDBAUG"
+                 *           }
+                 *         ]
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["PolicyOrder"];
+            };
+        };
+        responses: {
+            /** @description In force */
+            200: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "activation": 4,
+                     *       "version": 0,
+                     *       "digest": null,
+                     *       "tests": [],
+                     *       "receipt": {
+                     *         "type": "redoubt/receipt/v1",
+                     *         "claims": "{\"type\":\"policy_activation\",\"receipt_id\":\"9c1f5d0e7a3b42c8b6d40e8f21a7c395\",\"user_id\":null,\"time_ms\":1795300200123}",
+                     *         "salt": "b0nS1yM3rQ7xJ8kT2vW5uA",
+                     *         "event_index": 0,
+                     *         "event_count": 1,
+                     *         "event_path": [],
+                     *         "header": "AQIDBAUGBwgJCgsMDQ4PEA",
+                     *         "tree_size": 42,
+                     *         "leaf_path": [
+                     *           "Hq3Zc1x8aV9kLm2nB4vC6w"
+                     *         ],
+                     *         "checkpoint": "redoubt.example/ledger/4f1c9a7e2b8d4036a5c0e3f19b6d7284\n42\nHq3Zc1x8aV9kLm2nB4vC6w==\n\n— redoubt.example/ledger/4f1c9a7e2b8d4036a5c0e3f19b6d7284 AQIDBAUG\n"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PolicyActivated"];
+                };
+            };
+            /**
+             * @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable
+             *
+             *     `malformed_request`: The request is malformed
+             */
+            400: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `client_certificate_required`: A client certificate is required */
+            401: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `role_not_allowed`: This certificate may not do that */
+            403: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_timeout`: The request took too long to arrive */
+            408: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `policy_not_configured`: Nobody is named who signs the tenant's policy */
+            409: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `body_too_large`: The body is too large */
+            413: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unsupported_media_type`: The content type is not supported */
+            415: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `policy_refused`: The policy is refused */
+            422: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: Too many requests */
+            429: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `internal_error`: The appliance failed at this request */
+            500: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `busy`: The appliance is at its limit
+             *
+             *     `not_serving`: The appliance does not serve this route now
+             *
+             *     `not_fresh`: Too few witnesses vouch for this appliance now
+             *
+             *     `handing_over`: Another enclave is taking over
+             *
+             *     `store_unavailable`: The ledger store does not answer as it should
+             */
+            503: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_deadline`: The request took too long to answer */
+            504: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     security_alerts: {
         parameters: {
             query?: {
@@ -2780,7 +3774,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemBody"];
                 };
             };
-            /** @description `role_not_allowed`: This certificate may not do that */
+            /**
+             * @description `role_not_allowed`: This certificate may not do that
+             *
+             *     `policy_denied`: The tenant's own policy does not allow it
+             */
             403: {
                 headers: {
                     /** @description Names the request, here and in the operator's log */

@@ -17,6 +17,7 @@ mod extensions;
 mod handover;
 mod metadata;
 mod passkeys;
+mod policy;
 mod problem;
 mod services;
 mod sessions;
@@ -58,6 +59,10 @@ pub use metadata::{MetadataStatus, MetadataTaken, ModelStatus};
 pub use passkeys::{
     AuthenticateOptions, Authenticated, Presented, PresentedAuthentication, PresentedLogin,
     PresentedRegistration, RegisterOptions, Registered, RelatedOrigins,
+};
+pub use policy::{
+    PolicyActivated, PolicyActivation, PolicyAnswer, PolicyChange, PolicyDryRun, PolicyOrder,
+    PolicyStatus, PolicyTrial, PolicyUpload, PolicyVersion,
 };
 pub use problem::{Kind, LogSafe, Problem, ProblemBody};
 pub use services::Services;

@@ -260,6 +260,13 @@ kinds! {
     CREDENTIAL_EXISTS credential_exists 409 "This credential is already registered" "Use another authenticator or another credential.";
     METADATA_REFUSED metadata_refused 422 "The metadata BLOB is refused" "Fetch the newest one from the FIDO Metadata Service and send it as it is.";
     METADATA_NOT_CONFIGURED metadata_not_configured 409 "No root of metadata is configured" "Have officers sign a configuration that names it, tenants[].passkeys.metadata.";
+
+    // the tenant's own policy
+    POLICY_REFUSED policy_refused 422 "The policy is refused" "The detail begins with the reason; docs/policy.md tells what to do about each.";
+    POLICY_NOT_CONFIGURED policy_not_configured 409 "Nobody is named who signs the tenant's policy" "Have officers sign a configuration that names them, tenants[].policy_signers.";
+    POLICY_DENIED policy_denied 403 "The tenant's own policy does not allow it" "Its reasons are in the audit events.";
+
+    // customers
     NO_PASSKEY no_passkey 409 "No passkey is registered for this user" "Register a passkey first.";
 
     // devices

@@ -82,6 +82,33 @@ pub trait Services: Send + Sync + 'static {
         caller: Caller,
     ) -> impl Future<Output = Result<MetadataStatus, Problem>> + Send;
 
+    /// Takes a bundle of the tenant's own policy and puts it in force.
+    fn put_policy(
+        &self,
+        caller: Caller,
+        request: PolicyUpload,
+    ) -> impl Future<Output = Result<PolicyActivated, Problem>> + Send;
+
+    /// What is and was in force.
+    fn get_policy(
+        &self,
+        caller: Caller,
+    ) -> impl Future<Output = Result<PolicyStatus, Problem>> + Send;
+
+    /// Goes back to an earlier bundle, or to none.
+    fn order_policy(
+        &self,
+        caller: Caller,
+        request: PolicyOrder,
+    ) -> impl Future<Output = Result<PolicyActivated, Problem>> + Send;
+
+    /// What a bundle would have changed; nothing is recorded.
+    fn try_policy(
+        &self,
+        caller: Caller,
+        request: PolicyTrial,
+    ) -> impl Future<Output = Result<PolicyDryRun, Problem>> + Send;
+
     /// Pages outside the RP ID's domain that may use its passkeys.
     fn related_origins(
         &self,

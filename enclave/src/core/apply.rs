@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::approval::{self, ApprovalStatus};
 use super::event::{Content, Event, Recorded};
 use super::state::*;
-use super::{device, erasure, face, models, risk, session, throttle, voice};
+use super::{bundle, device, erasure, face, models, risk, ruling, session, throttle, voice};
 use crate::passkeys::CredentialRecord;
 
 /// Folds one event into the state; claims change nothing. Events come from our
@@ -114,6 +114,8 @@ fn apply_event(state: &mut TenantState, event: &Event) {
         Event::MetadataTaken { .. } | Event::ModelsJudged { .. } | Event::ModelsActedOn { .. } => {
             models::apply(state, event)
         }
+        Event::BundleTaken { .. } | Event::BundleChosen { .. } => bundle::apply(state, event),
+        Event::Ruled { .. } => ruling::apply(state, event),
     }
 }
 

@@ -64,6 +64,7 @@ pub(super) fn text(
     facts: &Facts,
     kind: &str,
     user: Option<&UserId>,
+    bundle: Option<[u8; 32]>,
     worker_tier: Option<&str>,
     own: Value,
 ) -> String {
@@ -78,6 +79,9 @@ pub(super) fn text(
     put("environment", context.environment.as_str().into());
     put("document", context.document.as_str().into());
     put("policy", context.policy.as_str().into());
+    if let Some(bundle) = bundle {
+        put("policy_bundle", hex::encode(bundle).into());
+    }
     put("config", context.config.as_str().into());
     put("models", context.models.as_str().into());
     put("worker_tier", json!(worker_tier));

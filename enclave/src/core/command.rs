@@ -5,10 +5,12 @@ use redoubt_shared::{
 };
 
 use super::approval::Ask;
+use super::bundle::Bundle;
 use super::device::DeviceState;
 use super::erasure::Deletion;
 use super::models::Aaguid;
 use super::risk::{Ending, Risk, Whereabouts};
+use super::ruling::Answer;
 use super::session::Session;
 use super::state::{SubjectHandle, Template, TenantKeySeeds};
 use super::voice::Modality;
@@ -263,6 +265,29 @@ pub enum Command {
         /// Which.
         models: Vec<Aaguid>,
     },
+    /// A bundle of the tenant's own policy was verified, compiled and tested.
+    TakeBundle {
+        /// What to keep of it.
+        bundle: Box<Bundle>,
+        /// Who signed it.
+        signers: Vec<String>,
+    },
+    /// Its signers order to use an earlier bundle again, or none.
+    ChooseBundle {
+        /// Which; 0 for none.
+        version: u64,
+        /// The activation that the order follows.
+        after: u64,
+        /// Who signed it.
+        signers: Vec<String>,
+    },
+    /// Another command, with the ruling of the tenant's policy that it asked for.
+    Ruled {
+        /// The ruling.
+        answer: Box<Answer>,
+        /// The command.
+        command: Box<Command>,
+    },
 }
 
 /// A session to open.
@@ -309,6 +334,7 @@ pub struct SetDeviceState {
 }
 
 /// What an approval is asked for.
+#[derive(Clone)]
 pub struct CreateApproval {
     /// Its id, drawn by the shell.
     pub id: ApprovalId,
@@ -331,6 +357,7 @@ pub struct CreateApproval {
 }
 
 /// One person an approval asks.
+#[derive(Clone)]
 pub struct AskedOf {
     /// Who.
     pub user: UserId,
@@ -339,6 +366,7 @@ pub struct AskedOf {
 }
 
 /// A customer's verified assertion, for a claim that proves what they decided.
+#[derive(Clone)]
 pub struct Proof {
     /// What was verified; the claim repeats it so that anyone can verify it again.
     pub assertion: serde_json::Value,
@@ -429,6 +457,8 @@ pub enum Reply {
         /// How unusual it was.
         risk: Risk,
     },
+    /// The tenant's policy said no, and that is recorded.
+    Denied,
     /// The approval created, or the one that this idempotency key was used for before.
     Approval(ApprovalId),
     /// The erasure began.

@@ -279,6 +279,7 @@ fn erase_face(
 fn erase_subject(state: &mut TenantState, handle: &SubjectHandle, at_ms: u64) {
     super::device::forget(state, handle);
     super::risk::forget(state, handle);
+    super::ruling::forget(state, handle);
     state.sessions.end_all_of(*handle);
     state.faces_matched.remove(handle);
     let Some(subject) = state.subjects.remove(handle) else {

@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
 use super::approval::{Ask, Grant, Terms};
+use super::bundle::{Activation, Bundle};
 use super::device::DeviceState;
 use super::erasure::{Deletion, Erasure, KeptBudget};
 use super::models::Aaguid;
 use super::risk::{Alert, Moment, Tag, Whereabouts};
+use super::ruling::Decided;
 use super::session::Session;
 use super::state::{Enrollment, SubjectHandle, Template, TenantKeySeeds, Transaction};
 use crate::passkeys::CredentialRecord;
@@ -474,5 +476,22 @@ pub enum Event {
         failures: u32,
         /// The lock after it.
         locked_until_ms: Option<u64>,
+    },
+    /// A bundle of the tenant's own policy was taken, and is in force.
+    BundleTaken {
+        /// Its text.
+        bundle: Box<Bundle>,
+        /// From when on.
+        activation: Activation,
+    },
+    /// An earlier bundle, or none, is in force again.
+    BundleChosen {
+        /// From when on.
+        activation: Activation,
+    },
+    /// What the tenant's policy made of a decision that the typed rules allowed.
+    Ruled {
+        /// Facts and answer.
+        decided: Box<Decided>,
     },
 }

@@ -7,6 +7,7 @@
 
 mod apply;
 mod approval;
+mod bundle;
 mod claims;
 mod command;
 mod decide;
@@ -17,6 +18,7 @@ mod face;
 mod models;
 mod refusal;
 mod risk;
+mod ruling;
 mod session;
 mod snapshot;
 mod state;
@@ -28,6 +30,7 @@ pub use approval::{
     APPROVERS_MAX, Approval, ApprovalStatus, Approver, Ask, Grant, GrantedBy, IDEMPOTENCY_MS,
     KeptKey, Terms,
 };
+pub use bundle::{Activation, Bundle, Bundles};
 pub use claims::{TermContext, receipt_of};
 pub use command::{
     AskedOf, Command, Comparison, CreateApproval, DescribeDevice, Facts, Liveness, ModelsChanged,
@@ -44,6 +47,10 @@ pub use refusal::Refusal;
 pub use risk::{
     Act, Activity, Alert, AlertKind, Band, Counts, Ending, HISTORY_MAX, Moment, Place, Risk,
     Signal, Tag, Watch, Whereabouts, assess_payment,
+};
+pub use ruling::{
+    Answer, DECISIONS_MAX, Decided, DeviceSeen, Effect, Input, PaymentSeen, PolicyPlace, Question,
+    Ruling, SampleSeen,
 };
 pub use session::{Assurance, SESSIONS_MAX, Session, Sessions};
 pub use snapshot::{ApprovalV1, Piece, SubjectPiece};

@@ -1,5 +1,7 @@
 //! Why the core said no. Every variant is the caller's doing or the subject's state.
 
+use super::ruling::Question;
+
 /// A command that changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -123,4 +125,16 @@ pub enum Refusal {
     /// Metadata calls the model of the device compromised.
     #[error("the device's model is compromised")]
     DeviceBarred,
+    /// The tenant's own policy is to be asked first; nothing is refused yet.
+    #[error("the tenant's policy was not asked")]
+    PolicyAsks(Box<Question>),
+    /// A bundle whose version is not above every earlier one.
+    #[error("the bundle's version is not new")]
+    BundleRolledBack,
+    /// An order that follows another activation than the last.
+    #[error("another activation came in between")]
+    ActivationMoved,
+    /// No such bundle is kept.
+    #[error("no such bundle is kept")]
+    UnknownBundle,
 }

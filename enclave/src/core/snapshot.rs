@@ -13,11 +13,13 @@ use redoubt_shared::{
 use serde::{Deserialize, Serialize};
 
 use super::approval::{Approval, ApprovalStatus, Approver, Ask, KeptKey, NO_END, Terms};
+use super::bundle::{Activation, Bundle};
 use super::device::Device;
 use super::erasure::{Deletion, Erasure, KeptBudget};
 use super::event::SubjectKey;
 use super::models::{Aaguid, Models};
 use super::risk::{Activity, Alert};
+use super::ruling::{self, Decided};
 use super::session::Session;
 use super::state::*;
 use super::throttle::{Gate, UnderWay, Window};
@@ -87,6 +89,12 @@ pub enum Piece {
     ModelsActing(Vec<(Aaguid, u64)>),
     /// Customers' voices.
     Voices(Vec<(SubjectHandle, Voice)>),
+    /// One bundle of the tenant's own policy.
+    Bundle(Box<Bundle>),
+    /// Which bundles were in force.
+    Activations(Vec<Activation>),
+    /// Decisions that policy ruled on, or would have.
+    Decisions(Vec<Decided>),
 }
 
 /// An approval as snapshots of before hold it; its fields and their order are fixed.
@@ -177,6 +185,11 @@ impl TenantState {
         let activities = self.watch.activities();
         let activities = activities.map(|(handle, one)| (*handle, Activity::clone(one)));
         let alerts = self.watch.alerts().map(|alert| Alert::clone(alert));
+        let bundles = self.bundles.kept.values();
+        let bundles = bundles.map(|bundle| Box::new(Bundle::clone(bundle)));
+        let activations = self.bundles.activations.values();
+        let activations = activations.map(|one| Activation::clone(one));
+        let decisions = self.decisions.values().map(|one| Decided::clone(one));
         std::iter::once(tenant)
             .chain(subjects)
             .chain(grouped(enrollments).map(Piece::Enrollments))
@@ -194,6 +207,9 @@ impl TenantState {
             .chain(grouped(self.throttle.under_way()).map(Piece::UnderWay))
             .chain(self.models.pieces())
             .chain(grouped(voices).map(Piece::Voices))
+            .chain(bundles.map(Piece::Bundle))
+            .chain(grouped(activations).map(Piece::Activations))
+            .chain(grouped(decisions).map(Piece::Decisions))
     }
 
     /// Takes one piece over. All pieces of a state, in any order, make a default
@@ -281,6 +297,17 @@ impl TenantState {
                 }
             }
             Piece::ModelsActing(group) => self.models.acting.extend(group),
+            Piece::Bundle(bundle) => self.bundles.keep(*bundle),
+            Piece::Activations(group) => {
+                for activation in group {
+                    self.bundles.list(activation);
+                }
+            }
+            Piece::Decisions(group) => {
+                for decided in group {
+                    ruling::keep(self, decided);
+                }
+            }
         }
     }
 

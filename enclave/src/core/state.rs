@@ -9,17 +9,19 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 use redoubt_shared::{
-    ApprovalId, DeviceId, EnrollmentId, ErasureId, TenantId, UserId, VerificationId,
+    ApprovalId, DeviceId, EnrollmentId, ErasureId, ReceiptId, TenantId, UserId, VerificationId,
 };
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
 use super::approval::{Approval, KeptKey};
+use super::bundle::Bundles;
 use super::device::Device;
 use super::erasure::{Deletion, Erasure, KeptBudgets};
 use super::event::SubjectKey;
 use super::models::Models;
 use super::risk::Watch;
+use super::ruling::Decided;
 use super::session::Sessions;
 use super::throttle::Throttle;
 use super::voice::Voice;
@@ -80,6 +82,10 @@ pub struct TenantState {
     pub throttle: Throttle,
     /// Authenticator models and what was suspended for them.
     pub models: Models,
+    /// The tenant's own policy.
+    pub bundles: Bundles,
+    /// The latest decisions that it ruled on, or would have, by time and claim.
+    pub decisions: OrdMap<(u64, ReceiptId), Arc<Decided>>,
 }
 
 /// Seeds of a tenant's signing keys, sealed in its ledger.

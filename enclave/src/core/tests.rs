@@ -10,6 +10,7 @@ mod approvals;
 mod devices;
 mod erasure;
 mod models;
+mod policy;
 mod risk;
 mod sessions;
 mod strangers;

@@ -20,6 +20,7 @@ mod handlers;
 mod identity;
 mod limits;
 mod openapi;
+mod policy;
 mod rate;
 mod reply;
 mod routes;

@@ -46,6 +46,10 @@ const TAGS: &[(&str, &str)] = &[
         "What was attempted, how unusual it was, and who is told",
     ),
     ("devices", "A customer's passkeys, one by one"),
+    (
+        "policy",
+        "What the tenant itself asks for, beside the typed rules",
+    ),
     ("audit", "A tenant's ledger, for itself and for auditors"),
     ("erasure", "The right to be forgotten"),
     ("epochs", "Rotation of the appliance's secret, for officers"),

@@ -14,7 +14,7 @@ use utoipa_axum::router::UtoipaMethodRouter;
 
 use super::admit::{Access, Badge, Gate};
 use super::serve::Shared;
-use super::{devices as d, handlers as h, sessions as s, watch as w};
+use super::{devices as d, handlers as h, policy as p, sessions as s, watch as w};
 use crate::api::{Problem, Services, Timestamp};
 
 /// One row of the table.
@@ -95,6 +95,11 @@ const TAKE_METADATA: Refusals = &[
     Problem::metadata_not_configured,
     Problem::store_unavailable,
 ];
+const TAKE_POLICY: Refusals = &[
+    Problem::policy_refused,
+    Problem::policy_not_configured,
+    Problem::store_unavailable,
+];
 const INITIATE: Refusals = &[
     Problem::consent_required,
     Problem::enrollment_busy,
@@ -160,6 +165,7 @@ const ASK_APPROVAL: Refusals = &[
     Problem::no_passkey,
     Problem::not_enrolled,
     Problem::second_device_required,
+    Problem::policy_denied,
     Problem::invalid_transaction,
     Problem::idempotency_conflict,
     Problem::store_unavailable,
@@ -327,6 +333,10 @@ pub(super) fn table<S: Services>() -> Vec<Row<S>> {
         row(h::__path_related_origins, h::related_origins::<S>, SERVING, TENANT, &[]),
         row(h::__path_put_metadata, h::put_metadata::<S>, SERVING, BANK, TAKE_METADATA),
         row(h::__path_get_metadata, h::get_metadata::<S>, SERVING, TENANT, &[Problem::store_unavailable]),
+        row(p::__path_put_policy, p::put_policy::<S>, SERVING, BANK, TAKE_POLICY),
+        row(p::__path_get_policy, p::get_policy::<S>, SERVING, TENANT, &[Problem::store_unavailable]),
+        row(p::__path_order_policy, p::order_policy::<S>, SERVING, BANK, TAKE_POLICY),
+        row(p::__path_try_policy, p::try_policy::<S>, SERVING, BANK, TAKE_POLICY),
         row(h::__path_enroll_initiate, h::enroll_initiate::<S>, SERVING, BANK, INITIATE),
         row(h::__path_enroll_submit, h::enroll_submit::<S>, SERVING, BANK, SUBMIT),
         row(h::__path_verify, h::verify::<S>, SERVING, BANK, COMPARE),

@@ -23,6 +23,7 @@ use crate::biometrics::Space;
 use crate::keys::{BootKeySet, CertificateError, Pool};
 use crate::ledger::{StoreClient, StoreError, newest_snapshot};
 use crate::peers::Peers;
+use crate::rego::Evaluators;
 use crate::worker_link::manifest::Manifest;
 
 /// What `main` chose.
@@ -37,6 +38,8 @@ pub struct BootConfig {
     pub peers: Option<Endpoint>,
     /// Bytes of entries after which a snapshot is written.
     pub snapshot_bytes: u64,
+    /// The program that rules on tenants' policy.
+    pub policy_program: std::path::PathBuf,
 }
 
 /// The enclave cannot start.
@@ -141,6 +144,7 @@ pub struct Appliance {
     /// Unseal documents issued at this boot.
     pub(super) unseal_documents: Mutex<HashSet<Digest32>>,
     pub(super) counters: Counters,
+    pub(super) evaluators: Evaluators,
 }
 
 /// Counters the supervisor may see: a fixed list of names.
@@ -220,6 +224,7 @@ impl Appliance {
             trust: RwLock::new(Arc::new(trust)),
             unseal_documents: Mutex::default(),
             counters: Counters::default(),
+            evaluators: Evaluators::new(config.policy_program),
         });
         appliance.clone().keep_time();
         Ok(appliance)

@@ -24,6 +24,7 @@ mod idle;
 mod metadata;
 mod passkey_rules;
 mod passkeys;
+mod policy;
 mod problems;
 mod receipts;
 mod recover;

@@ -188,15 +188,15 @@ impl Appliance {
             }
         };
         let (session_token, session) = self.draw_session(caller)?;
-        let command = Command::ConcludeLogin {
+        let command = || Command::ConcludeLogin {
             user: user_id.clone(),
             credential_id: record.id.clone(),
             sign_count: assertion.sign_count,
             backup_state: assertion.backup_state,
             user_verified: assertion.user_verified,
-            session: Box::new(session),
+            session: Box::new(session.clone()),
         };
-        let decided = self.decide(&serving, caller, command, now_ms).await;
+        let decided = self.decide_ruled(&serving, caller, command, now_ms).await;
         let (reply, claim) = decided.map_err(|problem| match problem.is(Problem::no_passkey) {
             // Erased since the assertion was verified: nobody's name any more.
             true => Problem::authentication_failed(),

@@ -96,6 +96,18 @@ pub(super) fn refused(refusal: Refusal, now_ms: u64) -> Problem {
         Refusal::DeviceBarred => Problem::device_barred(),
         Refusal::MetadataRolledBack => super::metadata::refused(MetadataError::RolledBack),
         Refusal::MetadataForked => super::metadata::refused(MetadataError::Forked),
+        Refusal::PolicyAsks(_) => internal("the tenant's policy was not asked"),
+        Refusal::BundleRolledBack => super::policy::refused(
+            "version_rolled_back",
+            "a bundle of this version or a higher one was taken before",
+        ),
+        Refusal::ActivationMoved => super::policy::refused(
+            "order_spent",
+            "the order follows another activation than the last",
+        ),
+        Refusal::UnknownBundle => {
+            super::policy::refused("unknown_version", "no bundle of this version is kept")
+        }
     }
 }
 

@@ -214,6 +214,36 @@ impl Services for Front {
         self.0.get_metadata(&caller).await
     }
 
+    async fn put_policy(
+        &self,
+        caller: Caller,
+        request: PolicyUpload,
+    ) -> Result<PolicyActivated, Problem> {
+        let appliance = Arc::clone(&self.0);
+        to_its_end(async move { appliance.put_policy(&caller, request).await }).await
+    }
+
+    async fn get_policy(&self, caller: Caller) -> Result<PolicyStatus, Problem> {
+        self.0.get_policy(&caller).await
+    }
+
+    async fn order_policy(
+        &self,
+        caller: Caller,
+        request: PolicyOrder,
+    ) -> Result<PolicyActivated, Problem> {
+        let appliance = Arc::clone(&self.0);
+        to_its_end(async move { appliance.order_policy(&caller, request).await }).await
+    }
+
+    async fn try_policy(
+        &self,
+        caller: Caller,
+        request: PolicyTrial,
+    ) -> Result<PolicyDryRun, Problem> {
+        self.0.try_policy(&caller, request).await
+    }
+
     async fn related_origins(&self, caller: Caller) -> Result<RelatedOrigins, Problem> {
         self.0.related_origins(&caller)
     }

@@ -201,20 +201,21 @@ impl Appliance {
             approval,
         } = concluded;
         let (confidence_score, seen) = (comparison.confidence, comparison.sample.liveness);
-        let conclude = match approval {
+        let conclude = || match approval {
             None => Command::ConcludeAttempt {
                 user: user.clone(),
                 id,
-                comparison,
+                comparison: comparison.clone(),
             },
             Some(approval) => Command::ConcludeApprovalFace {
                 approval,
                 user: user.clone(),
                 id,
-                comparison,
+                comparison: comparison.clone(),
             },
         };
-        let (reply, claim) = self.decide(serving, caller, conclude, now_ms).await?;
+        let decided = self.decide_ruled(serving, caller, conclude, now_ms);
+        let (reply, claim) = decided.await?;
         let claim = claim.ok_or_else(|| internal("a verdict made no claim"))?;
         let Reply::Verdict {
             locked_until_ms,

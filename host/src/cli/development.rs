@@ -134,6 +134,7 @@ fn tenant(args: &DevArgs, id: &TenantId, anchor: String) -> anyhow::Result<Tenan
         default_role: Some(Role::Bank),
         retention_days: RETENTION_DAYS,
         passkeys: None,
+        policy_signers: None,
     })
 }
 

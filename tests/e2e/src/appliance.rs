@@ -48,6 +48,8 @@ pub struct Options {
     pub standby: bool,
     /// Passkey policy of the first tenant.
     pub passkeys: Option<Value>,
+    /// Who signs the first tenant's own policy.
+    pub policy_signers: Option<Value>,
     /// Another program than the built one as the enclave.
     pub enclave: Option<PathBuf>,
     /// The enclave is no process but an image booted here. A worker is then in a

@@ -17,6 +17,7 @@ use redoubt_e2e::{Appliance, Customer, Environment, Needs, Options, alone, embed
 
 const CAPTURED: Options = Options {
     passkeys: None,
+    policy_signers: None,
     time_offset_ms: 0,
     capture: true,
     log_filter: Some("trace"),

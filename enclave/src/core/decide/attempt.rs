@@ -5,11 +5,12 @@
 use redoubt_shared::{ApprovalId, UserId, VerificationId};
 use serde_json::{Value, json};
 
+use super::policy::{Ruled, hundredths};
 use super::risk::Noted;
 use super::{Cx, Decision, owned, stranger};
 use crate::core::{
-    AlertKind, Band, Comparison, Ending, Event, Liveness, Modality, Recorded, Refusal, Reply,
-    Subject, SubjectHandle, Whereabouts,
+    AlertKind, Band, Comparison, Effect, Ending, Event, Input, Liveness, Modality, PolicyPlace,
+    Recorded, Refusal, Reply, Risk, SampleSeen, Subject, SubjectHandle, Whereabouts,
 };
 
 pub(super) fn reserve(
@@ -105,10 +106,16 @@ pub(super) fn conclude(
     // Without a template there is nobody to be like.
     let enrolled = cx.state.template(&handle, modality).is_some();
     let accepted = comparison.accepted && enrolled;
-    let ending = match (accepted, risk.band()) {
-        (false, _) => Ending::Failed,
-        (true, Band::High) => Ending::Suspicious,
-        (true, _) => Ending::Accepted,
+    let ruled = match accepted {
+        true => Some(cx.ruled(handle, input(modality, &risk, comparison))?),
+        false => None,
+    };
+    let ruling = ruled.as_ref().map_or(Effect::Allow, Ruled::effect);
+    let ending = match (accepted, risk.band(), ruling) {
+        (false, _, _) => Ending::Failed,
+        // A no is not the customer's failure: it locks nobody.
+        (true, Band::High, _) | (true, _, Effect::StepUp | Effect::Deny) => Ending::Suspicious,
+        (true, _, Effect::Allow) => Ending::Accepted,
     };
     let locks = !accepted && subject.attempts.failures + 1 >= cx.context.max_failures;
     let locked_until_ms = locks.then(|| cx.facts.now_ms.saturating_add(cx.context.lockout_ms));
@@ -128,6 +135,9 @@ pub(super) fn conclude(
         alert: locks.then_some(AlertKind::AccountLocked),
     };
     noted.tell(&mut own);
+    if let Some(ruled) = &ruled {
+        ruled.tell(&mut own);
+    }
     let claim = cx.claim(
         handle,
         "verification",
@@ -152,6 +162,7 @@ pub(super) fn conclude(
     let mut events = vec![ended(handle, id, failed_ms), owned(handle, concluded)];
     events.extend(matched.map(|event| owned(handle, event)));
     events.extend(cx.noted(handle, noted));
+    events.extend(ruled.map(Ruled::event));
     events.push(claim);
     Ok(Decision {
         events,
@@ -186,6 +197,26 @@ fn told(
         own["approval_id"] = approval.to_string().into();
     }
     own
+}
+
+fn input(modality: Modality, risk: &Risk, comparison: &Comparison) -> Input {
+    let sample = &comparison.sample;
+    Input {
+        place: match modality {
+            Modality::Face => PolicyPlace::Face,
+            Modality::Voice => PolicyPlace::Voice,
+        },
+        risk: risk.clone(),
+        device: None,
+        sample: Some(SampleSeen {
+            confidence: hundredths(comparison.confidence),
+            quality: hundredths(sample.quality),
+            worker_tier: sample.worker_tier.clone(),
+            liveness: sample.liveness.map(|seen| hundredths(seen.confidence)),
+        }),
+        payment: None,
+        asked: None,
+    }
 }
 
 /// It counts no more where it came from, unless it failed.

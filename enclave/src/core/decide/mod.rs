@@ -7,6 +7,7 @@ mod enroll;
 mod erase;
 mod metadata;
 mod passkey;
+mod policy;
 mod risk;
 mod session;
 mod stranger;
@@ -20,6 +21,7 @@ use super::claims::{self, TermContext};
 use super::command::{Command, Facts, Reply};
 use super::event::{Content, Event, Recorded, SubjectKey};
 use super::refusal::Refusal;
+use super::ruling::Answer;
 use super::state::{Subject, SubjectHandle, TenantState};
 
 /// Nobody's events are sealed like a customer's, but never erased.
@@ -44,10 +46,21 @@ pub fn decide(
         state,
         context,
         facts,
+        answer: None,
     };
     match command {
+        Command::Ruled { answer, command } => {
+            let answer = Some(&*answer);
+            decide_one(&Cx { answer, ..cx }, *command)
+        }
+        command => decide_one(&cx, command),
+    }
+}
+
+fn decide_one(cx: &Cx<'_>, command: Command) -> Result<Decision, Refusal> {
+    match command {
         Command::OpenTenant { keys } => {
-            let tenant = context.tenant.clone();
+            let tenant = cx.context.tenant.clone();
             Ok(cx.done(vec![unowned(Event::TenantOpened { tenant, keys })]))
         }
         Command::BeginTerm { term } => Ok(cx.begin_term(term)),
@@ -56,7 +69,7 @@ pub fn decide(
             user,
             user_handle,
             record,
-        } => passkey::register(&cx, user, user_handle, record),
+        } => passkey::register(cx, user, user_handle, record),
         Command::ConcludeLogin {
             user,
             credential_id,
@@ -70,74 +83,82 @@ pub fn decide(
                 sign_count,
                 backup_state,
             };
-            passkey::conclude_login(&cx, user, used, user_verified, &session)
+            passkey::conclude_login(cx, user, used, user_verified, &session)
         }
         Command::RefuseLogin {
             user,
             credential_id,
             reason,
-        } => Ok(passkey::refuse_login(&cx, user, &credential_id, reason)),
-        Command::EndSession { hash } => session::end_one(&cx, hash),
-        Command::EndSessions { user, device } => session::end_of_subject(&cx, user, device),
-        Command::EndAllSessions => Ok(session::end_all(&cx)),
-        Command::DescribeDevice(asked) => device::describe(&cx, *asked),
-        Command::SetDeviceState(asked) => device::set_state(&cx, *asked),
+        } => Ok(passkey::refuse_login(cx, user, &credential_id, reason)),
+        Command::EndSession { hash } => session::end_one(cx, hash),
+        Command::EndSessions { user, device } => session::end_of_subject(cx, user, device),
+        Command::EndAllSessions => Ok(session::end_all(cx)),
+        Command::DescribeDevice(asked) => device::describe(cx, *asked),
+        Command::SetDeviceState(asked) => device::set_state(cx, *asked),
         Command::BeginEnrollment {
             user,
             modality,
             id,
             token_hash,
             consent_given,
-        } => enroll::begin(&cx, user, modality, (id, token_hash), consent_given),
-        Command::ReserveEnrollmentSample { id, token_hash } => enroll::reserve(&cx, id, token_hash),
+        } => enroll::begin(cx, user, modality, (id, token_hash), consent_given),
+        Command::ReserveEnrollmentSample { id, token_hash } => enroll::reserve(cx, id, token_hash),
         Command::RefuseApproval {
             id,
             user,
             credential_id,
             reason,
-        } => approve::refuse(&cx, id, user, &credential_id, reason),
+        } => approve::refuse(cx, id, user, &credential_id, reason),
         Command::ReleaseEnrollmentSample {
             id,
             worker_tier,
             reason,
-        } => enroll::release(&cx, id, reason, worker_tier.as_deref()),
+        } => enroll::release(cx, id, reason, worker_tier.as_deref()),
         Command::CompleteEnrollment {
             id,
             template,
             liveness,
-        } => enroll::complete(&cx, id, template, liveness),
+        } => enroll::complete(cx, id, template, liveness),
         Command::ReserveAttempt {
             user,
             modality,
             id,
             from,
-        } => attempt::reserve(&cx, user, modality, id, from),
+        } => attempt::reserve(cx, user, modality, id, from),
         Command::ReleaseAttempt {
             user,
             id,
             worker_tier,
             reason,
-        } => attempt::release(&cx, user, id, reason, worker_tier.as_deref()),
+        } => attempt::release(cx, user, id, reason, worker_tier.as_deref()),
         Command::ConcludeAttempt {
             user,
             id,
             comparison,
-        } => attempt::conclude(&cx, user, id, &comparison, None),
-        Command::EraseModality { user, modality, id } => erase::modality(&cx, user, modality, id),
-        Command::EraseSubject { user, id, salt } => erase::subject(&cx, user, id, salt),
+        } => attempt::conclude(cx, user, id, &comparison, None),
+        Command::EraseModality { user, modality, id } => erase::modality(cx, user, modality, id),
+        Command::EraseSubject { user, id, salt } => erase::subject(cx, user, id, salt),
         Command::MarkDark {
             erasures,
             statements,
             depends_on,
-        } => erase::mark_dark(&cx, erasures, statements, depends_on),
-        Command::TakeMetadata { metadata } => metadata::take(&cx, metadata),
-        Command::JudgeModels => Ok(metadata::judge(&cx)),
-        Command::ConcludeModels { models } => Ok(metadata::conclude(&cx, &models)),
-        Command::RefuseUnnamedLogin { reason } => Ok(passkey::refuse_unnamed(&cx, reason)),
-        Command::CreateApproval(asked) => approve::create(&cx, *asked),
+        } => erase::mark_dark(cx, erasures, statements, depends_on),
+        Command::TakeMetadata { metadata } => metadata::take(cx, metadata),
+        Command::JudgeModels => Ok(metadata::judge(cx)),
+        Command::TakeBundle { bundle, signers } => policy::take(cx, bundle, &signers),
+        Command::ChooseBundle {
+            version,
+            after,
+            signers,
+        } => policy::choose(cx, version, after, &signers),
+        // One answer belongs to one command.
+        Command::Ruled { command, .. } => decide_one(cx, *command),
+        Command::ConcludeModels { models } => Ok(metadata::conclude(cx, &models)),
+        Command::RefuseUnnamedLogin { reason } => Ok(passkey::refuse_unnamed(cx, reason)),
+        Command::CreateApproval(asked) => approve::create(cx, *asked),
         Command::GiveApproval { id, user, proof } => {
             let (given, challenge) = approve::Given::of(*proof);
-            approve::give(&cx, id, user, given, challenge)
+            approve::give(cx, id, user, given, challenge)
         }
         Command::RejectApproval {
             id,
@@ -146,15 +167,15 @@ pub fn decide(
             idempotency,
         } => {
             let given = proof.map(|proof| approve::Given::of(*proof));
-            approve::reject(&cx, id, user, given, idempotency)
+            approve::reject(cx, id, user, given, idempotency)
         }
-        Command::CancelApproval { id, idempotency } => approve::cancel(&cx, id, idempotency),
+        Command::CancelApproval { id, idempotency } => approve::cancel(cx, id, idempotency),
         Command::ConcludeApprovalFace {
             approval,
             user,
             id,
             comparison,
-        } => approve::face(&cx, approval, user, id, &comparison),
+        } => approve::face(cx, approval, user, id, &comparison),
     }
 }
 
@@ -163,6 +184,7 @@ struct Cx<'a> {
     state: &'a TenantState,
     context: &'a TermContext,
     facts: &'a Facts,
+    answer: Option<&'a Answer>,
 }
 
 impl Cx<'_> {
@@ -239,20 +261,42 @@ impl Cx<'_> {
         own: Value,
     ) -> Recorded {
         let (context, facts) = (self.context, self.facts);
-        let text = claims::text(context, facts, kind, Some(user), worker_tier, own);
+        let text = claims::text(
+            context,
+            facts,
+            kind,
+            Some(user),
+            self.bundle(),
+            worker_tier,
+            own,
+        );
         self.claimed(Some(owner), text)
     }
 
     /// The same without a name, sealed as a customer's is.
     fn claim_of_nobody(&self, kind: &str, own: Value) -> Recorded {
-        let text = claims::text(self.context, self.facts, kind, None, None, own);
+        let text = claims::text(
+            self.context,
+            self.facts,
+            kind,
+            None,
+            self.bundle(),
+            None,
+            own,
+        );
         self.claimed(Some(SubjectHandle::NOBODY), text)
     }
 
     /// A claim about nobody: it outlives every subject.
     fn claim_about_nobody(&self, kind: &str, own: Value) -> Recorded {
-        let text = claims::text(self.context, self.facts, kind, None, None, own);
+        let bundle = self.bundle();
+        let text = claims::text(self.context, self.facts, kind, None, bundle, None, own);
         self.claimed(None, text)
+    }
+
+    /// Which of the tenant's bundles is in force.
+    fn bundle(&self) -> Option<[u8; 32]> {
+        self.state.bundles.active().map(|bundle| bundle.digest)
     }
 
     fn claimed(&self, owner: Option<SubjectHandle>, text: String) -> Recorded {

@@ -6,10 +6,10 @@ use redoubt_shared::UserId;
 use serde_json::json;
 
 use super::risk::Noted;
-use super::{Cx, Decision, device, owned, session};
+use super::{Cx, Decision, device, owned, policy, session};
 use crate::core::{
-    Act, AlertKind, Ending, Event, OpenSession, Recorded, Refusal, Reply, Subject, SubjectHandle,
-    SubjectKey, Whereabouts,
+    Act, AlertKind, Effect, Ending, Event, Input, OpenSession, PolicyPlace, Recorded, Refusal,
+    Reply, Subject, SubjectHandle, SubjectKey, Whereabouts,
 };
 use crate::passkeys::{CredentialRecord, SIGN_COUNT_NOT_INCREASED};
 
@@ -97,9 +97,41 @@ pub(super) fn conclude_login(
             reply: Reply::Refused,
         });
     }
-    let opened = session::opened(cx, handle, device, record, user_verified, asked);
-    let gives_way = session::gives_way(cx, handle);
     let risk = cx.assess(Act::Login, handle, Whereabouts::default());
+    let ruled = cx.ruled(
+        handle,
+        Input {
+            place: PolicyPlace::Login,
+            risk: risk.clone(),
+            device: cx.device_seen(subject, &used.credential_id, Some(user_verified)),
+            sample: None,
+            payment: None,
+            asked: None,
+        },
+    )?;
+    if ruled.denies() {
+        let mut own = json!({
+            "verdict": "refused", "device_id": device.to_string(), "reason": policy::DENIED,
+        });
+        ruled.tell(&mut own);
+        let mut events = vec![ruled.event()];
+        events.extend(refused(
+            cx,
+            handle,
+            &user,
+            &used.credential_id,
+            policy::DENIED,
+            own,
+        ));
+        return Ok(Decision {
+            events,
+            reply: Reply::Refused,
+        });
+    }
+    // A step-up leaves the session at the lowest level: what needs more asks for more.
+    let level = user_verified && ruled.effect() == Effect::Allow;
+    let opened = session::opened(cx, handle, device, record, level, asked);
+    let gives_way = session::gives_way(cx, handle);
     let mut noted = Noted::login(Ending::Accepted, risk.clone());
     let mut own = json!({
         "verdict": "accepted",
@@ -117,6 +149,7 @@ pub(super) fn conclude_login(
         noted.alert = Some(kind);
     }
     noted.tell(&mut own);
+    ruled.tell(&mut own);
     let claim = cx.claim(handle, KIND, &user, None, own);
     let session = Event::SessionOpened {
         hash: asked.hash,
@@ -125,6 +158,7 @@ pub(super) fn conclude_login(
     let mut events = used.events(cx, handle, subject);
     events.push(owned(handle, session));
     events.extend(cx.noted(handle, noted));
+    events.push(ruled.event());
     events.push(claim);
     Ok(Decision {
         events,
@@ -184,7 +218,11 @@ fn refused(
     let mut noted = Noted::login(Ending::Failed, risk);
     noted.alert = device::copied(reason);
     noted.tell(&mut own);
-    let counted = device::count_refusal(cx, user, credential_id, reason);
+    // The tenant's policy says nothing of the device.
+    let counted = match reason {
+        policy::DENIED => None,
+        _ => device::count_refusal(cx, user, credential_id, reason),
+    };
     let claim = cx.claim(handle, KIND, user, None, own);
     let noted = cx.noted(handle, noted);
     counted.into_iter().chain(noted).chain([claim]).collect()

@@ -118,6 +118,10 @@ const NEXT: [u8; 32] = [0; 32];
 
 /// The command with [`NEXT`] filled in, as the service does.
 pub(super) fn answering(state: &TenantState, mut command: Command) -> Command {
+    if let Command::Ruled { answer, command } = command {
+        let command = Box::new(answering(state, *command));
+        return Command::Ruled { answer, command };
+    }
     if let Command::GiveApproval { id, user, proof } = &mut command
         && proof.challenge == NEXT
         && let Some((handle, _)) = state.subject(user)

@@ -138,13 +138,14 @@ async fn every_example_is_understood_by_the_types_that_serve_it() {
         }));
         let mut response = router.clone().oneshot(request).await.unwrap();
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-            // The fake obeys no order and knows no device; it has read the request, though.
+            // The fake obeys no order, knows no device and has no policy; it has read the request, though.
             let known = [
                 "order_spent",
                 "no_envelope",
                 "order_not_signed",
                 "unknown_device",
                 "device_closed",
+                "policy_not_configured",
             ]
             .contains(&problem.code());
             assert!(known, "{name}: {problem} {:?}", problem.body("").detail);

@@ -216,6 +216,43 @@ impl Services for Fake {
         })
     }
 
+    async fn put_policy(
+        &self,
+        caller: Caller,
+        _: PolicyUpload,
+    ) -> Result<PolicyActivated, Problem> {
+        self.seen(caller);
+        Err(Problem::policy_not_configured())
+    }
+
+    async fn get_policy(&self, caller: Caller) -> Result<PolicyStatus, Problem> {
+        self.seen(caller);
+        Ok(PolicyStatus {
+            active: None,
+            history: vec![],
+            kept: vec![],
+        })
+    }
+
+    async fn order_policy(
+        &self,
+        caller: Caller,
+        _: PolicyOrder,
+    ) -> Result<PolicyActivated, Problem> {
+        self.seen(caller);
+        Err(Problem::policy_not_configured())
+    }
+
+    async fn try_policy(&self, caller: Caller, _: PolicyTrial) -> Result<PolicyDryRun, Problem> {
+        self.seen(caller);
+        Ok(PolicyDryRun {
+            tests: vec![],
+            decisions: 0,
+            unchanged: 0,
+            changes: vec![],
+        })
+    }
+
     async fn get_metadata(&self, caller: Caller) -> Result<MetadataStatus, Problem> {
         self.seen(caller);
         Ok(MetadataStatus {

@@ -61,9 +61,13 @@ impl Appliance {
         let proof = self
             .proof(&serving, caller, id, &user, &challenge, answer)
             .await?;
-        let proof = Box::new(proof);
-        let command = Command::GiveApproval { id, user, proof };
-        let (reply, claim) = self.decide(&serving, caller, command, now_ms).await?;
+        let command = || Command::GiveApproval {
+            id,
+            user: user.clone(),
+            proof: Box::new(proof.clone()),
+        };
+        let decided = self.decide_ruled(&serving, caller, command, now_ms);
+        let (reply, claim) = decided.await?;
         if reply == Reply::Refused {
             return Err(Problem::authentication_failed());
         }

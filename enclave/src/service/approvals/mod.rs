@@ -130,7 +130,7 @@ impl Appliance {
             _ => idempotency(key, &asked),
         };
         let (amount, currency) = request.transaction.amount();
-        let command = Command::CreateApproval(Box::new(CreateApproval {
+        let asked = Box::new(CreateApproval {
             id,
             approvers,
             needed,
@@ -140,10 +140,13 @@ impl Appliance {
             transaction_jcs,
             expires_ms,
             idempotency,
-        }));
-        let (reply, _) = self.decide(&serving, caller, command, now_ms).await?;
-        let Reply::Approval(id) = reply else {
-            return Err(internal("an approval without an id"));
+        });
+        let command = || Command::CreateApproval(asked.clone());
+        let decided = self.decide_ruled(&serving, caller, command, now_ms);
+        let id = match decided.await?.0 {
+            Reply::Approval(id) => id,
+            Reply::Denied => return Err(Problem::policy_denied()),
+            _ => return Err(internal("an approval without an id")),
         };
         let created = self.approval_created(&serving, caller, request, id).await;
         created.map_err(|problem| match repeatable {

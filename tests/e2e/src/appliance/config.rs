@@ -189,6 +189,9 @@ impl Appliance {
         if let Some(policy) = &self.options.passkeys {
             first["passkeys"] = policy.clone();
         }
+        if let Some(signers) = &self.options.policy_signers {
+            first["policy_signers"] = signers.clone();
+        }
         Ok(json!({
             "type": "redoubt/config/v1",
             "genesis": hex::encode(digest),

@@ -6,12 +6,13 @@ use redoubt_shared::{ApprovalId, UserId, VerificationId};
 use serde_json::{Value, json};
 
 use super::super::passkey::Used;
+use super::super::policy::{self, Ruled};
 use super::super::risk::Paid;
 use super::super::{Cx, Decision, attempt, device, owned};
 use super::{claim, open_for};
 use crate::core::{
-    AlertKind, Approval, Comparison, Ending, Event, Grant, GrantedBy, Modality, Proof, Recorded,
-    Refusal, Reply, Risk, Subject, SubjectHandle,
+    AlertKind, Approval, Comparison, Effect, Ending, Event, Grant, GrantedBy, Input, Modality,
+    PolicyPlace, Proof, Recorded, Refusal, Reply, Risk, Subject, SubjectHandle,
 };
 
 /// A verified assertion and what its claim must repeat.
@@ -70,6 +71,10 @@ pub(in crate::core::decide) fn give(
     if input.challenge().0 != ask.challenge {
         return Err(Refusal::ApprovalExpired);
     }
+    let ruled = cx.ruled(handle, input_of(cx, approval, subject, handle, &given.used))?;
+    if ruled.denies() || (ruled.effect() == Effect::StepUp && !policy::steps_up(approval.terms)) {
+        return Ok(denied(cx, id, handle, &user, ruled));
+    }
     let done = |other: SubjectHandle| other != handle && approval.complete(other);
     let others = approval.approvers.iter().filter(|one| done(one.subject));
     let complete = last && others.count() + 1 == usize::from(approval.terms.needed);
@@ -89,7 +94,9 @@ pub(in crate::core::decide) fn give(
     }
     let copied = given.used.copied(subject);
     claim::name_copied(&mut own, copied);
-    let claim = cx.claim(handle, "approval", &user, None, Value::Object(own));
+    let mut own = Value::Object(own);
+    ruled.tell(&mut own);
+    let claim = cx.claim(handle, "approval", &user, None, own);
     let mut events = given.used.events(cx, handle, subject);
     events.extend(copied.map(|kind| cx.alert(handle, kind, Risk::default())));
     let receipt = cx.facts.receipt;
@@ -101,11 +108,54 @@ pub(in crate::core::decide) fn give(
     let alone = complete && approval.terms.approvers == 1;
     let paid = Paid::of(&subject.key, &claim::transaction(&approval.transaction_jcs));
     events.extend(paid.filter(|_| alone).map(|paid| paid.event(handle)));
+    events.push(ruled.event());
     events.push(claim);
     Ok(Decision {
         events,
         reply: Reply::Granted { complete },
     })
+}
+
+/// What policy is asked of an answer.
+fn input_of(
+    cx: &Cx<'_>,
+    approval: &Approval,
+    subject: &Subject,
+    handle: SubjectHandle,
+    used: &Used,
+) -> Input {
+    let transaction = claim::transaction(&approval.transaction_jcs);
+    Input {
+        place: PolicyPlace::ApprovalAnswer,
+        risk: super::risk(cx, handle, &transaction),
+        device: cx.device_seen(subject, &used.credential_id, None),
+        sample: None,
+        payment: policy::payment(&transaction),
+        asked: Some(approval.terms),
+    }
+}
+
+/// The tenant's policy said no, or asks for more than this approval does: recorded,
+/// and the approval goes on waiting. Nothing counts against the device.
+fn denied(
+    cx: &Cx<'_>,
+    id: ApprovalId,
+    handle: SubjectHandle,
+    user: &UserId,
+    ruled: Ruled,
+) -> Decision {
+    let mut own = json!({
+        "approval_id": id.to_string(),
+        "decision": "refused",
+        "reason": policy::DENIED,
+        "alert": null,
+    });
+    ruled.tell(&mut own);
+    let claim = cx.claim(handle, "approval", user, None, own);
+    Decision {
+        events: vec![ruled.event(), claim],
+        reply: Reply::Refused,
+    }
 }
 
 /// A passkey that this approval has not seen: not of the same person, of which one

@@ -7,17 +7,16 @@ mod give;
 pub(super) use close::{cancel, reject};
 pub(super) use give::{Given, face, give, refuse};
 
-use std::collections::BTreeSet;
-
 use redoubt_shared::{ApprovalId, UserId};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::policy::{self, Ruled};
 use super::risk::Paid;
 use super::{Cx, Decision, owned};
 use crate::core::approval::devices;
 use crate::core::{
-    APPROVERS_MAX, AlertKind, Approval, Approver, Band, CreateApproval, Event, Recorded, Refusal,
-    Reply, Subject, SubjectHandle, Terms,
+    APPROVERS_MAX, AlertKind, Approval, Approver, Band, CreateApproval, Effect, Event, Input,
+    PolicyPlace, Recorded, Refusal, Reply, Risk, Subject, SubjectHandle, Terms,
 };
 
 /// Approvals that may wait for one customer at once.
@@ -30,15 +29,19 @@ pub(super) fn create(cx: &Cx<'_>, asked: CreateApproval) -> Result<Decision, Ref
     if let Some(found) = found(cx, asked.idempotency)? {
         return Ok(found);
     }
-    let terms = terms(cx, &asked)?;
+    let mut terms = terms(cx, &asked)?;
+    let handle = may_all_be_asked(cx, &asked, terms)?;
+    let ruled = cx.ruled(handle, input(cx, &asked, handle, terms))?;
+    match ruled.effect() {
+        Effect::Allow => {}
+        // Met by a second device, which the typed rules may ask for as well.
+        Effect::StepUp => terms.devices = 2,
+        Effect::Deny => return Ok(denied(cx, &asked, handle, ruled)),
+    }
+    may_all_be_asked(cx, &asked, terms)?;
     let mut events = Vec::new();
-    let mut handles = BTreeSet::new();
     for approver in &asked.approvers {
-        let (handle, subject) = cx.subject(&approver.user)?;
-        if !handles.insert(handle) {
-            return Err(Refusal::OnePersonTwice);
-        }
-        may_be_asked(cx, subject, terms)?;
+        let (handle, _) = cx.subject(&approver.user)?;
         let event = Event::ApprovalAsked {
             id: asked.id,
             handle,
@@ -49,10 +52,9 @@ pub(super) fn create(cx: &Cx<'_>, asked: CreateApproval) -> Result<Decision, Ref
         };
         events.push(owned(handle, event));
     }
-    let first = asked.approvers.first().ok_or(Refusal::UnknownUser)?;
-    let (handle, _) = cx.subject(&first.user)?;
     events.extend(keep(cx, handle, asked.id, asked.idempotency));
-    events.extend(requested(cx, &asked, handle, terms));
+    events.extend(requested(cx, &asked, handle, terms, &ruled));
+    events.insert(events.len() - 1, ruled.event());
     Ok(Decision {
         events,
         reply: Reply::Approval(asked.id),
@@ -72,6 +74,24 @@ fn terms(cx: &Cx<'_>, asked: &CreateApproval) -> Result<Terms, Refusal> {
         devices: if second { 2 } else { 1 },
         face: asked.face,
     })
+}
+
+/// Everybody can give what is asked of them, and is somebody else; answers the first.
+fn may_all_be_asked(
+    cx: &Cx<'_>,
+    asked: &CreateApproval,
+    terms: Terms,
+) -> Result<SubjectHandle, Refusal> {
+    let mut handles = Vec::new();
+    for approver in &asked.approvers {
+        let (handle, subject) = cx.subject(&approver.user)?;
+        if handles.contains(&handle) {
+            return Err(Refusal::OnePersonTwice);
+        }
+        may_be_asked(cx, subject, terms)?;
+        handles.push(handle);
+    }
+    handles.first().copied().ok_or(Refusal::UnknownUser)
 }
 
 /// Somebody can give what is asked of one person.
@@ -107,6 +127,7 @@ fn requested(
     asked: &CreateApproval,
     handle: SubjectHandle,
     terms: Terms,
+    ruled: &Ruled,
 ) -> Vec<Recorded> {
     let mut own = json!({
         "approval_id": asked.id.to_string(),
@@ -117,19 +138,64 @@ fn requested(
     }
     if let [only] = &asked.approvers[..] {
         let transaction = claim::transaction(&asked.transaction_jcs);
-        let subject = cx.state.subjects.get(&handle);
-        let paid = subject.and_then(|subject| Paid::of(&subject.key, &transaction));
-        let risk = paid.map(|paid| paid.assess(cx, handle)).unwrap_or_default();
+        let risk = risk(cx, handle, &transaction);
         let alert = (risk.band() == Band::High).then_some(AlertKind::HighRisk);
         own["transaction"] = transaction;
         own["fraud_score"] = risk.score().into();
         own["anomalies"] = json!(risk.names());
         own["alert"] = json!(alert.map(AlertKind::name));
+        ruled.tell(&mut own);
         let claim = cx.claim(handle, "approval_request", &only.user, None, own);
         let alert = alert.map(|kind| cx.alert(handle, kind, risk));
         return alert.into_iter().chain([claim]).collect();
     }
+    ruled.tell(&mut own);
     vec![cx.claim_about_nobody("approval_request", own)]
+}
+
+/// How unusual a payment is for the one who is asked.
+fn risk(cx: &Cx<'_>, handle: SubjectHandle, transaction: &Value) -> Risk {
+    let subject = cx.state.subjects.get(&handle);
+    let paid = subject.and_then(|subject| Paid::of(&subject.key, transaction));
+    paid.map(|paid| paid.assess(cx, handle)).unwrap_or_default()
+}
+
+/// What policy is asked; of several people it is told no one's risk.
+fn input(cx: &Cx<'_>, asked: &CreateApproval, handle: SubjectHandle, terms: Terms) -> Input {
+    let transaction = claim::transaction(&asked.transaction_jcs);
+    let risk = match terms.approvers {
+        1 => risk(cx, handle, &transaction),
+        _ => Risk::default(),
+    };
+    Input {
+        place: PolicyPlace::ApprovalRequest,
+        risk,
+        device: None,
+        sample: None,
+        payment: policy::payment(&transaction),
+        asked: Some(terms),
+    }
+}
+
+/// The tenant's policy said no: recorded, and nobody is asked.
+fn denied(cx: &Cx<'_>, asked: &CreateApproval, handle: SubjectHandle, ruled: Ruled) -> Decision {
+    let mut own = json!({
+        "approval_id": asked.id.to_string(),
+        "verdict": "refused",
+        "reason": policy::DENIED,
+    });
+    ruled.tell(&mut own);
+    let claim = match &asked.approvers[..] {
+        [only] => {
+            own["transaction"] = claim::transaction(&asked.transaction_jcs);
+            cx.claim(handle, "approval_request", &only.user, None, own)
+        }
+        _ => cx.claim_about_nobody("approval_request", own),
+    };
+    Decision {
+        events: vec![ruled.event(), claim],
+        reply: Reply::Denied,
+    }
 }
 
 /// What an idempotency key did before: the same again, or a conflict.

@@ -1,0 +1,173 @@
+//! The appliance's side: one process for each tenant that has a bundle in force.
+//!
+//! Protects everybody else: a process that does not answer in time is killed, and its
+//! tenant's decision is a no. Tenants share no process, and wait for none but their own.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex as Lock};
+use std::time::Duration;
+
+use redoubt_shared::TenantId;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use super::room::ARGUMENT;
+use super::wire::{self, Ask, Refused, Texts, Told};
+use crate::core::{Bundle, Ruling};
+
+/// One ruling, start and way included: for what the budget inside does not see.
+const RULING: Duration = Duration::from_secs(3);
+/// How long a decision waits for others of its tenant.
+const QUEUE: Duration = Duration::from_secs(3);
+/// Compiling and every unit test.
+const CHECK: Duration = Duration::from_secs(5);
+/// Rulings on everything that is remembered.
+const DRY_RUN: Duration = Duration::from_secs(10);
+
+/// A policy process; it ends with this.
+struct Process {
+    _child: Child,
+    input: ChildStdin,
+    output: ChildStdout,
+}
+
+/// A tenant's process, and the digest of the bundle it holds.
+type Slot = Arc<Mutex<Option<([u8; 32], Process)>>>;
+
+/// Every tenant's.
+pub struct Evaluators {
+    program: PathBuf,
+    slots: Lock<HashMap<TenantId, Slot>>,
+    /// Checks and dry runs, one at a time for each tenant.
+    trials: Lock<HashMap<TenantId, Arc<Mutex<()>>>>,
+}
+
+impl Evaluators {
+    /// None runs yet. `program` runs [`main`](super::main) when its only argument is
+    /// [`ARGUMENT`].
+    pub fn new(program: PathBuf) -> Self {
+        Self {
+            program,
+            slots: Lock::default(),
+            trials: Lock::default(),
+        }
+    }
+
+    /// What a bundle says to an input. It always says something: whatever goes wrong is
+    /// a no, and the process is a new one next time.
+    pub async fn rule(&self, tenant: &TenantId, bundle: &Bundle, input: String) -> Ruling {
+        let slot = of(&self.slots, tenant);
+        let Ok(mut slot) = timeout(QUEUE, slot.lock_owned()).await else {
+            return Ruling::failed("policy_busy");
+        };
+        // Out of the slot while it works: a caller that hangs up leaves no half-read answer.
+        let kept = slot.take().filter(|(digest, _)| *digest == bundle.digest);
+        let ruled = async {
+            let mut process = match kept {
+                Some((_, process)) => process,
+                None => {
+                    let mut fresh = Process::start(&self.program)?;
+                    let texts = bundle.modules.clone();
+                    matches!(fresh.ask(Ask::Load(texts)).await?, Told::Loaded(_))
+                        .then_some(fresh)?
+                }
+            };
+            match process.ask(Ask::Rule(input)).await? {
+                Told::Ruled(ruling) => Some((process, ruling)),
+                _ => None,
+            }
+        };
+        match timeout(RULING, ruled).await {
+            Ok(Some((process, ruling))) => {
+                *slot = Some((bundle.digest, process));
+                ruling
+            }
+            Ok(None) => Ruling::failed("policy_crashed"),
+            Err(_) => Ruling::failed("policy_budget"),
+        }
+    }
+
+    /// Compiles modules and runs their unit tests, in a process of its own; answers the
+    /// tests' names.
+    pub async fn check(&self, tenant: &TenantId, texts: Texts) -> Result<Vec<String>, Refused> {
+        Ok(self.try_out(tenant, texts, Vec::new()).await?.0)
+    }
+
+    /// The same, and then a ruling on each of these inputs.
+    pub async fn try_out(
+        &self,
+        tenant: &TenantId,
+        texts: Texts,
+        inputs: Vec<String>,
+    ) -> Result<(Vec<String>, Vec<Ruling>), Refused> {
+        let trial = of(&self.trials, tenant);
+        let _turn = trial.lock().await;
+        let gone = || Refused::new("crashed", "the policy process ended: less memory or depth");
+        let mut process = Process::start(&self.program).ok_or_else(gone)?;
+        let checked = timeout(CHECK, process.ask(Ask::Check(texts))).await;
+        let tests = match checked {
+            Ok(Some(Told::Loaded(tests))) => tests,
+            Ok(Some(Told::Refused(refused))) => return Err(refused),
+            Ok(_) => return Err(gone()),
+            Err(_) => {
+                return Err(Refused::new(
+                    "over_budget",
+                    "compiling and testing took 5 s",
+                ));
+            }
+        };
+        let rulings = async {
+            let mut rulings = Vec::new();
+            for input in inputs {
+                match process.ask(Ask::Rule(input)).await {
+                    Some(Told::Ruled(ruling)) => rulings.push(ruling),
+                    _ => return Err(gone()),
+                }
+            }
+            Ok(rulings)
+        };
+        let over = |_| Refused::new("over_budget", "the recorded decisions took 10 s");
+        let rulings = timeout(DRY_RUN, rulings).await.map_err(over)??;
+        Ok((tests, rulings))
+    }
+}
+
+fn of<T: Default>(all: &Lock<HashMap<TenantId, Arc<T>>>, tenant: &TenantId) -> Arc<T> {
+    let mut all = all.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    Arc::clone(all.entry(tenant.clone()).or_default())
+}
+
+impl Process {
+    /// A fresh one: no environment, no descriptor but its pipes (every other one is
+    /// closed by its start), killed when it is dropped.
+    fn start(program: &PathBuf) -> Option<Self> {
+        let mut child = Command::new(program)
+            .arg(ARGUMENT)
+            .env_clear()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .ok()?;
+        let (input, output) = (child.stdin.take()?, child.stdout.take()?);
+        Some(Self {
+            _child: child,
+            input,
+            output,
+        })
+    }
+
+    async fn ask(&mut self, ask: Ask) -> Option<Told> {
+        self.input.write_all(&wire::framed(&ask)?).await.ok()?;
+        let mut header = [0; 4];
+        self.output.read_exact(&mut header).await.ok()?;
+        let mut body = vec![0; wire::length(header)?];
+        self.output.read_exact(&mut body).await.ok()?;
+        wire::read(&body)
+    }
+}

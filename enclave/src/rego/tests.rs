@@ -1,0 +1,307 @@
+//! Rego as tenants may send it: what is taken, what is not, and what it costs.
+//!
+//! Promises: docs/PROMISES.md, policy.
+
+use std::time::Instant;
+
+use proptest::prelude::*;
+use redoubt_shared::TenantId;
+use serde_json::json;
+
+use super::bundle::PolicyBundle;
+use super::engine::{BUDGET, Loaded};
+use super::wire::{self, Ask, Texts, Told};
+use crate::core::{
+    DeviceSeen, Effect, Input, PaymentSeen, PolicyPlace, Risk, Ruling, SampleSeen, Signal, Terms,
+};
+
+const PASSES: &str = "\ntest_it_is_there if data.redoubt.decision.effect\n";
+
+fn texts(all: &[&str]) -> Texts {
+    let numbered = all.iter().enumerate();
+    numbered
+        .map(|(at, text)| (format!("{at}.rego"), (*text).to_owned()))
+        .collect()
+}
+
+fn policy(rules: &str) -> Texts {
+    texts(&[&format!("package redoubt\nimport rego.v1\n{rules}{PASSES}")])
+}
+
+fn check(texts: &Texts) -> Result<Vec<String>, &'static str> {
+    let checked = Loaded::new(texts).and_then(|loaded| loaded.check());
+    checked.map_err(|refused| String::leak(refused.code) as &str)
+}
+
+fn rule(rules: &str, input: &str) -> Ruling {
+    Loaded::new(&policy(rules)).unwrap().rule(input)
+}
+
+fn published(name: &str) -> Texts {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/policy");
+    let text = |name: String| std::fs::read_to_string(format!("{folder}/{name}.rego")).unwrap();
+    texts(&[&text(name.to_owned()), &text(format!("{name}_test"))])
+}
+
+#[test]
+fn the_published_bundles_pass_their_own_tests() {
+    assert_eq!(
+        check(&published("default")).unwrap(),
+        ["data.redoubt_test.test_everything_is_allowed"]
+    );
+    assert_eq!(check(&published("stricter")).unwrap().len(), 4);
+}
+
+#[test]
+fn what_is_refused_says_why() {
+    let allow = "decision := {\"effect\": \"allow\"}\n";
+    assert_eq!(check(&policy(allow)).unwrap().len(), 1);
+    for (code, rules) in [
+        ("does_not_compile", "decision := {"),
+        ("does_not_compile", "decision := x if { y > 1 }"),
+        ("no_decision", "verdict := {\"effect\": \"allow\"}"),
+        ("test_failed", &format!("{allow}test_no if 1 == 2\n")),
+        ("test_failed", &format!("{allow}test_one := 1\n")),
+        (
+            "test_failed",
+            &format!("{allow}test_odd if to_number(\"x\") == 1\n"),
+        ),
+        ("over_budget", &endless("decision")),
+        (
+            "test_failed",
+            &format!("{allow}{}", endless("test_endless")),
+        ),
+    ] {
+        assert_eq!(check(&policy(rules)), Err(code), "{rules}");
+    }
+    let untested = texts(&["package redoubt\nimport rego.v1\ndecision := {\"effect\": \"allow\"}"]);
+    assert_eq!(check(&untested), Err("no_tests"));
+    let twice = format!("{allow}test_two if true\ntest_two if false\n");
+    assert_eq!(check(&policy(&twice)), Err("does_not_compile"));
+}
+
+#[test]
+fn nothing_reaches_for_time_chance_the_network_or_the_machine() {
+    for call in [
+        "time.now_ns()",
+        "rand.intn(\"a\", 10)",
+        "http.send({\"method\": \"get\", \"url\": \"https://example.com\"})",
+        "opa.runtime()",
+        "net.lookup_ip_addr(\"example.com\")",
+        "uuid.rfc4122(\"a\")",
+        "crypto.sha256(\"a\")",
+        "trace(\"a\")",
+        "walk({})",
+        "no_such_function(1)",
+    ] {
+        // Where it stands makes no difference, nor that it is never reached.
+        for place in [
+            format!("x := {call}\n"),
+            format!("x if {{ false; count([y | y := [{call}]]) > 0 }}\n"),
+            format!("f(a) := {call}\n"),
+            format!("x := 1 if {{ every y in [1] {{ {{y: {call}}} }} }}\n"),
+        ] {
+            let rules = format!("decision := {{\"effect\": \"allow\"}}\n{place}");
+            assert_eq!(check(&policy(&rules)), Err("forbidden_builtin"), "{place}");
+        }
+    }
+    // A name of one's own opens no way to it either.
+    let other = "package rand\nimport rego.v1\nintn(a, b) := 4\n";
+    let rules = "package redoubt\nimport rego.v1\nimport data.rand\n\
+                 decision := {\"effect\": \"allow\"} if rand.intn(\"a\", 1) >= 0\n\
+                 test_it if true\n";
+    assert_eq!(check(&texts(&[other, rules])), Err("forbidden_builtin"));
+}
+
+#[test]
+fn whatever_is_not_an_answer_is_a_no() {
+    let said = |rules: &str| {
+        let Ruling { effect, reasons } = rule(rules, "{\"place\": \"login\"}");
+        (effect, reasons.join(" "))
+    };
+    let no = |why: &str| (Effect::Deny, why.to_owned());
+    assert_eq!(
+        said("decision := {\"effect\": \"step_up\", \"reasons\": [\"a\"]}"),
+        (Effect::StepUp, "a".to_owned())
+    );
+    for (why, rules) in [
+        (
+            "policy_undefined",
+            "decision := {\"effect\": \"allow\"} if input.place == \"face\"",
+        ),
+        (
+            "policy_error",
+            "decision := {\"effect\": \"allow\"} if to_number(\"x\") == 1",
+        ),
+        (
+            "policy_error",
+            "decision := {\"effect\": \"allow\"}\ndecision := {\"effect\": \"deny\"}",
+        ),
+        ("policy_malformed", "decision := true"),
+        ("policy_malformed", "decision := {\"effect\": \"Allow\"}"),
+        (
+            "policy_malformed",
+            "decision := {\"effect\": \"allow\", \"more\": 1}",
+        ),
+        (
+            "policy_malformed",
+            "decision := {\"effect\": \"allow\", \"reasons\": [\"A b\"]}",
+        ),
+        (
+            "policy_malformed",
+            "decision := {\"effect\": \"allow\", \"reasons\": [sprintf(\"%065d\", [1])]}",
+        ),
+        (
+            "policy_malformed",
+            "decision := {\"effect\": \"allow\", \"reasons\": numbers.range(1, 9)}",
+        ),
+    ] {
+        assert_eq!(said(rules), no(why), "{rules}");
+    }
+}
+
+fn endless(name: &str) -> String {
+    format!(
+        "all := numbers.range(1, 3000)\n\
+         {name} if {{ some a in all; some b in all; some c in all; some d in all; a + b + c + d == 0 }}\n"
+    )
+}
+
+#[test]
+fn a_policy_without_an_end_is_stopped_in_its_budget() {
+    let begun = Instant::now();
+    assert_eq!(
+        rule(&endless("decision"), "{}"),
+        Ruling::failed("policy_budget")
+    );
+    // Ten times what is granted: this machine may be busy.
+    assert!(begun.elapsed() < BUDGET * 10);
+}
+
+#[test]
+fn bundles_have_one_form_and_bounds() {
+    let tenant: TenantId = "bank".parse().unwrap();
+    let module = |path: &str, rego: &str| json!({ "path": path, "rego": rego });
+    let read = |tenant: &TenantId, value: serde_json::Value| {
+        PolicyBundle::read(value.to_string().as_bytes(), tenant).map_err(|error| error.code())
+    };
+    let bundle = |version: u64, modules: Vec<serde_json::Value>| json!({ "type": "redoubt/policy-bundle/v1", "tenant": "bank", "version": version, "modules": modules });
+    let good = || bundle(1, vec![module("a", "package redoubt")]);
+    assert!(read(&tenant, good()).is_ok());
+    assert_eq!(read(&"other".parse().unwrap(), good()), Err("other_tenant"));
+    let mut more = good();
+    more["more"] = 1.into();
+    for (code, wrong) in [
+        ("not_a_bundle", json!([])),
+        ("not_a_bundle", more),
+        ("bundle_malformed", bundle(0, vec![module("a", "")])),
+        ("bundle_malformed", bundle(1, vec![])),
+        ("bundle_malformed", bundle(1, vec![module("", "")])),
+        (
+            "bundle_malformed",
+            bundle(1, vec![module("a", ""), module("a", "")]),
+        ),
+        (
+            "bundle_too_large",
+            bundle(1, vec![module("a", &"#".repeat(48 * 1024 + 1))]),
+        ),
+        (
+            "bundle_too_large",
+            bundle(1, vec![module(&"a".repeat(129), "")]),
+        ),
+        (
+            "bundle_too_large",
+            bundle(1, (0..33).map(|at| module(&at.to_string(), "")).collect()),
+        ),
+    ] {
+        assert_eq!(read(&tenant, wrong.clone()), Err(code), "{wrong}");
+    }
+}
+
+fn inputs() -> impl Strategy<Value = Input> {
+    let place = prop_oneof![
+        Just(PolicyPlace::Login),
+        Just(PolicyPlace::Face),
+        Just(PolicyPlace::ApprovalRequest),
+        Just(PolicyPlace::ApprovalAnswer),
+        Just(PolicyPlace::Voice),
+    ];
+    let signals = proptest::sample::subsequence(
+        vec![
+            Signal::ImpossibleTravel,
+            Signal::Velocity,
+            Signal::NewPayeeLargeAmount,
+        ],
+        0..=3,
+    );
+    let device = proptest::option::of((0..=100u8, any::<Option<bool>>()));
+    let face = proptest::option::of((0..=100u8, 0..=100u8));
+    let payment = proptest::option::of((any::<u64>(), 1..=100u16));
+    let asked = proptest::option::of((1..=16u16, 1..=2u8, any::<bool>()));
+    let all = (place, signals, device, face, payment, asked);
+    all.prop_map(|(place, signals, device, face, payment, asked)| Input {
+        place,
+        risk: Risk { signals },
+        device: device.map(|(trust, user_verified)| DeviceSeen {
+            key: crate::core::KeyCustody::Unproven,
+            trust,
+            user_verified,
+        }),
+        sample: face.map(|(confidence, quality)| SampleSeen {
+            confidence,
+            quality,
+            worker_tier: "enclave".to_owned(),
+            liveness: Some(quality),
+        }),
+        payment: payment.map(|(total, payments)| PaymentSeen {
+            currency: "EUR".to_owned(),
+            total,
+            payments,
+        }),
+        asked: asked.map(|(approvers, devices, face)| Terms {
+            approvers,
+            needed: 1,
+            devices,
+            face,
+        }),
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// The default bundle and no bundle are the same.
+    #[test]
+    fn the_default_bundle_adds_nothing(input in inputs()) {
+        let default = Loaded::new(&published("default")).unwrap();
+        prop_assert_eq!(default.rule(&input.to_json().to_string()), Ruling::NONE);
+    }
+
+    /// Amounts reach the policy exactly, whatever their size.
+    #[test]
+    fn amounts_are_exact(total in any::<u64>()) {
+        let rules = format!("decision := {{\"effect\": \"allow\"}} if input.payment.total_e4 == {total}");
+        let input = json!({ "payment": { "total_e4": total } }).to_string();
+        prop_assert_eq!(rule(&rules, &input), Ruling::NONE);
+        let input = json!({ "payment": { "total_e4": total ^ 1 } }).to_string();
+        prop_assert_eq!(rule(&rules, &input), Ruling::failed("policy_undefined"));
+    }
+
+    #[test]
+    fn no_bytes_make_the_readers_of_the_pipes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = wire::read::<Ask>(&bytes);
+        let _ = wire::read::<Told>(&bytes);
+    }
+}
+
+#[test]
+fn messages_are_read_whole_and_bounded() {
+    let framed = wire::framed(&Ask::Rule("{}".to_owned())).unwrap();
+    let length = wire::length(framed[..4].try_into().unwrap()).unwrap();
+    assert_eq!(length, framed.len() - 4);
+    assert_eq!(wire::read(&framed[4..]), Some(Ask::Rule("{}".to_owned())));
+    let trailing = [&framed[4..], &[0]].concat();
+    assert_eq!(wire::read::<Ask>(&trailing), None);
+    assert_eq!(wire::length(u32::MAX.to_be_bytes()), None);
+    assert!(wire::framed(&Ask::Rule("x".repeat(wire::MESSAGE_MAX))).is_none());
+}

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use redoubt_bank::api::Verification;
+use redoubt_bank::api::{Verification, verify_body};
 use redoubt_bank::speech::{BASS, CHILD, wav, wav_of_floats};
 use redoubt_bank::{Bank, BankError, random_name};
 use redoubt_e2e::customer::{Customer, expect_code, payment};
@@ -326,6 +326,32 @@ fn a_voice_that_matches_gives_back_no_attempt_of_a_face() {
                 ensure!(voice.result == "verified", "{voice:?}");
             }
         }
+        Ok(())
+    });
+}
+
+#[test]
+fn an_approval_that_asks_for_a_face_takes_no_voice() {
+    let test = "an_approval_that_asks_for_a_face_takes_no_voice";
+    shared(&APPLIANCE, test, Needs::Photographs, async |appliance| {
+        let bank = appliance.bank(&appliance.banks.a)?;
+        let media = appliance.environment().media()?;
+        let voices = Voices::made();
+        let customer = Customer::registered(&bank, &appliance.banks.a).await?;
+        bank.enroll(&customer.id, &media.person).await?;
+        bank.enroll_voice(&customer.id, &voices.three()).await?;
+        let asked = json!({"user_id": customer.id, "transaction": payment("10.00"),
+            "factors": ["passkey", "face"]});
+        let asked: Value = bank.post("/api/v1/approvals", &asked).await?.read()?;
+        let id = asked["approval_id"].as_str().context("approval_id")?;
+        let path = format!("/api/v1/approvals/{id}/face");
+        let mut body = verify_body(&customer.id, &voices.person[3]);
+        body["modality"] = json!("voice");
+        let heard: Result<Value, _> = bank.post(&path, &body).await?.read();
+        expect_code(heard, "unsupported_modality")?;
+        let body = verify_body(&customer.id, &media.person_again);
+        let seen: Value = bank.post(&path, &body).await?.read()?;
+        ensure!(seen["result"] == "verified", "{seen}");
         Ok(())
     });
 }

@@ -1,6 +1,5 @@
 //! Processor time: of another process, and of a closure on this thread.
 
-
 use anyhow::{Context, Result};
 
 /// Clock ticks per second of `/proc/PID/stat` on Linux (USER_HZ).

@@ -244,6 +244,9 @@ fn judge_artefact(bytes: &[u8], trust: &Trust) -> Result<Report, artefact::Refus
     let mut facts = receipt_facts(&verified.receipt);
     facts["kind"] = "artefact".into();
     facts["decision"] = verified.decision.into();
+    if let Some(closes) = verified.closes {
+        facts["closes"] = closes.into();
+    }
     let people: Vec<&str> = verified.people.iter().map(|user| user.as_str()).collect();
     facts["people"] = serde_json::json!(people);
     facts["transaction"] = verified.transaction;

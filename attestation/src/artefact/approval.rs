@@ -51,6 +51,8 @@ pub struct VerifiedArtefact {
     pub receipt: JudgedReceipt,
     /// `approved` or `rejected`.
     pub decision: String,
+    /// Whether a rejection ended the approval; if not, others may have approved it yet.
+    pub closes: Option<bool>,
     /// Who answered so.
     pub people: Vec<UserId>,
     /// What was asked for, where it was more than one answer of one person.
@@ -72,6 +74,8 @@ pub(super) struct Signed {
     pub(super) user_id: UserId,
     time_ms: u64,
     pub(super) decision: String,
+    #[serde(default)]
+    closes: Option<bool>,
     #[serde(default)]
     pub(super) approval_id: Option<String>,
     pub(super) transaction: Value,
@@ -156,6 +160,7 @@ pub fn verify_artefact(bytes: &[u8], trust: &Trust) -> Result<VerifiedArtefact, 
     Ok(VerifiedArtefact {
         receipt,
         decision: claims.decision,
+        closes: claims.closes,
         people,
         asked: claims.asked,
         transaction: claims.transaction,

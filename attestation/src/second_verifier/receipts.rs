@@ -69,6 +69,9 @@ fn bent_artefacts(court: &Court) -> Vec<Value> {
         ("/assertion/authenticator_data", text("AAAA")),
         ("/assertion/client_data_json", text("e30")),
     ];
+    let mut odd = court.claims();
+    odd["closes"] = "yes".into();
+    let odd = serde_json::to_value(court.artefact(&odd)).unwrap();
     let lies = changes.into_iter().map(|(pointer, value)| {
         let mut claims = court.claims();
         *claims.pointer_mut(pointer).unwrap() = value;
@@ -109,7 +112,7 @@ fn bent_artefacts(court: &Court) -> Vec<Value> {
         bent
     });
     let first = good.clone();
-    std::iter::once(first).chain(lies).chain(edited).collect()
+    [first, odd].into_iter().chain(lies).chain(edited).collect()
 }
 
 #[test]

@@ -47,6 +47,8 @@ def verify(artefact, trust, at_ms, report):
     else:
         people = [claims["user_id"]]
     report.passed("as many people, devices and factors as were asked for")
+    if claims.get("closes") is not None:
+        report.facts["closes"] = claims["closes"]
     report.facts.update(
         decision=claims["decision"],
         people=people,
@@ -80,6 +82,8 @@ def _typed(claims):
         uint(claims["version"])
     if claims.get("approval_id") is not None:
         text(claims["approval_id"])
+    if claims.get("closes") is not None and type(claims["closes"]) is not bool:
+        raise Refusal("malformed", "closes is not true or false")
     given = members(claims.get("challenge_input"), (*INPUT, "transaction_jcs"))
     for member in ("domain", "rp_id", "purpose", "transaction_jcs"):
         text(given[member])

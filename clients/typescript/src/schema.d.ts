@@ -7615,9 +7615,11 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description JSON Web Key Set */
+            /** @description JSON Web Key Set (RFC 7517) */
             200: {
                 headers: {
+                    /** @description For how long it may be kept */
+                    "Cache-Control"?: string;
                     /** @description Names the request, here and in the operator's log */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
@@ -7643,7 +7645,7 @@ export interface operations {
                      *       ]
                      *     }
                      */
-                    "application/json": components["schemas"]["JwkSet"];
+                    "application/jwk-set+json": components["schemas"]["JwkSet"];
                 };
             };
             /** @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable */

@@ -52,6 +52,20 @@ impl<'de, const MAX: usize> Deserialize<'de> for Text<MAX> {
     }
 }
 
+/// Whether every character can be seen where it stands: none that turns the direction of
+/// what follows (Unicode Standard Annex 9, explicit formatting characters and marks), that
+/// has no width or is blank, or that breaks a line. The two joiners stay: names need them.
+pub(super) fn shows(text: &str) -> bool {
+    let hides = |c: char| {
+        matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+    };
+    !text.chars().any(|c| c.is_control() || hides(c))
+}
+
 /// An RFC 3339 instant as Unix milliseconds; 0 for any before 1970, when nothing was recorded.
 pub(super) fn parse_instant(text: &str) -> Option<u64> {
     let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
@@ -154,6 +168,32 @@ mod tests {
         assert!(Text::<3>::new("äöü").is_some());
         for wrong in ["", "abcd", "a\nb", "a\u{0}"] {
             assert!(Text::<3>::new(wrong).is_none(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn text_that_hides_or_turns_does_not_show() {
+        for right in [
+            "Ann-Marie O'Neil",
+            "محمد",
+            "שלום",
+            "क्\u{200d}ष",
+            "می\u{200c}خواهم",
+            "大文字",
+            "Zoë 🙂",
+        ] {
+            assert!(shows(right), "{right:?}");
+        }
+        for wrong in [
+            "Bob\u{202e}ecilA",
+            "\u{2066}a",
+            "a\u{200b}b",
+            "a\u{feff}",
+            "\u{3164}",
+            "a\u{2028}b",
+            "a\u{e0041}",
+        ] {
+            assert!(!shows(wrong), "{wrong:?}");
         }
     }
 

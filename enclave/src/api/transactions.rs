@@ -188,6 +188,26 @@ impl Transaction {
         }
     }
 
+    /// Whether everything in it that people read can be seen, in the order in which it
+    /// is written.
+    pub fn shows(&self) -> bool {
+        let one = |payee: &Payee, reference: &Text<140>| {
+            let texts = [
+                payee.name.as_str(),
+                payee.account.as_str(),
+                reference.as_str(),
+            ];
+            texts.into_iter().all(super::text::shows)
+        };
+        match self {
+            Self::Payment(payment) => one(&payment.payee, &payment.reference),
+            Self::Batch(batch) => {
+                let mut all = batch.payments.iter();
+                all.all(|payment| one(&payment.payee, &payment.reference))
+            }
+        }
+    }
+
     /// Whether a batch adds up (RTS on SCA, art. 5: total and payees are bound).
     pub fn adds_up(&self) -> bool {
         let Self::Batch(batch) = self else {

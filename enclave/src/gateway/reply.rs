@@ -10,7 +10,7 @@ use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, StatusCode, Version};
 use serde::Serialize;
 
-use crate::api::{Introspected, Problem, RequestId};
+use crate::api::{Introspected, JwkSet, Problem, RequestId};
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -18,6 +18,9 @@ const JSON_LINES: HeaderValue = HeaderValue::from_static("application/jsonl");
 const INTROSPECTION_JWT: HeaderValue =
     HeaderValue::from_static("application/token-introspection+jwt");
 const JOSE: HeaderValue = HeaderValue::from_static("application/jose+json");
+const KEY_SET: HeaderValue = HeaderValue::from_static("application/jwk-set+json");
+/// Keys of a tenant stay for the life of its ledger.
+const FOR_FIVE_MINUTES: HeaderValue = HeaderValue::from_static("private, max-age=300");
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
@@ -68,6 +71,17 @@ pub(super) fn introspected(introspected: Introspected) -> Response {
     }
 }
 
+/// A tenant's public keys (RFC 7517 section 8.5.2), the one reply that may be kept.
+pub(super) fn key_set(keys: &JwkSet) -> Result<Response, Problem> {
+    let text = serde_json::to_vec(keys)
+        .map_err(|_| Problem::internal_error().because("a reply could not be serialized"))?;
+    let mut response = json(StatusCode::OK, KEY_SET, text.into());
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, FOR_FIVE_MINUTES);
+    Ok(response)
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::empty());
@@ -104,7 +118,9 @@ pub(super) fn finish(
             parts.headers.insert(CONNECTION, close);
         }
     }
-    parts.headers.insert(CACHE_CONTROL, NO_STORE);
+    if parts.headers.get(CONTENT_TYPE) != Some(&KEY_SET) {
+        parts.headers.insert(CACHE_CONTROL, NO_STORE);
+    }
     if let Ok(id) = HeaderValue::from_str(request_id.as_str()) {
         parts.headers.insert(REQUEST_ID, id);
     }

@@ -6,7 +6,7 @@ use axum::response::Response;
 use super::devices::device_of;
 use super::extract::{Client, Named, NamedPair, ReceivedForm, Wanted};
 use super::handlers::{Asker, Outcome};
-use super::reply::{Reply, introspected};
+use super::reply::{Reply, introspected, key_set};
 use crate::api::*;
 
 /// What a session token stands for (RFC 7662). Which form, the Accept header says: JSON, a
@@ -102,11 +102,15 @@ pub(super) async fn end_device_sessions<S: Services>(
 /// The tenant's public keys: they verify artefacts and sessions.
 #[utoipa::path(
     get, path = "/api/v1/jwks", tag = "sessions",
-    responses((status = 200, description = "JSON Web Key Set", body = JwkSet)),
+    responses((
+        status = 200, description = "JSON Web Key Set (RFC 7517)", body = JwkSet,
+        content_type = "application/jwk-set+json",
+        headers(("Cache-Control" = String, description = "For how long it may be kept")),
+    )),
 )]
 pub(super) async fn jwks<S: Services>(
     State(shared): Asker<S>,
     Client(caller): Client,
-) -> Outcome<JwkSet> {
-    Ok(Reply::ok(shared.services.jwks(caller).await?))
+) -> Result<Response, Problem> {
+    key_set(&shared.services.jwks(caller).await?)
 }

@@ -214,6 +214,11 @@ fn a_batch_binds_total_and_payees_and_adds_up() {
         };
         let wrong = bank.post("/api/v1/approvals", &batch("300.31")).await?;
         expect_code(wrong.read::<Value>(), "invalid_transaction")?;
+        // A name that reads otherwise than it is written is none to show.
+        let mut turned = batch("300.30");
+        turned["transaction"]["payments"][1]["payee"]["name"] = "HbmG \u{202e}gnilooT".into();
+        let turned = bank.post("/api/v1/approvals", &turned).await?;
+        expect_code(turned.read::<Value>(), "invalid_transaction")?;
         let right = batch("300.30");
         let created: Value = bank.post("/api/v1/approvals", &right).await?.read()?;
         let origin = appliance.banks.a.approval_origin;

@@ -128,6 +128,7 @@ impl Court {
         };
         let mut claims = self.claims();
         claims["decision"] = "rejected".into();
+        claims["closes"] = false.into();
         claims["challenge"] = crate::encode::b64u(&input.challenge().0).into();
         claims["assertion"] = json!(self.assertion(&input.challenge(), 5));
         claims["challenge_input"] = json!(input);
@@ -508,5 +509,8 @@ fn the_verdict_names_the_decision_and_everybody() {
     assert_eq!(people, ["anna", "ben"]);
     assert_eq!(verified.asked.unwrap().needed, 2);
     let rejected = court.artefact_typed(&court.rejection(), REJECTION_TYP);
-    assert_eq!(court.judge(&rejected).unwrap().decision, "rejected");
+    let rejected = court.judge(&rejected).unwrap();
+    let told = (rejected.decision.as_str(), rejected.closes);
+    assert_eq!(told, ("rejected", Some(false)));
+    assert_eq!(verified.closes, None);
 }

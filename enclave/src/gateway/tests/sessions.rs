@@ -52,6 +52,18 @@ async fn the_accept_header_chooses_the_form_of_the_answer() {
 }
 
 #[tokio::test]
+async fn keys_may_be_kept_and_their_refusal_may_not() {
+    let door = Door::open().await;
+    let keys = door.bank().await.get("/api/v1/jwks").await;
+    assert_eq!(keys.header("content-type"), "application/jwk-set+json");
+    assert_eq!(keys.header("cache-control"), "private, max-age=300");
+    assert!(keys.json()["keys"].is_array());
+    let refused = door.http1(None).await.unwrap().get("/api/v1/jwks").await;
+    assert_eq!(refused.header("content-type"), "application/problem+json");
+    assert_eq!(refused.header("cache-control"), "no-store");
+}
+
+#[tokio::test]
 async fn a_form_is_read_whole_or_refused_without_repeating_it() {
     let door = Door::open().await;
     let mut bank = door.bank().await;

@@ -8,6 +8,7 @@ pub(super) use feed::Listeners;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use aws_lc_rs::hmac;
 use redoubt_attestation::artefact::{Assertion as Evidence, ChallengeInput};
 use redoubt_attestation::encode::sha256;
 use redoubt_attestation::jcs::to_jcs;
@@ -53,9 +54,10 @@ impl Found {
     }
 }
 
-/// A key as the core keeps it, with the digest of what was asked under it.
+/// A key as the core keeps it, hashed, with a digest of what was asked under it: HMAC-SHA-256
+/// (RFC 2104) by the key itself, so that nobody can try names against what is kept.
 fn idempotency(key: Option<IdempotencyKey>, asked: &[&[u8]]) -> Option<([u8; 32], [u8; 32])> {
-    let key = sha256(&[key?.as_str().as_bytes()]).0;
+    let key = key?;
     let lengths: Vec<_> = asked
         .iter()
         .map(|part| (part.len() as u32).to_be_bytes())
@@ -64,7 +66,10 @@ fn idempotency(key: Option<IdempotencyKey>, asked: &[&[u8]]) -> Option<([u8; 32]
     let framed: Vec<&[u8]> = parts
         .flat_map(|(length, part)| [&length[..], part])
         .collect();
-    Some((key, sha256(&framed).0))
+    let by = hmac::Key::new(hmac::HMAC_SHA256, key.as_str().as_bytes());
+    let digest = hmac::sign(&by, &framed.concat());
+    let digest = digest.as_ref().try_into().ok()?;
+    Some((sha256(&[key.as_str().as_bytes()]).0, digest))
 }
 
 impl Appliance {
@@ -82,6 +87,7 @@ impl Appliance {
             to_jcs(&request.transaction).map_err(|_| Problem::invalid_transaction())?;
         let repeated = transaction_jcs.len() * usize::from(needed) * DEVICES_MAX;
         if !request.transaction.adds_up()
+            || !request.transaction.shows()
             || transaction_jcs.len() > TRANSACTION_MAX
             || (users.len() > 1 && repeated > REPEATED_MAX)
         {
@@ -120,15 +126,7 @@ impl Appliance {
         let terms = [needed.to_be_bytes(), [face.into(), 0]].concat();
         let mut asked: Vec<&[u8]> = vec![b"create", transaction_jcs.as_bytes(), &terms];
         asked.extend(users.iter().map(|user| user.as_str().as_bytes()));
-        let idempotency = match &users[..] {
-            // As it was before there were others: retries span an upgrade.
-            [only] if !face => key.map(|key| {
-                let user = only.as_str().as_bytes();
-                let asked = sha256(&[user, b"\0", transaction_jcs.as_bytes()]).0;
-                (sha256(&[key.as_str().as_bytes()]).0, asked)
-            }),
-            _ => idempotency(key, &asked),
-        };
+        let idempotency = idempotency(key, &asked);
         let (amount, currency) = request.transaction.amount();
         let asked = Box::new(CreateApproval {
             id,

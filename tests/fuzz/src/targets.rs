@@ -115,8 +115,13 @@ fn binding() -> Prepared {
 
 fn genesis() -> Prepared {
     let paper = Paper::new();
-    let seeds = vec![paper.genesis_file.clone(), paper.policy()];
-    let pinned = paper.genesis;
+    let pinned = paper.genesis.clone();
+    let after_itself = ClientPolicy::pin_after(&pinned, std::slice::from_ref(&pinned));
+    let seeds = vec![
+        paper.genesis_file.clone(),
+        paper.policy(),
+        after_itself.to_json(),
+    ];
     let read = move |input: &[u8]| {
         let _ = Genesis::verify(input);
         let _ = ClientPolicy::verify(input);

@@ -1656,9 +1656,9 @@ impl Client {
     /// Takes a FIDO metadata BLOB as its service signed it, and acts on it.
     ///
     /// `PUT /api/v1/admin/metadata`
-    pub async fn put_metadata(&self, body: &String) -> Result<MetadataTaken, Error> {
+    pub async fn put_metadata(&self, body: &str) -> Result<MetadataTaken, Error> {
         let request = Request::new("PUT", "/api/v1/admin/metadata");
-        self.json(request, Body::json(body)?).await
+        self.json(request, Body::jose(body)).await
     }
 
     /// Which bundle is in force, and which were.

@@ -3119,10 +3119,11 @@ export interface operations {
                      *               "band": "low",
                      *               "signals": []
                      *             },
-                     *             "face": {
+                     *             "sample": {
                      *               "confidence": 0.95,
                      *               "quality": 0.9,
-                     *               "worker_tier": "enclave"
+                     *               "worker_tier": "enclave",
+                     *               "liveness": 0.95
                      *             }
                      *           },
                      *           "was": {
@@ -6470,6 +6471,8 @@ export interface operations {
              *     `too_bright`: The face is too bright
              *
              *     `blurred`: The face is out of focus
+             *
+             *     `not_live`: This does not look like a live person
              *
              *     `not_audio`: The sample is not a recording
              *

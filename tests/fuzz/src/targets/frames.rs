@@ -96,6 +96,7 @@ pub(super) fn worker() -> Prepared {
         WorkerRequest::Face {
             job,
             deadline_ms: 1000,
+            liveness: true,
             image: vec![0xff, 0xd8, 0xff],
         },
         WorkerRequest::Voice {

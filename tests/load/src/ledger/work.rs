@@ -103,6 +103,7 @@ pub(crate) fn enrol(number: u64) -> Result<[Command; 3]> {
         Command::CompleteEnrollment {
             id,
             template: Box::new(template),
+            liveness: None,
         },
     ])
 }

@@ -3079,6 +3079,7 @@ export interface operations {
                  *       "bundle": {
                  *         "type": "redoubt/policy-bundle/v1",
                  *         "tenant": "bank",
+                 *         "ledger": "4f1c9a7e2b8d4036a5c0e3f19b6d7284",
                  *         "version": 8,
                  *         "modules": [
                  *           {

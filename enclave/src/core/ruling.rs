@@ -16,6 +16,8 @@ use redoubt_shared::ReceiptId;
 
 /// Decisions that are remembered of a tenant; the oldest gives way.
 pub const DECISIONS_MAX: usize = 512;
+const REASONS_MAX: usize = 8;
+const REASON_MAX: usize = 64;
 
 /// Where a decision falls. Variants are append-only: postcard numbers them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -215,6 +217,14 @@ impl Ruling {
             effect: Effect::Deny,
             reasons: vec![why.to_owned()],
         }
+    }
+
+    /// Whether its reasons are words, and so few and short that they may be kept.
+    pub fn fits(&self) -> bool {
+        let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        let word =
+            |reason: &String| (1..=REASON_MAX).contains(&reason.len()) && reason.bytes().all(known);
+        self.reasons.len() <= REASONS_MAX && self.reasons.iter().all(word)
     }
 
     /// As claims and replies say it.

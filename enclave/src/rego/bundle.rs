@@ -1,6 +1,7 @@
 //! What a tenant's policy signers sign.
 
-use redoubt_shared::TenantId;
+use redoubt_attestation::encode::as_text;
+use redoubt_shared::{LedgerId, TenantId};
 use serde::{Deserialize, Serialize};
 
 /// Bytes of all modules together.
@@ -43,6 +44,9 @@ pub struct PolicyBundle {
     pub kind: BundleType,
     /// Whose policy it is.
     pub tenant: TenantId,
+    /// Its ledger, which no other appliance has.
+    #[serde(with = "as_text")]
+    pub ledger: LedgerId,
     /// Its number, from 1: above that of every bundle before it.
     pub version: u64,
     /// Rego, at most 32 modules and 48 KiB.
@@ -58,6 +62,9 @@ pub struct PolicyRollback {
     pub kind: RollbackType,
     /// Whose policy it is.
     pub tenant: TenantId,
+    /// Its ledger, which no other appliance has.
+    #[serde(with = "as_text")]
+    pub ledger: LedgerId,
     /// Which bundle; 0 for none: the typed rules alone.
     pub version: u64,
     /// The activation in force when the order is given, so that it is good once.
@@ -73,6 +80,9 @@ pub enum BundleError {
     /// Another tenant's.
     #[error("other_tenant: it is signed for {0}")]
     OtherTenant(String),
+    /// Another appliance's, or from before a restore.
+    #[error("other_ledger: it is signed for {0}")]
+    OtherLedger(String),
     /// Bytes, modules or paths.
     #[error(
         "bundle_too_large: at most {MODULES_MAX} modules with paths of {PATH_MAX} and texts of {TEXT_MAX} bytes in all"
@@ -89,6 +99,7 @@ impl BundleError {
         match self {
             Self::Json(_) => "not_a_bundle",
             Self::OtherTenant(_) => "other_tenant",
+            Self::OtherLedger(_) => "other_ledger",
             Self::TooLarge => "bundle_too_large",
             Self::Malformed(_) => "bundle_malformed",
         }
@@ -97,12 +108,10 @@ impl BundleError {
 
 impl PolicyBundle {
     /// Reads a payload and checks what can be checked without Rego.
-    pub fn read(payload: &[u8], tenant: &TenantId) -> Result<Self, BundleError> {
+    pub fn read(payload: &[u8], tenant: &TenantId, ledger: LedgerId) -> Result<Self, BundleError> {
         let bundle: Self = serde_json::from_slice(payload)
             .map_err(|error| BundleError::Json(error.to_string()))?;
-        if bundle.tenant != *tenant {
-            return Err(BundleError::OtherTenant(bundle.tenant.to_string()));
-        }
+        meant_for((&bundle.tenant, bundle.ledger), (tenant, ledger))?;
         if bundle.version == 0 {
             return Err(BundleError::Malformed("versions count from 1"));
         }
@@ -131,12 +140,20 @@ impl PolicyBundle {
 
 impl PolicyRollback {
     /// Reads a payload.
-    pub fn read(payload: &[u8], tenant: &TenantId) -> Result<Self, BundleError> {
+    pub fn read(payload: &[u8], tenant: &TenantId, ledger: LedgerId) -> Result<Self, BundleError> {
         let order: Self = serde_json::from_slice(payload)
             .map_err(|error| BundleError::Json(error.to_string()))?;
-        match order.tenant == *tenant {
-            true => Ok(order),
-            false => Err(BundleError::OtherTenant(order.tenant.to_string())),
-        }
+        meant_for((&order.tenant, order.ledger), (tenant, ledger))?;
+        Ok(order)
+    }
+}
+
+fn meant_for(said: (&TenantId, LedgerId), own: (&TenantId, LedgerId)) -> Result<(), BundleError> {
+    if said.0 != own.0 {
+        return Err(BundleError::OtherTenant(said.0.to_string()));
+    }
+    match said.1 == own.1 {
+        true => Ok(()),
+        false => Err(BundleError::OtherLedger(said.1.to_string())),
     }
 }

@@ -15,8 +15,6 @@ use crate::core::{Effect, Ruling};
 pub(super) const BUDGET: Duration = Duration::from_millis(200);
 /// The rule that answers.
 const ENTRY: &str = "data.redoubt.decision";
-const REASONS_MAX: usize = 8;
-const REASON_MAX: usize = 64;
 
 /// Modules, ready to rule.
 pub(super) struct Loaded(Engine);
@@ -93,13 +91,9 @@ impl Loaded {
 
 fn read(value: &Value) -> Option<Ruling> {
     let said: Said = serde_json::from_str(&value.to_json_str().ok()?).ok()?;
-    let word = |reason: &String| {
-        let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-        (1..=REASON_MAX).contains(&reason.len()) && reason.bytes().all(known)
-    };
-    let fits = said.reasons.len() <= REASONS_MAX && said.reasons.iter().all(word);
-    fits.then_some(Ruling {
+    let ruling = Ruling {
         effect: said.effect,
         reasons: said.reasons,
-    })
+    };
+    ruling.fits().then_some(ruling)
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use redoubt_shared::TenantId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 use tokio::time::timeout;
 
 use super::room::ARGUMENT;
@@ -21,6 +21,8 @@ use crate::core::{Bundle, Ruling};
 
 /// One ruling, start and way included: for what the budget inside does not see.
 const RULING: Duration = Duration::from_secs(3);
+/// Decisions of a tenant at once, the one that is asked included.
+const WAITING: usize = 32;
 /// How long a decision waits for others of its tenant.
 const QUEUE: Duration = Duration::from_secs(3);
 /// Compiling and every unit test.
@@ -35,13 +37,29 @@ struct Process {
     output: ChildStdout,
 }
 
-/// A tenant's process, and the digest of the bundle it holds.
-type Slot = Arc<Mutex<Option<([u8; 32], Process)>>>;
+/// Whoever waits for a tenant's process.
+pub(super) struct Slot {
+    pub(super) places: Semaphore,
+    /// The process, and the digest of the bundle it holds.
+    process: Mutex<Option<([u8; 32], Process)>>,
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self {
+            places: Semaphore::new(WAITING),
+            process: Mutex::default(),
+        }
+    }
+}
+
+/// A tenant's turn to check or to try a bundle.
+pub struct Turn(OwnedMutexGuard<()>);
 
 /// Every tenant's.
 pub struct Evaluators {
     program: PathBuf,
-    slots: Lock<HashMap<TenantId, Slot>>,
+    slots: Lock<HashMap<TenantId, Arc<Slot>>>,
     /// Checks and dry runs, one at a time for each tenant.
     trials: Lock<HashMap<TenantId, Arc<Mutex<()>>>>,
 }
@@ -60,8 +78,11 @@ impl Evaluators {
     /// What a bundle says to an input. It always says something: whatever goes wrong is
     /// a no, and the process is a new one next time.
     pub async fn rule(&self, tenant: &TenantId, bundle: &Bundle, input: String) -> Ruling {
-        let slot = of(&self.slots, tenant);
-        let Ok(mut slot) = timeout(QUEUE, slot.lock_owned()).await else {
+        let slot = self.slot(tenant);
+        let Ok(_place) = slot.places.try_acquire() else {
+            return Ruling::failed("policy_busy");
+        };
+        let Ok(mut slot) = timeout(QUEUE, slot.process.lock()).await else {
             return Ruling::failed("policy_busy");
         };
         // Out of the slot while it works: a caller that hangs up leaves no half-read answer.
@@ -76,10 +97,8 @@ impl Evaluators {
                         .then_some(fresh)?
                 }
             };
-            match process.ask(Ask::Rule(input)).await? {
-                Told::Ruled(ruling) => Some((process, ruling)),
-                _ => None,
-            }
+            let ruling = process.rule(input).await?;
+            Some((process, ruling))
         };
         match timeout(RULING, ruled).await {
             Ok(Some((process, ruling))) => {
@@ -91,21 +110,29 @@ impl Evaluators {
         }
     }
 
+    pub(super) fn slot(&self, tenant: &TenantId) -> Arc<Slot> {
+        of(&self.slots, tenant)
+    }
+
+    /// The tenant's turn, unless it has a check or dry run already.
+    pub fn turn(&self, tenant: &TenantId) -> Option<Turn> {
+        let trial = of(&self.trials, tenant);
+        trial.try_lock_owned().ok().map(Turn)
+    }
+
     /// Compiles modules and runs their unit tests, in a process of its own; answers the
     /// tests' names.
-    pub async fn check(&self, tenant: &TenantId, texts: Texts) -> Result<Vec<String>, Refused> {
-        Ok(self.try_out(tenant, texts, Vec::new()).await?.0)
+    pub async fn check(&self, turn: Turn, texts: Texts) -> Result<Vec<String>, Refused> {
+        Ok(self.try_out(turn, texts, Vec::new()).await?.0)
     }
 
     /// The same, and then a ruling on each of these inputs.
     pub async fn try_out(
         &self,
-        tenant: &TenantId,
+        Turn(_held): Turn,
         texts: Texts,
         inputs: Vec<String>,
     ) -> Result<(Vec<String>, Vec<Ruling>), Refused> {
-        let trial = of(&self.trials, tenant);
-        let _turn = trial.lock().await;
         let gone = || Refused::new("crashed", "the policy process ended: less memory or depth");
         let mut process = Process::start(&self.program).ok_or_else(gone)?;
         let checked = timeout(CHECK, process.ask(Ask::Check(texts))).await;
@@ -123,10 +150,7 @@ impl Evaluators {
         let rulings = async {
             let mut rulings = Vec::new();
             for input in inputs {
-                match process.ask(Ask::Rule(input)).await {
-                    Some(Told::Ruled(ruling)) => rulings.push(ruling),
-                    _ => return Err(gone()),
-                }
+                rulings.push(process.rule(input).await.ok_or_else(gone)?);
             }
             Ok(rulings)
         };
@@ -160,6 +184,10 @@ impl Process {
             input,
             output,
         })
+    }
+
+    async fn rule(&mut self, input: String) -> Option<Ruling> {
+        self.ask(Ask::Rule(input)).await?.ruling()
     }
 
     async fn ask(&mut self, ask: Ask) -> Option<Told> {

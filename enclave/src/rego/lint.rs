@@ -158,11 +158,26 @@ impl Found {
                     let name = path(&call["fcn"]).ok_or("a call of something without a name")?;
                     self.calls.insert(name);
                 }
+                if let Some((target, other)) = members.get("refr").zip(members.get("as")) {
+                    self.replaced(target, other)?;
+                }
                 members.values().try_for_each(|member| self.walk(member))
             }
             Value::Array(items) => items.iter().try_for_each(|item| self.walk(item)),
             _ => Ok(()),
         }
+    }
+
+    /// `with target as other`: a name in the place of anything but input may be called.
+    fn replaced(&mut self, target: &Value, other: &Value) -> Result<(), String> {
+        let target = path(target).unwrap_or_default();
+        let input = target.split('.').next() == Some("input") && !self.own.contains("input");
+        let named = ["Var", "RefDot", "RefBrack"];
+        if !input && named.iter().any(|kind| other.get(kind).is_some()) {
+            let name = path(other).ok_or("a replacement without a plain name")?;
+            self.calls.insert(name);
+        }
+        Ok(())
     }
 }
 

@@ -24,7 +24,7 @@ mod sandbox;
 mod wire;
 
 pub use bundle::{BundleError, PolicyBundle, PolicyRollback};
-pub use evaluators::Evaluators;
+pub use evaluators::{Evaluators, Turn};
 pub use room::{ARGUMENT, main};
 pub use wire::Refused;
 

@@ -5,14 +5,16 @@
 use std::time::Instant;
 
 use proptest::prelude::*;
-use redoubt_shared::TenantId;
+use redoubt_shared::{LedgerId, TenantId};
 use serde_json::json;
 
-use super::bundle::PolicyBundle;
+use super::bundle::{PolicyBundle, PolicyRollback};
 use super::engine::{BUDGET, Loaded};
+use super::evaluators::Evaluators;
 use super::wire::{self, Ask, Texts, Told};
 use crate::core::{
-    DeviceSeen, Effect, Input, PaymentSeen, PolicyPlace, Risk, Ruling, SampleSeen, Signal, Terms,
+    Bundle, DeviceSeen, Effect, Input, PaymentSeen, PolicyPlace, Risk, Ruling, SampleSeen, Signal,
+    Terms,
 };
 
 const PASSES: &str = "\ntest_it_is_there if data.redoubt.decision.effect\n";
@@ -105,6 +107,30 @@ fn nothing_reaches_for_time_chance_the_network_or_the_machine() {
             assert_eq!(check(&policy(&rules)), Err("forbidden_builtin"), "{place}");
         }
     }
+    // Nor does it in the place of something else.
+    for replacement in [
+        "startswith as rand.intn",
+        "startswith as trace",
+        "data.redoubt.f as rand.intn",
+        "f as time.now_ns",
+        "input.x as 1 with startswith as rand.intn",
+    ] {
+        let rules = format!(
+            "decision := {{\"effect\": \"allow\"}} if startswith(\"a\", 3) with {replacement}\n\
+             f(a, b) := true\n"
+        );
+        assert_eq!(
+            check(&policy(&rules)),
+            Err("forbidden_builtin"),
+            "{replacement}"
+        );
+    }
+    let indirect = "decision := {\"effect\": \"allow\"} if startswith(\"a\", 3) with startswith as rand[\"intn\"]\n";
+    assert_eq!(check(&policy(indirect)), Err("does_not_compile"));
+    let harmless = "f(a) := a\ndecision := {\"effect\": \"allow\"}\n\
+                    test_one if { some case in [{\"a\": 1}]; input.a == 1 with input as case }\n\
+                    test_two if lower(\"A\") == \"A\" with lower as f\n";
+    assert_eq!(check(&policy(harmless)).unwrap().len(), 3);
     // A name of one's own opens no way to it either.
     let other = "package rand\nimport rego.v1\nintn(a, b) := 4\n";
     let rules = "package redoubt\nimport rego.v1\nimport data.rand\n\
@@ -182,13 +208,28 @@ fn a_policy_without_an_end_is_stopped_in_its_budget() {
 fn bundles_have_one_form_and_bounds() {
     let tenant: TenantId = "bank".parse().unwrap();
     let module = |path: &str, rego: &str| json!({ "path": path, "rego": rego });
+    let ledger = LedgerId::from_bytes([0xab; 16]);
     let read = |tenant: &TenantId, value: serde_json::Value| {
-        PolicyBundle::read(value.to_string().as_bytes(), tenant).map_err(|error| error.code())
+        let read = PolicyBundle::read(value.to_string().as_bytes(), tenant, ledger);
+        read.map_err(|error| error.code())
     };
-    let bundle = |version: u64, modules: Vec<serde_json::Value>| json!({ "type": "redoubt/policy-bundle/v1", "tenant": "bank", "version": version, "modules": modules });
+    let bundle = |version: u64, modules: Vec<serde_json::Value>| json!({ "type": "redoubt/policy-bundle/v1", "tenant": "bank", "ledger": "ab".repeat(16), "version": version, "modules": modules });
     let good = || bundle(1, vec![module("a", "package redoubt")]);
     assert!(read(&tenant, good()).is_ok());
     assert_eq!(read(&"other".parse().unwrap(), good()), Err("other_tenant"));
+    let mut elsewhere = good();
+    elsewhere["ledger"] = "ac".repeat(16).into();
+    assert_eq!(read(&tenant, elsewhere), Err("other_ledger"));
+    let mut order = json!({ "type": "redoubt/policy-rollback/v1", "tenant": "bank", "ledger": "ab".repeat(16), "version": 0, "after": 1 });
+    let back = |order: &serde_json::Value| {
+        let order = PolicyRollback::read(order.to_string().as_bytes(), &tenant, ledger);
+        order.map(|_| ()).map_err(|error| error.code())
+    };
+    assert_eq!(back(&order), Ok(()));
+    order["ledger"] = "ac".repeat(16).into();
+    assert_eq!(back(&order), Err("other_ledger"));
+    order["ledger"].take();
+    assert_eq!(back(&order), Err("not_a_bundle"));
     let mut more = good();
     more["more"] = 1.into();
     for (code, wrong) in [
@@ -292,6 +333,52 @@ proptest! {
         let _ = wire::read::<Ask>(&bytes);
         let _ = wire::read::<Told>(&bytes);
     }
+}
+
+#[test]
+fn a_forged_answer_is_none() {
+    let told = |reasons: Vec<String>| {
+        let effect = Effect::Allow;
+        let sent = Told::Ruled(Ruling { effect, reasons });
+        let framed = wire::framed(&sent).unwrap();
+        wire::read::<Told>(&framed[4..]).unwrap().ruling()
+    };
+    let most = vec!["a".repeat(64); 8];
+    assert_eq!(told(most.clone()).unwrap().reasons, most);
+    for forged in [
+        vec!["a".to_owned(); 9],
+        vec!["a".repeat(65)],
+        vec![String::new()],
+        vec!["A".to_owned()],
+        vec!["a\n".to_owned()],
+        vec!["\u{e4}".to_owned()],
+    ] {
+        assert_eq!(told(forged.clone()), None, "{forged:?}");
+    }
+    assert_eq!(Told::Loaded(Vec::new()).ruling(), None);
+}
+
+#[tokio::test]
+async fn one_check_at_a_time_and_so_many_decisions() {
+    let tenant: TenantId = "bank".parse().unwrap();
+    let evaluators = Evaluators::new("/nonexistent".into());
+    let turn = evaluators.turn(&tenant).unwrap();
+    assert!(evaluators.turn(&tenant).is_none());
+    assert!(evaluators.turn(&"other".parse().unwrap()).is_some());
+    drop(turn);
+    assert!(evaluators.turn(&tenant).is_some());
+    let bundle = Bundle {
+        version: 1,
+        digest: [1; 32],
+        modules: Vec::new(),
+    };
+    let slot = evaluators.slot(&tenant);
+    let all = slot.places.try_acquire_many(32).unwrap();
+    let busy = evaluators.rule(&tenant, &bundle, String::new()).await;
+    assert_eq!(busy, Ruling::failed("policy_busy"));
+    drop(all);
+    let broken = evaluators.rule(&tenant, &bundle, String::new()).await;
+    assert_eq!(broken, Ruling::failed("policy_crashed"));
 }
 
 #[test]

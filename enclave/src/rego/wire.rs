@@ -33,6 +33,16 @@ pub(super) enum Told {
     Ruled(Ruling),
 }
 
+impl Told {
+    /// The ruling, if it is one, within its bounds: whoever tells it is not trusted.
+    pub(super) fn ruling(self) -> Option<Ruling> {
+        match self {
+            Self::Ruled(ruling) if ruling.fits() => Some(ruling),
+            _ => None,
+        }
+    }
+}
+
 /// Why modules are refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {

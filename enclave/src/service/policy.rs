@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use redoubt_attestation::genesis::{PolicySigners, SignedFile, SignedFileError};
-use redoubt_shared::TenantId;
+use redoubt_shared::{LedgerId, TenantId};
 
 use super::boot::{Appliance, Counters};
 use super::problems::{commit, internal};
@@ -20,7 +20,7 @@ use crate::core::{
     Activation, Answer, Bundle, Bundles, Command, Decided, Question, Refusal, Reply, Ruling,
 };
 use crate::ledger::{Claim, CommitError};
-use crate::rego::{BundleError, PolicyBundle, PolicyRollback, Refused};
+use crate::rego::{BundleError, PolicyBundle, PolicyRollback, Refused, Turn};
 
 /// How often a decision is asked again because its facts changed meanwhile.
 const ROUNDS: usize = 4;
@@ -33,10 +33,12 @@ impl Appliance {
     ) -> Result<PolicyActivated, Problem> {
         let (serving, now_ms) = (self.serving()?, self.time()?);
         let signed = Signed::read(&serving, caller, &request.bundle)?;
-        let bundle = PolicyBundle::read(&signed.payload, &caller.tenant).map_err(unread)?;
+        let bundle = PolicyBundle::read(&signed.payload, &caller.tenant, signed.ledger);
+        let bundle = bundle.map_err(unread)?;
         let version = bundle.version;
         let texts = bundle.texts();
-        let checked = self.evaluators.check(&caller.tenant, texts.clone()).await;
+        let turn = self.turn(caller)?;
+        let checked = self.evaluators.check(turn, texts.clone()).await;
         let tests = checked.map_err(|error| unfit(&error))?;
         let bundle = Box::new(Bundle {
             version,
@@ -58,7 +60,8 @@ impl Appliance {
     ) -> Result<PolicyActivated, Problem> {
         let (serving, now_ms) = (self.serving()?, self.time()?);
         let signed = Signed::read(&serving, caller, &request.order)?;
-        let order = PolicyRollback::read(&signed.payload, &caller.tenant).map_err(unread)?;
+        let order = PolicyRollback::read(&signed.payload, &caller.tenant, signed.ledger);
+        let order = order.map_err(unread)?;
         let command = Command::ChooseBundle {
             version: order.version,
             after: order.after,
@@ -89,9 +92,11 @@ impl Appliance {
         request: PolicyTrial,
     ) -> Result<PolicyDryRun, Problem> {
         let serving = self.serving()?;
-        signers(&serving, caller)?;
+        let (_, ledger) = signers(&serving, caller)?;
         let payload = request.bundle.to_string();
-        let bundle = PolicyBundle::read(payload.as_bytes(), &caller.tenant).map_err(unread)?;
+        let bundle = PolicyBundle::read(payload.as_bytes(), &caller.tenant, ledger);
+        let bundle = bundle.map_err(unread)?;
+        let turn = self.turn(caller)?;
         let tenant = caller.tenant.clone();
         let look = serving.ledgers.look(move |core| -> Vec<Arc<Decided>> {
             let core = core.tenants.get(&tenant);
@@ -104,7 +109,7 @@ impl Appliance {
         let inputs = decisions.iter().map(|one| one.input.to_json().to_string());
         let tried = self
             .evaluators
-            .try_out(&caller.tenant, bundle.texts(), inputs.collect());
+            .try_out(turn, bundle.texts(), inputs.collect());
         let (tests, rulings) = tried.await.map_err(|error| unfit(&error))?;
         let pairs = decisions.iter().zip(rulings);
         let mut changes: Vec<_> = pairs
@@ -117,6 +122,11 @@ impl Appliance {
             unchanged: (decisions.len() - changes.len()) as u64,
             changes,
         })
+    }
+
+    fn turn(&self, caller: &Caller) -> Result<Turn, Problem> {
+        let turn = self.evaluators.turn(&caller.tenant);
+        turn.ok_or_else(Problem::busy)
     }
 
     /// A decision on which the tenant's own policy has a say: asked when the decision
@@ -175,13 +185,15 @@ impl Appliance {
 /// A document that enough of the tenant's policy signers signed.
 struct Signed {
     payload: Vec<u8>,
+    /// The tenant's own, which it must name.
+    ledger: LedgerId,
     digest: [u8; 32],
     signers: Vec<String>,
 }
 
 impl Signed {
     fn read(serving: &Serving, caller: &Caller, document: &Document) -> Result<Self, Problem> {
-        let own = signers(serving, caller)?;
+        let (own, ledger) = signers(serving, caller)?;
         let not_signed = |error: SignedFileError| refused("not_signed", &error.to_string());
         let file = SignedFile::parse(document.to_string().as_bytes()).map_err(not_signed)?;
         let verified = file.verify(&own.signers, own.threshold.into());
@@ -190,19 +202,22 @@ impl Signed {
         let signers = file.signers().collect();
         Ok(Self {
             payload,
+            ledger,
             digest,
             signers,
         })
     }
 }
 
-fn signers<'a>(serving: &'a Serving, caller: &Caller) -> Result<&'a PolicySigners, Problem> {
-    let signers = serving
-        .tenant(&caller.tenant)?
-        .config
-        .policy_signers
-        .as_ref();
-    signers.ok_or_else(Problem::policy_not_configured)
+/// A tenant's signers, and the ledger that what they sign must name.
+fn signers<'a>(
+    serving: &'a Serving,
+    caller: &Caller,
+) -> Result<(&'a PolicySigners, LedgerId), Problem> {
+    let config = &serving.tenant(&caller.tenant)?.config;
+    let signers = config.policy_signers.as_ref();
+    let signers = signers.ok_or_else(Problem::policy_not_configured)?;
+    Ok((signers, config.ledger))
 }
 
 async fn bundles(serving: &Serving, tenant: &TenantId) -> Result<Bundles, Problem> {

@@ -55,14 +55,22 @@ impl Signers {
     }
 }
 
-fn bundle(version: u64, modules: &[&str]) -> Value {
+/// The ledger of the first tenant, which everything signed must name.
+fn ledger_of(appliance: &Appliance) -> Result<String> {
+    let plain = std::fs::read(appliance.dir().join("config.plain.json"))?;
+    let plain: Value = serde_json::from_slice(&plain)?;
+    let ledger = plain["tenants"][0]["ledger"].as_str();
+    Ok(ledger.context("ledger")?.to_owned())
+}
+
+fn bundle(ledger: &str, version: u64, modules: &[&str]) -> Value {
     let numbered = modules.iter().enumerate();
     let modules: Vec<Value> = numbered
         .map(|(at, rego)| json!({ "path": format!("{at}.rego"), "rego": rego }))
         .collect();
     json!({
-        "type": "redoubt/policy-bundle/v1", "tenant": "bank-a", "version": version,
-        "modules": modules,
+        "type": "redoubt/policy-bundle/v1", "tenant": "bank-a", "ledger": ledger,
+        "version": version, "modules": modules,
     })
 }
 
@@ -80,11 +88,13 @@ async fn put(bank: &Bank, signed: &Value) -> Result<Value, BankError> {
 async fn back(
     bank: &Bank,
     signers: &Signers,
+    ledger: &str,
     version: u64,
     after: u64,
 ) -> Result<Result<Value, BankError>> {
     let order = json!({
-        "type": "redoubt/policy-rollback/v1", "tenant": "bank-a", "version": version, "after": after,
+        "type": "redoubt/policy-rollback/v1", "tenant": "bank-a", "ledger": ledger,
+        "version": version, "after": after,
     });
     let order = json!({ "order": signers.sign(&order, 2)? });
     let reply = bank.post(&format!("{PATH}/rollback"), &order).await;
@@ -119,10 +129,11 @@ fn a_bundle_rules_from_its_activation_on_and_over_a_killed_appliance() {
     let name = "a_bundle_rules_from_its_activation_on_and_over_a_killed_appliance";
     scene(name, &signers, async |appliance| {
         let bank = appliance.bank(&appliance.banks.a)?;
+        let ledger = ledger_of(appliance)?;
         let mut alice = Customer::registered(&bank, &appliance.banks.a).await?;
         alice.approve(&bank, &payment("200000.00")).await?;
         let other = appliance.bank(&appliance.banks.b)?;
-        let stricter = bundle(1, &[STRICTER, STRICTER_TEST]);
+        let stricter = bundle(&ledger, 1, &[STRICTER, STRICTER_TEST]);
         let signed = signers.sign(&stricter, 2)?;
         expect_code(put(&other, &signed).await, "policy_not_configured")?;
         refused(put(&bank, &signers.sign(&stricter, 1)?).await, "not_signed").await?;
@@ -159,7 +170,7 @@ fn a_bundle_rules_from_its_activation_on_and_over_a_killed_appliance() {
         let locked = rules(
             "decision := {\"effect\": \"deny\", \"reasons\": [\"closed\"]} if input.place == \"login\"",
         );
-        put(&bank, &signers.sign(&bundle(2, &[&locked]), 2)?).await?;
+        put(&bank, &signers.sign(&bundle(&ledger, 2, &[&locked]), 2)?).await?;
         expect_code(alice.login(&bank).await, "authentication_failed")?;
         // The same reason to nobody but the audit; and undefined is a no.
         let logins = claims(&bank, "passkey_authentication").await?;
@@ -175,14 +186,18 @@ fn a_bundle_rules_from_its_activation_on_and_over_a_killed_appliance() {
         appliance.bring_up()?;
         let bank = appliance.bank(&appliance.banks.a)?;
         expect_code(alice.login(&bank).await, "authentication_failed")?;
-        refused(back(&bank, &signers, 1, 1).await?, "order_spent").await?;
-        refused(back(&bank, &signers, 7, 2).await?, "unknown_version").await?;
-        let done = back(&bank, &signers, 1, 2).await??;
+        refused(back(&bank, &signers, &ledger, 1, 1).await?, "order_spent").await?;
+        refused(
+            back(&bank, &signers, &ledger, 7, 2).await?,
+            "unknown_version",
+        )
+        .await?;
+        let done = back(&bank, &signers, &ledger, 1, 2).await??;
         ensure!(
             done["activation"] == 3 && done["digest"] == digest,
             "{done}"
         );
-        refused(back(&bank, &signers, 1, 2).await?, "order_spent").await?;
+        refused(back(&bank, &signers, &ledger, 1, 2).await?, "order_spent").await?;
         alice.login(&bank).await?;
         let shown: Value = bank.get(PATH).await?.read()?;
         ensure!(
@@ -193,7 +208,7 @@ fn a_bundle_rules_from_its_activation_on_and_over_a_killed_appliance() {
             shown["history"].as_array().map(Vec::len) == Some(3),
             "{shown}"
         );
-        back(&bank, &signers, 0, 3).await??;
+        back(&bank, &signers, &ledger, 0, 3).await??;
         alice.approve(&bank, &payment("200000.00")).await?;
         Ok(())
     });
@@ -205,10 +220,11 @@ fn a_step_up_lowers_a_session_and_asks_for_a_second_device() {
     let name = "a_step_up_lowers_a_session_and_asks_for_a_second_device";
     scene(name, &signers, async |appliance| {
         let bank = appliance.bank(&appliance.banks.a)?;
+        let ledger = ledger_of(appliance)?;
         let mut alice = Customer::registered(&bank, &appliance.banks.a).await?;
         let before = alice.login(&bank).await?;
         let more = rules("decision := {\"effect\": \"step_up\"}");
-        put(&bank, &signers.sign(&bundle(1, &[&more]), 2)?).await?;
+        put(&bank, &signers.sign(&bundle(&ledger, 1, &[&more]), 2)?).await?;
         let after = alice.login(&bank).await?;
         for (session, level) in [(before, "aal2"), (after, "aal1")] {
             let told = introspect(&bank, &session.session_token).await?;
@@ -226,6 +242,7 @@ fn what_does_not_hold_is_not_taken_and_says_why() {
     let name = "what_does_not_hold_is_not_taken_and_says_why";
     scene(name, &signers, async |appliance| {
         let bank = appliance.bank(&appliance.banks.a)?;
+        let ledger = ledger_of(appliance)?;
         let allow = "decision := {\"effect\": \"allow\"}";
         let deep = format!(
             "{allow}\nx := {}1{}",
@@ -251,14 +268,21 @@ fn what_does_not_hold_is_not_taken_and_says_why() {
                 )),
             ),
         ] {
-            let signed = signers.sign(&bundle(1, &[&text]), 2)?;
+            let signed = signers.sign(&bundle(&ledger, 1, &[&text]), 2)?;
             refused(put(&bank, &signed).await, reason).await?;
         }
-        let signed = signers.sign(&bundle(1, &[&rules(&deep)]), 2)?;
+        let signed = signers.sign(&bundle(&ledger, 1, &[&rules(&deep)]), 2)?;
         expect_code(put(&bank, &signed).await, "policy_refused")?;
-        let mut changed = signers.sign(&bundle(1, &[&rules(allow)]), 2)?;
-        changed["payload"] = signers.sign(&bundle(2, &[&rules(allow)]), 2)?["payload"].clone();
+        let mut changed = signers.sign(&bundle(&ledger, 1, &[&rules(allow)]), 2)?;
+        changed["payload"] =
+            signers.sign(&bundle(&ledger, 2, &[&rules(allow)]), 2)?["payload"].clone();
         refused(put(&bank, &changed).await, "not_signed").await?;
+        // What the same people signed for another appliance.
+        let elsewhere = "ab".repeat(16);
+        let signed = signers.sign(&bundle(&elsewhere, 1, &[&rules(allow)]), 2)?;
+        refused(put(&bank, &signed).await, "other_ledger").await?;
+        let order = back(&bank, &signers, &elsewhere, 0, 0).await?;
+        refused(order, "other_ledger").await?;
         let shown: Value = bank.get(PATH).await?.read()?;
         ensure!(
             shown["active"].is_null() && shown["history"] == json!([]),
@@ -274,6 +298,7 @@ fn a_policy_without_an_end_is_a_no_and_holds_up_its_own_tenant_alone() {
     let name = "a_policy_without_an_end_is_a_no_and_holds_up_its_own_tenant_alone";
     scene(name, &signers, async |appliance| {
         let bank = appliance.bank(&appliance.banks.a)?;
+        let ledger = ledger_of(appliance)?;
         let other = appliance.bank(&appliance.banks.b)?;
         let mut alice = Customer::registered(&bank, &appliance.banks.a).await?;
         let mut bob = Customer::registered(&other, &appliance.banks.b).await?;
@@ -285,7 +310,7 @@ fn a_policy_without_an_end_is_a_no_and_holds_up_its_own_tenant_alone() {
              effect := \"allow\" if { input.place == \"approval_request\"; count(numbers.range(1, 1000000000)) > 0 }\n\
              decision := {\"effect\": effect}",
         );
-        put(&bank, &signers.sign(&bundle(1, &[&hostile]), 2)?).await?;
+        put(&bank, &signers.sign(&bundle(&ledger, 1, &[&hostile]), 2)?).await?;
         for _ in 0..3 {
             let (denied, served) = tokio::join!(alice.login(&bank), bob.login(&other));
             expect_code(denied, "authentication_failed")?;
@@ -309,7 +334,7 @@ fn a_policy_without_an_end_is_a_no_and_holds_up_its_own_tenant_alone() {
         ensure!(*died == json!(["policy_crashed"]), "{last}");
         // Nothing is left that would be in the way of the bundle after it.
         let calm = rules("decision := {\"effect\": \"allow\"}");
-        put(&bank, &signers.sign(&bundle(2, &[&calm]), 2)?).await?;
+        put(&bank, &signers.sign(&bundle(&ledger, 2, &[&calm]), 2)?).await?;
         alice.login(&bank).await?;
         Ok(())
     });
@@ -321,11 +346,12 @@ fn a_dry_run_lists_what_would_change_and_changes_nothing() {
     let name = "a_dry_run_lists_what_would_change_and_changes_nothing";
     scene(name, &signers, async |appliance| {
         let bank = appliance.bank(&appliance.banks.a)?;
+        let ledger = ledger_of(appliance)?;
         let mut alice = Customer::registered(&bank, &appliance.banks.a).await?;
         alice.login(&bank).await?;
         alice.approve(&bank, &payment("200000.00")).await?;
         alice.approve(&bank, &payment("2.00")).await?;
-        let trial = json!({ "bundle": bundle(1, &[STRICTER, STRICTER_TEST]) });
+        let trial = json!({ "bundle": bundle(&ledger, 1, &[STRICTER, STRICTER_TEST]) });
         let path = format!("{PATH}/dry-run");
         let begun = Instant::now();
         let told: Value = bank.post(&path, &trial).await?.read()?;

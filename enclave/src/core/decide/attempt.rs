@@ -158,7 +158,9 @@ pub(super) fn conclude(
     let at_ms = cx.facts.now_ms;
     let face = ending == Ending::Accepted && modality == Modality::Face;
     let matched = face.then_some(Event::FaceMatched { handle, at_ms });
-    let failed_ms = (ending != Ending::Accepted).then_some(at_ms);
+    // Nor does the tenant's own no count where it came from.
+    let failed = !accepted || risk.band() == Band::High;
+    let failed_ms = failed.then_some(at_ms);
     let mut events = vec![ended(handle, id, failed_ms), owned(handle, concluded)];
     events.extend(matched.map(|event| owned(handle, event)));
     events.extend(cx.noted(handle, noted));

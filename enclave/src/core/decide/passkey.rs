@@ -5,8 +5,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use redoubt_shared::UserId;
 use serde_json::json;
 
+use super::policy::{self, Ruled};
 use super::risk::Noted;
-use super::{Cx, Decision, device, owned, policy, session};
+use super::{Cx, Decision, device, owned, session};
 use crate::core::{
     Act, AlertKind, Effect, Ending, Event, Input, OpenSession, PolicyPlace, Recorded, Refusal,
     Reply, Subject, SubjectHandle, SubjectKey, Whereabouts,
@@ -110,23 +111,8 @@ pub(super) fn conclude_login(
         },
     )?;
     if ruled.denies() {
-        let mut own = json!({
-            "verdict": "refused", "device_id": device.to_string(), "reason": policy::DENIED,
-        });
-        ruled.tell(&mut own);
-        let mut events = vec![ruled.event()];
-        events.extend(refused(
-            cx,
-            handle,
-            &user,
-            &used.credential_id,
-            policy::DENIED,
-            own,
-        ));
-        return Ok(Decision {
-            events,
-            reply: Reply::Refused,
-        });
+        let noted = Noted::login(Ending::Failed, risk);
+        return Ok(denied(cx, (handle, subject), &user, &used, noted, ruled));
     }
     // A step-up leaves the session at the lowest level: what needs more asks for more.
     let level = user_verified && ruled.effect() == Effect::Allow;
@@ -167,6 +153,37 @@ pub(super) fn conclude_login(
             risk,
         },
     })
+}
+
+/// The tenant's policy said no: recorded. Nothing counts against the device but a
+/// counter that did not move on; nor is the passkey used, for that would raise its trust.
+fn denied(
+    cx: &Cx<'_>,
+    (handle, subject): (SubjectHandle, &Subject),
+    user: &UserId,
+    used: &Used,
+    mut noted: Noted,
+    ruled: Ruled,
+) -> Decision {
+    let device = subject.device_id(&used.credential_id);
+    let mut own = json!({
+        "verdict": "refused", "device_id": device.to_string(), "reason": policy::DENIED,
+    });
+    noted.alert = used.copied(subject);
+    if noted.alert.is_some() {
+        own["sign_count_grew"] = false.into();
+    }
+    noted.tell(&mut own);
+    ruled.tell(&mut own);
+    let claim = cx.claim(handle, KIND, user, None, own);
+    let mut events = vec![ruled.event()];
+    events.extend(used.anomaly(handle, subject));
+    events.extend(cx.noted(handle, noted));
+    events.push(claim);
+    Decision {
+        events,
+        reply: Reply::Refused,
+    }
 }
 
 pub(super) fn refuse_login(
@@ -218,11 +235,7 @@ fn refused(
     let mut noted = Noted::login(Ending::Failed, risk);
     noted.alert = device::copied(reason);
     noted.tell(&mut own);
-    // The tenant's policy says nothing of the device.
-    let counted = match reason {
-        policy::DENIED => None,
-        _ => device::count_refusal(cx, user, credential_id, reason),
-    };
+    let counted = device::count_refusal(cx, user, credential_id, reason);
     let claim = cx.claim(handle, KIND, user, None, own);
     let noted = cx.noted(handle, noted);
     counted.into_iter().chain(noted).chain([claim]).collect()
@@ -268,21 +281,24 @@ impl Used {
         (!self.moves_on(record)).then_some(AlertKind::SignCountNotIncreased)
     }
 
-    /// The counters' move, as events. A counter that did not move on and is only
-    /// reported is remembered of the device all the same.
+    /// A counter that did not move on and is only reported is remembered of the device.
+    pub(super) fn anomaly(&self, handle: SubjectHandle, subject: &Subject) -> Option<Recorded> {
+        let refused = self.copied(subject).map(|_| Event::DeviceRefused {
+            handle,
+            device: subject.device_id(&self.credential_id),
+            counter: true,
+        });
+        refused.map(|event| owned(handle, event))
+    }
+
+    /// The counters' move, as events, and that one did not.
     pub(super) fn events(
         self,
         cx: &Cx<'_>,
         handle: SubjectHandle,
         subject: &Subject,
     ) -> Vec<Recorded> {
-        let stays = |record: &&CredentialRecord| !self.moves_on(record);
-        let anomaly = subject.passkeys.get(&self.credential_id).filter(stays);
-        let anomaly = anomaly.map(|record| Event::DeviceRefused {
-            handle,
-            device: subject.device_id(&record.id),
-            counter: true,
-        });
+        let anomaly = self.anomaly(handle, subject);
         let used = Event::DeviceUsed {
             handle,
             credential_id: self.credential_id,
@@ -290,7 +306,7 @@ impl Used {
             backup_state: self.backup_state,
             at_ms: cx.facts.now_ms,
         };
-        let all = anomaly.into_iter().chain([used]);
-        all.map(|event| owned(handle, event)).collect()
+        let used = owned(handle, used);
+        anomaly.into_iter().chain([used]).collect()
     }
 }

@@ -3,6 +3,7 @@
 //! Promises: docs/PROMISES.md, policy.
 
 use super::approvals::{Asking, give, people};
+use super::risk::paid;
 use super::sessions::login;
 use super::*;
 
@@ -46,7 +47,16 @@ fn world() -> World {
 impl World {
     /// The command, with what the policy says to whatever it is asked.
     fn ruled(&mut self, command: impl Fn() -> Command, effect: Effect) -> Result<Reply, Refusal> {
-        let question = match self.run(command()) {
+        self.ruled_under(&context(), command, effect)
+    }
+
+    fn ruled_under(
+        &mut self,
+        context: &TermContext,
+        command: impl Fn() -> Command,
+        effect: Effect,
+    ) -> Result<Reply, Refusal> {
+        let question = match self.run_under(context, command()) {
             Err(Refusal::PolicyAsks(question)) => question,
             outcome => return outcome,
         };
@@ -55,7 +65,7 @@ impl World {
             ruling: ruling(effect),
         });
         let command = Box::new(command());
-        self.run(Command::Ruled { answer, command })
+        self.run_under(context, Command::Ruled { answer, command })
     }
 
     fn face(&mut self, accepted: bool, effect: Effect) -> Result<Reply, Refusal> {
@@ -187,6 +197,10 @@ fn a_face_that_policy_does_not_allow_is_no_match_and_locks_nobody() {
     }
     assert_eq!(world.state.faces_matched[&handle], matched);
     assert_eq!(world.state.subject(&user()).unwrap().1.attempts.failures, 0);
+    // Nor is it a failure of the device, the address or the tenant.
+    assert_eq!(world.state.throttle.windows().count(), 0);
+    assert_eq!(world.ending(false, Effect::Allow), Ending::Failed);
+    assert_ne!(world.state.throttle.windows().count(), 0);
     assert!(world.replayed() == world.state);
 }
 
@@ -312,6 +326,80 @@ fn an_approval_takes_a_second_device_where_policy_asks_for_more() {
         given(true)
     );
     assert!(world.replayed() == world.state);
+}
+
+#[test]
+fn a_copied_passkey_is_told_where_policy_denies_too() {
+    let mut world = world();
+    let reports = TermContext {
+        counters_are_reported: true,
+        ..context()
+    };
+    let signed = || {
+        let mut command = login(session(1));
+        if let Command::ConcludeLogin { sign_count, .. } = &mut command {
+            *sign_count = 5;
+        }
+        command
+    };
+    world.ruled(signed, Effect::Allow).unwrap();
+    world
+        .ruled(
+            || Asking::of(1, &["customer-1"], 1).command(),
+            Effect::Allow,
+        )
+        .unwrap();
+    let known = |world: &World| {
+        let (_, subject) = world.state.subject(&user()).unwrap();
+        world.state.device(subject.device_id(b"credential"))
+    };
+    let used_ms = known(&world).last_used_ms;
+    let denied: [&dyn Fn() -> Command; 2] = [&signed, &|| give(1, b"credential")];
+    for (nth, command) in denied.into_iter().enumerate() {
+        world.now_ms += 1000;
+        let reply = world.ruled_under(&reports, command, Effect::Deny);
+        assert_eq!(reply, Ok(Reply::Refused));
+        let claim = world.last_claim();
+        assert_eq!(claim["reason"], "policy_denied");
+        assert_eq!(claim["sign_count_grew"], false);
+        assert_eq!(claim["alert"], "sign_count_not_increased");
+        let alerts = world.state.watch.alerts();
+        let said = claim["receipt_id"].as_str().unwrap();
+        assert_eq!(
+            alerts.filter(|one| one.receipt.to_string() == said).count(),
+            1
+        );
+        assert_eq!(known(&world).counter_anomalies, nth as u32 + 1);
+        // What was denied is no use that would raise its trust.
+        assert_eq!(known(&world).last_used_ms, used_ms);
+    }
+    assert!(world.replayed() == world.state);
+}
+
+#[test]
+fn of_several_people_policy_is_told_no_ones_risk() {
+    let mut world = World::new();
+    people(
+        &mut world,
+        &[("customer-1", &["credential"]), ("customer-2", &["other"])],
+    );
+    paid(&mut world, 1, "10.00", "A");
+    paid(&mut world, 2, "29.00", "B");
+    for (id, who) in [(3, &["customer-1"][..]), (4, &["customer-1", "customer-2"])] {
+        let asking = Asking {
+            jcs: r#"{"amount":"9000.01","currency":"EUR","payee":{"account":"D"}}"#.to_owned(),
+            expires_ms: world.now_ms + 60_000,
+            ..Asking::of(id, who, 1)
+        };
+        world.run(asking.command()).unwrap();
+    }
+    world.run(bundle(1, 0xb1)).unwrap();
+    for (id, signals) in [(3, 1), (4, 0)] {
+        let Err(Refusal::PolicyAsks(question)) = world.run(give(id, b"credential")) else {
+            panic!("not asked");
+        };
+        assert_eq!(question.input.risk.signals.len(), signals);
+    }
 }
 
 #[test]

@@ -206,7 +206,7 @@ fn logins_are_remembered_and_a_copied_key_is_told() {
 }
 
 /// What the request's claim says of a payment, which is then approved.
-fn paid(world: &mut World, id: u8, amount: &str, account: &str) -> serde_json::Value {
+pub(super) fn paid(world: &mut World, id: u8, amount: &str, account: &str) -> serde_json::Value {
     let asking = approvals::Asking {
         jcs: format!(
             r#"{{"amount":"{amount}","currency":"EUR","payee":{{"account":"{account}"}}}}"#

@@ -73,7 +73,7 @@ pub(in crate::core::decide) fn give(
     }
     let ruled = cx.ruled(handle, input_of(cx, approval, subject, handle, &given.used))?;
     if ruled.denies() || (ruled.effect() == Effect::StepUp && !policy::steps_up(approval.terms)) {
-        return Ok(denied(cx, id, handle, &user, ruled));
+        return Ok(denied(cx, id, (handle, subject), &user, &given.used, ruled));
     }
     let done = |other: SubjectHandle| other != handle && approval.complete(other);
     let others = approval.approvers.iter().filter(|one| done(one.subject));
@@ -116,7 +116,7 @@ pub(in crate::core::decide) fn give(
     })
 }
 
-/// What policy is asked of an answer.
+/// What policy is asked of an answer; of several people it is told no one's risk.
 fn input_of(
     cx: &Cx<'_>,
     approval: &Approval,
@@ -125,9 +125,13 @@ fn input_of(
     used: &Used,
 ) -> Input {
     let transaction = claim::transaction(&approval.transaction_jcs);
+    let risk = match approval.terms.approvers {
+        1 => super::risk(cx, handle, &transaction),
+        _ => Risk::default(),
+    };
     Input {
         place: PolicyPlace::ApprovalAnswer,
-        risk: super::risk(cx, handle, &transaction),
+        risk,
         device: cx.device_seen(subject, &used.credential_id, None),
         sample: None,
         payment: policy::payment(&transaction),
@@ -136,24 +140,34 @@ fn input_of(
 }
 
 /// The tenant's policy said no, or asks for more than this approval does: recorded,
-/// and the approval goes on waiting. Nothing counts against the device.
+/// and the approval goes on waiting. Nothing counts against the device but a counter that
+/// did not move on.
 fn denied(
     cx: &Cx<'_>,
     id: ApprovalId,
-    handle: SubjectHandle,
+    (handle, subject): (SubjectHandle, &Subject),
     user: &UserId,
+    used: &Used,
     ruled: Ruled,
 ) -> Decision {
+    let copied = used.copied(subject);
     let mut own = json!({
         "approval_id": id.to_string(),
         "decision": "refused",
         "reason": policy::DENIED,
-        "alert": null,
+        "alert": copied.map(AlertKind::name),
     });
+    if copied.is_some() {
+        own["sign_count_grew"] = false.into();
+    }
     ruled.tell(&mut own);
     let claim = cx.claim(handle, "approval", user, None, own);
+    let mut events = vec![ruled.event()];
+    events.extend(used.anomaly(handle, subject));
+    events.extend(copied.map(|kind| cx.alert(handle, kind, Risk::default())));
+    events.push(claim);
     Decision {
-        events: vec![ruled.event(), claim],
+        events,
         reply: Reply::Refused,
     }
 }

@@ -99,7 +99,7 @@ fn the_same_person_matches_and_another_does_not(pipeline: &mut Pipeline, media: 
         assert!(sample.quality.score >= 0.5);
         let live = sample.liveness.expect("asked for");
         let expected = LIVE.iter().find(|(of, _)| *of == name).unwrap().1;
-        assert!((live - expected).abs() < 0.01, "{name}: {live}");
+        assert!((live - expected).abs() < 0.05, "{name}: {live}");
         let norm: f32 = sample.embeddings[0].vector.iter().map(|v| v * v).sum();
         assert!((norm - 1.0).abs() < 1e-4);
         sample

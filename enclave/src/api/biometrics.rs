@@ -103,7 +103,7 @@ pub struct EnrollSubmit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Liveness {
-    /// Policy has nobody look.
+    /// Nobody looked: policy wants none, or it is a voice.
     NotEvaluated,
     /// Judged live.
     Passed,

@@ -152,6 +152,12 @@ impl KeptBudgets {
         self.by_expiry.insert((budget.expires_ms, name));
     }
 
+    /// Whether something is kept that no longer holds.
+    pub(super) fn has_expired(&self, now_ms: u64) -> bool {
+        let first = self.by_expiry.get_min();
+        first.is_some_and(|(expires_ms, _)| *expires_ms <= now_ms)
+    }
+
     /// Forgets what no longer holds, and the salt with the last of it.
     pub(super) fn prune(&mut self, now_ms: u64) {
         while let Some((expires_ms, name)) = self.by_expiry.get_min().copied()

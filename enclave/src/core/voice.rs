@@ -150,11 +150,10 @@ pub(super) fn begin_term(state: &mut TenantState, failed: bool) {
     let touched: Vec<SubjectHandle> = touched.map(|(handle, _)| *handle).collect();
     for handle in touched {
         change(state, &handle, |voice| {
-            voice.failures += if failed {
-                voice.reserved.len() as u32
-            } else {
-                0
-            };
+            // Strangers' names keep their own counts.
+            if failed && handle != SubjectHandle::NOBODY {
+                voice.failures += voice.reserved.len() as u32;
+            }
             voice.reserved.clear();
         });
     }

@@ -115,7 +115,15 @@ impl Appliance {
             .made_up(serving, caller, (user, modality), &sample)
             .ok_or_else(|| (internal("no template could be made up"), "no_template"))?;
         let compared = template.and_then(|own| self.compare(modality, &own, &sample));
-        Ok(compared.unwrap_or(made_up))
+        Ok(match compared {
+            Some(own) if own.accepted => own,
+            // What a template is of would tell that there is one.
+            Some(own) => Comparison {
+                confidence: own.confidence,
+                ..made_up
+            },
+            None => made_up,
+        })
     }
 
     /// What comes of comparing with nobody's face or voice: a rejection, whatever it was

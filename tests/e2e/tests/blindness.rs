@@ -136,7 +136,7 @@ async fn a_customers_day(
     let paid = payment("250.00");
     customer.approve(bank, &paid).await?;
     let nobody = random_name("customer");
-    ensure!(bank.verify(&nobody, &media.person).await.is_err());
+    ensure!(bank.verify(&nobody, &media.person).await?.result == "rejected");
     ensure!(
         bank.login_verify(&user, &serde_json::json!({}))
             .await

@@ -150,7 +150,8 @@ fn keep(
     let (now_ms, kept) = (cx.facts.now_ms, &cx.state.kept);
     let salt = kept.salt.unwrap_or(cx.facts.subject_key);
     let name = KeptBudgets::hash(&salt, user);
-    let room = kept.by_name.contains_key(&name) || kept.by_name.len() < STRANGERS_MAX;
+    let few = kept.by_name.len() < STRANGERS_MAX || kept.has_expired(now_ms);
+    let room = kept.by_name.contains_key(&name) || few;
     let lasts = now_ms.saturating_add(cx.context.lockout_ms);
     let budget = KeptBudget {
         failures,

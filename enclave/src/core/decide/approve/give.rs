@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::passkey::Used;
 use super::super::policy::{self, Ruled};
 use super::super::risk::Paid;
-use super::super::{Cx, Decision, attempt, device, owned};
+use super::super::{Cx, Decision, attempt, device, owned, stranger};
 use super::{claim, open_for};
 use crate::core::{
     AlertKind, Approval, Comparison, Effect, Ending, Event, Grant, GrantedBy, Input, Modality,
@@ -226,6 +226,10 @@ pub(in crate::core::decide) fn face(
     id: VerificationId,
     comparison: &Comparison,
 ) -> Result<Decision, Refusal> {
+    // Erased before its attempt was reserved, which so is a stranger's.
+    if stranger::holds(cx, id) {
+        return attempt::conclude(cx, user, id, comparison, Some(approval));
+    }
     let (asked, _) = cx.subject(&user).map_err(|_| Refusal::NotEnrolled)?;
     if cx.state.attempted_by(&asked, id) != Modality::Face {
         return Err(Refusal::UnknownAttempt);

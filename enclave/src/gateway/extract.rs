@@ -281,14 +281,17 @@ async fn read_form(
     let mut form = Multipart::from_request(request, &()).await.map_err(|_| {
         Problem::malformed_request().detail("Content-Type: the boundary is missing.")
     })?;
-    let mut samples = Vec::new();
+    let (mut samples, mut behind) = (Vec::new(), 0);
     while let Some(mut field) = form.next_field().await.map_err(form_problem)? {
-        let expected = FILES.get(samples.len()).copied();
-        if expected.is_none() || field.name() != expected {
+        let found = FILES.iter().position(|name| field.name() == Some(name));
+        // How many it takes is the enrolment's to say; the first is always there.
+        let in_order = |at: &usize| *at >= behind && (behind > 0 || *at == 0);
+        let Some(at) = found.filter(in_order) else {
             let wrong = "Send the fields biometric_file, and for a voice biometric_file_2 and \
                          biometric_file_3, each once and in this order.";
             return Err(Problem::malformed_request().detail(wrong));
-        }
+        };
+        behind = at + 1;
         let mut bytes = Zeroizing::new(Vec::new());
         while let Some(chunk) = field.chunk().await.map_err(form_problem)? {
             if chunk.len() > sample_limit - bytes.len() {
@@ -297,7 +300,7 @@ async fn read_form(
             bytes.extend_from_slice(&chunk);
         }
         if bytes.is_empty() {
-            let name = expected.unwrap_or_default();
+            let name = FILES[at];
             return Err(Problem::malformed_request().detail(format!("{name}: it is empty.")));
         }
         samples.push(Sample::new(std::mem::take(&mut bytes)));

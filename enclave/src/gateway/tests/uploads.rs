@@ -39,8 +39,12 @@ async fn a_form_has_one_file_under_its_name() {
     let mut client = door.bank().await;
     let file = vec![7u8; 300_000];
     let good = form(&[("biometric_file", &file)]);
-    let cases: [(Vec<u8>, u16); 7] = [
+    let both = |one, two| form(&[(one, &file), (two, &file)]);
+    let cases: [(Vec<u8>, u16); 10] = [
         (good.clone(), 200),
+        (both("biometric_file", "biometric_file_3"), 200),
+        (both("biometric_file_2", "biometric_file_3"), 400),
+        (both("biometric_file_2", "biometric_file"), 400),
         (form(&[]), 400),
         (form(&[("biometric_file", b"")]), 400),
         (form(&[("photo", &file)]), 400),

@@ -235,6 +235,8 @@ class Count:
             name(answer.get("user_id"), USER)
             if text(answer.get("verdict")) != "verified":
                 raise Refusal("grants", "a face that was not verified")
+            if answer.get("modality") is not None and text(answer["modality"]) != "facial":
+                raise Refusal("grants", "a comparison of something else than a face")
             self._of(answer["user_id"])["faces"] += 1
         else:
             raise Refusal("grants", "a claim that is no answer")

@@ -63,6 +63,12 @@ pub enum Refusal {
         /// Why.
         source: appraise::Refusal,
     },
+    /// A boot under a manifest before the pinned one signed the head, or its anchor.
+    #[error(
+        "the head is signed under a manifest before the pinned one: fetch the receipt again, or \
+         judge it by the policy of its time"
+    )]
+    HeadBefore,
     /// Inclusion, checkpoint or commitment.
     #[error(transparent)]
     Receipt(#[from] ReceiptError),
@@ -154,7 +160,7 @@ impl Refusal {
         match self {
             Self::Malformed { .. } | Self::Trust(_) => None,
             Self::NoEvidence | Self::Evidence { .. } => Some(0),
-            Self::Receipt(_) => Some(1),
+            Self::HeadBefore | Self::Receipt(_) => Some(1),
             Self::Contradiction { .. } | Self::OtherLedger => Some(2),
             Self::Freshness(_) => Some(3),
             Self::OtherClaim | Self::NotAnApproval(_) => Some(4),
@@ -174,6 +180,7 @@ impl Refusal {
             Self::NoEvidence => "no_evidence",
             Self::Trust(_) => "trust",
             Self::Evidence { source, .. } => source.code(),
+            Self::HeadBefore => "head_before",
             Self::Receipt(_) => "receipt",
             Self::Contradiction { .. } => "contradiction",
             Self::OtherLedger => "other_ledger",

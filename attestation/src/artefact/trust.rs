@@ -107,10 +107,7 @@ impl Trust {
     /// image believe no head of it any more.
     pub(super) fn check_head(&self, index: usize, bindings: &[Binding]) -> Result<(), Refusal> {
         match bindings.get(index).map(|binding| binding.genesis) {
-            Some(found) if found != self.genesis.digest => Err(Refusal::Evidence {
-                index,
-                source: crate::appraise::Refusal::OtherGenesis { found },
-            }),
+            Some(found) if found != self.genesis.digest => Err(Refusal::HeadBefore),
             _ => Ok(()),
         }
     }

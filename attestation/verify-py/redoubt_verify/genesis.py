@@ -109,8 +109,8 @@ def _check_successor(old, new, envelope):
         message = f"{signature['protected']}.{envelope['payload']}".encode()
         if kid in officers:
             value = from_b64u(signature["signature"], "trust")
-            if not verify_es256(officers[kid], message, value):
-                raise _refuse(f"officer {kid!r}: a signature that does not verify")
+            if kid in signed or not verify_es256(officers[kid], message, value):
+                raise _refuse(f"officer {kid!r}: repeated, or a signature that does not verify")
             signed.add(kid)
     if len(signed) < old.manifest["threshold"]:
         raise _refuse(f"{len(signed)} officers of the manifest before signed")

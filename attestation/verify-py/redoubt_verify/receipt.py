@@ -54,7 +54,10 @@ def _boots(receipt, trust, at_ms):
 def _check_head(boot, trust):
     """Of heads, only those by a boot under the pinned manifest itself are believed."""
     if trust.manifest and boot.preimage["genesis"] != trust.digest:
-        raise Refusal("other_genesis", "its head is signed under a manifest before the pinned one")
+        raise Refusal(
+            "head_before", "its head is signed under a manifest before the pinned one: fetch it "
+            "again, or judge it by the policy of its time"
+        )
 
 
 def _under_receipt(refusal):

@@ -125,7 +125,7 @@ fn one_ledger_goes_on_at_another_image() {
         let auditor = desk.appliance.auditor();
         let checked = check_all(&bank, &auditor, &[first, second, approved.receipt, last]).await?;
         ensure!(checked.good == 4, "{checked:?}");
-        ensure!(auditor.verify_value(&kept)?.json["code"] == "other_genesis");
+        ensure!(auditor.verify_value(&kept)?.json["code"] == "head_before");
         let then = Auditor {
             trust: before,
             ..auditor

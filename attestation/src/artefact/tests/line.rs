@@ -6,6 +6,7 @@ use super::fresh::anchor;
 use crate::attester::{EmulatedAttester, measure};
 use crate::genesis::{ClientPolicy, Genesis, MeasuredRole, SignedFile, VerifiedGenesis};
 use crate::ledger::Receipt;
+use crate::sign::Es256Signer;
 use crate::testkit::{Bench, signed};
 
 const NEXT_PROGRAM: &[u8] = b"the next image's program";
@@ -82,9 +83,9 @@ impl Line {
             ("accepted", again.clone()),
             ("accepted", by_after),
             ("accepted", anchored(&self.after)),
-            ("other_genesis", anchored(&self.before)),
-            ("other_genesis", by_before),
-            ("other_genesis", other_way),
+            ("head_before", anchored(&self.before)),
+            ("head_before", by_before),
+            ("head_before", other_way),
             ("measurement_not_allowed", mixed),
             ("measurement_not_allowed", no_preimage),
         ]
@@ -165,20 +166,24 @@ pub(crate) fn lines() -> (ClientPolicy, Vec<ClientPolicy>) {
         all(&[&third]),
         all(&many),
         unsigned,
-        without_old_signature(&first),
+        // By those of before: nobody, and one twice.
+        taken_over(&first, &[]),
+        taken_over(&first, &[&first.officers[0], &first.officers[0]]),
     ];
     (all(&[&second, &first]), bad)
 }
 
-/// A manifest that names the one before it, whose officers did not sign it.
-fn without_old_signature(old: &Bench) -> ClientPolicy {
+/// A manifest of somebody else's alone, that names the one before it and that these of
+/// before signed.
+fn taken_over(old: &Bench, signers: &[&(String, Es256Signer)]) -> ClientPolicy {
     let taker = &crate::testkit::officers(2)[1];
     let mut manifest = old.genesis.manifest.clone();
     manifest.counter += 1;
     manifest.previous = Some(old.genesis.digest);
     manifest.officers[0].id = taker.0.clone();
     manifest.officers[0].key = taker.1.jwk().clone();
-    let genesis = Genesis::verify(&signed(&manifest, &[taker])).unwrap();
+    let file = signed(&manifest, &[&[taker], signers].concat());
+    let genesis = Genesis::verify(&file).unwrap();
     ClientPolicy::pin_after(&genesis, std::slice::from_ref(&old.genesis))
 }
 
@@ -195,6 +200,10 @@ fn a_line_holds_only_where_each_manifest_is_succeeded_by_the_next() {
             "case {at}"
         );
     }
+    let (first, one) = (Bench::new(), |by: &Bench| {
+        taken_over(by, &[&by.officers[0]])
+    });
+    ClientPolicy::verify(&one(&first).to_json()).unwrap();
     // A policy without a line is written as it always was.
     let alone = ClientPolicy::pin(&Bench::new().genesis).to_json();
     assert!(!String::from_utf8(alone).unwrap().contains("before"));

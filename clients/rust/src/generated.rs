@@ -1741,7 +1741,8 @@ impl Client {
         self.json(request, Body::none()).await
     }
 
-    /// An approval's changes as server-sent events, until it ends.
+    /// An approval's changes until it ends, as server-sent events, or as messages of a
+    /// WebSocket for who asks so.
     ///
     /// `GET /api/v1/approvals/{id}/events`
     pub async fn follow_approval(&self, id: &str) -> Result<String, Error> {

@@ -166,7 +166,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** An approval's changes as server-sent events, until it ends. */
+        /**
+         * An approval's changes until it ends, as server-sent events, or as messages of a
+         *     WebSocket for who asks so.
+         */
         get: operations["follow_approval"];
         put?: never;
         post?: never;
@@ -4330,6 +4333,15 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Asked for with `Upgrade: websocket` over HTTP/1.1 (RFC 6455): each change as a text message of the same schema, a ping every 15 seconds, closed with 1000 */
+            101: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description `event: status` with `data:` of this schema: first as it stands, then each change; a comment every 15 seconds; ends with the approval */
             200: {
                 headers: {

@@ -197,10 +197,7 @@ fn restore(state: &mut TenantState, at_ms: u64, max_failures: u32, until_ms: u64
         .map(|(id, _)| *id)
         .collect();
     for id in pending {
-        if let Some(approval) = state.approvals.get_mut(&id) {
-            let approval = Arc::make_mut(approval);
-            approval.expires_ms = approval.expires_ms.min(at_ms);
-        }
+        approval::expire(state, &id, at_ms);
     }
 }
 

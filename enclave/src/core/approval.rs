@@ -18,6 +18,8 @@ use super::state::{SubjectHandle, TenantState};
 pub const APPROVERS_MAX: usize = 16;
 /// How long a key finds what it did.
 pub const IDEMPOTENCY_MS: u64 = 24 * 3_600_000;
+/// For how long after its time an approval is known here; its claims stay in the ledger.
+pub const APPROVAL_KEPT_MS: u64 = 7 * 24 * 3_600_000;
 /// Keys that snapshots and entries of before keep without a time.
 pub(super) const NO_END: u64 = u64::MAX;
 
@@ -325,6 +327,7 @@ fn ask_one(
     subject: SubjectHandle,
     asks: Vec<Ask>,
 ) {
+    leave(state, expires_ms.saturating_sub(APPROVAL_KEPT_MS));
     let new = || {
         Arc::new(Approval {
             terms,
@@ -343,6 +346,7 @@ fn ask_one(
         rejected: None,
     });
     state.approvals_of.insert((subject, id));
+    state.approval_ends.insert((expires_ms, id));
     with(state, &subject, |known| known.approvals.push(id));
 }
 
@@ -377,22 +381,62 @@ pub(super) fn forget(state: &mut TenantState, subject: &SubjectHandle, at_ms: u6
         state.approvals_of.remove(&of_subject);
         let id = of_subject.1;
         let mut keys = Vec::new();
-        let mut empty = true;
+        let (mut empty, mut given_up) = (true, false);
         change(state, &id, |approval| {
             approval.approvers.retain(|one| one.subject != *subject);
             approval.grants.retain(|grant| grant.by != *subject);
             keys = std::mem::take(&mut approval.keys);
             empty = approval.approvers.is_empty();
-            if approval.willing() < usize::from(approval.terms.needed) {
-                approval.expires_ms = approval.expires_ms.min(at_ms);
-            }
+            given_up = approval.willing() < usize::from(approval.terms.needed);
         });
+        if given_up {
+            expire(state, &id, at_ms);
+        }
         if empty {
-            state.approvals.remove(&id);
+            remove(state, &id);
         }
         for key in keys {
             remove_key(state, &key);
         }
+    }
+}
+
+/// It can be answered no longer than until then.
+pub(super) fn expire(state: &mut TenantState, id: &ApprovalId, at_ms: u64) {
+    let mut before = None;
+    change(state, id, |approval| {
+        before = Some(approval.expires_ms);
+        approval.expires_ms = approval.expires_ms.min(at_ms);
+    });
+    if let Some(before) = before {
+        state.approval_ends.remove(&(before, *id));
+        state.approval_ends.insert((before.min(at_ms), *id));
+    }
+}
+
+/// What ended, given or not, before a time leaves the state. The time comes from what is
+/// asked next, so that a replay forgets at the same places.
+fn leave(state: &mut TenantState, before_ms: u64) {
+    while let Some((expires_ms, id)) = state.approval_ends.get_min().copied()
+        && expires_ms < before_ms
+    {
+        remove(state, &id);
+    }
+}
+
+fn remove(state: &mut TenantState, id: &ApprovalId) {
+    let Some(approval) = state.approvals.remove(id) else {
+        return;
+    };
+    state.approval_ends.remove(&(approval.expires_ms, *id));
+    for approver in &approval.approvers {
+        state.approvals_of.remove(&(approver.subject, *id));
+        with(state, &approver.subject, |known| {
+            known.approvals.retain(|open| open != id);
+        });
+    }
+    for key in &approval.keys {
+        remove_key(state, key);
     }
 }
 
@@ -439,6 +483,7 @@ fn prune_keys(state: &mut TenantState, now_ms: u64) {
 /// A term begins: keys whose time is over leave, and those without one get it.
 pub(super) fn begin_term(state: &mut TenantState, now_ms: u64) {
     prune_keys(state, now_ms);
+    leave(state, now_ms.saturating_sub(APPROVAL_KEPT_MS));
     while let Some((NO_END, key)) = state.idempotency_ends.get_max().copied()
         && let Some(kept) = state.idempotency.get(&key).copied()
     {

@@ -27,8 +27,8 @@ mod voice;
 
 pub use apply::apply;
 pub use approval::{
-    APPROVERS_MAX, Approval, ApprovalStatus, Approver, Ask, Grant, GrantedBy, IDEMPOTENCY_MS,
-    KeptKey, Terms,
+    APPROVAL_KEPT_MS, APPROVERS_MAX, Approval, ApprovalStatus, Approver, Ask, Grant, GrantedBy,
+    IDEMPOTENCY_MS, KeptKey, Terms,
 };
 pub use bundle::{Activation, Bundle, Bundles};
 pub use claims::{TermContext, receipt_of};

@@ -315,6 +315,7 @@ impl TenantState {
         for approver in &approval.approvers {
             self.approvals_of.insert((approver.subject, id));
         }
+        self.approval_ends.insert((approval.expires_ms, id));
         self.approvals.insert(id, Arc::new(approval));
     }
 

@@ -56,6 +56,8 @@ pub struct TenantState {
     pub approvals: OrdMap<ApprovalId, Arc<Approval>>,
     /// The same approvals by each subject they ask, given ones among them.
     pub approvals_of: OrdSet<(SubjectHandle, ApprovalId)>,
+    /// The same approvals by the time until which they may be answered.
+    pub approval_ends: OrdSet<(u64, ApprovalId)>,
     /// Idempotency keys (hashed) and what they did.
     pub idempotency: OrdMap<[u8; 32], KeptKey>,
     /// The same keys by their end.

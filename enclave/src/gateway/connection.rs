@@ -4,14 +4,14 @@
 //! first head, idle time and the whole life of a connection are bounded, and it
 //! ends no later than the certificate that opened it.
 
-use std::pin::pin;
-use std::sync::Arc;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use redoubt_shared::Stream;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
@@ -21,23 +21,18 @@ use super::feed::{self, GoesOn};
 use super::limits::Limits;
 use super::serve::Gateway;
 use super::tls::Session;
+use super::websocket::Changing;
 use crate::api::Services;
 
 /// HTTP/1.1 and HTTP/2 with their limits; ALPN decides which one speaks.
-pub(super) fn builders(
-    limits: &Limits,
-) -> (auto::Builder<TokioExecutor>, auto::Builder<TokioExecutor>) {
-    let mut http1 = auto::Builder::new(TokioExecutor::new()).http1_only();
-    http1
-        .http1()
-        .timer(TokioTimer::new())
+pub(super) fn builders(limits: &Limits) -> (http1::Builder, http2::Builder<TokioExecutor>) {
+    let mut one = http1::Builder::new();
+    one.timer(TokioTimer::new())
         .header_read_timeout(limits.header_read)
         .max_headers(limits.headers)
         .max_buf_size(limits.head_bytes);
-    let mut http2 = auto::Builder::new(TokioExecutor::new()).http2_only();
-    http2
-        .http2()
-        .timer(TokioTimer::new())
+    let mut two = http2::Builder::new(TokioExecutor::new());
+    two.timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
         .max_header_list_size(limits.header_list)
         .initial_stream_window_size(256 * 1024)
@@ -46,7 +41,7 @@ pub(super) fn builders(
         .max_pending_accept_reset_streams(32)
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(10));
-    (http1, http2)
+    (one, two)
 }
 
 /// Requests in progress on one connection, and when the last one ended.
@@ -135,17 +130,17 @@ async fn open<S: Services>(
 
 async fn speak<S: Services>(gateway: Arc<Gateway<S>>, stream: TlsStream<Stream>, session: Session) {
     let end = Instant::now() + lifetime(&*gateway.services, &gateway.limits, &session);
-    let builder = if session.http2 {
-        &gateway.http2
-    } else {
-        &gateway.http1
-    };
     let activity = Arc::new(Activity::new());
-    let session = Arc::new(session);
+    let (http2, session) = (session.http2, Arc::new(session));
+    let changing = Arc::new(OnceLock::new());
     let service = service_fn(|request| {
         let (gateway, session, busy) = (gateway.clone(), session.clone(), activity.begin());
+        let changing = changing.clone();
         async move {
-            let response = gateway.answer(session, request).await;
+            let mut response = gateway.answer(session, request).await;
+            if let Some(told) = response.extensions_mut().remove::<Changing>() {
+                let _ = changing.set(told);
+            }
             let response = match response.extensions().get::<GoesOn>() {
                 Some(_) => feed::holding(response, busy),
                 None => response,
@@ -153,12 +148,30 @@ async fn speak<S: Services>(gateway: Arc<Gateway<S>>, stream: TlsStream<Stream>,
             Ok::<_, std::convert::Infallible>(response)
         }
     });
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let (stream, life) = (TokioIo::new(stream), (&*activity, &gateway.limits, end));
+    if http2 {
+        let connection = gateway.http2.serve_connection(stream, service);
+        return drive(pin!(connection), |it| it.graceful_shutdown(), life).await;
+    }
+    let connection = gateway.http1.serve_connection(stream, service);
+    let connection = connection.with_upgrades();
+    drive(pin!(connection), |it| it.graceful_shutdown(), life).await;
+    if let Some(told) = changing.get() {
+        told.clone().go_on(end, gateway.limits.goodbye).await;
+    }
+}
+
+/// Lets a connection go on until it ends, is idle for too long or too old; then it is
+/// asked to end.
+async fn drive<C: Future>(
+    mut connection: Pin<&mut C>,
+    ask_to_end: impl FnOnce(Pin<&mut C>),
+    (activity, limits, end): (&Activity, &Limits, Instant),
+) {
     loop {
-        let idle_end = activity.idle_since().map_or_else(
-            || Instant::now() + gateway.limits.idle,
-            |since| since + gateway.limits.idle,
-        );
+        let idle_end = activity
+            .idle_since()
+            .map_or_else(|| Instant::now() + limits.idle, |since| since + limits.idle);
         let check = idle_end.min(end);
         tokio::select! {
             _ = connection.as_mut() => return,
@@ -166,13 +179,13 @@ async fn speak<S: Services>(gateway: Arc<Gateway<S>>, stream: TlsStream<Stream>,
         }
         let idle = activity
             .idle_since()
-            .is_some_and(|since| since + gateway.limits.idle <= Instant::now());
+            .is_some_and(|since| since + limits.idle <= Instant::now());
         if idle || Instant::now() >= end {
             break;
         }
     }
-    connection.as_mut().graceful_shutdown();
-    let _ = tokio::time::timeout(gateway.limits.goodbye, connection).await;
+    ask_to_end(connection.as_mut());
+    let _ = tokio::time::timeout(limits.goodbye, connection).await;
 }
 
 /// Bounded by the limits and by the certificate that opened the connection.

@@ -16,6 +16,7 @@ use super::extract::{
 use super::feed;
 use super::reply::{Reply, json_lines, json_text};
 use super::serve::Shared;
+use super::websocket::Handshake;
 use crate::api::*;
 
 pub(super) type Asker<S> = State<Arc<Shared<S>>>;
@@ -399,22 +400,26 @@ pub(super) async fn cancel_approval<S: Services>(
     Ok(Reply::ok(cancelled))
 }
 
-/// An approval's changes as server-sent events, until it ends.
+/// An approval's changes until it ends, as server-sent events, or as messages of a
+/// WebSocket for who asks so.
 #[utoipa::path(
     get, path = "/api/v1/approvals/{id}/events", tag = "approvals",
     params(("id" = String, Path, description = "approval_id", pattern = "^[0-9a-f]{32}$")),
     responses((status = 200, content_type = "text/event-stream", body = ApprovalChange,
         description = "`event: status` with `data:` of this schema: first as it stands, then each change; \
-            a comment every 15 seconds; ends with the approval")),
+            a comment every 15 seconds; ends with the approval"),
+        (status = 101, description = "Asked for with `Upgrade: websocket` over HTTP/1.1 (RFC 6455): each \
+            change as a text message of the same schema, a ping every 15 seconds, closed with 1000")),
 )]
 pub(super) async fn follow_approval<S: Services>(
     State(shared): Asker<S>,
     Client(caller): Client,
     name: Named,
+    handshake: Handshake,
 ) -> Result<Response, Problem> {
     let id = name.parse(Problem::unknown_approval)?;
     let feed = shared.services.follow_approval(caller, id).await?;
-    Ok(feed::response(feed))
+    Ok(handshake.open(feed).unwrap_or_else(feed::response))
 }
 
 /// A receipt with its evidence.

@@ -29,6 +29,7 @@ mod sessions;
 mod supervise;
 mod tls;
 mod watch;
+pub mod websocket;
 
 #[cfg(test)]
 mod tests;

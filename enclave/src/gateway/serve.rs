@@ -13,8 +13,8 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::Request;
 use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioExecutor;
-use hyper_util::server::conn::auto;
 use redoubt_shared::Listener;
 use rustls::pki_types::UnixTime;
 use tokio::sync::Semaphore;
@@ -66,8 +66,8 @@ pub struct Gateway<S: Services> {
     connections: Arc<Semaphore>,
     pub(super) anonymous: Arc<Semaphore>,
     tls: RwLock<Option<Arc<Tls>>>,
-    pub(super) http1: auto::Builder<TokioExecutor>,
-    pub(super) http2: auto::Builder<TokioExecutor>,
+    pub(super) http1: http1::Builder,
+    pub(super) http2: http2::Builder<TokioExecutor>,
 }
 
 impl<S: Services> Gateway<S> {

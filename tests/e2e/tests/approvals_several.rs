@@ -1,14 +1,23 @@
 //! Approvals that end in other ways than by one answer: several people, batches,
 //! rejections, cancellations; and what listeners are told.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use futures::{Stream, StreamExt as _};
 use redoubt_bank::Bank;
 use redoubt_bank::api::with_user;
+use redoubt_bank::tls::client_config;
+use redoubt_e2e::appliance::Tenant;
 use redoubt_e2e::customer::{expect_code, payment};
 use redoubt_e2e::{Appliance, Customer, Needs, Shared, shared};
+use rustls_pki_types::ServerName;
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_tungstenite::client_async;
+use tokio_tungstenite::tungstenite::{self, Message};
 
 static APPLIANCE: Shared = Shared::new();
 
@@ -265,5 +274,58 @@ fn listeners_are_told_each_change_once_it_is_kept() {
         );
         let other = appliance.bank(&appliance.banks.b)?.get(&path).await?;
         expect_code(other.read::<Value>(), "unknown_approval")
+    });
+}
+
+/// A WebSocket, as somebody else wrote it.
+async fn listen(
+    appliance: &Appliance,
+    tenant: &Tenant,
+    path: &str,
+) -> Result<impl Stream<Item = Result<Message, tungstenite::Error>> + Unpin> {
+    let config = client_config(&appliance.ca()?, Some(&tenant.pem), false)?;
+    let url = appliance.url();
+    let host = url.trim_start_matches("https://").trim_end_matches('/');
+    let stream = TcpStream::connect(host).await?;
+    let name = ServerName::try_from("localhost")?;
+    let stream = TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await?;
+    let (socket, _) = client_async(format!("wss://{host}{path}"), stream).await?;
+    Ok(socket)
+}
+
+#[test]
+fn a_websocket_tells_the_same() {
+    with_approvals("a_websocket_tells_the_same", async |appliance| {
+        let (bank, mut customers) = three(appliance).await?;
+        let created = ask(&bank, &customers, 1).await?;
+        let path = format!("/api/v1/approvals/{}/events", id(&created)?);
+        let mut socket = listen(appliance, &appliance.banks.a, &path).await?;
+        let mut seen = Vec::new();
+        while let Some(message) = socket.next().await {
+            match message? {
+                Message::Text(text) => {
+                    let told: Value = serde_json::from_str(&text)?;
+                    seen.push(told["status"].as_str().unwrap_or("none").to_owned());
+                    if seen.len() == 1 {
+                        answer(appliance, &bank, &created, &mut customers[0]).await?;
+                    }
+                }
+                Message::Close(frame) => {
+                    let code = frame.map(|frame| u16::from(frame.code));
+                    ensure!(code == Some(1000), "{code:?}");
+                }
+                _ => {}
+            }
+        }
+        ensure!(seen == ["pending", "approved"], "{seen:?}");
+        let other = listen(appliance, &appliance.banks.b, &path).await;
+        let told = other.err().map(|error| error.to_string());
+        ensure!(
+            told.as_ref().is_some_and(|told| told.contains("404")),
+            "{told:?}"
+        );
+        Ok(())
     });
 }

@@ -7,6 +7,7 @@ mod gpu_papers;
 mod handover;
 mod metadata;
 mod passkeys;
+mod policy;
 
 use redoubt_attestation::appraise::AppraisalPolicy;
 use redoubt_attestation::artefact::{KeptDocument, verify_artefact, verify_receipt};
@@ -62,6 +63,7 @@ pub(crate) const TARGETS: &[Target] = &[
     target("worker-frame", frames::worker),
     target("host-frame", frames::host),
     target("frame-stream", frames::stream),
+    target("websocket-frame", frames::websocket),
     target("passkey-wire", passkeys::wire),
     target("passkey-registration", passkeys::registration),
     target("passkey-assertion", passkeys::assertion),
@@ -69,6 +71,7 @@ pub(crate) const TARGETS: &[Target] = &[
     target("weights", audio::weights),
     target("metadata-blob", metadata::blob),
     target("metadata-payload", metadata::payload),
+    target("policy-payload", policy::payload),
 ];
 
 const fn target(name: &'static str, prepare: fn() -> Prepared) -> Target {

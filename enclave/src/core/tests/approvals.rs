@@ -728,6 +728,63 @@ fn an_idempotency_key_finds_what_it_did_for_a_day() {
     assert!(world.replayed() == world.state);
 }
 
+/// However it ended, an approval leaves with all that points to it.
+#[test]
+fn an_approval_is_known_for_a_week_after_its_time() {
+    let mut world = World::new();
+    with_passkey(&mut world);
+    let ends = world.now_ms + 300_000;
+    world.run(approval(1, None, ends)).unwrap();
+    world.run(give(1, b"credential")).unwrap();
+    world
+        .run(approval(2, Some(([1; 32], [1; 32])), ends))
+        .unwrap();
+    let cancel = Command::CancelApproval {
+        id: ApprovalId::from_bytes([2; 16]),
+        idempotency: None,
+    };
+    world.run(cancel).unwrap();
+    world.run(approval(3, None, ends)).unwrap();
+    // The next one is answerable until a week after them: they are still known.
+    world
+        .run(approval(4, None, ends + APPROVAL_KEPT_MS))
+        .unwrap();
+    assert_eq!(world.state.approvals.len(), 4);
+    world
+        .run(approval(5, None, ends + APPROVAL_KEPT_MS + 1))
+        .unwrap();
+    let left: Vec<u8> = world
+        .state
+        .approvals
+        .keys()
+        .map(|id| id.as_bytes()[0])
+        .collect();
+    assert_eq!(left, [4, 5]);
+    assert_eq!(
+        (
+            world.state.approvals_of.len(),
+            world.state.approval_ends.len()
+        ),
+        (2, 2)
+    );
+    assert!(world.state.idempotency.is_empty(), "its key goes with it");
+    let (_, subject) = world.state.subject(&user()).unwrap();
+    assert_eq!(
+        subject.approvals.len(),
+        2,
+        "one that nobody answered is open no more"
+    );
+    assert_eq!(
+        world.run(give(3, b"credential")),
+        Err(Refusal::UnknownApproval)
+    );
+    // Nobody asks for anything, and a term begins.
+    world.now_ms = ends + 2 * APPROVAL_KEPT_MS + 2;
+    world.run(Command::BeginTerm { term: 2 }).unwrap();
+    assert!(world.state.approvals.is_empty() && world.state.approval_ends.is_empty());
+    assert!(world.replayed() == world.state);
+}
+
 /// What entries and snapshots of the version before hold goes on.
 #[test]
 fn an_approval_of_before_goes_on_and_its_key_gets_an_end() {

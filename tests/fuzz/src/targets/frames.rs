@@ -206,3 +206,23 @@ fn now<F: Future>(future: F) -> Option<F::Output> {
         std::task::Poll::Pending => None,
     }
 }
+
+/// What a listener may send over a WebSocket, frame after frame.
+pub(super) fn websocket() -> Prepared {
+    let mask = [0x37, 0xfa, 0x21, 0x3d];
+    let head = |first: u8, length: u8| [&[first, 0x80 | length][..], &mask].concat();
+    let seeds = vec![
+        head(0x8a, 0),
+        [head(0x89, 5), vec![0x7f, 0x9f, 0x4d, 0x51, 0x58]].concat(),
+        [head(0x88, 2), vec![0x34, 0x12]].concat(),
+        head(0x81, 0),
+    ];
+    let read = |input: &[u8]| {
+        let mut rest = input;
+        while let Ok(Some((_, taken))) = redoubt_enclave::gateway::websocket::read(rest) {
+            assert!((6..=131).contains(&taken), "a frame has an end");
+            rest = &rest[taken..];
+        }
+    };
+    (Box::new(read), seeds)
+}

@@ -4,7 +4,9 @@
 //! memory-safe Rust.
 
 use std::io::Cursor;
+use std::panic::catch_unwind;
 
+use image::codecs::png::PngDecoder;
 use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
@@ -19,11 +21,16 @@ pub const SIDE_MAX: u32 = 12_000;
 /// Most memory a decoder may take for itself, in bytes.
 const DECODER_MEMORY: u64 = 512 * 1024 * 1024;
 
-/// Decodes one still JPEG, PNG or WebP, turned upright by its EXIF orientation.
+/// Decodes one still JPEG, PNG or WebP, turned upright by its EXIF orientation. What a
+/// decoder panics on is none: one does on a palette of a part of a colour.
 pub(super) fn decode(bytes: &[u8]) -> Result<Pixels, SampleRefusal> {
+    catch_unwind(|| still(bytes)).unwrap_or(Err(SampleRefusal::NotAnImage))
+}
+
+fn still(bytes: &[u8]) -> Result<Pixels, SampleRefusal> {
     let format = image::guess_format(bytes).map_err(|_| SampleRefusal::NotAnImage)?;
     match format {
-        ImageFormat::Png => {}
+        ImageFormat::Png if !png_is_animated(bytes)? => {}
         ImageFormat::Jpeg if jpeg_is_whole(bytes) => {}
         ImageFormat::WebP if !webp_is_animated(bytes)? => {}
         _ => return Err(SampleRefusal::NotAnImage),
@@ -61,6 +68,15 @@ fn refusal(error: ImageError) -> SampleRefusal {
         ImageError::Limits(_) => SampleRefusal::TooManyPixels,
         _ => SampleRefusal::NotAnImage,
     }
+}
+
+/// A film whose first picture other programs would show instead.
+fn png_is_animated(bytes: &[u8]) -> Result<bool, SampleRefusal> {
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(DECODER_MEMORY);
+    let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits).map_err(refusal)?;
+    check_size(decoder.dimensions())?;
+    decoder.is_apng().map_err(refusal)
 }
 
 /// The header is read without limits on its size; it allocates a few tables only.

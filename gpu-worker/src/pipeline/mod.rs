@@ -44,6 +44,12 @@ pub const RIVAL_PART: f32 = 0.7;
 /// Least confidence of a rival.
 pub const RIVAL_CONFIDENCE: f32 = 0.8;
 
+/// Only the decoding: width and height of a picture, turned upright.
+pub fn decoded(image: &[u8]) -> Result<[usize; 2], SampleRefusal> {
+    let pixels = decode::decode(image)?;
+    Ok([pixels.width, pixels.height])
+}
+
 /// Why the pipeline cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
@@ -299,14 +305,17 @@ impl Pipeline {
     }
 
     /// What a picture needs of the networks and nothing else, for measuring: one look for
-    /// faces at a planar image of `height` by `width`, multiples of 32, and each embedder
-    /// once.
+    /// faces at a planar image of `height` by `width`, multiples of 32, one at how live it
+    /// is where there is a network for it, and each embedder once.
     pub fn networks_alone(&mut self, [height, width]: [usize; 2]) -> Result<(), NetworkError> {
         let blank = vec![0.0; 3 * height * width];
         self.detector
             .run([1, 3, height, width], &blank, |_| Ok(()))?;
         for embedder in &mut self.embedders {
             embedder.run(&vec![0.0; 3 * embedder.side * embedder.side])?;
+        }
+        if let Some(network) = &mut self.liveness {
+            liveness::run(network, &[0.0; 3 * liveness::SIDE * liveness::SIDE])?;
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
-//! What the sealed worker reads of a recording, and of the weights it is built from.
+//! What the sealed worker reads of a recording or a picture, and of the weights it is
+//! built from.
 
+use redoubt_worker::pipeline;
 use redoubt_worker::torch::Weights;
 use redoubt_worker::voice::decoded;
 
@@ -33,6 +35,21 @@ pub(super) fn recording() -> Prepared {
         FLAC.to_vec(),
     ];
     (Box::new(|input| drop(decoded(input))), seeds)
+}
+
+pub(super) fn picture() -> Prepared {
+    use image::ImageFormat::{Jpeg, Png, WebP};
+    let square = image::RgbImage::from_fn(8, 8, |x, y| image::Rgb([x as u8 * 30, y as u8 * 30, 7]));
+    let seeds = [Jpeg, Png, WebP].map(|format| {
+        let mut file = std::io::Cursor::new(Vec::new());
+        let written = square.write_to(&mut file, format);
+        written.expect("a picture made here can be written");
+        file.into_inner()
+    });
+    (
+        Box::new(|input| drop(pipeline::decoded(input))),
+        seeds.to_vec(),
+    )
 }
 
 /// A table of one tensor in an archive, as `torch.save` writes them.
@@ -69,6 +86,9 @@ mod tests {
     fn the_seeds_are_read() {
         for seed in recording().1 {
             assert!(decoded(&seed).is_ok(), "{seed:02x?}");
+        }
+        for seed in picture().1 {
+            assert_eq!(pipeline::decoded(&seed), Ok([8, 8]));
         }
         let [seed] = &weights().1[..] else {
             panic!("one seed");

@@ -16,9 +16,9 @@ fn erase_subject() -> Command {
 
 fn template() -> Template {
     Template {
-        version: 1,
+        version: 2,
         model: "m".into(),
-        transform: 0,
+        transform: 1,
         dimension: 2,
         scale: 1.0,
         values: vec![1, 2],

@@ -686,6 +686,9 @@ pub struct EnrolledModality {
     pub modality: Modality,
     /// Quality of the sample, 0 to 1.
     pub quality_score: f64,
+    /// Number of the keyed transform that the template is under; 0 for one that was made
+    /// before there were any, and not renewed since.
+    pub transform: u64,
 }
 
 /// Where epochs stand.
@@ -1226,6 +1229,24 @@ pub struct RelatedOrigins {
     /// Pages outside the RP ID's domain that may use its passkeys. Browsers heed
     /// those of the first five names (registrable domain without its suffix).
     pub origins: Vec<String>,
+}
+
+/// A template is under another transform.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Renewed {
+    /// Sealed copies of the template before can be opened until the secrets of this epoch
+    /// and of all before are deleted.
+    pub epoch: u64,
+    /// Of what.
+    pub modality: Modality,
+    /// Signed proof of the ledger entry.
+    pub receipt: Value,
+    /// RFC 3339, UTC.
+    pub renewed_at: String,
+    /// Number of the transform: one more than that of the customer's last template.
+    pub transform: u64,
+    /// The bank's name for its customer.
+    pub user_id: String,
 }
 
 /// `PublicKeyCredentialRequestOptionsJSON`, flat.
@@ -1859,6 +1880,16 @@ impl Client {
     /// `DELETE /api/v1/enroll/{user_id}/{modality}`
     pub async fn erase_modality(&self, user_id: &str, modality: &str) -> Result<Erased, Error> {
         let request = Request::new("DELETE", "/api/v1/enroll/{user_id}/{modality}")
+            .path("user_id", user_id)
+            .path("modality", modality);
+        self.json(request, Body::none()).await
+    }
+
+    /// Puts a customer's template under another keyed transform, without the customer.
+    ///
+    /// `POST /api/v1/enroll/{user_id}/{modality}/renew`
+    pub async fn renew_template(&self, user_id: &str, modality: &str) -> Result<Renewed, Error> {
+        let request = Request::new("POST", "/api/v1/enroll/{user_id}/{modality}/renew")
             .path("user_id", user_id)
             .path("modality", modality);
         self.json(request, Body::none()).await

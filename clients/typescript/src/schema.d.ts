@@ -298,6 +298,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/enroll/{user_id}/{modality}/renew": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Puts a customer's template under another keyed transform, without the customer. */
+        post: operations["renew_template"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/enroll/initiate": {
         parameters: {
             query?: never;
@@ -1356,6 +1373,12 @@ export interface components {
              * @description Quality of the sample, 0 to 1.
              */
             quality_score: number;
+            /**
+             * Format: int32
+             * @description Number of the keyed transform that the template is under; 0 for one that was made
+             *     before there were any, and not renewed since.
+             */
+            transform: number;
         };
         /** @description The form of `enroll/submit`, for the OpenAPI document. */
         EnrollForm: {
@@ -1890,6 +1913,31 @@ export interface components {
              *     those of the first five names (registrable domain without its suffix).
              */
             origins: string[];
+        };
+        /** @description A template is under another transform. */
+        Renewed: {
+            /**
+             * Format: int32
+             * @description Sealed copies of the template before can be opened until the secrets of this epoch
+             *     and of all before are deleted.
+             */
+            epoch: number;
+            /** @description Of what. */
+            modality: components["schemas"]["Modality"];
+            /** @description Signed proof of the ledger entry. */
+            receipt: Record<string, unknown>;
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC.
+             */
+            renewed_at: string;
+            /**
+             * Format: int32
+             * @description Number of the transform: one more than that of the customer's last template.
+             */
+            transform: number;
+            /** @description The bank's name for its customer. */
+            user_id: string;
         };
         /** @description `PublicKeyCredentialRequestOptionsJSON`, flat. */
         RequestOptions: {
@@ -6075,6 +6123,181 @@ export interface operations {
             };
         };
     };
+    renew_template: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A checkpoint note from one of this tenant's receipts, base64url. If a boot of this appliance signed it and the ledger of now does not continue it, the appliance stops instead of answering.
+                 * @example cmVkb3VidC5leGFtcGxlL2xlZGdlci8
+                 */
+                "Redoubt-Checkpoint"?: string;
+            };
+            path: {
+                /**
+                 * @description What
+                 * @example facial
+                 */
+                modality: "facial" | "voice" | "multimodal";
+                /**
+                 * @description Whose
+                 * @example customer-4711
+                 */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Renewed; the template before is gone */
+            200: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "user_id": "customer-4711",
+                     *       "modality": "facial",
+                     *       "transform": 2,
+                     *       "renewed_at": "2026-11-21T22:26:40.123Z",
+                     *       "epoch": 3,
+                     *       "receipt": {
+                     *         "type": "redoubt/receipt/v1",
+                     *         "claims": "{\"type\":\"template_renewal\",\"receipt_id\":\"9c1f5d0e7a3b42c8b6d40e8f21a7c395\",\"user_id\":\"customer-4711\",\"time_ms\":1795300200123}",
+                     *         "salt": "b0nS1yM3rQ7xJ8kT2vW5uA",
+                     *         "event_index": 0,
+                     *         "event_count": 1,
+                     *         "event_path": [],
+                     *         "header": "AQIDBAUGBwgJCgsMDQ4PEA",
+                     *         "tree_size": 42,
+                     *         "leaf_path": [
+                     *           "Hq3Zc1x8aV9kLm2nB4vC6w"
+                     *         ],
+                     *         "checkpoint": "redoubt.example/ledger/4f1c9a7e2b8d4036a5c0e3f19b6d7284\n42\nHq3Zc1x8aV9kLm2nB4vC6w==\n\n— redoubt.example/ledger/4f1c9a7e2b8d4036a5c0e3f19b6d7284 AQIDBAUG\n"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Renewed"];
+                };
+            };
+            /** @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable */
+            400: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `client_certificate_required`: A client certificate is required */
+            401: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `role_not_allowed`: This certificate may not do that */
+            403: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `not_enrolled`: This user has no template for the modality */
+            409: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unsupported_modality`: This modality is not supported */
+            422: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: Too many requests */
+            429: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `internal_error`: The appliance failed at this request */
+            500: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `busy`: The appliance is at its limit
+             *
+             *     `not_serving`: The appliance does not serve this route now
+             *
+             *     `not_fresh`: Too few witnesses vouch for this appliance now
+             *
+             *     `handing_over`: Another enclave is taking over
+             *
+             *     `store_unavailable`: The ledger store does not answer as it should
+             */
+            503: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_deadline`: The request took too long to answer */
+            504: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     enroll_initiate: {
         parameters: {
             query?: never;
@@ -9065,7 +9288,8 @@ export interface operations {
                      *           "modality": "facial",
                      *           "enrollment_date": "2026-11-20T09:12:00.000Z",
                      *           "quality_score": 0.93,
-                     *           "embedding_version": "sface-2021dec"
+                     *           "embedding_version": "sface-2021dec",
+                     *           "transform": 1
                      *         }
                      *       ],
                      *       "passkeys": 1,

@@ -21,6 +21,7 @@ mod policy;
 mod problem;
 mod services;
 mod sessions;
+mod templates;
 mod text;
 mod transactions;
 mod trust;
@@ -70,6 +71,7 @@ pub use sessions::{
     Confirmation, Introspected, Introspection, IntrospectionForm, JwkSet, SessionClaims,
     SessionScope, SessionsEnded, TokenForm,
 };
+pub use templates::Renewed;
 pub use text::{SessionToken, Text, Timestamp};
 pub use transactions::{Amount, Batch, BatchPayment, Currency, Payee, Payment, Transaction};
 pub use trust::{Anchor, Grants, RoleMapping, Trust, TrustError};

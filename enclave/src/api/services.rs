@@ -229,6 +229,14 @@ pub trait Services: Send + Sync + 'static {
         modality: Modality,
     ) -> impl Future<Output = Result<Erased, Problem>> + Send;
 
+    /// Puts a customer's template under another transform.
+    fn renew_template(
+        &self,
+        caller: Caller,
+        user: UserId,
+        modality: Modality,
+    ) -> impl Future<Output = Result<Renewed, Problem>> + Send;
+
     /// Erases a customer.
     fn erase_subject(
         &self,

@@ -94,6 +94,9 @@ pub struct EnrolledModality {
     pub quality_score: f32,
     /// Version of the template's models.
     pub embedding_version: String,
+    /// Number of the keyed transform that the template is under; 0 for one that was made
+    /// before there were any, and not renewed since.
+    pub transform: u32,
 }
 
 /// Which alerts are asked for.

@@ -4,21 +4,23 @@
 //! false-match rate by the model's calibration table, policy speaks in
 //! false-match rates, and only a coarse score leaves.
 
+mod int8;
 pub mod liveness;
+mod protected;
 mod space;
+mod transform;
 mod voice;
 
+pub use int8::Probe;
+pub use protected::{Made, TEMPLATE_VERSION, made_up};
 pub use space::{Part, Space};
+pub use transform::{Owner, Transform, Transforms, padded};
 pub use voice::{RECORDINGS_MAX, Unfit, VoiceSpaces};
 
 use redoubt_shared::worker::Embedding;
 
 use crate::core::Template;
 
-/// Version of [`Template`] records made here.
-pub const TEMPLATE_VERSION: u8 = 1;
-/// The identity transform.
-const NO_TRANSFORM: u32 = 0;
 /// Steps of the confidence score.
 const STEPS: f32 = 20.0;
 /// Confidence is 1 from this false-match rate on: ten to the minus this.
@@ -33,32 +35,9 @@ pub struct CalibrationPoint {
     pub cosine: f32,
 }
 
-/// An enrolment's embedding to a template: int8, one scale. `quality` is 0 to 1.
-pub fn template(quality: f32, embedding: &Embedding, worker_tier: &str, now_ms: u64) -> Template {
-    let (scale, values) = quantised(&embedding.vector);
-    Template {
-        version: TEMPLATE_VERSION,
-        model: embedding.model.clone(),
-        transform: NO_TRANSFORM,
-        dimension: embedding.vector.len() as u16,
-        scale,
-        values,
-        quality,
-        worker_tier: worker_tier.to_owned(),
-        enrolled_ms: now_ms,
-    }
-}
-
-/// A vector as templates keep it: the value of one step, and steps.
-pub fn quantised(vector: &[f32]) -> (f32, Vec<i8>) {
-    let largest = vector.iter().fold(0f32, |most, v| most.max(v.abs()));
-    let scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };
-    let steps = vector.iter().map(|v| (v / scale).round() as i8);
-    (scale, steps.collect())
-}
-
-/// Cosine of template and embedding; `None` if they are of different models or sizes.
-pub fn cosine(template: &Template, embedding: &Embedding) -> Option<f32> {
+/// Cosine of a template without a transform and an embedding; `None` if they are of
+/// different models or sizes.
+fn cosine(template: &Template, embedding: &Embedding) -> Option<f32> {
     if template.model != embedding.model {
         return None;
     }
@@ -108,6 +87,9 @@ pub fn confidence(rate: f64) -> f32 {
     let orders = rate.clamp(1e-12, 1.0).recip().log10() as f32;
     ((orders / BEST).clamp(0.0, 1.0) * STEPS).floor() / STEPS
 }
+
+#[cfg(test)]
+mod protected_tests;
 
 #[cfg(test)]
 mod tests {
@@ -166,29 +148,5 @@ mod tests {
         let mut distinct = scores.clone();
         distinct.dedup();
         assert!(distinct.len() <= 21);
-    }
-
-    #[test]
-    fn quantised_templates_keep_the_cosine() {
-        let unit = |seed: u32| {
-            let raw: Vec<f32> = (0..128)
-                .map(|i| ((i * seed + 13 * i * i) as f32 * 0.37).sin())
-                .collect();
-            let norm = raw.iter().map(|v| v * v).sum::<f32>().sqrt();
-            Embedding {
-                model: "m".into(),
-                vector: raw.iter().map(|v| v / norm).collect(),
-            }
-        };
-        let (a, b) = (unit(3), unit(5));
-        let stored = template(0.9, &a, "process", 0);
-        let exact: f32 = a.vector.iter().zip(&b.vector).map(|(x, y)| x * y).sum();
-        assert!((cosine(&stored, &b).unwrap() - exact).abs() < 5e-3);
-        assert!(cosine(&stored, &a).unwrap() > 0.999);
-        let other = Embedding {
-            model: "other".into(),
-            ..a
-        };
-        assert_eq!(cosine(&stored, &other), None);
     }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::approval::{self, ApprovalStatus};
 use super::event::{Content, Event, Recorded};
 use super::state::*;
-use super::{bundle, device, erasure, face, models, risk, ruling, session, throttle, voice};
+use super::{
+    bundle, device, erasure, face, models, renewal, risk, ruling, session, throttle, voice,
+};
 use crate::passkeys::CredentialRecord;
 
 /// Folds one event into the state; claims change nothing. Events come from our
@@ -70,12 +72,18 @@ fn apply_event(state: &mut TenantState, event: &Event) {
             template,
         } => {
             set_enrollment(state, id, EnrollmentStatus::Completed);
+            renewal::used(state, handle, template.transform);
             with(state, handle, |subject| {
                 subject.face = Some(Arc::new(Template::clone(template)))
             });
         }
-        Event::VoiceEnrolled { id, .. } => {
+        Event::VoiceEnrolled {
+            id,
+            handle,
+            template,
+        } => {
             set_enrollment(state, id, EnrollmentStatus::Completed);
+            renewal::used(state, handle, template.transform);
             voice::apply(state, event);
         }
         Event::VoiceEnrollmentBegan { .. } | Event::VoiceTried { .. } => voice::apply(state, event),
@@ -116,6 +124,7 @@ fn apply_event(state: &mut TenantState, event: &Event) {
         }
         Event::BundleTaken { .. } | Event::BundleChosen { .. } => bundle::apply(state, event),
         Event::Ruled { .. } => ruling::apply(state, event),
+        Event::FaceRenewed { .. } | Event::VoiceRenewed { .. } => renewal::apply(state, event),
     }
 }
 
@@ -180,6 +189,7 @@ fn begin_term(state: &mut TenantState, at_ms: u64, max_failures: u32, lockout_ms
 /// session. Claims of the ledger before are found in it, not here.
 fn restore(state: &mut TenantState, at_ms: u64, max_failures: u32, until_ms: u64) {
     state.sessions = Default::default();
+    renewal::leave_out(state);
     state.throttle.begin_term(at_ms);
     voice::begin_term(state, false);
     let handles: Vec<SubjectHandle> = state.subjects.keys().copied().collect();

@@ -131,6 +131,17 @@ pub enum Command {
         /// Whether its sample looked live, where that was looked at.
         liveness: Option<Liveness>,
     },
+    /// Store a template under another transform.
+    RenewTemplate {
+        /// Whose.
+        user: UserId,
+        /// Of what.
+        modality: Modality,
+        /// The number of the transform that it was under.
+        from: u32,
+        /// The template.
+        template: Box<Template>,
+    },
     /// Spend an attempt before a sample goes to a worker.
     ReserveAttempt {
         /// Whom.
@@ -488,6 +499,12 @@ pub enum Reply {
     },
     /// What a look at models changed.
     Models(Box<ModelsChanged>),
+    /// The template is under a new transform.
+    Renewed {
+        /// Until the secrets of this epoch and of all before are deleted, sealed copies
+        /// of the template before can be opened.
+        epoch: u32,
+    },
 }
 
 /// What a look at models changed.

@@ -288,6 +288,7 @@ fn erase_subject(state: &mut TenantState, handle: &SubjectHandle, at_ms: u64) {
     super::ruling::forget(state, handle);
     state.sessions.end_all_of(*handle);
     state.faces_matched.remove(handle);
+    state.transforms.remove(handle);
     let Some(subject) = state.subjects.remove(handle) else {
         return;
     };

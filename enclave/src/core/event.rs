@@ -494,4 +494,18 @@ pub enum Event {
         /// Facts and answer.
         decided: Box<Decided>,
     },
+    /// A face's template is under another transform now; the one before is gone.
+    FaceRenewed {
+        /// Whose.
+        handle: SubjectHandle,
+        /// The template.
+        template: Box<Template>,
+    },
+    /// A voice's template is under another transform now; the one before is gone.
+    VoiceRenewed {
+        /// Whose.
+        handle: SubjectHandle,
+        /// The template.
+        template: Box<Template>,
+    },
 }

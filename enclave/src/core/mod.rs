@@ -17,6 +17,7 @@ mod event;
 mod face;
 mod models;
 mod refusal;
+mod renewal;
 mod risk;
 mod ruling;
 mod session;

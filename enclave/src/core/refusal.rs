@@ -35,6 +35,9 @@ pub enum Refusal {
     /// The enrolment is over.
     #[error("the enrolment is complete")]
     EnrollmentClosed,
+    /// Another template was stored since this one was made.
+    #[error("another template was stored meanwhile")]
+    TemplateMoved,
     /// Nothing to compare with.
     #[error("the customer has no template for this modality")]
     NotEnrolled,

@@ -95,6 +95,8 @@ pub enum Piece {
     Activations(Vec<Activation>),
     /// Decisions that policy ruled on, or would have.
     Decisions(Vec<Decided>),
+    /// The highest number of a transform that a subject's templates were under.
+    Transforms(Vec<(SubjectHandle, u32)>),
 }
 
 /// An approval as snapshots of before hold it; its fields and their order are fixed.
@@ -190,6 +192,10 @@ impl TenantState {
         let activations = self.bundles.activations.values();
         let activations = activations.map(|one| Activation::clone(one));
         let decisions = self.decisions.values().map(|one| Decided::clone(one));
+        let transforms = self
+            .transforms
+            .iter()
+            .map(|(handle, last)| (*handle, *last));
         std::iter::once(tenant)
             .chain(subjects)
             .chain(grouped(enrollments).map(Piece::Enrollments))
@@ -210,6 +216,7 @@ impl TenantState {
             .chain(bundles.map(Piece::Bundle))
             .chain(grouped(activations).map(Piece::Activations))
             .chain(grouped(decisions).map(Piece::Decisions))
+            .chain(grouped(transforms).map(Piece::Transforms))
     }
 
     /// Takes one piece over. All pieces of a state, in any order, make a default
@@ -303,6 +310,7 @@ impl TenantState {
                     self.bundles.list(activation);
                 }
             }
+            Piece::Transforms(group) => self.transforms.extend(group),
             Piece::Decisions(group) => {
                 for decided in group {
                     ruling::keep(self, decided);

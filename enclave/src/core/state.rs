@@ -86,6 +86,8 @@ pub struct TenantState {
     pub models: Models,
     /// The tenant's own policy.
     pub bundles: Bundles,
+    /// The highest number of a transform that templates of a subject were ever under.
+    pub transforms: OrdMap<SubjectHandle, u32>,
     /// The latest decisions that it ruled on, or would have, by time and claim.
     pub decisions: OrdMap<(u64, ReceiptId), Arc<Decided>>,
 }
@@ -157,9 +159,11 @@ pub struct Template {
     pub transform: u32,
     /// Components before padding.
     pub dimension: u16,
-    /// Value of one step of `values`.
+    /// Of version 1: value of one step of `values`. Of version 2: with which component ×
+    /// step is a vector of length 1.
     pub scale: f32,
-    /// int8 components.
+    /// Of version 1: int8 components. Of version 2: those of the transformed vector, then
+    /// each two components' step as an unsigned byte.
     pub values: Vec<i8>,
     /// Quality score at enrolment, 0 to 1.
     pub quality: f32,

@@ -11,6 +11,7 @@ mod devices;
 mod erasure;
 mod models;
 mod policy;
+mod renewal;
 mod risk;
 mod sessions;
 mod strangers;
@@ -134,10 +135,16 @@ impl World {
         .unwrap();
         self.run(Command::CompleteEnrollment {
             id,
-            template: Box::new(template()),
+            template: Box::new(template(self.next_transform(user))),
             liveness: None,
         })
         .unwrap();
+    }
+
+    /// The number that this customer's next template is under.
+    fn next_transform(&self, user: &UserId) -> u32 {
+        let (handle, _) = self.state.subject(user).unwrap();
+        self.state.next_transform(&handle).unwrap()
     }
 
     fn reserve(&mut self, user: &UserId) -> Result<VerificationId, Refusal> {
@@ -196,11 +203,11 @@ fn through_pieces(state: &TenantState) -> TenantState {
     again
 }
 
-fn template() -> Template {
+fn template(transform: u32) -> Template {
     Template {
-        version: 1,
+        version: 2,
         model: "m".into(),
-        transform: 0,
+        transform,
         dimension: 2,
         scale: 1.0,
         values: vec![1, 2],

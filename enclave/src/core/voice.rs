@@ -94,6 +94,13 @@ impl TenantState {
     }
 }
 
+/// Stores a voice's template.
+pub(super) fn store(state: &mut TenantState, handle: &SubjectHandle, template: &Template) {
+    change(state, handle, |voice| {
+        voice.template = Some(Template::clone(template));
+    });
+}
+
 /// Changes what is known of a voice; where nothing is left to know, it is gone.
 fn change(state: &mut TenantState, handle: &SubjectHandle, change: impl FnOnce(&mut Voice)) {
     if !state.subjects.contains_key(handle) {
@@ -185,9 +192,7 @@ pub(super) fn apply(state: &mut TenantState, event: &Event) {
         }
         Event::VoiceEnrolled {
             handle, template, ..
-        } => change(state, handle, |voice| {
-            voice.template = Some(Template::clone(template));
-        }),
+        } => store(state, handle, template),
         Event::VoiceTried { handle, id } => {
             change(state, handle, |voice| voice.reserved.push(*id));
         }

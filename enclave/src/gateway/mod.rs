@@ -27,6 +27,7 @@ mod routes;
 mod serve;
 mod sessions;
 mod supervise;
+mod templates;
 mod tls;
 mod watch;
 pub mod websocket;

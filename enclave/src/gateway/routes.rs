@@ -14,7 +14,7 @@ use utoipa_axum::router::UtoipaMethodRouter;
 
 use super::admit::{Access, Badge, Gate};
 use super::serve::Shared;
-use super::{devices as d, handlers as h, policy as p, sessions as s, watch as w};
+use super::{devices as d, handlers as h, policy as p, sessions as s, templates as t, watch as w};
 use crate::api::{Problem, Services, Timestamp};
 
 /// One row of the table.
@@ -267,6 +267,11 @@ const ERASE_MODALITY: Refusals = &[
     Problem::unsupported_modality,
     Problem::store_unavailable,
 ];
+const RENEW: Refusals = &[
+    Problem::not_enrolled,
+    Problem::unsupported_modality,
+    Problem::store_unavailable,
+];
 const ERASE_SUBJECT: Refusals = &[Problem::unknown_subject, Problem::store_unavailable];
 const READ_ERASURE: Refusals = &[Problem::unknown_erasure, Problem::store_unavailable];
 const ROTATE: Refusals = &[
@@ -352,6 +357,7 @@ pub(super) fn table<S: Services>() -> Vec<Row<S>> {
         row(h::__path_audit_events, h::audit_events::<S>, SERVING, READERS, READ_AUDIT),
         row(h::__path_audit_export, h::audit_export::<S>, SERVING, READERS, READ_AUDIT),
         row(h::__path_erase_modality, h::erase_modality::<S>, SERVING, BANK, ERASE_MODALITY),
+        row(t::__path_renew_template, t::renew_template::<S>, SERVING, BANK, RENEW),
         row(h::__path_erase_subject, h::erase_subject::<S>, SERVING, BANK, ERASE_SUBJECT),
         row(h::__path_get_erasure, h::get_erasure::<S>, SERVING, TENANT, READ_ERASURE),
         row(h::__path_rotate_epoch, h::rotate_epoch::<S>, SERVING, OFFICER, ROTATE),

@@ -125,6 +125,8 @@ pub(super) fn erasable(content: &Content) -> bool {
         if matches!(**event, CoreEvent::SubjectOpened { .. }
             | CoreEvent::FaceEnrolled { .. }
             | CoreEvent::VoiceEnrolled { .. }
+            | CoreEvent::FaceRenewed { .. }
+            | CoreEvent::VoiceRenewed { .. }
             | CoreEvent::BudgetKept { .. }))
 }
 

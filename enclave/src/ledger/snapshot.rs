@@ -88,6 +88,24 @@ impl Root {
     }
 }
 
+#[cfg(test)]
+impl Root {
+    /// What is in each chunk.
+    pub(super) fn opened(
+        &self,
+        epoch: &crate::keys::EpochKey,
+        blob: impl Fn(&[u8; 32]) -> Vec<u8>,
+    ) -> Vec<Vec<u8>> {
+        let key = epoch.snapshot(self.ledger.as_bytes(), &self.random);
+        let key = key.unwrap();
+        let open = |(index, name)| {
+            let opened = key.open(index, &self.aad(index), blob(name));
+            opened.unwrap().to_vec()
+        };
+        (0..).zip(&self.chunks).map(open).collect()
+    }
+}
+
 /// Where a ledger stands, and where the hashes of its leaves are.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Mark {

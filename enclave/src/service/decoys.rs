@@ -67,10 +67,10 @@ impl Decoys {
         Some(self.holder(handle.try_into().ok()?, id.get(..length)?))
     }
 
-    /// The template of whoever has none: this many int8 components, always the same of
-    /// a name, like nobody's.
-    pub(super) fn template(&self, user: &UserId, dimension: usize) -> Option<Vec<i8>> {
-        let mut bytes = vec![0; dimension];
+    /// What the template of whoever has none is made of: this many components, always the
+    /// same of a name, like nobody's.
+    pub(super) fn template(&self, user: &UserId, length: usize) -> Option<Vec<i8>> {
+        let mut bytes = vec![0; length];
         let name = user.as_str().as_bytes();
         expand(&self.prk, &[name, b"\0template"], &mut bytes).ok()?;
         Some(bytes.into_iter().map(u8::cast_signed).collect())

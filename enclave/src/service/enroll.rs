@@ -12,6 +12,7 @@ use crate::api::{
     Caller, EnrollInitiate, EnrollInitiated, EnrollSubmit, Enrolled, Problem, Sample, SessionToken,
     Timestamp,
 };
+use crate::biometrics::Owner;
 use crate::core::{Command, Modality, Reply, SubjectHandle};
 
 const FACE: &str = "Send one photograph of the customer's face, alone in the picture, looking at the \
@@ -80,7 +81,7 @@ impl Appliance {
         samples: Vec<Sample>,
     ) -> Result<Enrolled, Problem> {
         Counters::add(&self.counters.samples);
-        let (template, seen) = match self.template(serving, modality, samples).await {
+        let (fresh, seen) = match self.fresh(serving, modality, samples).await {
             Ok(made) => made,
             Err((problem, reason)) => {
                 let worker_tier = problems::seen_at(&problem, serving);
@@ -93,16 +94,13 @@ impl Appliance {
                 return Err(problem);
             }
         };
-        let done_ms = template.enrolled_ms;
-        let (version, quality) = (template.model.clone(), template.quality);
-        let complete = Command::CompleteEnrollment {
-            id,
-            template: Box::new(template),
-            liveness: seen,
+        let done_ms = fresh.at_ms;
+        let owner = Owner {
+            subject: handle,
+            modality,
         };
-        let claim = self
-            .decide_claim(serving, caller, complete, done_ms)
-            .await?;
+        let stored = self.store_template(serving, caller, (id, owner), (&fresh, seen));
+        let claim = stored.await?;
         let tenant = caller.tenant.clone();
         let user_id = serving
             .ledgers
@@ -126,8 +124,8 @@ impl Appliance {
             user_id,
             modality: modality.into(),
             status: "completed",
-            embedding_version: version,
-            quality_score: quality,
+            embedding_version: fresh.embedding.model,
+            quality_score: fresh.quality,
             liveness_result: seen.into(),
             liveness_confidence: seen.map(|seen| seen.confidence),
             encrypted: true,

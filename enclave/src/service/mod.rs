@@ -32,6 +32,7 @@ mod rotate;
 mod samples;
 mod serving;
 mod sessions;
+mod templates;
 mod unseal;
 mod verify;
 mod watch;

@@ -63,6 +63,9 @@ pub(super) fn refused(refusal: Refusal, now_ms: u64) -> Problem {
         Refusal::EnrollmentExpired => Problem::enrollment_expired(),
         Refusal::EnrollmentBusy => Problem::enrollment_busy(),
         Refusal::EnrollmentClosed => Problem::enrollment_closed(),
+        Refusal::TemplateMoved => {
+            Problem::store_unavailable().because("another template was stored meanwhile")
+        }
         Refusal::NotEnrolled => Problem::not_enrolled(),
         Refusal::Throttled { until_ms } => {
             let left = until_ms.saturating_sub(now_ms).div_ceil(1000);

@@ -24,6 +24,7 @@ use super::passkey_rules::PasskeyRules;
 use super::rotate::Epochs;
 use super::serving::{Serving, TenantService};
 use super::watch::Tags;
+use crate::biometrics::Transforms;
 use crate::core::{Command, Limits, TenantKeySeeds, TermContext};
 use crate::keys::{CertificateAuthority, CertificateError, EpochKey, Keyring, Root, SealError};
 use crate::ledger::{
@@ -440,6 +441,7 @@ fn tenant_service(tenant: &Tenant, core: &Core) -> Result<TenantService, Recover
         config: tenant.clone(),
         signer: Arc::new(signer),
         decoys: Decoys::new(keys).ok_or_else(missing)?,
+        transforms: Transforms::new(keys),
         tags: Tags::new(keys),
         rules: Arc::new(PasskeyRules::new(tenant)?),
         acting: tokio::sync::Mutex::default(),

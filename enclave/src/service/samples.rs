@@ -10,9 +10,10 @@ use redoubt_shared::worker::{Embedding, VoiceSample};
 use super::boot::Appliance;
 use super::problems;
 use super::serving::Serving;
+use super::templates::Fresh;
 use crate::api::{self, Problem, Sample};
 use crate::biometrics::{self, Space, liveness};
-use crate::core::{Liveness, Modality, Template};
+use crate::core::{Liveness, Modality};
 use crate::worker_link::WorkerError;
 
 /// What to say, and what to record.
@@ -132,13 +133,13 @@ impl Appliance {
         }
     }
 
-    /// An enrolment's samples to its template.
-    pub(super) async fn template(
+    /// An enrolment's samples to what its template is made of.
+    pub(super) async fn fresh(
         &self,
         serving: &Serving,
         modality: Modality,
         mut samples: Vec<Sample>,
-    ) -> Result<(Template, Option<Liveness>), Refused> {
+    ) -> Result<(Fresh, Option<Liveness>), Refused> {
         let unmade = || (problems::internal("no space for templates"), "no_space");
         let (embedding, quality, tier, seen) = match modality {
             Modality::Face => {
@@ -170,9 +171,14 @@ impl Appliance {
                 (embedding.map_err(problems::unfit)?, quality, tier, None)
             }
         };
-        let now_ms = self.time().map_err(|problem| (problem, "no_time"))?;
-        let template = biometrics::template(quality, &embedding, tier.name(), now_ms);
-        Ok((template, seen))
+        let at_ms = self.time().map_err(|problem| (problem, "no_time"))?;
+        let fresh = Fresh {
+            embedding,
+            quality,
+            tier,
+            at_ms,
+        };
+        Ok((fresh, seen))
     }
 }
 

@@ -21,6 +21,7 @@ use super::problems::{commit, internal};
 use super::rotate::Epochs;
 use super::watch::Tags;
 use crate::api::{self, *};
+use crate::biometrics::Transforms;
 use crate::core::{Command, Reply};
 use crate::keys::CertificateAuthority;
 use crate::ledger::{Claim, Ledgers};
@@ -34,6 +35,7 @@ pub(super) struct TenantService {
     pub(super) config: Tenant,
     pub(super) signer: Arc<HybridSigner>,
     pub(super) decoys: Decoys,
+    pub(super) transforms: Transforms,
     pub(super) tags: Tags,
     pub(super) rules: Arc<PasskeyRules>,
     /// Held by whoever suspends devices of compromised models.
@@ -379,6 +381,15 @@ impl Services for Front {
         modality: Modality,
     ) -> Result<Erased, Problem> {
         self.0.erase_modality(&caller, user, modality).await
+    }
+
+    async fn renew_template(
+        &self,
+        caller: Caller,
+        user: UserId,
+        modality: Modality,
+    ) -> Result<Renewed, Problem> {
+        self.0.renew_template(&caller, user, modality).await
     }
 
     async fn erase_subject(&self, caller: Caller, user: UserId) -> Result<Erased, Problem> {

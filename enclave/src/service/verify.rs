@@ -8,11 +8,16 @@ use super::boot::{Appliance, Counters};
 use super::problems::{self, internal};
 use super::receipts::to_json;
 use super::samples::{Measured, Refused, modality_of};
-use super::serving::Serving;
+use super::serving::{Serving, TenantService};
 use super::watch::{flags, verdict};
 use crate::api::{ActionTaken, Caller, Problem, Sample, Timestamp, Verification, VerifyRequest};
-use crate::biometrics;
-use crate::core::{Band, Command, Comparison, Modality, Reply, SampleUse, Template, Whereabouts};
+use crate::biometrics::{self, Made, Owner};
+use crate::core::{
+    Band, Command, Comparison, Modality, Reply, SampleUse, SubjectHandle, Template, Whereabouts,
+};
+
+/// A template and whose it is.
+type Kept = (SubjectHandle, Arc<Template>);
 
 /// An attempt with its outcome.
 struct Concluded {
@@ -110,11 +115,23 @@ impl Appliance {
         let sample = self.measured(serving, modality, sample).await?;
         let template = template(serving, caller, user, modality).await;
         let template = template.map_err(|problem| (problem, "no_template"))?;
-        // Made up for everybody, so that it takes the same time.
-        let made_up = self
-            .made_up(serving, caller, (user, modality), &sample)
-            .ok_or_else(|| (internal("no template could be made up"), "no_template"))?;
-        let compared = template.and_then(|own| self.compare(modality, &own, &sample));
+        let tenant = serving.tenant(&caller.tenant);
+        let tenant = tenant.map_err(|problem| (problem, "no_template"))?;
+        // Made up and compared for everybody, and twice for whoever has none, so that it
+        // takes the same time.
+        let unmade = || (internal("no template could be made up"), "no_template");
+        let nobody = self.made_up(tenant, (user, modality), &sample);
+        let nobody = (SubjectHandle::NOBODY, nobody.ok_or_else(unmade)?);
+        let compare = |(subject, template): &Kept| {
+            let (subject, modality) = (*subject, modality);
+            self.compare(tenant, &Owner { subject, modality }, template, &sample)
+        };
+        let made_up = Comparison {
+            accepted: false,
+            ..compare(&nobody).ok_or_else(unmade)?
+        };
+        let compared = compare(template.as_ref().unwrap_or(&nobody));
+        let compared = compared.filter(|_| template.is_some());
         Ok(match compared {
             Some(own) if own.accepted => own,
             // What a template is of would tell that there is one.
@@ -126,43 +143,35 @@ impl Appliance {
         })
     }
 
-    /// What comes of comparing with nobody's face or voice: a rejection, whatever it was
-    /// alike.
+    /// Nobody's template: what is compared with it is rejected, whatever it was alike.
     fn made_up(
         &self,
-        serving: &Serving,
-        caller: &Caller,
+        tenant: &TenantService,
         (user, modality): (&UserId, Modality),
         sample: &Measured,
-    ) -> Option<Comparison> {
+    ) -> Option<Arc<Template>> {
         let space = self.newest_space(modality)?;
-        let tenant = serving.tenant(&caller.tenant).ok()?;
         let dimension = space.of(&sample.embeddings)?.vector.len();
-        let values = tenant.decoys.template(user, dimension)?;
-        let template = Template {
-            version: biometrics::TEMPLATE_VERSION,
-            model: space.id.clone(),
-            transform: 0,
-            dimension: values.len() as u16,
-            scale: 1.0,
-            values,
+        let length = biometrics::padded(dimension);
+        let components = tenant.decoys.template(user, length)?;
+        let made = Made {
             quality: 0.0,
-            worker_tier: sample.tier.name().to_owned(),
-            enrolled_ms: 0,
+            worker_tier: sample.tier.name(),
+            at_ms: 0,
         };
-        let compared = self.compare(modality, &template, sample)?;
-        Some(Comparison {
-            accepted: false,
-            ..compared
-        })
+        let dimension = u16::try_from(dimension).ok()?;
+        let template = biometrics::made_up(&space.id, dimension, &components, made);
+        Some(Arc::new(template))
     }
 
     fn compare(
         &self,
-        modality: Modality,
+        tenant: &TenantService,
+        owner: &Owner,
         template: &Template,
         sample: &Measured,
     ) -> Option<Comparison> {
+        let modality = owner.modality;
         // What a tier that policy no longer accepts enrolled, counts as not enrolled.
         let accepted = &self.config.config.policy.accepted_tiers;
         if !accepted
@@ -173,7 +182,8 @@ impl Appliance {
         }
         // What an older space enrolled is compared there, as long as the manifest has it.
         let space = self.space(modality, &template.model)?;
-        let cosine = biometrics::cosine(template, &space.of(&sample.embeddings)?)?;
+        let sample_there = space.of(&sample.embeddings)?;
+        let cosine = tenant.transforms.cosine(owner, template, &sample_there)?;
         let rate = biometrics::false_match_rate(&space.calibration, cosine);
         let barred = self.bars(modality, sample.liveness);
         Some(Comparison {
@@ -258,14 +268,14 @@ async fn template(
     caller: &Caller,
     user: &UserId,
     modality: Modality,
-) -> Result<Option<Arc<Template>>, Problem> {
+) -> Result<Option<Kept>, Problem> {
     let (tenant, user) = (caller.tenant.clone(), user.clone());
     serving
         .ledgers
         .look(move |core| {
             let state = &core.tenants.get(&tenant)?.state;
             let (handle, _) = state.subject(&user)?;
-            state.template(&handle, modality)
+            Some((handle, state.template(&handle, modality)?))
         })
         .await
         .map_err(|error| problems::commit(error, 0))

@@ -119,6 +119,7 @@ fn stats(state: &TenantState, handle: SubjectHandle, subject: &Subject, now_ms: 
                     enrollment_date: Timestamp(template.enrolled_ms),
                     quality_score: template.quality,
                     embedding_version: template.model.clone(),
+                    transform: template.transform,
                 })
             })
             .collect(),

@@ -3,6 +3,7 @@
 //! survive it better.
 
 mod bare;
+mod compare;
 mod cpu;
 mod documents;
 mod durable;
@@ -23,7 +24,7 @@ use rows::Row;
 /// Measure, and report ratios.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// One benchmark: login, durable, face, documents, webauthn or ledger [default: all]
+    /// One benchmark: login, durable, face, documents, compare, webauthn or ledger [default: all]
     name: Option<String>,
     /// Where the rows go.
     #[arg(long, value_name = "FILE")]
@@ -56,11 +57,12 @@ impl Arguments {
 
 type Bench = fn(&Arguments) -> Result<Vec<Row>>;
 
-const ALL: [(&str, Bench); 6] = [
+const ALL: [(&str, Bench); 7] = [
     ("login", |_| login::run()),
     ("durable", |_| durable::run()),
     ("face", |_| face::run()),
     ("documents", |_| documents::run()),
+    ("compare", |_| compare::run()),
     ("webauthn", |_| webauthn::run()),
     ("ledger", |arguments| ledger::run(arguments.limits())),
 ];
@@ -88,7 +90,9 @@ fn measure(arguments: &Arguments) -> Result<()> {
             .is_none_or(|wanted| wanted == name)
     };
     if !ALL.iter().any(|(name, _)| wanted(name)) {
-        bail!("no such benchmark; use login, durable, face, documents, webauthn or ledger");
+        bail!(
+            "no such benchmark; use login, durable, face, documents, compare, webauthn or ledger"
+        );
     }
     let mut all = Vec::new();
     // Logins are rows of webauthn too, and measured once.

@@ -4,7 +4,7 @@ use redoubt_shared::{EnrollmentId, UserId};
 use serde_json::json;
 use subtle::ConstantTimeEq;
 
-use super::{Cx, Decision, owned, unowned};
+use super::{Cx, Decision, owned, renew, unowned};
 use crate::core::{
     Enrollment, EnrollmentStatus, Event, Liveness, Modality, Refusal, Reply, Template,
 };
@@ -98,6 +98,7 @@ pub(super) fn complete(
     if find(cx, id)?.expires_ms <= cx.facts.now_ms {
         return Err(Refusal::EnrollmentExpired);
     }
+    renew::is_next(cx, &handle, &template)?;
     let modality = cx.state.enrolled_by(&handle, id);
     let own = json!({
         "enrollment_id": id.to_string(),

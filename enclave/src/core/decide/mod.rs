@@ -8,6 +8,7 @@ mod erase;
 mod metadata;
 mod passkey;
 mod policy;
+mod renew;
 mod risk;
 mod session;
 mod stranger;
@@ -119,6 +120,12 @@ fn decide_one(cx: &Cx<'_>, command: Command) -> Result<Decision, Refusal> {
             template,
             liveness,
         } => enroll::complete(cx, id, template, liveness),
+        Command::RenewTemplate {
+            user,
+            modality,
+            from,
+            template,
+        } => renew::template(cx, user, modality, from, template),
         Command::ReserveAttempt {
             user,
             modality,

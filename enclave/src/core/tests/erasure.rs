@@ -210,7 +210,7 @@ fn work_under_way_when_its_subject_is_erased_ends_in_a_refusal() {
     after_erasure(&mut world);
     let complete = || Command::CompleteEnrollment {
         id: enrollment,
-        template: Box::new(template()),
+        template: Box::new(template(1)),
         liveness: None,
     };
     assert_eq!(world.run(complete()), Err(Refusal::UnknownEnrollment));
@@ -289,7 +289,7 @@ fn erasing_ends_an_enrolment_whose_sample_is_at_the_worker() {
     world.erase_face(&user()).unwrap();
     let complete = Command::CompleteEnrollment {
         id,
-        template: Box::new(template()),
+        template: Box::new(template(1)),
         liveness: None,
     };
     assert_eq!(world.run(complete), Err(Refusal::UnknownEnrollment));

@@ -5,7 +5,7 @@ use redoubt_shared::ErasureId;
 use super::*;
 
 impl World {
-    fn enrol_voice(&mut self, user: &UserId) -> EnrollmentId {
+    pub(super) fn enrol_voice(&mut self, user: &UserId) -> EnrollmentId {
         let id = EnrollmentId::from_bytes(self.draw());
         self.run(begin(user, Modality::Voice, id)).unwrap();
         let token_hash = [1; 32];
@@ -14,7 +14,7 @@ impl World {
             panic!("no sample's turn")
         };
         assert_eq!(modality, Modality::Voice);
-        let template = Box::new(spoken());
+        let template = Box::new(spoken(self.next_transform(user)));
         self.run(Command::CompleteEnrollment {
             id,
             template,
@@ -77,8 +77,8 @@ fn begin(user: &UserId, modality: Modality, id: EnrollmentId) -> Command {
     }
 }
 
-fn spoken() -> Template {
-    let mut made = template();
+fn spoken(transform: u32) -> Template {
+    let mut made = template(transform);
     made.model = "voices".into();
     made
 }
@@ -372,7 +372,7 @@ fn events_of_faces_keep_their_numbers_and_voices_follow() {
         began(&Event::VoiceEnrolled {
             id,
             handle,
-            template: Box::new(spoken()),
+            template: Box::new(spoken(1)),
         })[0],
         began(&Event::VoiceTried {
             handle,

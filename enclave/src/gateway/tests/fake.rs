@@ -518,6 +518,28 @@ impl Services for Fake {
         self.erase_subject_named(&user)
     }
 
+    async fn renew_template(
+        &self,
+        caller: Caller,
+        user_id: UserId,
+        modality: Modality,
+    ) -> Result<Renewed, Problem> {
+        self.seen(caller);
+        if modality == Modality::Multimodal {
+            return Err(Problem::unsupported_modality());
+        }
+        let erased = self.erase_subject_named(&user_id);
+        let erased = erased.map_err(|_| Problem::not_enrolled())?;
+        Ok(Renewed {
+            user_id,
+            modality,
+            transform: 2,
+            renewed_at: Timestamp(0),
+            epoch: erased.epoch,
+            receipt: erased.receipt,
+        })
+    }
+
     async fn erase_subject(&self, caller: Caller, user: UserId) -> Result<Erased, Problem> {
         self.seen(caller);
         self.erase_subject_named(&user)

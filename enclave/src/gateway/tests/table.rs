@@ -49,6 +49,12 @@ const MEANT: &[(&str, &str, &str, &str)] = &[
     ("GET", "/api/v1/audit/events", "s", "brA"),
     ("GET", "/api/v1/audit/export", "s", "brA"),
     ("DELETE", "/api/v1/enroll/{user_id}/{modality}", "s", "b"),
+    (
+        "POST",
+        "/api/v1/enroll/{user_id}/{modality}/renew",
+        "s",
+        "b",
+    ),
     ("DELETE", "/api/v1/subjects/{user_id}", "s", "b"),
     ("GET", "/api/v1/erasures/{id}", "s", "br"),
     ("POST", "/api/v1/epochs/rotate", "s", "O"),

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
 
 use super::{Item, Mark, Root, SnapshotError, VERSION};
-use crate::core::TenantState;
+use crate::core::{Piece, TenantState};
 use crate::keys::{EntryKey, EpochKey, ObjectKey, Pool};
 use crate::ledger::appliance::ApplianceState;
 use crate::ledger::book::Book;
@@ -132,7 +132,15 @@ pub(in crate::ledger) fn write(
         writer.put(&Item::Tenant(tenant))?;
         writer.book(book, &mut leaves)?;
         for piece in state.pieces() {
+            // What the keys of templates come from shares no chunk with a template.
+            let apart = matches!(piece, Piece::Tenant { .. });
+            if apart {
+                writer.cut()?;
+            }
             writer.put(&Item::Piece(Box::new(piece)))?;
+            if apart {
+                writer.cut()?;
+            }
         }
     }
     if frozen.rotates {
@@ -170,6 +178,14 @@ impl Writer {
         self.buffer.extend_from_slice(&bytes);
         self.items += 1;
         Ok(())
+    }
+
+    /// What follows is in another chunk.
+    fn cut(&mut self) -> Result<(), SnapshotError> {
+        match self.buffer.is_empty() {
+            true => Ok(()),
+            false => self.seal(),
+        }
     }
 
     /// Seals what is buffered as the next chunk, padded to a size class.

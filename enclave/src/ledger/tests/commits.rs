@@ -93,12 +93,12 @@ async fn length_tells_neither_kind_nor_verdict() {
         from: crate::core::Whereabouts::default(),
     };
     let template = crate::core::Template {
-        version: 1,
+        version: 2,
         model: "sface-2021dec".into(),
-        transform: 0,
+        transform: 1,
         dimension: 256,
         scale: 0.01,
-        values: vec![-1; 256],
+        values: vec![-1; 384],
         quality: 0.9,
         worker_tier: "confidential_gpu".into(),
         enrolled_ms: 1,
@@ -184,9 +184,9 @@ async fn a_reservation_survives_a_crash_as_spent() {
     };
     first.decide(reserve).await;
     let template = crate::core::Template {
-        version: 1,
+        version: 2,
         model: "m".into(),
-        transform: 0,
+        transform: 1,
         dimension: 1,
         scale: 1.0,
         values: vec![1],

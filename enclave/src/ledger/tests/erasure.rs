@@ -4,7 +4,8 @@
 use redoubt_shared::{EnrollmentId, ErasureId};
 
 use super::*;
-use crate::core::{Reply, SubjectHandle, Template};
+use crate::core::{Content, Event, Reply, SubjectHandle, Template};
+use crate::ledger::body::erasable;
 
 fn erase_subject() -> Command {
     Command::EraseSubject {
@@ -16,9 +17,9 @@ fn erase_subject() -> Command {
 
 fn template() -> Template {
     Template {
-        version: 1,
+        version: 2,
         model: "m".into(),
-        transform: 0,
+        transform: 1,
         dimension: 2,
         scale: 1.0,
         values: vec![1, 2],
@@ -158,4 +159,34 @@ fn what_points_at_an_erased_name_goes_dark_with_its_epoch() {
     let handle = crate::core::SubjectHandle([1; 16]);
     let expired = Event::LockExpired { handle };
     assert!(!body::erasable(&Content::State(Box::new(expired))));
+}
+
+#[test]
+fn whatever_holds_a_template_goes_dark_with_its_epoch() {
+    let (handle, id) = (SubjectHandle([1; 16]), EnrollmentId::from_bytes([3; 16]));
+    let template = || Box::new(template());
+    for event in [
+        Event::FaceEnrolled {
+            id,
+            handle,
+            template: template(),
+        },
+        Event::VoiceEnrolled {
+            id,
+            handle,
+            template: template(),
+        },
+        Event::FaceRenewed {
+            handle,
+            template: template(),
+        },
+        Event::VoiceRenewed {
+            handle,
+            template: template(),
+        },
+    ] {
+        assert!(erasable(&Content::State(Box::new(event))));
+    }
+    let other = Event::EnrollmentSampleReserved { id };
+    assert!(!erasable(&Content::State(Box::new(other))));
 }

@@ -180,3 +180,84 @@ async fn a_rotation_that_died_before_its_last_step_changes_nothing() {
     let recovered = recovered(&mut client, 7).await.unwrap();
     assert_eq!(recovered.tenants[0].1.users.len(), 2);
 }
+
+#[test]
+fn no_chunk_holds_a_template_and_what_its_key_comes_from() {
+    use crate::core::{Content, Event, Recorded, SubjectHandle, SubjectKey};
+    use crate::ledger::book::Book;
+    use crate::ledger::snapshot::{Frozen, FrozenBook, Out, Root, write};
+    use redoubt_attestation::encode::sha256;
+    let state = |mark: u8| {
+        let mut state = crate::core::TenantState::default();
+        let keys = TenantKeySeeds {
+            es256: [0xa5; 32],
+            mldsa65: [mark; 32],
+        };
+        let handle = SubjectHandle([mark; 16]);
+        let template = Box::new(crate::core::Template {
+            version: 2,
+            model: "m".into(),
+            transform: 1,
+            dimension: 256,
+            scale: 1.0,
+            values: vec![99; 384],
+            quality: 1.0,
+            worker_tier: "process".into(),
+            enrolled_ms: 1,
+        });
+        for event in [
+            Event::TenantOpened {
+                tenant: tenant(),
+                keys,
+            },
+            Event::SubjectOpened {
+                handle,
+                key: SubjectKey::new([1; 32]),
+            },
+            Event::FaceRenewed { handle, template },
+        ] {
+            let content = Content::State(Box::new(event));
+            let owner = None;
+            crate::core::apply(&mut state, &Recorded { owner, content });
+        }
+        state
+    };
+    let (pool, epoch) = (pool(), Arc::new(epoch(7)));
+    let book = |ledger| {
+        let book = Book::new(ledger, Default::default(), epoch.entries(), &pool);
+        FrozenBook::of(&book.unwrap(), &[])
+    };
+    let names = ["bank-a", "bank-b"].map(|name| name.parse().unwrap());
+    let [one, other] = names;
+    let frozen = Frozen {
+        epoch: epoch.clone(),
+        genesis: [0; 32],
+        earlier: vec![],
+        appliance: (Default::default(), book(APPLIANCE)),
+        tenants: vec![
+            (one, state(3), book(TENANT)),
+            (other, state(4), book(LedgerId::from_bytes([3; 16]))),
+        ],
+        rotates: false,
+    };
+    let (out, mut written) = tokio::sync::mpsc::channel(64);
+    write(frozen, &pool, out).unwrap();
+    let (mut blobs, mut root) = (HashMap::new(), None);
+    while let Ok(next) = written.try_recv() {
+        match next {
+            Out::Blob(bytes) => drop(blobs.insert(sha256(&[&bytes]).0, bytes)),
+            Out::Done(done) => root = Some(Root::decode(&done.root).unwrap()),
+            Out::Tail(_) => panic!("nothing is carried over"),
+        }
+    }
+    let chunks = root.unwrap().opened(&epoch, |name| blobs[name].clone());
+    let with = |needle: &'static [u8]| {
+        let has = move |chunk: &&Vec<u8>| chunk.windows(needle.len()).any(|part| part == needle);
+        chunks.iter().filter(has)
+    };
+    assert_eq!(with(&[0xa5; 32]).count(), 2);
+    assert!(with(&[99; 384]).count() >= 1);
+    for seeds in with(&[0xa5; 32]) {
+        assert!(!seeds.windows(32).any(|part| part == [99; 32]));
+    }
+}

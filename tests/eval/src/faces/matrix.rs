@@ -1,13 +1,26 @@
 //! All samples compared with all, as the enclave compares: a template's int8 against
 //! an embedding.
 
-use redoubt_enclave::biometrics;
+use redoubt_enclave::biometrics::{Made, Owner, Transforms};
+use redoubt_enclave::core::{Modality, SubjectHandle, Template, TenantKeySeeds};
+use redoubt_shared::worker::Embedding;
 
 use crate::stats::{Histogram, Scores, Trial};
 
 /// Of more impostor comparisons than that only the strictest are kept.
 const KEPT: u64 = 4_000_000;
 const BINS: usize = 2000;
+
+/// Seeds of a tenant that there is not.
+const SEEDS: TenantKeySeeds = TenantKeySeeds {
+    es256: [1; 32],
+    mldsa65: [2; 32],
+};
+/// Whose templates are made here: all numbers are one customer's.
+const OWNER: Owner = Owner {
+    subject: SubjectHandle([3; 16]),
+    modality: Modality::Face,
+};
 
 /// Samples in one space; those that failed have none.
 #[derive(Debug, Clone)]
@@ -18,12 +31,31 @@ pub struct Samples {
 }
 
 impl Samples {
-    /// From embeddings in `space`, unit vectors.
+    /// From embeddings in one space, unit vectors. Each is a template under a transform of
+    /// its own, and what that keeps is compared: angles are those under the transform.
     pub fn new(persons: Vec<u32>, vectors: Vec<Option<Vec<f32>>>) -> Self {
-        let both = |vector: Vec<f32>| (unit(&stored(&vector)), unit(&vector));
+        let transforms = Transforms::new(&SEEDS);
+        let kept = |number: u32, vector: &[f32]| {
+            let template = stored(&transforms, number, vector);
+            let kept = template.and_then(|template| transforms.revealed(&OWNER, &template));
+            unit(&kept.unwrap_or_default())
+        };
+        let numbered = (1..).zip(vectors);
+        let both = |(number, vector): (u32, Option<Vec<f32>>)| {
+            vector.map(|vector| (kept(number, &vector), unit(&vector)))
+        };
         Self {
             persons,
-            vectors: vectors.into_iter().map(|v| v.map(both)).collect(),
+            vectors: numbered.map(both).collect(),
+        }
+    }
+
+    /// The same without int8: embeddings compared with embeddings.
+    pub fn exact(&self) -> Self {
+        let plain = |(_, vector): &(Vec<f32>, Vec<f32>)| (vector.clone(), vector.clone());
+        Self {
+            persons: self.persons.clone(),
+            vectors: self.vectors.iter().map(|v| v.as_ref().map(plain)).collect(),
         }
     }
 
@@ -114,10 +146,21 @@ impl Samples {
     }
 }
 
-/// What a template keeps of a vector.
-fn stored(vector: &[f32]) -> Vec<f32> {
-    let (_, steps) = biometrics::quantised(vector);
-    steps.into_iter().map(f32::from).collect()
+/// A vector as the enclave stores it.
+fn stored(transforms: &Transforms, number: u32, vector: &[f32]) -> Option<Template> {
+    let made = Made {
+        quality: 1.0,
+        worker_tier: "process",
+        at_ms: 0,
+    };
+    transforms.protected(&OWNER, number, &embedding(vector), made)
+}
+
+fn embedding(vector: &[f32]) -> Embedding {
+    Embedding {
+        model: String::new(),
+        vector: vector.to_vec(),
+    }
 }
 
 fn unit(vector: &[f32]) -> Vec<f32> {
@@ -175,9 +218,16 @@ mod tests {
     #[test]
     fn a_score_is_the_cosine_the_enclave_would_find() {
         let samples = samples();
-        let (a, b) = (samples.vectors[0].as_ref(), samples.vectors[9].as_ref());
-        let exact = dot(&a.unwrap().1, &b.unwrap().1);
-        assert!((samples.score(0, 9) - exact).abs() < 5e-3);
+        let vector = |at: usize| samples.vectors[at].as_ref().unwrap().1.as_slice();
+        let transforms = Transforms::new(&SEEDS);
+        for (a, b) in [(0, 9), (4, 5), (12, 35)] {
+            let template = stored(&transforms, a as u32 + 1, vector(a)).unwrap();
+            let found = transforms.cosine(&OWNER, &template, &embedding(vector(b)));
+            assert!((samples.score(a, b) - found.unwrap()).abs() < 2e-5);
+            let exact = dot(vector(a), vector(b));
+            assert!((samples.score(a, b) - exact).abs() < 1e-3);
+            assert_eq!(samples.exact().score(a, b), exact);
+        }
         assert_eq!(samples.score(0, 7), f32::NEG_INFINITY);
     }
 }

@@ -39,6 +39,8 @@ pub struct Figures {
     pub rates: Rates,
     /// The same without failures.
     pub compared: Rates,
+    /// All comparisons of embeddings with embeddings: what int8 costs is seen beside it.
+    pub exact: Rates,
     /// 95 % intervals of true acceptance, persons drawn.
     pub tar_intervals: [Option<Interval>; FARS.len()],
     /// 95 % interval of the equal error rate.
@@ -82,6 +84,7 @@ impl Figures {
         Ok(Self {
             rates: Rates::of(&scores),
             compared: Rates::of(&scores.compared()),
+            exact: Rates::of(&run.samples.exact().scores()),
             tar_intervals: scores.tar_intervals(FARS.map(|(_, far)| far), replicates),
             eer_interval: scores.eer_interval(replicates),
             accuracy: accuracy(&decided),
@@ -108,15 +111,13 @@ impl Figures {
             self.scores.lost(),
             self.scores.impostors()
         );
-        for (((name, _), point), only) in FARS
-            .iter()
-            .zip(&self.rates.points)
-            .zip(&self.compared.points)
-        {
+        for (at, (name, _)) in FARS.iter().enumerate() {
+            let (point, only) = (self.rates.points[at], self.compared.points[at]);
             println!(
-                "TAR at FAR {name}: {}, of those compared {}, threshold {}",
+                "TAR at FAR {name}: {}, of those compared {}, without int8 {}, threshold {}",
                 shown(point.map(|at| at.tar())),
                 shown(only.map(|at| at.tar())),
+                shown(self.exact.points[at].map(|at| at.tar())),
                 shown(point.map(|at| f64::from(at.threshold)))
             );
         }

@@ -36,6 +36,10 @@ pub(super) fn json(run: &Run, figures: &Figures, mirrored: bool) -> Value {
             "eer": figures.compared.eer,
             "tar_at_far": tars(&figures.compared),
         },
+        "exact": {
+            "eer": figures.exact.eer,
+            "tar_at_far": tars(&figures.exact),
+        },
         "intervals": {
             "accuracy_standard_error": figures.accuracy.map(|accuracy| accuracy.standard_error),
             "eer": interval(figures.eer_interval),

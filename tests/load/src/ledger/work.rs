@@ -81,12 +81,12 @@ pub(crate) fn login_with(number: u64, credential_id: Vec<u8>, sign_count: u32) -
 pub(crate) fn enrol(number: u64) -> Result<[Command; 3]> {
     let (id, token_hash) = (EnrollmentId::from_bytes(sixteen(number)), [0; 32]);
     let template = Template {
-        version: 1,
+        version: 2,
         model: "sface-dlib-1".into(),
-        transform: 0,
-        dimension: 128,
+        transform: 1,
+        dimension: 256,
         scale: 0.01,
-        values: vec![-1; 128],
+        values: vec![-1; 384],
         quality: 0.9,
         worker_tier: "process".into(),
         enrolled_ms: 1_700_000_000_000,

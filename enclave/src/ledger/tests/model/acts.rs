@@ -25,6 +25,7 @@ pub(super) enum Act {
     Release(Who),
     Ask(Who),
     Give(Who),
+    Renew(Who),
     EraseModality(Who),
     Erase(Who),
     MarkDark,
@@ -46,6 +47,7 @@ pub(super) fn act() -> impl Strategy<Value = Act> {
         1 => who.clone().prop_map(Act::Release),
         2 => who.clone().prop_map(Act::Ask),
         2 => who.clone().prop_map(Act::Give),
+        2 => who.clone().prop_map(Act::Renew),
         1 => who.clone().prop_map(Act::EraseModality),
         1 => who.prop_map(Act::Erase),
         1 => Just(Act::MarkDark),
@@ -122,7 +124,7 @@ impl Callers {
             Act::Enrol(who) => {
                 let id = EnrollmentId::from_bytes(self.draw());
                 let token_hash = [who; 32];
-                let template = Box::new(template());
+                let template = Box::new(template(next_transform(state, who)));
                 return vec![
                     begin(who, id),
                     Command::ReserveEnrollmentSample { id, token_hash },
@@ -218,6 +220,15 @@ impl Callers {
                     proof,
                 }
             }
+            Act::Renew(who) => {
+                let next = next_transform(state, who);
+                Command::RenewTemplate {
+                    user: name(who),
+                    modality,
+                    from: next - 1,
+                    template: Box::new(template(next)),
+                }
+            }
             Act::EraseModality(who) => {
                 let id = self.erasure();
                 let user = name(who);
@@ -311,11 +322,18 @@ fn record(id: Vec<u8>) -> CredentialRecord {
     }
 }
 
-fn template() -> Template {
+/// The number that this customer's next template is under.
+fn next_transform(state: &TenantState, who: Who) -> u32 {
+    let handle = state.users.get(&name(who));
+    let next = handle.and_then(|handle| state.next_transform(handle));
+    next.unwrap_or(1)
+}
+
+fn template(transform: u32) -> Template {
     Template {
-        version: 1,
+        version: 2,
         model: "m".into(),
-        transform: 0,
+        transform,
         dimension: 2,
         scale: 1.0,
         values: vec![1, 2],

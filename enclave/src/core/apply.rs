@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::approval::{self, ApprovalStatus};
 use super::event::{Content, Event, Recorded};
 use super::state::*;
-use super::{bundle, device, erasure, face, models, risk, ruling, session, throttle, voice};
+use super::{
+    bundle, device, erasure, face, frames, models, risk, ruling, session, throttle, voice,
+};
 use crate::passkeys::CredentialRecord;
 
 /// Folds one event into the state; claims change nothing. Events come from our
@@ -116,6 +118,7 @@ fn apply_event(state: &mut TenantState, event: &Event) {
         }
         Event::BundleTaken { .. } | Event::BundleChosen { .. } => bundle::apply(state, event),
         Event::Ruled { .. } => ruling::apply(state, event),
+        Event::FramesSeen { .. } => frames::apply(state, event),
     }
 }
 

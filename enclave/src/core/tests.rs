@@ -9,6 +9,7 @@ use super::*;
 mod approvals;
 mod devices;
 mod erasure;
+mod frames;
 mod models;
 mod policy;
 mod risk;
@@ -136,6 +137,7 @@ impl World {
             id,
             template: Box::new(template()),
             liveness: None,
+            performed: None,
         })
         .unwrap();
     }
@@ -171,6 +173,7 @@ impl World {
             template_tier: "process".into(),
             quality: 0.9,
             liveness: None,
+            performed: None,
         };
         let comparison = Comparison {
             accepted,

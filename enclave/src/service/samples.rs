@@ -8,11 +8,12 @@ use redoubt_attestation::genesis::Tier;
 use redoubt_shared::worker::{Embedding, VoiceSample};
 
 use super::boot::Appliance;
+use super::liveness::Answered;
 use super::problems;
 use super::serving::Serving;
 use crate::api::{self, Problem, Sample};
 use crate::biometrics::{self, Space, liveness};
-use crate::core::{Liveness, Modality, Template};
+use crate::core::{Liveness, Modality, Performed, Template};
 use crate::worker_link::WorkerError;
 
 /// What to say, and what to record.
@@ -25,7 +26,16 @@ pub(super) struct Measured {
     pub(super) quality: f32,
     /// Where somebody looked.
     pub(super) liveness: Option<Liveness>,
+    /// Where a challenge was answered.
+    pub(super) performed: Option<Performed>,
     pub(super) tier: Tier,
+}
+
+/// What an enrolment's samples make.
+pub(super) struct Enrolling {
+    pub(super) template: Template,
+    pub(super) liveness: Option<Liveness>,
+    pub(super) performed: Option<Performed>,
 }
 
 pub(super) fn modality_of(asked: api::Modality) -> Result<Modality, Problem> {
@@ -81,6 +91,7 @@ impl Appliance {
                     embeddings: face.embeddings,
                     quality: face.quality.score,
                     liveness: liveness::judged(policy, face.liveness),
+                    performed: None,
                     tier,
                 })
             }
@@ -90,6 +101,7 @@ impl Appliance {
                     embeddings: voice.embeddings,
                     quality: voice.quality.score,
                     liveness: None,
+                    performed: None,
                     tier,
                 })
             }
@@ -138,19 +150,31 @@ impl Appliance {
         serving: &Serving,
         modality: Modality,
         mut samples: Vec<Sample>,
-    ) -> Result<(Template, Option<Liveness>), Refused> {
+        answered: Option<Answered>,
+    ) -> Result<Enrolling, Refused> {
         let unmade = || (problems::internal("no space for templates"), "no_space");
+        let mut performed = None;
         let (embedding, quality, tier, seen) = match modality {
             Modality::Face => {
-                let sample = samples.pop().filter(|_| samples.is_empty());
-                let sample =
-                    sample.ok_or_else(|| problems::unfit(biometrics::Unfit::Incomplete))?;
-                let face = self.measured(serving, modality, sample).await?;
+                let face = match answered {
+                    Some(answered) => self.followed(serving, answered).await?,
+                    None => {
+                        let sample = samples.pop().filter(|_| samples.is_empty());
+                        let sample =
+                            sample.ok_or_else(|| problems::unfit(biometrics::Unfit::Incomplete))?;
+                        self.measured(serving, modality, sample).await?
+                    }
+                };
+                let lapse = |one: &Performed| one.lapse.filter(|_| one.required);
+                if let Some(lapse) = face.performed.as_ref().and_then(lapse) {
+                    return Err((problems::challenge_failed(lapse), lapse.name()));
+                }
                 if self.bars(modality, face.liveness) {
                     return Err((Problem::not_live(), "not_live"));
                 }
                 let space = self.manifest.spaces().first();
                 let embedding = space.and_then(|space| space.of(&face.embeddings));
+                performed = face.performed;
                 (
                     embedding.ok_or_else(unmade)?,
                     face.quality,
@@ -172,7 +196,11 @@ impl Appliance {
         };
         let now_ms = self.time().map_err(|problem| (problem, "no_time"))?;
         let template = biometrics::template(quality, &embedding, tier.name(), now_ms);
-        Ok((template, seen))
+        Ok(Enrolling {
+            template,
+            liveness: seen,
+            performed,
+        })
     }
 }
 

@@ -118,7 +118,8 @@ fn decide_one(cx: &Cx<'_>, command: Command) -> Result<Decision, Refusal> {
             id,
             template,
             liveness,
-        } => enroll::complete(cx, id, template, liveness),
+            performed,
+        } => enroll::complete(cx, id, template, liveness, performed.as_ref()),
         Command::ReserveAttempt {
             user,
             modality,
@@ -314,7 +315,7 @@ fn unowned(event: Event) -> Recorded {
     }
 }
 
-fn owned(owner: SubjectHandle, event: Event) -> Recorded {
+pub(super) fn owned(owner: SubjectHandle, event: Event) -> Recorded {
     Recorded {
         owner: Some(owner),
         content: Content::State(Box::new(event)),

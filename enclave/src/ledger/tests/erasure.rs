@@ -38,6 +38,7 @@ async fn enrol(ledgers: &Ledgers) {
             id,
             template: Box::new(template()),
             liveness: None,
+            performed: None,
         },
     ] {
         ledgers.decide(&tenant(), command).await.unwrap();

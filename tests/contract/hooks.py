@@ -107,6 +107,10 @@ def map_body(context, body):
     of a form in their order, as the description asks: members of a schema have none."""
     if isinstance(body, dict) and context.operation.path.endswith("/enroll/submit"):
         body = {name: body[name] for name in sorted(body)}
+    if isinstance(body, dict) and COMPARED.search(context.operation.path):
+        # Nobody is challenged here: one picture, and no frames beside it.
+        body.pop("liveness", None)
+        body.setdefault("biometric_data", "AAAA")
     user = body.get("user_id") if isinstance(body, dict) else None
     if KNOWN and isinstance(user, str) and NAME.fullmatch(user) and every_other(user):
         body["user_id"] = KNOWN["user"]

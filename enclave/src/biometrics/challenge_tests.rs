@@ -129,10 +129,9 @@ fn every_move_over_and_over_answers_nothing() {
     ];
     for asked in every_challenge() {
         let frames = of(&all.repeat(2));
-        assert!(
-            matches!(told(&asked, &frames), Err(Lapse::OtherMove(_))),
-            "{asked:?}"
-        );
+        let lapse = told(&asked, &frames).expect_err("it answers everything");
+        let moved = matches!(lapse, Lapse::OtherMove(_) | Lapse::NotDone(Move::Blink));
+        assert!(moved, "{asked:?} {lapse:?}");
     }
 }
 

@@ -42,6 +42,15 @@ impl Pipeline {
             .collect()
     }
 
+    /// One frame without others, for measuring.
+    pub fn frame_alone(
+        &mut self,
+        frame: &[u8],
+        deadline: Instant,
+    ) -> Result<FrameSample, SampleRefusal> {
+        self.frame(frame, false, deadline)
+    }
+
     fn frame(
         &mut self,
         frame: &[u8],

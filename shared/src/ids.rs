@@ -115,6 +115,10 @@ random_id!(
     LedgerId, "ledger id"
 );
 random_id!(
+    /// A challenge to a person in front of a camera: what they are to do.
+    ChallengeId, "challenge_id"
+);
+random_id!(
     /// A job handed to the worker: random, says nothing of tenant or subject.
     JobId, "job id"
 );

@@ -18,6 +18,6 @@ pub mod worker;
 pub use endpoint::{Endpoint, EndpointError, Listener, Stream};
 pub use frame::{FrameError, decode, encode, read_frame, write_frame};
 pub use ids::{
-    ApprovalId, DeviceId, EnrollmentId, ErasureId, JobId, LedgerId, ReceiptId, SessionId, TenantId,
-    UserId, VerificationId,
+    ApprovalId, ChallengeId, DeviceId, EnrollmentId, ErasureId, JobId, LedgerId, ReceiptId,
+    SessionId, TenantId, UserId, VerificationId,
 };

@@ -7,6 +7,12 @@ pub const FRAME_MAX: usize = 16 * 1024 * 1024;
 pub const VSOCK_WRITE_MAX: usize = 16 * 1024;
 /// Largest sample (image or recording) accepted from a bank, in bytes.
 pub const SAMPLE_MAX: usize = 8 * 1024 * 1024;
+/// Fewest frames of a face that answer a challenge.
+pub const FRAMES_MIN: usize = 8;
+/// Most frames of a face that answer a challenge.
+pub const FRAMES_MAX: usize = 30;
+/// Most pixels of such a frame.
+pub const FRAME_PIXELS_MAX: u64 = 4_000_000;
 /// Largest HTTP request body, in bytes: a base64 sample and its JSON around it.
 pub const BODY_MAX: usize = 12 * 1024 * 1024;
 /// Largest batch one ledger append may carry, in bytes of stored records.

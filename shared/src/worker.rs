@@ -33,6 +33,18 @@ pub enum WorkerRequest {
         /// WAV or FLAC bytes as the bank sent them.
         audio: Vec<u8>,
     },
+    /// Follow one face through frames, [`FRAMES_MIN`](crate::limits::FRAMES_MIN) to
+    /// [`FRAMES_MAX`](crate::limits::FRAMES_MAX) of them.
+    Frames {
+        /// Random per job.
+        job: JobId,
+        /// Milliseconds after which the enclave no longer waits.
+        deadline_ms: u32,
+        /// Whether a passive liveness of each is wanted.
+        liveness: bool,
+        /// JPEG, PNG or WebP bytes of each, in the order they were taken.
+        frames: Vec<Vec<u8>>,
+    },
 }
 
 /// What the worker answers. Answers to jobs may come in another order than asked.
@@ -59,6 +71,42 @@ pub enum WorkerResponse {
         /// Embeddings, or why there are none.
         outcome: Result<VoiceSample, SampleRefusal>,
     },
+    /// Answer to `Frames`.
+    Frames {
+        /// The job answered.
+        job: JobId,
+        /// One measure for each frame, in their order, or why there are none.
+        outcome: Result<Vec<FrameSample>, FrameRefusal>,
+    },
+}
+
+/// One frame of a face that moves, measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FrameSample {
+    /// The face. Its quality is measured and not gated: moving faces blur.
+    pub face: FaceSample,
+    /// Degrees that the head is turned, to the person's own left.
+    pub yaw: f32,
+    /// Degrees that the head is raised.
+    pub pitch: f32,
+    /// How open each eye is, in [0, 1]; the one at the picture's left first.
+    pub eyes: [f32; 2],
+    /// The face's box as parts of the picture: left, top, width, height.
+    pub place: [f32; 4],
+    /// Columns and rows of the picture.
+    pub picture: [u32; 2],
+    /// What the picture looks like from afar: 16 rows of 16 bits, each telling whether
+    /// it grows lighter to the right. Alike pictures differ in few bits.
+    pub print: [u8; 32],
+}
+
+/// Which frame gave no measure, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameRefusal {
+    /// Counted from zero.
+    pub frame: u8,
+    /// Why.
+    pub why: SampleRefusal,
 }
 
 /// One face, measured.
@@ -167,6 +215,10 @@ pub enum SampleRefusal {
     TooQuiet,
     /// Too much noise behind the voice.
     TooNoisy,
+    /// Fewer or more frames than a challenge is answered with.
+    FrameCount,
+    /// No model for it is loaded.
+    NotSupported,
 }
 
 #[cfg(test)]
@@ -240,7 +292,25 @@ mod tests {
             (SampleRefusal::TooLittleSpeech, 17),
             (SampleRefusal::TooQuiet, 18),
             (SampleRefusal::TooNoisy, 19),
+            (SampleRefusal::FrameCount, 20),
+            (SampleRefusal::NotSupported, 21),
         ];
+        let frames = WorkerRequest::Frames {
+            job: job(),
+            deadline_ms: 1000,
+            liveness: false,
+            frames: vec![vec![7], vec![8, 9]],
+        };
+        let expected = [&[3][..], &id, &[0xe8, 7, 0, 2, 1, 7, 2, 8, 9]].concat();
+        assert_eq!(bytes(&frames), expected);
+        let refused = WorkerResponse::Frames {
+            job: job(),
+            outcome: Err(FrameRefusal {
+                frame: 6,
+                why: SampleRefusal::NoFace,
+            }),
+        };
+        assert_eq!(bytes(&refused), [&[3][..], &id, &[1, 6, 2]].concat());
         for (refusal, number) in refusals {
             assert_eq!(bytes(&refusal), [number], "{refusal:?}");
             let answer = WorkerResponse::Voice {

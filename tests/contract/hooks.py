@@ -83,6 +83,7 @@ def before_load_schema(context, raw_schema):
 # Half of what is asked is about something that exists, so that more than doors is tried.
 KNOWN = json.loads(os.environ.get("REDOUBT_KNOWN", "{}"))
 NAME = re.compile("[!-~]{1,128}")
+COMPARED = re.compile("^/api/v1/(verify|approvals/[^/]+/face)$")
 
 
 def every_other(value):
@@ -107,6 +108,10 @@ def map_body(context, body):
     of a form in their order, as the description asks: members of a schema have none."""
     if isinstance(body, dict) and context.operation.path.endswith("/enroll/submit"):
         body = {name: body[name] for name in sorted(body)}
+    if isinstance(body, dict) and COMPARED.search(context.operation.path):
+        # Nobody is challenged here: one picture, and no frames beside it.
+        body.pop("liveness", None)
+        body.setdefault("biometric_data", "AAAA")
     user = body.get("user_id") if isinstance(body, dict) else None
     if KNOWN and isinstance(user, str) and NAME.fullmatch(user) and every_other(user):
         body["user_id"] = KNOWN["user"]

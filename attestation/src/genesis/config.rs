@@ -188,6 +188,18 @@ pub struct Policy {
     /// What a look at the face's texture decides; left out: it is told at 90 percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passive_liveness: Option<PassiveLiveness>,
+    /// What the answer to a challenge decides: moves of the head and eyes that are asked
+    /// for. Left out: nobody is challenged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_liveness: Option<ActiveLiveness>,
+}
+
+/// Whether customers are challenged before a camera, and what follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActiveLiveness {
+    /// What follows.
+    pub mode: LivenessMode,
 }
 
 /// Whether each face is looked at for being a live person's, and what follows.
@@ -200,7 +212,7 @@ pub struct PassiveLiveness {
     pub percent: u32,
 }
 
-/// See [`PassiveLiveness`].
+/// See [`PassiveLiveness`] and [`ActiveLiveness`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LivenessMode {
@@ -253,6 +265,12 @@ impl Policy {
         self.max_failed_per_tenant.unwrap_or(u32::MAX)
     }
 
+    /// What the answer to a challenge decides.
+    pub fn challenges(&self) -> LivenessMode {
+        let mode = self.active_liveness.map(|active| active.mode);
+        mode.unwrap_or(LivenessMode::Off)
+    }
+
     /// What a look at the face's texture decides.
     pub fn liveness(&self) -> PassiveLiveness {
         let (mode, percent) = (LivenessMode::Report, LIVENESS_PERCENT);
@@ -293,6 +311,7 @@ impl Policy {
             max_failed_per_source: _,
             max_failed_per_tenant: _,
             passive_liveness: _,
+            active_liveness: _,
             voice_false_matches_per_million: _,
         } = self;
         let voice = self.voice_false_matches();

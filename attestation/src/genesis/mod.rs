@@ -15,9 +15,9 @@ mod successor;
 
 pub use client_policy::ClientPolicy;
 pub use config::{
-    Anchors, Config, ConfigType, LivenessMode, OldLedger, PassiveLiveness, Policy, PolicySigners,
-    RETENTION_DAYS, RelyingParty, Restore, Role, RoleMapping, SESSION_ABSOLUTE_MINUTES,
-    SESSION_IDLE_SECONDS, Tenant, VerifiedConfig, anchor_der, spki_of,
+    ActiveLiveness, Anchors, Config, ConfigType, LivenessMode, OldLedger, PassiveLiveness, Policy,
+    PolicySigners, RETENTION_DAYS, RelyingParty, Restore, Role, RoleMapping,
+    SESSION_ABSOLUTE_MINUTES, SESSION_IDLE_SECONDS, Tenant, VerifiedConfig, anchor_der, spki_of,
 };
 pub use manifest::{
     Environment, Genesis, GenesisType, MeasuredRole, Measurement, Officer, RootKind, Tier,

@@ -20,6 +20,7 @@ use utoipa::{IntoParams, ToSchema};
 use zeroize::Zeroizing;
 
 use super::Document;
+use super::liveness::{ActiveLiveness, LivenessAnswer};
 use super::text::{SessionToken, Text, Timestamp, id};
 
 /// What is measured.
@@ -143,6 +144,8 @@ pub struct Enrolled {
     pub liveness_result: Liveness,
     /// 0 to 1, or null when not evaluated.
     pub liveness_confidence: Option<f32>,
+    /// What came of a challenge; null where none was answered.
+    pub active_liveness: Option<ActiveLiveness>,
     /// Always true: templates exist sealed only.
     pub encrypted: bool,
     /// RFC 3339, UTC.
@@ -187,8 +190,13 @@ pub struct VerifyRequest {
     /// What is compared.
     pub modality: Modality,
     /// JPEG, PNG or WebP of a face, WAV or FLAC of a voice, in base64 (standard or url alphabet), at most 8 MiB before encoding.
-    #[schema(value_type = String, min_length = 2, pattern = r"^(([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw](==)?|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=?)?|([A-Za-z0-9_-]{4})*([A-Za-z0-9_-][AQgw](==)?|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048]=?)?)$")]
+    /// Left out where `liveness` has frames in its place.
+    #[serde(default)]
+    #[schema(value_type = String, required = false, min_length = 2, pattern = r"^(([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw](==)?|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=?)?|([A-Za-z0-9_-]{4})*([A-Za-z0-9_-][AQgw](==)?|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048]=?)?)$")]
     pub biometric_data: Sample,
+    /// Of a face: the answer to a challenge, in place of one picture.
+    #[serde(default)]
+    pub liveness: Option<LivenessAnswer>,
     /// The customer's device.
     #[serde(default)]
     pub device_info: Option<DeviceInfo>,
@@ -273,6 +281,8 @@ pub struct Verification {
     pub timestamp: Timestamp,
     /// Null when not evaluated.
     pub liveness_passed: Option<bool>,
+    /// What came of a challenge; null where none was answered.
+    pub active_liveness: Option<ActiveLiveness>,
     /// Whether the sample passed the quality gate.
     pub quality_passed: bool,
     /// Signals about the attempt.
@@ -285,7 +295,7 @@ pub struct Verification {
 }
 
 /// A biometric sample as it arrived. Wiped when dropped.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Sample(Zeroizing<Vec<u8>>);
 
 const STANDARD: GeneralPurpose = lenient(&alphabet::STANDARD);
@@ -295,6 +305,19 @@ const fn lenient(alphabet: &alphabet::Alphabet) -> GeneralPurpose {
     let config =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     GeneralPurpose::new(alphabet, config)
+}
+
+impl VerifyRequest {
+    /// Whether there is one picture or recording, or frames, and not both.
+    pub fn is_one(&self) -> bool {
+        self.biometric_data.as_bytes().is_empty() == self.liveness.is_some()
+    }
+
+    /// Bytes of whatever there is.
+    pub fn bytes(&self) -> usize {
+        let frames = self.liveness.as_ref().map_or(0, LivenessAnswer::bytes);
+        self.biometric_data.as_bytes().len() + frames
+    }
 }
 
 impl Sample {

@@ -15,6 +15,7 @@ mod devices;
 mod erasures;
 mod extensions;
 mod handover;
+mod liveness;
 mod metadata;
 mod passkeys;
 mod policy;
@@ -56,6 +57,10 @@ pub use erasures::{
 };
 pub use extensions::{Hint, PrfInput, PrfValues};
 pub use handover::{HaltRequest, Halted, HandedOver, HandoverRequest, TakeRequest, TakingOver};
+pub use liveness::{
+    ActiveLiveness, ChallengeRequest, LivenessAction, LivenessAnswer, LivenessChallenge,
+    LivenessLapse, told,
+};
 pub use metadata::{MetadataStatus, MetadataTaken, ModelStatus};
 pub use passkeys::{
     AuthenticateOptions, Authenticated, Presented, PresentedAuthentication, PresentedLogin,

@@ -130,6 +130,13 @@ pub trait Services: Send + Sync + 'static {
         samples: Vec<Sample>,
     ) -> impl Future<Output = Result<Enrolled, Problem>> + Send;
 
+    /// Draws a challenge for a customer before a camera.
+    fn liveness_challenge(
+        &self,
+        caller: Caller,
+        request: ChallengeRequest,
+    ) -> impl Future<Output = Result<LivenessChallenge, Problem>> + Send;
+
     /// Compares a sample with a template.
     fn verify(
         &self,

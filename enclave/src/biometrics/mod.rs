@@ -4,6 +4,7 @@
 //! false-match rate by the model's calibration table, policy speaks in
 //! false-match rates, and only a coarse score leaves.
 
+pub mod challenge;
 mod int8;
 pub mod liveness;
 mod protected;

@@ -6,7 +6,7 @@ use super::approval::{self, ApprovalStatus};
 use super::event::{Content, Event, Recorded};
 use super::state::*;
 use super::{
-    bundle, device, erasure, face, models, renewal, risk, ruling, session, throttle, voice,
+    bundle, device, erasure, face, frames, models, renewal, risk, ruling, session, throttle, voice,
 };
 use crate::passkeys::CredentialRecord;
 
@@ -125,6 +125,7 @@ fn apply_event(state: &mut TenantState, event: &Event) {
         Event::BundleTaken { .. } | Event::BundleChosen { .. } => bundle::apply(state, event),
         Event::Ruled { .. } => ruling::apply(state, event),
         Event::FaceRenewed { .. } | Event::VoiceRenewed { .. } => renewal::apply(state, event),
+        Event::FramesSeen { .. } => frames::apply(state, event),
     }
 }
 

@@ -8,6 +8,7 @@ use super::approval::Ask;
 use super::bundle::Bundle;
 use super::device::DeviceState;
 use super::erasure::Deletion;
+use super::frames::{Lapse, Performed};
 use super::models::Aaguid;
 use super::risk::{Ending, Risk, Whereabouts};
 use super::ruling::Answer;
@@ -130,6 +131,8 @@ pub enum Command {
         template: Box<Template>,
         /// Whether its sample looked live, where that was looked at.
         liveness: Option<Liveness>,
+        /// The challenge that was answered with it, if one was.
+        performed: Option<Performed>,
     },
     /// Store a template under another transform.
     RenewTemplate {
@@ -408,6 +411,8 @@ pub struct SampleUse {
     pub quality: f32,
     /// Whether it looked live, where that was looked at.
     pub liveness: Option<Liveness>,
+    /// The challenge that was answered with it, if one was.
+    pub performed: Option<Performed>,
 }
 
 /// What a look at a face's texture said.
@@ -467,6 +472,8 @@ pub enum Reply {
         ending: Ending,
         /// How unusual it was.
         risk: Risk,
+        /// What was wrong with the answer to a challenge.
+        lapse: Option<Lapse>,
     },
     /// The tenant's policy said no, and that is recorded.
     Denied,

@@ -264,6 +264,7 @@ fn erase_face(
     locked_until_ms: Option<u64>,
 ) {
     state.faces_matched.remove(handle);
+    state.frames_seen.remove(handle);
     super::approval::withdraw(state, handle, |grant| grant.passkey.is_none());
     let mut enrollment = None;
     let subject = state.subjects.get(handle);
@@ -289,6 +290,7 @@ fn erase_subject(state: &mut TenantState, handle: &SubjectHandle, at_ms: u64) {
     state.sessions.end_all_of(*handle);
     state.faces_matched.remove(handle);
     state.transforms.remove(handle);
+    state.frames_seen.remove(handle);
     let Some(subject) = state.subjects.remove(handle) else {
         return;
     };

@@ -10,6 +10,7 @@ use super::approval::{Ask, Grant, Terms};
 use super::bundle::{Activation, Bundle};
 use super::device::DeviceState;
 use super::erasure::{Deletion, Erasure, KeptBudget};
+use super::frames::FrameMark;
 use super::models::Aaguid;
 use super::risk::{Alert, Moment, Tag, Whereabouts};
 use super::ruling::Decided;
@@ -507,5 +508,12 @@ pub enum Event {
         handle: SubjectHandle,
         /// The template.
         template: Box<Template>,
+    },
+    /// A challenge was answered with these frames.
+    FramesSeen {
+        /// By whom.
+        handle: SubjectHandle,
+        /// What is kept of them.
+        marks: Vec<FrameMark>,
     },
 }

@@ -15,6 +15,7 @@ mod device;
 mod erasure;
 mod event;
 mod face;
+mod frames;
 mod models;
 mod refusal;
 mod renewal;
@@ -43,6 +44,7 @@ pub use erasure::{
     Deletion, Erasure, ErasureScope, ErasureStatus, KeptBudget, KeptBudgets, MARK_MAX,
 };
 pub use event::{Content, Event, Recorded, SubjectKey};
+pub use frames::{FRAMES_KEPT, FrameMark, Lapse, Move, Performed};
 pub use models::{Aaguid, Models, Step};
 pub use refusal::Refusal;
 pub use risk::{

@@ -1,5 +1,6 @@
 //! Why the core said no. Every variant is the caller's doing or the subject's state.
 
+use super::frames::Lapse;
 use super::ruling::Question;
 
 /// A command that changes nothing.
@@ -137,6 +138,9 @@ pub enum Refusal {
     /// An order that follows another activation than the last.
     #[error("another activation came in between")]
     ActivationMoved,
+    /// An enrolment's challenge was not answered as policy requires.
+    #[error("the challenge was not answered: {0:?}")]
+    ChallengeFailed(Lapse),
     /// No such bundle is kept.
     #[error("no such bundle is kept")]
     UnknownBundle,

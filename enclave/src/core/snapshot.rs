@@ -17,6 +17,7 @@ use super::bundle::{Activation, Bundle};
 use super::device::Device;
 use super::erasure::{Deletion, Erasure, KeptBudget};
 use super::event::SubjectKey;
+use super::frames::FrameMark;
 use super::models::{Aaguid, Models};
 use super::risk::{Activity, Alert};
 use super::ruling::{self, Decided};
@@ -97,6 +98,8 @@ pub enum Piece {
     Decisions(Vec<Decided>),
     /// The highest number of a transform that a subject's templates were under.
     Transforms(Vec<(SubjectHandle, u32)>),
+    /// What is kept of frames that challenges were answered with.
+    FramesSeen(Vec<(SubjectHandle, Vec<FrameMark>)>),
 }
 
 /// An approval as snapshots of before hold it; its fields and their order are fixed.
@@ -184,6 +187,8 @@ impl TenantState {
         let matched = self.faces_matched.iter().map(|(id, at_ms)| (*id, *at_ms));
         let voices = self.voices.iter();
         let voices = voices.map(|(handle, voice)| (*handle, Voice::clone(voice)));
+        let frames = self.frames_seen.iter();
+        let frames = frames.map(|(handle, marks)| (*handle, marks.to_vec()));
         let activities = self.watch.activities();
         let activities = activities.map(|(handle, one)| (*handle, Activity::clone(one)));
         let alerts = self.watch.alerts().map(|alert| Alert::clone(alert));
@@ -217,6 +222,7 @@ impl TenantState {
             .chain(grouped(activations).map(Piece::Activations))
             .chain(grouped(decisions).map(Piece::Decisions))
             .chain(grouped(transforms).map(Piece::Transforms))
+            .chain(grouped_by(frames, frames_bytes).map(Piece::FramesSeen))
     }
 
     /// Takes one piece over. All pieces of a state, in any order, make a default
@@ -311,6 +317,11 @@ impl TenantState {
                 }
             }
             Piece::Transforms(group) => self.transforms.extend(group),
+            Piece::FramesSeen(group) => {
+                let frames = group.into_iter();
+                self.frames_seen
+                    .extend(frames.map(|(handle, marks)| (handle, Arc::from(marks))));
+            }
             Piece::Decisions(group) => {
                 for decided in group {
                     ruling::keep(self, decided);
@@ -424,6 +435,11 @@ fn grouped_by<T>(
 fn approval_bytes((_, approval): &(ApprovalId, Approval)) -> usize {
     let people = approval.approvers.len() + approval.grants.len() + approval.keys.len();
     approval.transaction_jcs.len() + 1024 * people
+}
+
+/// About what is kept of a customer's frames takes.
+fn frames_bytes((_, marks): &(SubjectHandle, Vec<FrameMark>)) -> usize {
+    32 + 40 * marks.len()
 }
 
 /// About what is remembered of a customer takes.

@@ -19,6 +19,7 @@ use super::bundle::Bundles;
 use super::device::Device;
 use super::erasure::{Deletion, Erasure, KeptBudgets};
 use super::event::SubjectKey;
+use super::frames::FrameMark;
 use super::models::Models;
 use super::risk::Watch;
 use super::ruling::Decided;
@@ -76,6 +77,8 @@ pub struct TenantState {
     pub devices: OrdMap<DeviceId, Arc<Device>>,
     /// When a subject's face last matched, Unix milliseconds.
     pub faces_matched: OrdMap<SubjectHandle, u64>,
+    /// What is kept of frames that challenges were answered with, the oldest first.
+    pub frames_seen: OrdMap<SubjectHandle, Arc<[FrameMark]>>,
     /// Customers' voices.
     pub voices: OrdMap<SubjectHandle, Arc<Voice>>,
     /// What is remembered of attempts, and alerts.

@@ -9,6 +9,7 @@ use super::*;
 mod approvals;
 mod devices;
 mod erasure;
+mod frames;
 mod models;
 mod policy;
 mod renewal;
@@ -137,6 +138,7 @@ impl World {
             id,
             template: Box::new(template(self.next_transform(user))),
             liveness: None,
+            performed: None,
         })
         .unwrap();
     }
@@ -178,6 +180,7 @@ impl World {
             template_tier: "process".into(),
             quality: 0.9,
             liveness: None,
+            performed: None,
         };
         let comparison = Comparison {
             accepted,

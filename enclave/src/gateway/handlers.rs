@@ -236,6 +236,32 @@ pub(super) async fn enroll_submit<S: Services>(
     Ok(Reply::ok(enrolled))
 }
 
+/// What is compared is there once, and is not too large.
+fn whole(request: &VerifyRequest, limit: usize) -> Result<(), Problem> {
+    if !request.is_one() {
+        let wrong = "Send either biometric_data or liveness.";
+        return Err(Problem::malformed_request().detail(wrong));
+    }
+    match request.bytes() > limit {
+        true => Err(Problem::body_too_large()),
+        false => Ok(()),
+    }
+}
+
+/// Draws a challenge for a customer before a camera; while one is open, the same again.
+#[utoipa::path(
+    post, path = "/api/v1/liveness/challenge", tag = "biometrics", request_body = ChallengeRequest,
+    responses((status = 200, description = "What the customer is to do", body = LivenessChallenge)),
+)]
+pub(super) async fn liveness_challenge<S: Services>(
+    State(shared): Asker<S>,
+    Client(caller): Client,
+    Received(request): Received<ChallengeRequest>,
+) -> Outcome<LivenessChallenge> {
+    let drawn = shared.services.liveness_challenge(caller, request).await?;
+    Ok(Reply::ok(drawn))
+}
+
 /// Compares a sample with the customer's template.
 #[utoipa::path(
     post, path = "/api/v1/verify", tag = "biometrics", request_body = VerifyRequest,
@@ -246,9 +272,7 @@ pub(super) async fn verify<S: Services>(
     Client(caller): Client,
     ReceivedSample(request, _budget): ReceivedSample<VerifyRequest>,
 ) -> Outcome<Verification> {
-    if request.biometric_data.as_bytes().len() > shared.limits.sample {
-        return Err(Problem::body_too_large());
-    }
+    whole(&request, shared.limits.sample)?;
     let verification = shared.services.verify(caller, request).await?;
     Ok(Reply::ok(verification))
 }
@@ -350,9 +374,7 @@ pub(super) async fn approval_face<S: Services>(
     ReceivedSample(request, _budget): ReceivedSample<VerifyRequest>,
 ) -> Outcome<Verification> {
     let id = name.parse(Problem::unknown_approval)?;
-    if request.biometric_data.as_bytes().len() > shared.limits.sample {
-        return Err(Problem::body_too_large());
-    }
+    whole(&request, shared.limits.sample)?;
     let verification = shared.services.approval_face(caller, id, request).await?;
     Ok(Reply::ok(verification))
 }

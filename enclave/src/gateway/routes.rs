@@ -120,6 +120,11 @@ const SUBMIT: Refusals = &[
     Problem::too_bright,
     Problem::blurred,
     Problem::not_live,
+    Problem::challenge_required,
+    Problem::challenges_off,
+    Problem::unknown_challenge,
+    Problem::frame_count,
+    Problem::challenge_failed,
     Problem::not_audio,
     Problem::audio_not_supported,
     Problem::recording_too_long,
@@ -135,7 +140,12 @@ const SUBMIT: Refusals = &[
     Problem::worker_unavailable,
     Problem::store_unavailable,
 ];
+const CHALLENGE: Refusals = &[Problem::challenges_off];
 const COMPARE: Refusals = &[
+    Problem::challenge_required,
+    Problem::challenges_off,
+    Problem::unknown_challenge,
+    Problem::frame_count,
     Problem::not_enrolled,
     Problem::unsupported_modality,
     || Problem::account_locked(Timestamp(0), 0),
@@ -229,6 +239,10 @@ const CANCEL: Refusals = &[
     Problem::store_unavailable,
 ];
 const APPROVAL_FACE: Refusals = &[
+    Problem::challenge_required,
+    Problem::challenges_off,
+    Problem::unknown_challenge,
+    Problem::frame_count,
     Problem::unknown_approval,
     Problem::approval_expired,
     Problem::approval_closed,
@@ -342,6 +356,7 @@ pub(super) fn table<S: Services>() -> Vec<Row<S>> {
         row(p::__path_get_policy, p::get_policy::<S>, SERVING, TENANT, &[Problem::store_unavailable]),
         row(p::__path_order_policy, p::order_policy::<S>, SERVING, BANK, TAKE_POLICY),
         row(p::__path_try_policy, p::try_policy::<S>, SERVING, BANK, TAKE_POLICY),
+        row(h::__path_liveness_challenge, h::liveness_challenge::<S>, SERVING, BANK, CHALLENGE),
         row(h::__path_enroll_initiate, h::enroll_initiate::<S>, SERVING, BANK, INITIATE),
         row(h::__path_enroll_submit, h::enroll_submit::<S>, SERVING, BANK, SUBMIT),
         row(h::__path_verify, h::verify::<S>, SERVING, BANK, COMPARE),

@@ -90,6 +90,11 @@ pub enum BootError {
         "policy.passive_liveness requires a model of role face_liveness, and images/models.toml has none; add one or use another mode"
     )]
     NoLiveness,
+    /// The policy challenges customers, and no models follow the answer.
+    #[error(
+        "policy.active_liveness needs models of the roles face_landmarks, face_eyes and face_pose, and images/models.toml has none; add them or leave it out"
+    )]
+    NoMoves,
     /// A tenant's passkey policy asks for what this enclave does not know.
     #[error("configuration: tenant {tenant}: passkeys.{member}: {problem}")]
     Passkeys {
@@ -189,6 +194,7 @@ impl Appliance {
         let manifest = Manifest::built_in();
         check_calibration(&manifest, &verified.config.policy)?;
         check_liveness(&manifest, verified.config.policy.liveness().mode)?;
+        check_moves(&manifest, verified.config.policy.challenges())?;
         for tenant in &verified.config.tenants {
             PasskeyRules::new(tenant)?;
         }
@@ -323,6 +329,14 @@ fn check_calibration(manifest: &Manifest, policy: &Policy) -> Result<(), BootErr
 fn check_liveness(manifest: &Manifest, mode: LivenessMode) -> Result<(), BootError> {
     match mode == LivenessMode::Require && !manifest.has_liveness() {
         true => Err(BootError::NoLiveness),
+        false => Ok(()),
+    }
+}
+
+/// Whoever challenges needs models that follow the answer.
+fn check_moves(manifest: &Manifest, mode: LivenessMode) -> Result<(), BootError> {
+    match mode != LivenessMode::Off && !manifest.has_moves() {
+        true => Err(BootError::NoMoves),
         false => Ok(()),
     }
 }

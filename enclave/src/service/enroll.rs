@@ -1,19 +1,20 @@
 //! Enrolment: consent and session first, then its samples through the worker.
 
 use redoubt_attestation::encode::{b64u, sha256};
-use redoubt_shared::EnrollmentId;
+use redoubt_shared::{EnrollmentId, UserId};
 
 use super::boot::{Appliance, Counters};
+use super::liveness::answer_among;
 use super::problems::{self, internal};
 use super::receipts::to_json;
-use super::samples::modality_of;
+use super::samples::{Enrolling, Refused, modality_of};
 use super::serving::Serving;
 use crate::api::{
-    Caller, EnrollInitiate, EnrollInitiated, EnrollSubmit, Enrolled, Problem, Sample, SessionToken,
-    Timestamp,
+    ActiveLiveness, Caller, EnrollInitiate, EnrollInitiated, EnrollSubmit, Enrolled, Problem,
+    Sample, SessionToken, Timestamp,
 };
 use crate::biometrics::Owner;
-use crate::core::{Command, Modality, Reply, SubjectHandle};
+use crate::core::{Command, Lapse, Modality, Reply, SubjectHandle};
 
 const FACE: &str = "Send one photograph of the customer's face, alone in the picture, looking at the \
      camera, in even light, as multipart field biometric_file to /api/v1/enroll/submit.";
@@ -81,44 +82,29 @@ impl Appliance {
         samples: Vec<Sample>,
     ) -> Result<Enrolled, Problem> {
         Counters::add(&self.counters.samples);
-        let (fresh, seen) = match self.fresh(serving, modality, samples).await {
+        let made = self
+            .made(serving, caller, (handle, modality), samples)
+            .await;
+        let enrolling = match made {
             Ok(made) => made,
-            Err((problem, reason)) => {
-                let worker_tier = problems::seen_at(&problem, serving);
-                let release = Command::ReleaseEnrollmentSample {
-                    id,
-                    worker_tier,
-                    reason,
-                };
-                self.decide(serving, caller, release, self.time()?).await?;
-                return Err(problem);
-            }
+            Err(refused) => return self.give_back(serving, caller, id, refused).await,
         };
-        let done_ms = fresh.at_ms;
+        let (done_ms, seen) = (enrolling.fresh.at_ms, enrolling.liveness);
+        let active = enrolling.performed.as_ref().map(ActiveLiveness::from);
         let owner = Owner {
             subject: handle,
             modality,
         };
-        let stored = self.store_template(serving, caller, (id, owner), (&fresh, seen));
-        let claim = stored.await?;
-        let tenant = caller.tenant.clone();
-        let user_id = serving
-            .ledgers
-            .look(move |core| {
-                Some(
-                    core.tenants
-                        .get(&tenant)?
-                        .state
-                        .subjects
-                        .get(&handle)?
-                        .user
-                        .clone(),
-                )
-            })
-            .await
-            .map_err(|error| problems::commit(error, done_ms))?
-            // Erased since: the template went with its subject.
-            .ok_or_else(Problem::unknown_enrollment)?;
+        let stored = self.store_template(serving, caller, (id, owner), &enrolling);
+        let claim = match stored.await {
+            Err(problem) if problem.is(Problem::challenge_failed) => {
+                let refused = (problem, Lapse::SeenBefore.name());
+                return self.give_back(serving, caller, id, refused).await;
+            }
+            claim => claim?,
+        };
+        let user_id = name_of(serving, caller, handle).await?;
+        let fresh = enrolling.fresh;
         Ok(Enrolled {
             enrollment_id: id,
             user_id,
@@ -128,9 +114,65 @@ impl Appliance {
             quality_score: fresh.quality,
             liveness_result: seen.into(),
             liveness_confidence: seen.map(|seen| seen.confidence),
+            active_liveness: active,
             encrypted: true,
             enrollment_date: Timestamp(done_ms),
             receipt: to_json(&claim.receipt())?,
         })
     }
+
+    /// No template came of the sample: another may follow.
+    async fn give_back(
+        &self,
+        serving: &Serving,
+        caller: &Caller,
+        id: EnrollmentId,
+        (problem, reason): Refused,
+    ) -> Result<Enrolled, Problem> {
+        let worker_tier = problems::seen_at(&problem, serving);
+        let release = Command::ReleaseEnrollmentSample {
+            id,
+            worker_tier,
+            reason,
+        };
+        self.decide(serving, caller, release, self.time()?).await?;
+        Err(problem)
+    }
+
+    /// Samples, or frames that answer a challenge, to what they make.
+    async fn made(
+        &self,
+        serving: &Serving,
+        caller: &Caller,
+        (handle, modality): (SubjectHandle, Modality),
+        samples: Vec<Sample>,
+    ) -> Result<Enrolling, Refused> {
+        let wrong = |problem: Problem| {
+            let reason = problem.kind().code;
+            (problem, reason)
+        };
+        let answer = match modality {
+            Modality::Face => answer_among(&samples).map_err(wrong)?,
+            _ => None,
+        };
+        let user = name_of(serving, caller, handle).await.map_err(wrong)?;
+        let answered = self.challenged(serving, caller, (&user, modality), answer);
+        let answered = answered.map_err(wrong)?;
+        self.fresh(serving, modality, samples, answered).await
+    }
+}
+
+/// The bank's name for a subject. Erased since: its enrolment went with it.
+async fn name_of(
+    serving: &Serving,
+    caller: &Caller,
+    handle: SubjectHandle,
+) -> Result<UserId, Problem> {
+    let tenant = caller.tenant.clone();
+    let found = serving.ledgers.look(move |core| {
+        let state = &core.tenants.get(&tenant)?.state;
+        Some(state.subjects.get(&handle)?.user.clone())
+    });
+    let found = found.await.map_err(|error| problems::commit(error, 0))?;
+    found.ok_or_else(Problem::unknown_enrollment)
 }

@@ -21,6 +21,7 @@ mod freshness;
 mod handover;
 mod history;
 mod idle;
+mod liveness;
 mod metadata;
 mod passkey_rules;
 mod passkeys;

@@ -3,9 +3,9 @@
 use redoubt_shared::worker::SampleRefusal;
 
 use super::serving::Serving;
-use crate::api::{Problem, Timestamp};
+use crate::api::{Problem, Timestamp, told};
 use crate::biometrics::Unfit;
-use crate::core::Refusal;
+use crate::core::{Lapse, Refusal};
 use crate::ledger::{CommitError, SnapshotFailed};
 use crate::passkeys::metadata::MetadataError;
 use crate::worker_link::WorkerError;
@@ -108,6 +108,7 @@ pub(super) fn refused(refusal: Refusal, now_ms: u64) -> Problem {
             "order_spent",
             "the order follows another activation than the last",
         ),
+        Refusal::ChallengeFailed(lapse) => challenge_failed(lapse),
         Refusal::UnknownBundle => {
             super::policy::refused("unknown_version", "no bundle of this version is kept")
         }
@@ -122,7 +123,20 @@ pub(super) fn sample(error: &WorkerError) -> (Problem, &'static str) {
         WorkerError::Deadline => (Problem::worker_unavailable(), "worker_deadline"),
         WorkerError::Untrusted(_) => (Problem::worker_unavailable(), "worker_untrusted"),
         WorkerError::Refused(refusal) => sample_refused(*refusal),
+        WorkerError::FrameRefused(frame, refusal) => {
+            let (problem, reason) = sample_refused(*refusal);
+            let detail = format!("Frame {}: {}", frame + 1, problem.kind().detail);
+            match problem.status() {
+                422 => (problem.detail(detail), reason),
+                _ => (problem, reason),
+            }
+        }
     }
+}
+
+/// An enrolment whose challenge was not answered, in the customer's words.
+pub(super) fn challenge_failed(lapse: Lapse) -> Problem {
+    Problem::challenge_failed().detail(format!("{}: {}", lapse.name(), told(lapse)))
 }
 
 fn sample_refused(refusal: SampleRefusal) -> (Problem, &'static str) {
@@ -147,6 +161,8 @@ fn sample_refused(refusal: SampleRefusal) -> (Problem, &'static str) {
         SampleRefusal::TooLittleSpeech => (Problem::too_little_speech(), "too_little_speech"),
         SampleRefusal::TooQuiet => (Problem::too_quiet(), "too_quiet"),
         SampleRefusal::TooNoisy => (Problem::too_noisy(), "too_noisy"),
+        SampleRefusal::FrameCount => (Problem::frame_count(), "frame_count"),
+        SampleRefusal::NotSupported => (Problem::worker_unavailable(), "worker_failed"),
     }
 }
 

@@ -396,6 +396,7 @@ impl Appliance {
             ca,
             term: term.term,
             challenges: Default::default(),
+            live_challenges: Default::default(),
             idle: Default::default(),
             listeners: Default::default(),
             note_keys: Default::default(),

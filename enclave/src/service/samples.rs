@@ -8,12 +8,13 @@ use redoubt_attestation::genesis::Tier;
 use redoubt_shared::worker::{Embedding, VoiceSample};
 
 use super::boot::Appliance;
+use super::liveness::Answered;
 use super::problems;
 use super::serving::Serving;
 use super::templates::Fresh;
 use crate::api::{self, Problem, Sample};
 use crate::biometrics::{self, Space, liveness};
-use crate::core::{Liveness, Modality};
+use crate::core::{Liveness, Modality, Performed};
 use crate::worker_link::WorkerError;
 
 /// What to say, and what to record.
@@ -26,7 +27,16 @@ pub(super) struct Measured {
     pub(super) quality: f32,
     /// Where somebody looked.
     pub(super) liveness: Option<Liveness>,
+    /// Where a challenge was answered.
+    pub(super) performed: Option<Performed>,
     pub(super) tier: Tier,
+}
+
+/// What an enrolment's samples make.
+pub(super) struct Enrolling {
+    pub(super) fresh: Fresh,
+    pub(super) liveness: Option<Liveness>,
+    pub(super) performed: Option<Performed>,
 }
 
 pub(super) fn modality_of(asked: api::Modality) -> Result<Modality, Problem> {
@@ -82,6 +92,7 @@ impl Appliance {
                     embeddings: face.embeddings,
                     quality: face.quality.score,
                     liveness: liveness::judged(policy, face.liveness),
+                    performed: None,
                     tier,
                 })
             }
@@ -91,6 +102,7 @@ impl Appliance {
                     embeddings: voice.embeddings,
                     quality: voice.quality.score,
                     liveness: None,
+                    performed: None,
                     tier,
                 })
             }
@@ -139,19 +151,31 @@ impl Appliance {
         serving: &Serving,
         modality: Modality,
         mut samples: Vec<Sample>,
-    ) -> Result<(Fresh, Option<Liveness>), Refused> {
+        answered: Option<Answered>,
+    ) -> Result<Enrolling, Refused> {
         let unmade = || (problems::internal("no space for templates"), "no_space");
+        let mut performed = None;
         let (embedding, quality, tier, seen) = match modality {
             Modality::Face => {
-                let sample = samples.pop().filter(|_| samples.is_empty());
-                let sample =
-                    sample.ok_or_else(|| problems::unfit(biometrics::Unfit::Incomplete))?;
-                let face = self.measured(serving, modality, sample).await?;
+                let face = match answered {
+                    Some(answered) => self.followed(serving, answered).await?,
+                    None => {
+                        let sample = samples.pop().filter(|_| samples.is_empty());
+                        let sample =
+                            sample.ok_or_else(|| problems::unfit(biometrics::Unfit::Incomplete))?;
+                        self.measured(serving, modality, sample).await?
+                    }
+                };
+                let lapse = |one: &Performed| one.lapse.filter(|_| one.required);
+                if let Some(lapse) = face.performed.as_ref().and_then(lapse) {
+                    return Err((problems::challenge_failed(lapse), lapse.name()));
+                }
                 if self.bars(modality, face.liveness) {
                     return Err((Problem::not_live(), "not_live"));
                 }
                 let space = self.manifest.spaces().first();
                 let embedding = space.and_then(|space| space.of(&face.embeddings));
+                performed = face.performed;
                 (
                     embedding.ok_or_else(unmade)?,
                     face.quality,
@@ -178,7 +202,11 @@ impl Appliance {
             tier,
             at_ms,
         };
-        Ok((fresh, seen))
+        Ok(Enrolling {
+            fresh,
+            liveness: seen,
+            performed,
+        })
     }
 }
 

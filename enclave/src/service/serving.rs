@@ -16,6 +16,7 @@ use super::challenges::Challenges;
 use super::decoys::Decoys;
 use super::freshness::NoteKeys;
 use super::idle::Idle;
+use super::liveness::LiveChallenges;
 use super::passkey_rules::PasskeyRules;
 use super::problems::{commit, internal};
 use super::rotate::Epochs;
@@ -49,6 +50,7 @@ pub(super) struct Serving {
     pub(super) ca: CertificateAuthority,
     pub(super) term: u64,
     pub(super) challenges: Challenges,
+    pub(super) live_challenges: LiveChallenges,
     pub(super) idle: Idle,
     pub(super) listeners: Arc<Listeners>,
     pub(super) note_keys: NoteKeys,
@@ -177,6 +179,14 @@ impl Services for Front {
         request: RegisterOptions,
     ) -> Result<CreationOptions, Problem> {
         self.0.register_options(&caller, request).await
+    }
+
+    async fn liveness_challenge(
+        &self,
+        caller: Caller,
+        request: ChallengeRequest,
+    ) -> Result<LivenessChallenge, Problem> {
+        self.0.liveness_challenge(&caller, request).await
     }
 
     async fn register_verify(

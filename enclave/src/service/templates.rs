@@ -10,11 +10,11 @@ use redoubt_shared::{EnrollmentId, UserId};
 use super::boot::{Appliance, Counters};
 use super::problems::{commit, internal, refused};
 use super::receipts::to_json;
-use super::samples::modality_of;
+use super::samples::{Enrolling, modality_of};
 use super::serving::Serving;
 use crate::api::{self, Caller, Problem, Renewed, Timestamp};
 use crate::biometrics::{Made, Owner};
-use crate::core::{Command, Liveness, Refusal, Reply, TenantState};
+use crate::core::{Command, Refusal, Reply, TenantState};
 use crate::ledger::{Claim, CommitError};
 
 /// How often a template is made again because another was stored meanwhile.
@@ -37,8 +37,9 @@ impl Appliance {
         serving: &Serving,
         caller: &Caller,
         (id, owner): (EnrollmentId, Owner),
-        (fresh, liveness): (&Fresh, Option<Liveness>),
+        enrolling: &Enrolling,
     ) -> Result<Claim, Problem> {
+        let fresh = &enrolling.fresh;
         let transforms = &serving.tenant(&caller.tenant)?.transforms;
         let made = Made {
             quality: fresh.quality,
@@ -53,7 +54,8 @@ impl Appliance {
             let command = Command::CompleteEnrollment {
                 id,
                 template: Box::new(template),
-                liveness,
+                liveness: enrolling.liveness,
+                performed: enrolling.performed.clone(),
             };
             if let Some((_, claim)) = self
                 .unless_moved(serving, caller, command, fresh.at_ms)

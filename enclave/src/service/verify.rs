@@ -5,12 +5,15 @@ use std::sync::Arc;
 use redoubt_shared::{ApprovalId, UserId, VerificationId};
 
 use super::boot::{Appliance, Counters};
+use super::liveness::Answered;
 use super::problems::{self, internal};
 use super::receipts::to_json;
 use super::samples::{Measured, Refused, modality_of};
 use super::serving::{Serving, TenantService};
 use super::watch::{flags, verdict};
-use crate::api::{ActionTaken, Caller, Problem, Sample, Timestamp, Verification, VerifyRequest};
+use crate::api::{
+    ActionTaken, ActiveLiveness, Caller, Problem, Sample, Timestamp, Verification, VerifyRequest,
+};
 use crate::biometrics::{self, Made, Owner};
 use crate::core::{
     Band, Command, Comparison, Modality, Reply, SampleUse, SubjectHandle, Template, Whereabouts,
@@ -18,6 +21,9 @@ use crate::core::{
 
 /// A template and whose it is.
 type Kept = (SubjectHandle, Arc<Template>);
+
+/// A sample, or frames that answer a challenge.
+struct Given(Sample, Option<Answered>);
 
 /// An attempt with its outcome.
 struct Concluded {
@@ -50,6 +56,12 @@ impl Appliance {
             return Err(Problem::unsupported_modality());
         }
         let user = request.user_id.clone();
+        let answered = self.challenged(
+            &serving,
+            caller,
+            (&user, modality),
+            request.liveness.clone(),
+        )?;
         let from = serving.tenant(&caller.tenant)?.tags.whereabouts(&request);
         let id = VerificationId::from_bytes(self.pool.draw().map_err(|_| internal("no entropy"))?);
         let reserve = Command::ReserveAttempt {
@@ -60,7 +72,7 @@ impl Appliance {
         };
         self.decide(&serving, caller, reserve, now_ms).await?;
         let attempt = (user, id, modality, approval);
-        let sample = (request.biometric_data, from);
+        let sample = (Given(request.biometric_data, answered), from);
         let ended = self.attempt(&serving, caller, attempt, sample);
         ended.await.map_err(problems::in_part)
     }
@@ -71,7 +83,7 @@ impl Appliance {
         serving: &Serving,
         caller: &Caller,
         (user, id, modality, approval): (UserId, VerificationId, Modality, Option<ApprovalId>),
-        (sample, from): (Sample, Whereabouts),
+        (sample, from): (Given, Whereabouts),
     ) -> Result<Verification, Problem> {
         Counters::add(&self.counters.samples);
         match self
@@ -110,9 +122,12 @@ impl Appliance {
         serving: &Serving,
         caller: &Caller,
         (user, modality): (&UserId, Modality),
-        sample: Sample,
+        Given(sample, answered): Given,
     ) -> Result<Comparison, Refused> {
-        let sample = self.measured(serving, modality, sample).await?;
+        let sample = match answered {
+            Some(answered) => self.followed(serving, answered).await?,
+            None => self.measured(serving, modality, sample).await?,
+        };
         let template = template(serving, caller, user, modality).await;
         let template = template.map_err(|problem| (problem, "no_template"))?;
         let tenant = serving.tenant(&caller.tenant);
@@ -199,6 +214,7 @@ impl Appliance {
                 template_tier: template.worker_tier.clone(),
                 quality: sample.quality,
                 liveness: sample.liveness,
+                performed: sample.performed.clone(),
             },
             from: Whereabouts::default(),
         })
@@ -218,6 +234,9 @@ impl Appliance {
             comparison,
             approval,
         } = concluded;
+        let performed = comparison.sample.performed.as_ref();
+        let barred = performed.is_some_and(|one| one.required);
+        let challenged = performed.is_some();
         let (confidence_score, seen) = (comparison.confidence, comparison.sample.liveness);
         let conclude = || match approval {
             None => Command::ConcludeAttempt {
@@ -239,6 +258,7 @@ impl Appliance {
             locked_until_ms,
             ending,
             risk,
+            lapse,
         } = reply
         else {
             return Err(internal("a comparison without a verdict"));
@@ -247,10 +267,16 @@ impl Appliance {
             verification_id: id,
             user_id: user,
             result: verdict(ending),
-            confidence_score,
+            // A face that did not do what it was asked shall not learn that it matches.
+            confidence_score: if barred && lapse.is_some() {
+                0.0
+            } else {
+                confidence_score
+            },
             modality: modality.into(),
             timestamp: Timestamp(now_ms),
             liveness_passed: seen.map(|seen| seen.passed),
+            active_liveness: challenged.then(|| ActiveLiveness::new(lapse)),
             quality_passed: true,
             security_flags: flags(&risk),
             action_taken: match (locked_until_ms, risk.band()) {

@@ -4,7 +4,10 @@
 //! or length, not of unit norm, or with a number that is none, could turn a
 //! cosine into anything. A lie ends the session; it is never repaired.
 
-use redoubt_shared::worker::{Embedding, FaceQuality, FaceSample, VoiceQuality, VoiceSample};
+use redoubt_shared::limits::FRAME_PIXELS_MAX;
+use redoubt_shared::worker::{
+    Embedding, FaceQuality, FaceSample, FrameSample, VoiceQuality, VoiceSample,
+};
 
 use super::manifest::{Embedder, Manifest};
 
@@ -22,9 +25,51 @@ pub(super) fn face(sample: &FaceSample, manifest: &Manifest) -> Result<(), Strin
         liveness,
     } = sample;
     check_embeddings(embeddings, manifest.embedders())?;
-    check_quality(quality)?;
+    check_quality(quality, SCORE_MIN)?;
+    check_liveness(*liveness)
+}
+
+/// Checks the measures of frames; how many belong there is whose asked to know.
+pub(super) fn frames(frames: &[FrameSample], manifest: &Manifest) -> Result<(), String> {
+    frames.iter().try_for_each(|frame| {
+        let FrameSample {
+            face,
+            yaw,
+            pitch,
+            eyes,
+            place,
+            picture,
+            // Any bits are a print.
+            print: _,
+        } = frame;
+        let FaceSample {
+            embeddings,
+            quality,
+            liveness,
+        } = face;
+        check_embeddings(embeddings, manifest.embedders())?;
+        // Below the gate as well: moving faces blur.
+        check_quality(quality, 0.0)?;
+        check_liveness(*liveness)?;
+        within("yaw", *yaw, -100.0, 100.0)?;
+        within("pitch", *pitch, -100.0, 100.0)?;
+        for eye in eyes {
+            within("eye", *eye, 0.0, 1.0)?;
+        }
+        for part in place {
+            within("place", *part, -4.0, 4.0)?;
+        }
+        let pixels = u64::from(picture[0]) * u64::from(picture[1]);
+        match (1..=FRAME_PIXELS_MAX).contains(&pixels) {
+            true => Ok(()),
+            false => Err("a frame of more pixels than it may have, or of none".into()),
+        }
+    })
+}
+
+fn check_liveness(liveness: Option<f32>) -> Result<(), String> {
     match liveness {
-        Some(value) => within("liveness", *value, 0.0, 1.0),
+        Some(value) => within("liveness", value, 0.0, 1.0),
         None => Ok(()),
     }
 }
@@ -85,7 +130,7 @@ fn check_embedding(embedding: &Embedding, embedder: &Embedder) -> Result<(), Str
     Ok(())
 }
 
-fn check_quality(quality: &FaceQuality) -> Result<(), String> {
+fn check_quality(quality: &FaceQuality, score_min: f32) -> Result<(), String> {
     let FaceQuality {
         detection,
         eye_distance,
@@ -99,7 +144,7 @@ fn check_quality(quality: &FaceQuality) -> Result<(), String> {
     within("brightness", brightness, 0.0, 255.5)?;
     within("sharpness", sharpness, 0.0, f32::MAX)?;
     within("embedding_norm", embedding_norm, 0.0, f32::MAX)?;
-    within("score", score, SCORE_MIN, 1.0)
+    within("score", score, score_min, 1.0)
 }
 
 fn within(measure: &str, value: f32, low: f32, high: f32) -> Result<(), String> {

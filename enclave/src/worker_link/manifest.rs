@@ -13,6 +13,9 @@ use crate::biometrics::{CalibrationPoint, Part, RECORDINGS_MAX, Space, VoiceSpac
 
 const TEXT: &str = include_str!("../../../images/models.toml");
 
+/// Roles of those that follow the moves of a face.
+const MOVES: [&str; 3] = ["face_landmarks", "face_eyes", "face_pose"];
+
 /// Why the manifest this program was built with cannot be used.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ManifestError {
@@ -42,6 +45,7 @@ pub struct Manifest {
     voice_spaces: Vec<VoiceSpaces>,
     spaces: Vec<Space>,
     liveness: bool,
+    moves: bool,
 }
 
 #[derive(Deserialize)]
@@ -107,6 +111,12 @@ impl Manifest {
         }
         let looks = |model: &Model| model.role == "face_liveness";
         let liveness = document.model.iter().any(looks);
+        let follows = |role: &&&str| document.model.iter().any(|model| model.role == ***role);
+        let moves = MOVES.iter().filter(follows).count();
+        if moves != 0 && moves != MOVES.len() {
+            let wrong = "face_landmarks, face_eyes and face_pose belong together";
+            return Err(ManifestError::Content(wrong.into()));
+        }
         let (voices, models): (Vec<Model>, Vec<Model>) = document
             .model
             .into_iter()
@@ -139,7 +149,13 @@ impl Manifest {
                 .collect::<Result<_, _>>()?,
             spaces,
             liveness,
+            moves: moves > 0,
         })
+    }
+
+    /// Whether models follow the moves of a face.
+    pub fn has_moves(&self) -> bool {
+        self.moves
     }
 
     /// Whether a model tells live faces.

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use redoubt_attestation::entropy::{Entropy, draw};
 use redoubt_attestation::genesis::{Tier, VerifiedGenesis};
-use redoubt_shared::worker::{FaceSample, SampleRefusal, VoiceSample};
+use redoubt_shared::worker::{FaceSample, FrameSample, SampleRefusal, VoiceSample};
 use redoubt_shared::{Endpoint, JobId};
 use rustls::ClientConfig;
 use tokio::sync::watch;
@@ -29,7 +29,7 @@ use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use manifest::Manifest;
-use session::{Kind, Measured, Session};
+use session::{Handed, Kind, Measured, Session};
 
 /// Time to connect, shake hands and prove.
 const PROVE_WITHIN: Duration = Duration::from_secs(20);
@@ -56,6 +56,9 @@ pub enum WorkerError {
     /// The worker looked at the sample and refused it.
     #[error("the sample was refused: {0:?}")]
     Refused(SampleRefusal),
+    /// The worker refused one of several frames, counted from zero.
+    #[error("frame {0} was refused: {1:?}")]
+    FrameRefused(u8, SampleRefusal),
     /// The other end is not what it should be, or does not behave like it.
     #[error("the sealed worker is not trusted: {0}")]
     Untrusted(String),
@@ -133,9 +136,10 @@ impl WorkerLink {
         image: Zeroizing<Vec<u8>>,
         liveness: bool,
     ) -> Result<(FaceSample, Tier), WorkerError> {
-        match self.measure(Kind::Face { liveness }, image).await? {
+        let kind = Kind::Face { liveness };
+        match self.measure(kind, Handed::One(image)).await? {
             (Measured::Face(sample), tier) => Ok((sample, tier)),
-            (Measured::Voice(_), _) => Err(mixed_up()),
+            _ => Err(mixed_up()),
         }
     }
 
@@ -144,17 +148,28 @@ impl WorkerLink {
         &self,
         audio: Zeroizing<Vec<u8>>,
     ) -> Result<(VoiceSample, Tier), WorkerError> {
-        match self.measure(Kind::Voice, audio).await? {
+        match self.measure(Kind::Voice, Handed::One(audio)).await? {
             (Measured::Voice(sample), tier) => Ok((sample, tier)),
-            (Measured::Face(_), _) => Err(mixed_up()),
+            _ => Err(mixed_up()),
         }
     }
 
-    async fn measure(
+    /// One face through frames, in their order, and the tier of the worker that saw them.
+    /// With a passive `liveness` of each exactly where one is asked for.
+    pub async fn frames(
         &self,
-        kind: Kind,
-        sample: Zeroizing<Vec<u8>>,
-    ) -> Result<(Measured, Tier), WorkerError> {
+        frames: Zeroizing<Vec<Vec<u8>>>,
+        liveness: bool,
+    ) -> Result<(Vec<FrameSample>, Tier), WorkerError> {
+        let count = frames.len();
+        let kind = Kind::Frames { liveness, count };
+        match self.measure(kind, Handed::Frames(frames)).await? {
+            (Measured::Frames(frames), tier) => Ok((frames, tier)),
+            _ => Err(mixed_up()),
+        }
+    }
+
+    async fn measure(&self, kind: Kind, sample: Handed) -> Result<(Measured, Tier), WorkerError> {
         let session = self.session().await?;
         let id = draw(&*self.entropy).map_err(|_| WorkerError::Unavailable)?;
         let measured = session.measure(JobId::from_bytes(id), kind, sample);

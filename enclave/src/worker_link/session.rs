@@ -15,7 +15,8 @@ use redoubt_attestation::entropy::draw;
 use redoubt_attestation::genesis::Tier;
 use redoubt_shared::limits::{JOB_DEADLINE_MS, JOBS_IN_FLIGHT};
 use redoubt_shared::worker::{
-    FaceSample, SampleRefusal, VoiceSample, WorkerRequest, WorkerResponse,
+    FaceSample, FrameRefusal, FrameSample, SampleRefusal, VoiceSample, WorkerRequest,
+    WorkerResponse,
 };
 use redoubt_shared::{FrameError, JobId, encode, read_frame, write_frame};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
@@ -37,6 +38,7 @@ pub(super) const ANSWER_WITHIN: Duration =
 pub(super) enum Measured {
     Face(FaceSample),
     Voice(VoiceSample),
+    Frames(Vec<FrameSample>),
 }
 
 /// What a job is about.
@@ -44,22 +46,45 @@ pub(super) enum Measured {
 pub(super) enum Kind {
     Face { liveness: bool },
     Voice,
+    Frames { liveness: bool, count: usize },
+}
+
+/// What is handed in.
+pub(super) enum Handed {
+    One(Zeroizing<Vec<u8>>),
+    Frames(Zeroizing<Vec<Vec<u8>>>),
+}
+
+/// What an answer is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum About {
+    Face,
+    Voice,
+    Frames,
 }
 
 impl Kind {
-    /// Whether an answer about a face, or else a voice, is what was asked for.
-    fn fits(self, face: bool, answer: &Answer) -> bool {
+    /// Whether an answer about this is what was asked for.
+    fn fits(self, about: About, answer: &Answer) -> bool {
         match (self, answer) {
-            (Kind::Voice, _) => !face,
+            (Kind::Voice, _) => about == About::Voice,
             (Kind::Face { liveness }, Ok(Measured::Face(sample))) => {
                 sample.liveness.is_some() == liveness
             }
-            (Kind::Face { .. }, _) => face,
+            (Kind::Face { .. }, _) => about == About::Face,
+            (Kind::Frames { liveness, count }, Ok(Measured::Frames(frames))) => {
+                let asked = |frame: &FrameSample| frame.face.liveness.is_some() == liveness;
+                frames.len() == count && frames.iter().all(asked)
+            }
+            (Kind::Frames { count, .. }, Err(refusal)) => {
+                about == About::Frames && usize::from(refusal.frame) < count
+            }
+            (Kind::Frames { .. }, Ok(_)) => false,
         }
     }
 }
 
-type Answer = Result<Measured, SampleRefusal>;
+type Answer = Result<Measured, FrameRefusal>;
 
 /// What was asked, and who waits for the answer.
 type Waiting = (Kind, oneshot::Sender<Answer>);
@@ -122,7 +147,9 @@ where
     write_frame(&mut stream, &ask).await.map_err(blame)?;
     let (document, preimage) = match read_frame(&mut stream).await.map_err(blame)? {
         WorkerResponse::Evidence { document, preimage } => (document, preimage),
-        WorkerResponse::Face { .. } | WorkerResponse::Voice { .. } => {
+        WorkerResponse::Face { .. }
+        | WorkerResponse::Voice { .. }
+        | WorkerResponse::Frames { .. } => {
             return Err(untrusted("it answered before it was asked"));
         }
     };
@@ -192,7 +219,7 @@ impl Session {
         &self,
         job: JobId,
         kind: Kind,
-        sample: Zeroizing<Vec<u8>>,
+        sample: Handed,
     ) -> Result<Measured, WorkerError> {
         let frame = frame(job, kind, sample)?;
         let answer = self.enlist(job, kind)?;
@@ -203,9 +230,12 @@ impl Session {
         let before = self.shared.answers.load(Ordering::Relaxed);
         match tokio::time::timeout(ANSWER_WITHIN, answer).await {
             Ok(Ok(Ok(sample))) => Ok(sample),
-            Ok(Ok(Err(SampleRefusal::Busy))) => Err(WorkerError::Busy),
-            Ok(Ok(Err(SampleRefusal::Deadline))) => Err(WorkerError::Deadline),
-            Ok(Ok(Err(refusal))) => Err(WorkerError::Refused(refusal)),
+            Ok(Ok(Err(FrameRefusal { frame, why }))) => Err(match (why, kind) {
+                (SampleRefusal::Busy, _) => WorkerError::Busy,
+                (SampleRefusal::Deadline, _) => WorkerError::Deadline,
+                (why, Kind::Frames { .. }) => WorkerError::FrameRefused(frame, why),
+                (why, _) => WorkerError::Refused(why),
+            }),
             Ok(Err(_)) => Err(self.shared.why()),
             Err(_) => {
                 // It did not even say that it was late. If it answered nobody
@@ -239,12 +269,12 @@ impl Drop for Session {
 }
 
 /// The job as a frame; both copies of the sample are wiped when dropped.
-fn frame(
-    job: JobId,
-    kind: Kind,
-    mut sample: Zeroizing<Vec<u8>>,
-) -> Result<Zeroizing<Vec<u8>>, WorkerError> {
-    let (deadline_ms, bytes) = (JOB_DEADLINE_MS, std::mem::take(&mut *sample));
+fn frame(job: JobId, kind: Kind, sample: Handed) -> Result<Zeroizing<Vec<u8>>, WorkerError> {
+    let deadline_ms = JOB_DEADLINE_MS;
+    let (bytes, frames) = match sample {
+        Handed::One(mut bytes) => (std::mem::take(&mut *bytes), Vec::new()),
+        Handed::Frames(mut frames) => (Vec::new(), std::mem::take(&mut *frames)),
+    };
     // Only a sample above every limit of the gateway does not fit.
     let (mut request, too_large) = match kind {
         Kind::Face { liveness } => (
@@ -264,12 +294,23 @@ fn frame(
             },
             SampleRefusal::TooLong,
         ),
+        Kind::Frames { liveness, .. } => (
+            WorkerRequest::Frames {
+                job,
+                deadline_ms,
+                liveness,
+                frames,
+            },
+            SampleRefusal::TooManyPixels,
+        ),
     };
     let frame = encode(&request).map(Zeroizing::new);
-    if let WorkerRequest::Face { image: sent, .. } | WorkerRequest::Voice { audio: sent, .. } =
-        &mut request
-    {
-        sent.zeroize();
+    match &mut request {
+        WorkerRequest::Face { image: sent, .. } | WorkerRequest::Voice { audio: sent, .. } => {
+            sent.zeroize();
+        }
+        WorkerRequest::Frames { frames, .. } => frames.zeroize(),
+        WorkerRequest::Prove { .. } => {}
     }
     frame.map_err(|_| WorkerError::Refused(too_large))
 }
@@ -317,10 +358,18 @@ async fn answers<R: AsyncRead + Unpin>(
     manifest: &Manifest,
 ) -> WorkerError {
     loop {
-        let (job, face, outcome) = match read_frame(reader).await {
-            Ok(WorkerResponse::Face { job, outcome }) => (job, true, outcome.map(Measured::Face)),
+        let whole = |why| FrameRefusal { frame: 0, why };
+        let (job, about, outcome) = match read_frame(reader).await {
+            Ok(WorkerResponse::Face { job, outcome }) => {
+                let outcome = outcome.map(Measured::Face).map_err(whole);
+                (job, About::Face, outcome)
+            }
             Ok(WorkerResponse::Voice { job, outcome }) => {
-                (job, false, outcome.map(Measured::Voice))
+                let outcome = outcome.map(Measured::Voice).map_err(whole);
+                (job, About::Voice, outcome)
+            }
+            Ok(WorkerResponse::Frames { job, outcome }) => {
+                (job, About::Frames, outcome.map(Measured::Frames))
             }
             Ok(WorkerResponse::Evidence { .. }) => return untrusted("it sent evidence unasked"),
             Err(error) => return blame(error),
@@ -328,6 +377,7 @@ async fn answers<R: AsyncRead + Unpin>(
         let sound = match &outcome {
             Ok(Measured::Face(sample)) => check::face(sample, manifest),
             Ok(Measured::Voice(sample)) => check::voice(sample, manifest),
+            Ok(Measured::Frames(frames)) => check::frames(frames, manifest),
             Err(_) => Ok(()),
         };
         if let Err(problem) = sound {
@@ -336,7 +386,7 @@ async fn answers<R: AsyncRead + Unpin>(
         shared.answers.fetch_add(1, Ordering::Relaxed);
         match shared.jobs().remove(&job) {
             // An asker that gave up is no fault of the worker's.
-            Some((asked, reply)) if asked.fits(face, &outcome) => drop(reply.send(outcome)),
+            Some((asked, reply)) if asked.fits(about, &outcome) => drop(reply.send(outcome)),
             Some(_) => return untrusted("it answered something else than it was asked"),
             None => return untrusted("it answered a job that is not waiting"),
         }

@@ -24,10 +24,15 @@ const DECODER_MEMORY: u64 = 512 * 1024 * 1024;
 /// Decodes one still JPEG, PNG or WebP, turned upright by its EXIF orientation. What a
 /// decoder panics on is none: one does on a palette of a part of a colour.
 pub(super) fn decode(bytes: &[u8]) -> Result<Pixels, SampleRefusal> {
-    catch_unwind(|| still(bytes)).unwrap_or(Err(SampleRefusal::NotAnImage))
+    decode_within(bytes, PIXELS_MAX)
 }
 
-fn still(bytes: &[u8]) -> Result<Pixels, SampleRefusal> {
+/// The same of at most so many pixels, which is looked at before one is decoded.
+pub(super) fn decode_within(bytes: &[u8], pixels_max: u64) -> Result<Pixels, SampleRefusal> {
+    catch_unwind(|| still(bytes, pixels_max)).unwrap_or(Err(SampleRefusal::NotAnImage))
+}
+
+fn still(bytes: &[u8], pixels_max: u64) -> Result<Pixels, SampleRefusal> {
     let format = image::guess_format(bytes).map_err(|_| SampleRefusal::NotAnImage)?;
     match format {
         ImageFormat::Png if !png_is_animated(bytes)? => {}
@@ -41,6 +46,10 @@ fn still(bytes: &[u8]) -> Result<Pixels, SampleRefusal> {
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(refusal)?;
     check_size(decoder.dimensions())?;
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) > pixels_max {
+        return Err(SampleRefusal::TooManyPixels);
+    }
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut image = DynamicImage::from_decoder(decoder).map_err(refusal)?;
     image.apply_orientation(orientation);

@@ -12,7 +12,9 @@
 mod align;
 mod decode;
 mod detect;
+mod frames;
 mod liveness;
+mod moves;
 mod network;
 mod pixels;
 mod quality;
@@ -68,10 +70,12 @@ pub enum PipelineError {
     /// The checkpoint of the voice embedder.
     #[error(transparent)]
     Torch(#[from] TorchError),
-    /// Not exactly one detector, no embedder, not exactly one of voices, or two of liveness.
+    /// Not exactly one detector, no embedder, not exactly one of voices, two of liveness,
+    /// or some of those for moves.
     #[error(
         "model manifest: exactly one face_detector, at least one face_embedder, exactly one \
-         voice_embedder and at most one face_liveness are needed"
+         voice_embedder, at most one face_liveness, and one each of face_landmarks, face_eyes \
+         and face_pose or none of them are needed"
     )]
     Roles,
 }
@@ -82,6 +86,7 @@ pub struct Graphs {
     detector: (String, Vec<u8>),
     embedders: Vec<EmbedderGraph>,
     liveness: Option<(String, Vec<u8>)>,
+    moves: Option<moves::Graphs>,
     voice: (String, Vec<u8>),
 }
 
@@ -140,6 +145,7 @@ impl Graphs {
             detector: (detector.id.clone(), graph),
             embedders,
             liveness: liveness.first().map(fixed).transpose()?,
+            moves: moves::Graphs::read(manifest)?,
             voice: (
                 voice.id.clone(),
                 campplus::graph(&Weights::read(&voice.bytes)?)?,
@@ -196,6 +202,7 @@ pub struct Pipeline {
     squares: Vec<Square>,
     embedders: Vec<Embedder>,
     liveness: Option<Network>,
+    moves: Option<moves::Moves>,
     voice: Voice,
 }
 
@@ -278,6 +285,10 @@ impl Pipeline {
                 Some((id, graph)) => Some(Network::load(environment, id, graph, threads)?),
                 None => None,
             },
+            moves: match &graphs.moves {
+                Some(graphs) => Some(moves::Moves::load(environment, graphs, threads)?),
+                None => None,
+            },
             voice: {
                 let (id, graph) = &graphs.voice;
                 Voice::new(id, Network::load(environment, id, graph, threads)?)
@@ -300,6 +311,9 @@ impl Pipeline {
         }
         if let Some(network) = &mut self.liveness {
             liveness::run(network, &[0.0; 3 * liveness::SIDE * liveness::SIDE])?;
+        }
+        if let Some(moves) = &mut self.moves {
+            moves.warm_up()?;
         }
         self.voice.warm_up()
     }

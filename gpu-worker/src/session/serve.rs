@@ -85,7 +85,11 @@ async fn requests<R: AsyncRead + Unpin>(
                 proven = true;
                 let _ = replies.send(identity.evidence(&nonce, exporter)?);
             }
-            WorkerRequest::Face { .. } | WorkerRequest::Voice { .. } if !proven => {
+            WorkerRequest::Face { .. }
+            | WorkerRequest::Voice { .. }
+            | WorkerRequest::Frames { .. }
+                if !proven =>
+            {
                 return Err(SessionError::Unproven);
             }
             WorkerRequest::Face {
@@ -105,6 +109,18 @@ async fn requests<R: AsyncRead + Unpin>(
                 deadline_ms,
                 audio,
             } => enqueue(queue, replies, job, deadline_ms, Sample::Voice(audio)),
+            WorkerRequest::Frames {
+                job,
+                deadline_ms,
+                liveness,
+                frames,
+            } => enqueue(
+                queue,
+                replies,
+                job,
+                deadline_ms,
+                Sample::Frames { frames, liveness },
+            ),
         }
     }
 }

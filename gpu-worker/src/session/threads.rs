@@ -5,7 +5,7 @@ use std::sync::{Arc, Barrier};
 use std::time::Instant;
 
 use redoubt_shared::JobId;
-use redoubt_shared::worker::{SampleRefusal, WorkerResponse};
+use redoubt_shared::worker::{FrameRefusal, SampleRefusal, WorkerResponse};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Queue;
@@ -24,12 +24,20 @@ pub enum Sample {
     },
     /// A recording's bytes.
     Voice(Vec<u8>),
+    /// Frames of one face, and whether their passive liveness is wanted.
+    Frames {
+        /// JPEG, PNG or WebP.
+        frames: Vec<Vec<u8>>,
+        /// Asked for.
+        liveness: bool,
+    },
 }
 
 impl Sample {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Face { image: bytes, .. } | Self::Voice(bytes) => bytes.len(),
+            Self::Frames { frames, .. } => frames.iter().map(Vec::len).sum(),
         }
     }
 }
@@ -125,6 +133,13 @@ impl Job {
                 job,
                 outcome: Err(refusal),
             },
+            Sample::Frames { .. } => WorkerResponse::Frames {
+                job,
+                outcome: Err(FrameRefusal {
+                    frame: 0,
+                    why: refusal,
+                }),
+            },
         };
         // Nobody is left to tell when the session is over.
         let _ = self.reply.send(answer);
@@ -160,6 +175,16 @@ fn run(pipeline: &mut Pipeline, job: Job) {
                 "voice done, microseconds"
             );
             WorkerResponse::Voice {
+                job: job.id,
+                outcome,
+            }
+        }
+        Sample::Frames { frames, liveness } => {
+            let began = Instant::now();
+            let outcome = pipeline.frames(frames, *liveness, job.deadline);
+            let (frames, micros) = (frames.len(), began.elapsed().as_micros());
+            tracing::debug!(frames, micros, "frames done, microseconds");
+            WorkerResponse::Frames {
                 job: job.id,
                 outcome,
             }

@@ -156,6 +156,7 @@ fn policy() -> Policy {
         session_absolute_minutes: None,
         second_device_above: None,
         passive_liveness: None,
+        active_liveness: None,
         max_failed_per_device: None,
         max_failed_per_source: None,
         max_failed_per_tenant: None,

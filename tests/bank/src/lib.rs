@@ -14,6 +14,7 @@ pub mod dev;
 pub mod huge;
 pub mod load;
 pub mod media;
+pub mod moving;
 pub mod origins;
 pub mod race;
 pub mod receipts;

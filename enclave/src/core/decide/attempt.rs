@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::policy::{Ruled, hundredths};
 use super::risk::Noted;
 use super::{Cx, Decision, owned, stranger};
+use crate::core::frames;
 use crate::core::{
     AlertKind, Band, Comparison, Effect, Ending, Event, Input, Liveness, Modality, PolicyPlace,
     Recorded, Refusal, Reply, Risk, SampleSeen, Subject, SubjectHandle, Whereabouts,
@@ -83,6 +84,24 @@ pub(super) fn release(
 }
 
 pub(super) fn conclude(
+    cx: &Cx<'_>,
+    user: UserId,
+    id: VerificationId,
+    comparison: &Comparison,
+    approval: Option<ApprovalId>,
+) -> Result<Decision, Refusal> {
+    let known = cx.state.users.get(&user).copied();
+    let of = known.filter(|_| !stranger::holds(cx, id));
+    let of = of.unwrap_or(SubjectHandle::NOBODY);
+    let performed = comparison.sample.performed.as_ref();
+    let (performed, seen) = frames::weighed(cx.state, of, performed);
+    let comparison = comparison.clone().with(performed);
+    let mut decision = compared(cx, user, id, &comparison, approval)?;
+    decision.events.splice(0..0, seen);
+    Ok(decision)
+}
+
+fn compared(
     cx: &Cx<'_>,
     user: UserId,
     id: VerificationId,
@@ -172,6 +191,7 @@ pub(super) fn conclude(
             locked_until_ms,
             ending,
             risk,
+            lapse: comparison.lapse(),
         },
     })
 }
@@ -195,6 +215,7 @@ fn told(
         "template_tier": comparison.sample.template_tier,
         "locked_until_ms": locked_until_ms,
     });
+    frames::tell(comparison.sample.performed.as_ref(), &mut own);
     if let Some(approval) = approval {
         own["approval_id"] = approval.to_string().into();
     }

@@ -5,8 +5,9 @@ use serde_json::json;
 use subtle::ConstantTimeEq;
 
 use super::{Cx, Decision, owned, renew, unowned};
+use crate::core::frames;
 use crate::core::{
-    Enrollment, EnrollmentStatus, Event, Liveness, Modality, Refusal, Reply, Template,
+    Enrollment, EnrollmentStatus, Event, Liveness, Modality, Performed, Refusal, Reply, Template,
 };
 
 pub(super) fn begin(
@@ -93,14 +94,20 @@ pub(super) fn complete(
     id: EnrollmentId,
     template: Box<Template>,
     liveness: Option<Liveness>,
+    performed: Option<&Performed>,
 ) -> Result<Decision, Refusal> {
     let (handle, user) = in_progress(cx, id)?;
     if find(cx, id)?.expires_ms <= cx.facts.now_ms {
         return Err(Refusal::EnrollmentExpired);
     }
     renew::is_next(cx, &handle, &template)?;
+    let (performed, seen) = frames::weighed(cx.state, handle, performed);
+    let lapse = |one: &Performed| one.lapse.filter(|_| one.required);
+    if let Some(lapse) = performed.as_ref().and_then(lapse) {
+        return Err(Refusal::ChallengeFailed(lapse));
+    }
     let modality = cx.state.enrolled_by(&handle, id);
-    let own = json!({
+    let mut own = json!({
         "enrollment_id": id.to_string(),
         "modality": modality.name(),
         "status": "completed",
@@ -108,6 +115,7 @@ pub(super) fn complete(
         "quality_score": f64::from(template.quality),
         "liveness": Liveness::word(liveness),
     });
+    frames::tell(performed.as_ref(), &mut own);
     let claim = cx.claim(
         handle,
         "enrollment",
@@ -127,7 +135,9 @@ pub(super) fn complete(
             template,
         },
     };
-    Ok(cx.done(vec![owned(handle, enrolled), claim]))
+    let mut events = vec![owned(handle, enrolled), claim];
+    events.splice(0..0, seen);
+    Ok(cx.done(events))
 }
 
 /// Whether a sample of this customer's is being worked on.

@@ -119,7 +119,8 @@ fn decide_one(cx: &Cx<'_>, command: Command) -> Result<Decision, Refusal> {
             id,
             template,
             liveness,
-        } => enroll::complete(cx, id, template, liveness),
+            performed,
+        } => enroll::complete(cx, id, template, liveness, performed.as_ref()),
         Command::RenewTemplate {
             user,
             modality,
@@ -321,7 +322,7 @@ fn unowned(event: Event) -> Recorded {
     }
 }
 
-fn owned(owner: SubjectHandle, event: Event) -> Recorded {
+pub(super) fn owned(owner: SubjectHandle, event: Event) -> Recorded {
     Recorded {
         owner: Some(owner),
         content: Content::State(Box::new(event)),

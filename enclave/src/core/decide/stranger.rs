@@ -125,6 +125,7 @@ pub(super) fn conclude(
             locked_until_ms,
             ending,
             risk,
+            lapse: comparison.lapse(),
         },
     }
 }

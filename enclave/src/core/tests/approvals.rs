@@ -562,6 +562,7 @@ fn face(world: &mut World, accepted: bool) -> serde_json::Value {
         template_tier: "process".into(),
         quality: 0.9,
         liveness: None,
+        performed: None,
     };
     let comparison = Comparison {
         accepted,

@@ -212,6 +212,7 @@ fn work_under_way_when_its_subject_is_erased_ends_in_a_refusal() {
         id: enrollment,
         template: Box::new(template(1)),
         liveness: None,
+        performed: None,
     };
     assert_eq!(world.run(complete()), Err(Refusal::UnknownEnrollment));
     let release = Command::ReleaseEnrollmentSample {
@@ -291,6 +292,7 @@ fn erasing_ends_an_enrolment_whose_sample_is_at_the_worker() {
         id,
         template: Box::new(template(1)),
         liveness: None,
+        performed: None,
     };
     assert_eq!(world.run(complete), Err(Refusal::UnknownEnrollment));
     // What is tried without a face is tried in vain.

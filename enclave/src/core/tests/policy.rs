@@ -82,6 +82,7 @@ impl World {
                     template_tier: "process".into(),
                     quality: 0.9,
                     liveness: None,
+                    performed: None,
                 },
                 from: Whereabouts::default(),
             },

@@ -36,6 +36,7 @@ impl World {
                 template_tier: "process".into(),
                 quality: 0.9,
                 liveness: None,
+                performed: None,
             },
             from,
         };

@@ -19,6 +19,7 @@ impl World {
             id,
             template,
             liveness: None,
+            performed: None,
         })
         .unwrap();
         id
@@ -270,6 +271,7 @@ fn a_voice_is_no_face_for_introspection_history_or_an_approval() {
             template_tier: "process".into(),
             quality: 0.9,
             liveness: None,
+            performed: None,
         },
         from: Whereabouts::default(),
     };

@@ -306,9 +306,26 @@ impl Services for Fake {
             quality_score: 1.0,
             liveness_result: Liveness::NotEvaluated,
             liveness_confidence: None,
+            active_liveness: None,
             encrypted: true,
             enrollment_date: Timestamp(0),
             receipt: receipt(),
+        })
+    }
+
+    async fn liveness_challenge(
+        &self,
+        caller: Caller,
+        request: ChallengeRequest,
+    ) -> Result<LivenessChallenge, Problem> {
+        self.seen(caller);
+        self.obey(request.user_id.as_str()).await?;
+        Ok(LivenessChallenge {
+            challenge_id: redoubt_shared::ChallengeId::from_bytes([1; 16]),
+            actions: vec![LivenessAction::TurnLeft, LivenessAction::Blink],
+            expires_at: Timestamp(0),
+            frames_min: 8,
+            frames_max: 30,
         })
     }
 
@@ -329,6 +346,7 @@ impl Services for Fake {
             modality: request.modality,
             timestamp: Timestamp(0),
             liveness_passed: None,
+            active_liveness: None,
             quality_passed: true,
             security_flags: SecurityFlags {
                 fraud_score: 0.0,

@@ -34,6 +34,7 @@ const MEANT: &[(&str, &str, &str, &str)] = &[
     ("GET", "/api/v1/admin/policy", "s", "br"),
     ("POST", "/api/v1/admin/policy/rollback", "s", "b"),
     ("POST", "/api/v1/admin/policy/dry-run", "s", "b"),
+    ("POST", "/api/v1/liveness/challenge", "s", "b"),
     ("POST", "/api/v1/enroll/initiate", "s", "b"),
     ("POST", "/api/v1/enroll/submit", "s", "b"),
     ("POST", "/api/v1/verify", "s", "b"),

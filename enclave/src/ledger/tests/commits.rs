@@ -85,6 +85,7 @@ async fn length_tells_neither_kind_nor_verdict() {
         template_tier: "confidential_gpu".into(),
         quality: 0.875,
         liveness: None,
+        performed: None,
     };
     let comparison = crate::core::Comparison {
         accepted: false,
@@ -113,6 +114,7 @@ async fn length_tells_neither_kind_nor_verdict() {
             id,
             template: Box::new(template),
             liveness: None,
+            performed: None,
         },
         Command::ReserveAttempt {
             modality: crate::core::Modality::Face,
@@ -198,6 +200,7 @@ async fn a_reservation_survives_a_crash_as_spent() {
         id,
         template: Box::new(template),
         liveness: None,
+        performed: None,
     };
     first.decide(complete).await;
     for n in 0..3 {

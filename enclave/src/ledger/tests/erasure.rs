@@ -39,6 +39,7 @@ async fn enrol(ledgers: &Ledgers) {
             id,
             template: Box::new(template()),
             liveness: None,
+            performed: None,
         },
     ] {
         ledgers.decide(&tenant(), command).await.unwrap();

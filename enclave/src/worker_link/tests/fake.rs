@@ -17,8 +17,8 @@ use redoubt_attestation::genesis::{
 };
 use redoubt_attestation::sign::Es256Signer;
 use redoubt_shared::worker::{
-    Embedding, FaceQuality, FaceSample, SampleRefusal, VoiceQuality, VoiceSample, WorkerRequest,
-    WorkerResponse,
+    Embedding, FaceQuality, FaceSample, FrameRefusal, FrameSample, SampleRefusal, VoiceQuality,
+    VoiceSample, WorkerRequest, WorkerResponse,
 };
 use redoubt_shared::{Endpoint, JobId, Stream, read_frame, write_frame};
 use rustls::ServerConfig;
@@ -48,6 +48,8 @@ pub(super) enum Lie {
     // answers
     Answer(fn(&mut FaceSample)),
     Hear(fn(&mut VoiceSample)),
+    Follow(fn(&mut Vec<FrameSample>)),
+    RefuseFrame(u8, SampleRefusal),
     OtherKind,
     OtherJob,
     Twice,
@@ -110,6 +112,9 @@ impl World {
                 }
                 WorkerRequest::Face { job, .. } => answer(&mut stream, lie, job).await?,
                 WorkerRequest::Voice { job, .. } => hear(&mut stream, lie, job).await?,
+                WorkerRequest::Frames { job, frames, .. } => {
+                    follow(&mut stream, lie, (job, frames.len())).await?;
+                }
             }
         }
     }
@@ -215,6 +220,46 @@ async fn hear(stream: &mut TlsStream<Stream>, lie: Lie, job: JobId) -> Option<()
         }
     };
     write_frame(stream, &response).await.ok()
+}
+
+async fn follow(
+    stream: &mut TlsStream<Stream>,
+    lie: Lie,
+    (job, count): (JobId, usize),
+) -> Option<()> {
+    let mut frames = vec![honest_frame(); count];
+    let response = match lie {
+        Lie::OtherKind => unasked(job),
+        Lie::RefuseFrame(frame, why) => WorkerResponse::Frames {
+            job,
+            outcome: Err(FrameRefusal { frame, why }),
+        },
+        lie => {
+            if let Lie::Follow(spoil) = lie {
+                spoil(&mut frames);
+            }
+            WorkerResponse::Frames {
+                job,
+                outcome: Ok(frames),
+            }
+        }
+    };
+    write_frame(stream, &response).await.ok()
+}
+
+/// Of a quality below the gate, as frames may be.
+pub(super) fn honest_frame() -> FrameSample {
+    let mut face = honest_sample();
+    face.quality.score = 0.2;
+    FrameSample {
+        face,
+        yaw: 3.0,
+        pitch: -8.0,
+        eyes: [0.9, 0.8],
+        place: [0.2, -0.1, 0.4, 0.6],
+        picture: [640, 480],
+        print: [7; 32],
+    }
 }
 
 fn unasked(job: JobId) -> WorkerResponse {

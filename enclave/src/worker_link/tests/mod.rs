@@ -4,11 +4,11 @@ mod fake;
 
 use std::sync::Arc;
 
-use fake::{Lie, World, honest_sample, honest_voice};
+use fake::{Lie, World, honest_frame, honest_sample, honest_voice};
 use redoubt_attestation::entropy::SystemEntropy;
 use redoubt_attestation::genesis::Tier;
 use redoubt_shared::Endpoint;
-use redoubt_shared::worker::{FaceSample, SampleRefusal, VoiceSample};
+use redoubt_shared::worker::{FaceSample, FrameSample, SampleRefusal, VoiceSample};
 
 use super::manifest::Manifest;
 use super::{WorkerError, WorkerLink, WorkerTrust};
@@ -43,6 +43,11 @@ impl Bench {
 
     async fn face(&self) -> Result<(FaceSample, Tier), WorkerError> {
         self.link.face(vec![1, 2, 3].into(), true).await
+    }
+
+    async fn frames(&self, count: u8) -> Result<(Vec<FrameSample>, Tier), WorkerError> {
+        let frames: Vec<Vec<u8>> = (0..count).map(|at| vec![at; 9]).collect();
+        self.link.frames(frames.into(), true).await
     }
 
     async fn voice(&self) -> Result<(VoiceSample, Tier), WorkerError> {
@@ -189,6 +194,64 @@ async fn a_face_in_place_of_a_voice_ends_the_session_and_the_reverse() {
     assert!(why.contains("something else"), "{why}");
     match Bench::new(&[Lie::OtherKind]).await.voice().await {
         Err(WorkerError::Untrusted(why)) => assert!(why.contains("something else"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn measures_of_frames_are_one_for_each_and_well_formed() {
+    let bench = Bench::new(&[Lie::None]).await;
+    let seen = bench.frames(9).await.unwrap();
+    assert_eq!(seen, (vec![honest_frame(); 9], Tier::Process));
+    assert_eq!(bench.face().await.unwrap().0, honest_sample());
+    type Spoil = fn(&mut Vec<FrameSample>);
+    let cases: [(Spoil, &str); 17] = [
+        (|f| f.truncate(8), "something else"),
+        (|f| f.push(f[0].clone()), "something else"),
+        (|f| f.clear(), "something else"),
+        (|f| f[8].face.liveness = None, "something else"),
+        (
+            |f| f[8].face.embeddings[0].vector[7] = f32::NAN,
+            "not finite",
+        ),
+        (|f| f[8].face.embeddings[1].vector.fill(0.0), "unit norm"),
+        (|f| f[3].face.embeddings.clear(), "0 embeddings"),
+        (|f| f[3].face.quality.score = 1.1, "score"),
+        (|f| f[3].face.liveness = Some(-0.1), "liveness"),
+        (|f| f[0].yaw = f32::NAN, "yaw"),
+        (|f| f[0].yaw = 101.0, "yaw"),
+        (|f| f[0].pitch = f32::NEG_INFINITY, "pitch"),
+        (|f| f[0].eyes[1] = 1.01, "eye"),
+        (|f| f[0].place[2] = f32::NAN, "place"),
+        (|f| f[0].place[0] = -9.0, "place"),
+        (|f| f[0].picture = [0, 480], "pixels"),
+        (|f| f[0].picture = [u32::MAX; 2], "pixels"),
+    ];
+    for (spoil, why) in cases {
+        match Bench::new(&[Lie::Follow(spoil)]).await.frames(9).await {
+            Err(WorkerError::Untrusted(said)) => assert!(said.contains(why), "{why}: {said}"),
+            other => panic!("{why}: {other:?}"),
+        }
+    }
+    match Bench::new(&[Lie::OtherKind]).await.frames(9).await {
+        Err(WorkerError::Untrusted(said)) => assert!(said.contains("something else"), "{said}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_names_a_frame_that_was_sent() {
+    let lie = |frame| Lie::RefuseFrame(frame, SampleRefusal::NoFace);
+    let bench = Bench::new(&[lie(8), Lie::OtherProgram]).await;
+    let refused = WorkerError::FrameRefused(8, SampleRefusal::NoFace);
+    for _ in 0..2 {
+        assert_eq!(bench.frames(9).await.unwrap_err(), refused);
+    }
+    let busy = Lie::RefuseFrame(0, SampleRefusal::Busy);
+    let busy = Bench::new(&[busy]).await.frames(9).await;
+    assert_eq!(busy.unwrap_err(), WorkerError::Busy);
+    match Bench::new(&[lie(9)]).await.frames(9).await {
+        Err(WorkerError::Untrusted(said)) => assert!(said.contains("something else"), "{said}"),
         other => panic!("{other:?}"),
     }
 }

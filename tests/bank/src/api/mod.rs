@@ -215,6 +215,46 @@ impl Bank {
     }
 }
 
+impl Bank {
+    /// What a customer is to do before the camera.
+    pub async fn liveness_challenge(&self, user: &str) -> Result<Value, BankError> {
+        let body = json!({ "user_id": user });
+        self.post("/api/v1/liveness/challenge", &body).await?.read()
+    }
+
+    /// Verifies a customer by frames that answer a challenge.
+    pub async fn verify_live(
+        &self,
+        user: &str,
+        challenge: &str,
+        frames: &[Vec<u8>],
+    ) -> Result<Value, BankError> {
+        let mut body = verify_body(user, &[]);
+        body["liveness"] = liveness_answer(challenge, frames);
+        if let Some(members) = body.as_object_mut() {
+            members.remove("biometric_data");
+        }
+        self.post("/api/v1/verify", &body).await?.read()
+    }
+
+    /// Both steps of an enrolment by frames that answer a challenge, with consent.
+    pub async fn enroll_live(
+        &self,
+        user: &str,
+        challenge: &str,
+        frames: &[Vec<u8>],
+    ) -> Result<Enrolled, BankError> {
+        let enrollment = self.enroll_initiate(user, true).await?;
+        let answer = liveness_answer(challenge, frames).to_string();
+        self.enroll_submit(&enrollment, answer.as_bytes()).await
+    }
+}
+
+fn liveness_answer(challenge: &str, frames: &[Vec<u8>]) -> Value {
+    let frames: Vec<String> = frames.iter().map(|frame| b64u(frame)).collect();
+    json!({ "challenge_id": challenge, "frames": frames })
+}
+
 /// The body of `POST /api/v1/verify`.
 pub fn verify_body(user: &str, sample: &[u8]) -> Value {
     json!({

@@ -104,6 +104,7 @@ pub(crate) fn enrol(number: u64) -> Result<[Command; 3]> {
             id,
             template: Box::new(template),
             liveness: None,
+            performed: None,
         },
     ])
 }

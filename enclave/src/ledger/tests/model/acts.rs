@@ -132,6 +132,7 @@ impl Callers {
                         id,
                         template,
                         liveness: None,
+                        performed: None,
                     },
                 ];
             }
@@ -350,6 +351,7 @@ fn comparison(accepted: bool) -> Comparison {
         template_tier: "process".into(),
         quality: 0.9,
         liveness: None,
+        performed: None,
     };
     Comparison {
         accepted,

@@ -1,0 +1,175 @@
+//! Challenges before a camera: what is asked, and what answers it.
+//!
+//! Protects against: frames that linger. Each is wiped when it is dropped, and a
+//! refusal repeats nothing of them.
+
+use redoubt_shared::limits::{FRAMES_MAX, FRAMES_MIN};
+use redoubt_shared::{ChallengeId, UserId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::biometrics::Sample;
+use super::text::{Timestamp, id};
+use crate::core::{Lapse, Move, Performed};
+
+/// Asks for a challenge.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChallengeRequest {
+    /// The bank's name for its customer.
+    #[schema(value_type = String, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
+    pub user_id: UserId,
+}
+
+/// One move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LivenessAction {
+    /// The head to the person's own left, and back.
+    TurnLeft,
+    /// The head to the person's own right, and back.
+    TurnRight,
+    /// The head up, and back.
+    LookUp,
+    /// Both eyes shut, and open again.
+    Blink,
+}
+
+impl From<Move> for LivenessAction {
+    fn from(asked: Move) -> Self {
+        match asked {
+            Move::TurnLeft => Self::TurnLeft,
+            Move::TurnRight => Self::TurnRight,
+            Move::LookUp => Self::LookUp,
+            Move::Blink => Self::Blink,
+        }
+    }
+}
+
+/// What the customer is to do before the camera.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct LivenessChallenge {
+    /// Names the challenge: good once, for this customer.
+    #[serde(with = "id")]
+    #[schema(value_type = String)]
+    pub challenge_id: ChallengeId,
+    /// The moves, in this order, each followed by a look into the camera.
+    pub actions: Vec<LivenessAction>,
+    /// When it ends unanswered (RFC 3339, UTC).
+    #[schema(value_type = String, format = DateTime)]
+    pub expires_at: Timestamp,
+    /// Fewest frames that answer it.
+    pub frames_min: usize,
+    /// Most frames that answer it.
+    pub frames_max: usize,
+}
+
+/// Answers a challenge.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LivenessAnswer {
+    /// From the reply of `liveness/challenge`.
+    #[serde(with = "id")]
+    #[schema(value_type = String, pattern = "^[0-9a-f]{32}$")]
+    pub challenge_id: ChallengeId,
+    /// 8 to 30 frames in the order they were taken, unmirrored, from before the first move
+    /// on: JPEG, PNG or WebP of at most 4 million pixels each in base64 (standard or url
+    /// alphabet), 8 MiB together before encoding.
+    #[schema(value_type = Vec<String>, min_items = 8, max_items = 30)]
+    pub frames: Vec<Sample>,
+}
+
+impl LivenessAnswer {
+    /// Whether there are as many frames as an answer has.
+    pub fn is_counted(&self) -> bool {
+        (FRAMES_MIN..=FRAMES_MAX).contains(&self.frames.len())
+    }
+
+    /// Bytes of all frames.
+    pub fn bytes(&self) -> usize {
+        let each = self.frames.iter().map(|frame| frame.as_bytes().len());
+        each.sum()
+    }
+}
+
+/// Why frames are no answer to their challenge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LivenessLapse {
+    /// Two frames are one and the same.
+    FrameRepeated,
+    /// The pictures are not of one camera, or the face jumps in them.
+    Jumped,
+    /// They do not begin with an open-eyed look into the camera.
+    NotFrontal,
+    /// Not all of them show the same person.
+    SeveralPeople,
+    /// A move was not seen.
+    NotDone,
+    /// A move was seen that was not asked for, or not then.
+    OtherMove,
+    /// They were sent before, or look as if.
+    SeenBefore,
+}
+
+/// What came of a challenge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ActiveLiveness {
+    /// Whether one person did what was asked, in order, before the camera.
+    pub passed: bool,
+    /// What was wrong.
+    pub lapse: Option<LivenessLapse>,
+    /// The move that it is about.
+    pub action: Option<LivenessAction>,
+    /// For the customer.
+    pub told: &'static str,
+}
+
+impl From<&Performed> for ActiveLiveness {
+    fn from(performed: &Performed) -> Self {
+        Self::new(performed.lapse)
+    }
+}
+
+impl ActiveLiveness {
+    /// With what was wrong, if anything was.
+    pub fn new(lapse: Option<Lapse>) -> Self {
+        Self {
+            passed: lapse.is_none(),
+            lapse: lapse.map(LivenessLapse::from),
+            action: lapse.and_then(Lapse::about).map(LivenessAction::from),
+            told: lapse.map_or("Well done.", told),
+        }
+    }
+}
+
+impl From<Lapse> for LivenessLapse {
+    fn from(lapse: Lapse) -> Self {
+        match lapse {
+            Lapse::FrameRepeated => Self::FrameRepeated,
+            Lapse::Jumped => Self::Jumped,
+            Lapse::NotFrontal => Self::NotFrontal,
+            Lapse::SeveralPeople => Self::SeveralPeople,
+            Lapse::NotDone(_) => Self::NotDone,
+            Lapse::OtherMove(_) => Self::OtherMove,
+            Lapse::SeenBefore => Self::SeenBefore,
+        }
+    }
+}
+
+/// What to do about it, in the customer's words.
+pub fn told(lapse: Lapse) -> &'static str {
+    match lapse {
+        Lapse::FrameRepeated | Lapse::SeenBefore => "Do it again, live before the camera.",
+        Lapse::Jumped => "Stay before the camera and move slowly.",
+        Lapse::NotFrontal => "Look into the camera with open eyes before you begin.",
+        Lapse::SeveralPeople => "Be alone before the camera.",
+        Lapse::NotDone(Move::TurnLeft) => "Turn your head to the left and back.",
+        Lapse::NotDone(Move::TurnRight) => "Turn your head to the right and back.",
+        Lapse::NotDone(Move::LookUp) => "Raise your head and lower it again.",
+        Lapse::NotDone(Move::Blink) => "Shut both eyes for a moment and open them again.",
+        Lapse::OtherMove(_) => {
+            "Do only what is asked, in its order, and look into the camera after each."
+        }
+    }
+}

@@ -1,5 +1,4 @@
-//! Enrolment and verification of a face or a voice (both together are named, so that
-//! they can be refused by name until they are served).
+//! Enrolment of a face or a voice, and verification of either or of both together.
 //!
 //! Protects against: samples that linger. A sample is wiped when it is dropped
 //! and cannot be printed.
@@ -189,6 +188,11 @@ pub struct VerifyRequest {
     /// JPEG, PNG or WebP of a face, WAV or FLAC of a voice, in base64 (standard or url alphabet), at most 8 MiB before encoding.
     #[schema(value_type = String, min_length = 2, pattern = r"^(([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw](==)?|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=?)?|([A-Za-z0-9_-]{4})*([A-Za-z0-9_-][AQgw](==)?|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048]=?)?)$")]
     pub biometric_data: Sample,
+    /// For `multimodal`, and only then: WAV or FLAC of a voice, while `biometric_data` is the
+    /// picture; in base64, both together at most 8 MiB before encoding.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, min_length = 2, pattern = r"^(([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw](==)?|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=?)?|([A-Za-z0-9_-]{4})*([A-Za-z0-9_-][AQgw](==)?|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048]=?)?)$")]
+    pub voice_data: Option<Sample>,
     /// The customer's device.
     #[serde(default)]
     pub device_info: Option<DeviceInfo>,
@@ -199,6 +203,14 @@ pub struct VerifyRequest {
     #[serde(default)]
     #[schema(schema_with = address)]
     pub ip_address: Option<IpAddr>,
+}
+
+impl VerifyRequest {
+    /// Bytes of all its samples.
+    pub fn sample_bytes(&self) -> usize {
+        let voice = self.voice_data.as_ref();
+        self.biometric_data.0.len() + voice.map_or(0, |sample| sample.0.len())
+    }
 }
 
 /// The customer's address: of either version, or null.

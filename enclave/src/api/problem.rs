@@ -277,7 +277,7 @@ kinds! {
 
     // biometrics
     CONSENT_REQUIRED consent_required 422 "Consent is required" "Ask the customer, then send consent_given: true.";
-    UNSUPPORTED_MODALITY unsupported_modality 422 "This modality is not supported" "Use facial or voice; for an approval, facial.";
+    UNSUPPORTED_MODALITY unsupported_modality 422 "This modality is not supported" "Use facial or voice, and to verify also multimodal; for a factor of an approval the one of its route.";
     UNKNOWN_ENROLLMENT unknown_enrollment 404 "There is no such enrolment" "Start one with /api/v1/enroll/initiate.";
     ENROLLMENT_EXPIRED enrollment_expired 410 "The enrolment has expired" "Start again with /api/v1/enroll/initiate.";
     ENROLLMENT_BUSY enrollment_busy 409 retry 1 "A sample of this customer is being worked on" "Wait for its result.";
@@ -295,6 +295,7 @@ kinds! {
     BLURRED blurred 422 "The face is out of focus" "Hold still and take the picture again.";
     NOT_LIVE not_live 422 "This does not look like a live person" "Take the picture again, of the person and not of a print or a screen.";
     SAMPLE_COUNT sample_count 400 "That is not as many samples as this enrolment takes" "Send one picture for a face; three recordings for a voice, as biometric_file, biometric_file_2 and biometric_file_3.";
+    MODALITY_MISMATCH modality_mismatch 422 "The samples are not those of the modality" "For multimodal send a picture in biometric_data and a recording in voice_data; for any other modality no voice_data.";
     NOT_AUDIO not_audio 422 "The sample is not a recording" "Send WAV or FLAC, whole.";
     AUDIO_NOT_SUPPORTED audio_not_supported 422 "This kind of recording is not supported" "Record one or two channels at 8 to 96 kHz.";
     RECORDING_TOO_LONG recording_too_long 422 "The recording is too long" "Send a minute at most; some seconds are enough.";

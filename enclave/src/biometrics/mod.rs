@@ -4,10 +4,12 @@
 //! false-match rate by the model's calibration table, policy speaks in
 //! false-match rates, and only a coarse score leaves.
 
+mod fusion;
 pub mod liveness;
 mod space;
 mod voice;
 
+pub use fusion::{FACE_FLOOR, Limits, Multimodal, Weighed};
 pub use space::{Part, Space};
 pub use voice::{RECORDINGS_MAX, Unfit, VoiceSpaces};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::approval::{self, ApprovalStatus};
 use super::event::{Content, Event, Recorded};
 use super::state::*;
-use super::{bundle, device, erasure, face, models, risk, ruling, session, throttle, voice};
+use super::{bundle, device, erasure, face, fused, models, risk, ruling, session, throttle, voice};
 use crate::passkeys::CredentialRecord;
 
 /// Folds one event into the state; claims change nothing. Events come from our
@@ -79,6 +79,7 @@ fn apply_event(state: &mut TenantState, event: &Event) {
             voice::apply(state, event);
         }
         Event::VoiceEnrollmentBegan { .. } | Event::VoiceTried { .. } => voice::apply(state, event),
+        Event::FusedTried { .. } => fused::apply(state, event),
         Event::AttemptReserved { .. }
         | Event::AttemptReleased { .. }
         | Event::AttemptConcluded { .. }

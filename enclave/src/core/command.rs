@@ -13,6 +13,7 @@ use super::risk::{Ending, Risk, Whereabouts};
 use super::ruling::Answer;
 use super::session::Session;
 use super::state::{SubjectHandle, Template, TenantKeySeeds};
+use super::fused::Means;
 use super::voice::Modality;
 use crate::passkeys::CredentialRecord;
 use crate::passkeys::metadata::{Condensed, Status};
@@ -136,7 +137,7 @@ pub enum Command {
         /// Whom.
         user: UserId,
         /// With what.
-        modality: Modality,
+        means: Means,
         /// Its id, drawn by the shell.
         id: VerificationId,
         /// Where the sample comes from, as the bank reports it.
@@ -426,8 +427,10 @@ pub struct Comparison {
     pub accepted: bool,
     /// Coarse score, 0 to 1 in steps of 0.05.
     pub confidence: f32,
-    /// The sample.
+    /// The sample; of a face and a voice what holds of both, the lesser of each measure.
     pub sample: SampleUse,
+    /// Where several are compared: each one's own.
+    pub parts: Vec<(Modality, SampleUse)>,
     /// Where it came from, as the bank reports it.
     pub from: Whereabouts,
 }

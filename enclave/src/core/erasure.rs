@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::apply::with;
 use super::event::Event;
 use super::state::{Attempts, SubjectHandle, TenantState};
-use super::{approval, voice};
+use super::{approval, fused, voice};
 
 /// Erasures that one command may mark.
 pub const MARK_MAX: usize = 1024;
@@ -266,6 +266,7 @@ fn erase_face(
     state.faces_matched.remove(handle);
     super::approval::withdraw(state, handle, |grant| grant.passkey.is_none());
     let mut enrollment = None;
+    fused::spend(state, handle);
     let subject = state.subjects.get(handle);
     let reserved = subject.map(|known| voice::under_way(state, handle, &known.attempts));
     with(state, handle, |subject| {
@@ -296,6 +297,7 @@ fn erase_subject(state: &mut TenantState, handle: &SubjectHandle, at_ms: u64) {
         state.credentials.remove(&**id);
     }
     let voice = state.voices.remove(handle);
+    state.fused.remove(handle);
     let enrolling = [subject.enrollment, voice.and_then(|voice| voice.enrollment)];
     for id in enrolling.iter().flatten() {
         state.enrollments.remove(id);

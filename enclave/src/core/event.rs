@@ -494,4 +494,11 @@ pub enum Event {
         /// Facts and answer.
         decided: Box<Decided>,
     },
+    /// The attempt that was just reserved is a face's and a voice's together.
+    FusedTried {
+        /// Whose.
+        handle: SubjectHandle,
+        /// Which.
+        id: VerificationId,
+    },
 }

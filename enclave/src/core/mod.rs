@@ -15,6 +15,7 @@ mod device;
 mod erasure;
 mod event;
 mod face;
+mod fused;
 mod models;
 mod refusal;
 mod risk;
@@ -42,6 +43,7 @@ pub use erasure::{
     Deletion, Erasure, ErasureScope, ErasureStatus, KeptBudget, KeptBudgets, MARK_MAX,
 };
 pub use event::{Content, Event, Recorded, SubjectKey};
+pub use fused::{Fused, Means};
 pub use models::{Aaguid, Models, Step};
 pub use refusal::Refusal;
 pub use risk::{

@@ -32,6 +32,8 @@ pub enum PolicyPlace {
     ApprovalAnswer,
     /// A voice that matched.
     Voice,
+    /// A face and a voice that matched together.
+    FaceAndVoice,
 }
 
 impl PolicyPlace {
@@ -43,6 +45,7 @@ impl PolicyPlace {
             Self::ApprovalRequest => "approval_request",
             Self::ApprovalAnswer => "approval_answer",
             Self::Voice => "voice",
+            Self::FaceAndVoice => "face_and_voice",
         }
     }
 }

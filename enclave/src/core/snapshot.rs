@@ -17,6 +17,7 @@ use super::bundle::{Activation, Bundle};
 use super::device::Device;
 use super::erasure::{Deletion, Erasure, KeptBudget};
 use super::event::SubjectKey;
+use super::fused::Fused;
 use super::models::{Aaguid, Models};
 use super::risk::{Activity, Alert};
 use super::ruling::{self, Decided};
@@ -95,6 +96,8 @@ pub enum Piece {
     Activations(Vec<Activation>),
     /// Decisions that policy ruled on, or would have.
     Decisions(Vec<Decided>),
+    /// Customers' attempts with face and voice together.
+    Fused(Vec<(SubjectHandle, Fused)>),
 }
 
 /// An approval as snapshots of before hold it; its fields and their order are fixed.
@@ -182,6 +185,8 @@ impl TenantState {
         let matched = self.faces_matched.iter().map(|(id, at_ms)| (*id, *at_ms));
         let voices = self.voices.iter();
         let voices = voices.map(|(handle, voice)| (*handle, Voice::clone(voice)));
+        let fused = self.fused.iter();
+        let fused = fused.map(|(handle, fused)| (*handle, Fused::clone(fused)));
         let activities = self.watch.activities();
         let activities = activities.map(|(handle, one)| (*handle, Activity::clone(one)));
         let alerts = self.watch.alerts().map(|alert| Alert::clone(alert));
@@ -210,6 +215,7 @@ impl TenantState {
             .chain(bundles.map(Piece::Bundle))
             .chain(grouped(activations).map(Piece::Activations))
             .chain(grouped(decisions).map(Piece::Decisions))
+            .chain(grouped(fused).map(Piece::Fused))
     }
 
     /// Takes one piece over. All pieces of a state, in any order, make a default
@@ -294,6 +300,11 @@ impl TenantState {
             Piece::Voices(group) => {
                 for (handle, voice) in group {
                     self.voices.insert(handle, Arc::new(voice));
+                }
+            }
+            Piece::Fused(group) => {
+                for (handle, fused) in group {
+                    self.fused.insert(handle, Arc::new(fused));
                 }
             }
             Piece::ModelsActing(group) => self.models.acting.extend(group),

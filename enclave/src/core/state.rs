@@ -19,6 +19,7 @@ use super::bundle::Bundles;
 use super::device::Device;
 use super::erasure::{Deletion, Erasure, KeptBudgets};
 use super::event::SubjectKey;
+use super::fused::Fused;
 use super::models::Models;
 use super::risk::Watch;
 use super::ruling::Decided;
@@ -76,6 +77,8 @@ pub struct TenantState {
     pub faces_matched: OrdMap<SubjectHandle, u64>,
     /// Customers' voices.
     pub voices: OrdMap<SubjectHandle, Arc<Voice>>,
+    /// Customers' attempts with face and voice together.
+    pub fused: OrdMap<SubjectHandle, Arc<Fused>>,
     /// What is remembered of attempts, and alerts.
     pub watch: Watch,
     /// Failures by where they come from.

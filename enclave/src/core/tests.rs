@@ -151,7 +151,7 @@ impl World {
     ) -> Result<VerificationId, Refusal> {
         let id = VerificationId::from_bytes(self.draw());
         self.run(Command::ReserveAttempt {
-            modality: Modality::Face,
+            means: Means::Face,
             user: user.clone(),
             id,
             from,
@@ -176,6 +176,7 @@ impl World {
             accepted,
             confidence: 0.5,
             sample,
+            parts: Vec::new(),
             from: Whereabouts::default(),
         };
         self.run(Command::ConcludeAttempt {

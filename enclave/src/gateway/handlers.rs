@@ -245,7 +245,7 @@ pub(super) async fn verify<S: Services>(
     Client(caller): Client,
     ReceivedSample(request, _budget): ReceivedSample<VerifyRequest>,
 ) -> Outcome<Verification> {
-    if request.biometric_data.as_bytes().len() > shared.limits.sample {
+    if request.sample_bytes() > shared.limits.sample {
         return Err(Problem::body_too_large());
     }
     let verification = shared.services.verify(caller, request).await?;

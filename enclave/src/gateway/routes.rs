@@ -138,6 +138,7 @@ const SUBMIT: Refusals = &[
 const COMPARE: Refusals = &[
     Problem::not_enrolled,
     Problem::unsupported_modality,
+    Problem::modality_mismatch,
     || Problem::account_locked(Timestamp(0), 0),
     Problem::attempts_in_progress,
     Problem::attempts_throttled,

@@ -266,6 +266,7 @@ fn inputs() -> impl Strategy<Value = Input> {
         Just(PolicyPlace::ApprovalRequest),
         Just(PolicyPlace::ApprovalAnswer),
         Just(PolicyPlace::Voice),
+        Just(PolicyPlace::FaceAndVoice),
     ];
     let signals = proptest::sample::subsequence(
         vec![

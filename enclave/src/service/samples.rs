@@ -3,7 +3,7 @@
 //! Protects against comparing what is not of one kind: a template is looked for where
 //! its own modality is compared, and nowhere else.
 
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use redoubt_attestation::genesis::Tier;
 use redoubt_shared::worker::{Embedding, VoiceSample};
 
@@ -12,7 +12,7 @@ use super::problems;
 use super::serving::Serving;
 use crate::api::{self, Problem, Sample};
 use crate::biometrics::{self, Space, liveness};
-use crate::core::{Liveness, Modality, Template};
+use crate::core::{Liveness, Means, Modality, Template};
 use crate::worker_link::WorkerError;
 
 /// What to say, and what to record.
@@ -33,6 +33,25 @@ pub(super) fn modality_of(asked: api::Modality) -> Result<Modality, Problem> {
         api::Modality::Facial => Ok(Modality::Face),
         api::Modality::Voice => Ok(Modality::Voice),
         api::Modality::Multimodal => Err(Problem::unsupported_modality()),
+    }
+}
+
+/// What a verification is made with.
+pub(super) fn means_of(asked: api::Modality) -> Means {
+    match asked {
+        api::Modality::Facial => Means::Face,
+        api::Modality::Voice => Means::Voice,
+        api::Modality::Multimodal => Means::Both,
+    }
+}
+
+impl From<Means> for api::Modality {
+    fn from(means: Means) -> Self {
+        match means {
+            Means::Face => Self::Facial,
+            Means::Voice => Self::Voice,
+            Means::Both => Self::Multimodal,
+        }
     }
 }
 
@@ -64,7 +83,56 @@ impl Serving {
     }
 }
 
+/// What a verification sends.
+pub(super) enum Sent {
+    /// Of one modality.
+    One(Modality, Sample),
+    /// A picture and a recording.
+    Both(Sample, Sample),
+}
+
+impl Sent {
+    /// The samples of a request, as its modality takes them.
+    pub(super) fn of(
+        means: Means,
+        sample: Sample,
+        voice: Option<Sample>,
+    ) -> Result<Self, Problem> {
+        match (means, voice) {
+            (Means::Face, None) => Ok(Self::One(Modality::Face, sample)),
+            (Means::Voice, None) => Ok(Self::One(Modality::Voice, sample)),
+            (Means::Both, Some(voice)) => Ok(Self::Both(sample, voice)),
+            _ => Err(Problem::modality_mismatch()),
+        }
+    }
+}
+
 impl Appliance {
+    /// Everything a verification sent, in the order of its means' modalities.
+    pub(super) async fn all_measured(
+        &self,
+        serving: &Serving,
+        sent: Sent,
+    ) -> Result<Vec<(Modality, Measured)>, Refused> {
+        let (face, voice) = match sent {
+            Sent::One(modality, sample) => {
+                let one = self.measured(serving, modality, sample).await?;
+                return Ok(vec![(modality, one)]);
+            }
+            Sent::Both(face, voice) => (face, voice),
+        };
+        let face = self.measured(serving, Modality::Face, face);
+        let voice = self.measured(serving, Modality::Voice, voice);
+        let (face, voice) = join(face, voice).await;
+        let face = face.map_err(|refused| told("biometric_data", refused))?;
+        let voice = voice.map_err(|refused| told("voice_data", refused))?;
+        // Another worker took over in between: the claim names one tier.
+        if face.tier != voice.tier {
+            return Err(problems::sample(&WorkerError::Unavailable));
+        }
+        Ok(vec![(Modality::Face, face), (Modality::Voice, voice)])
+    }
+
     /// One sample to its embeddings.
     pub(super) async fn measured(
         &self,
@@ -178,8 +246,12 @@ impl Appliance {
 
 /// Which of several recordings a refusal is about.
 fn numbered(at: usize, error: &WorkerError) -> Refused {
-    let (problem, reason) = problems::sample(error);
-    let detail = format!("Recording {}: {}", at + 1, problem.kind().detail);
+    told(&format!("Recording {}", at + 1), problems::sample(error))
+}
+
+/// Says of which of several samples a refusal is.
+fn told(which: &str, (problem, reason): Refused) -> Refused {
+    let detail = format!("{which}: {}", problem.kind().detail);
     match problem.status() {
         422 => (problem.detail(detail), reason),
         _ => (problem, reason),

@@ -2,25 +2,39 @@
 
 use std::sync::Arc;
 
+use redoubt_attestation::genesis::Tier;
 use redoubt_shared::{ApprovalId, UserId, VerificationId};
 
 use super::boot::{Appliance, Counters};
 use super::problems::{self, internal};
 use super::receipts::to_json;
-use super::samples::{Measured, Refused, modality_of};
+use super::samples::{Measured, Refused, Sent, means_of};
 use super::serving::Serving;
 use super::watch::{flags, verdict};
-use crate::api::{ActionTaken, Caller, Problem, Sample, Timestamp, Verification, VerifyRequest};
-use crate::biometrics;
-use crate::core::{Band, Command, Comparison, Modality, Reply, SampleUse, Template, Whereabouts};
+use crate::api::{ActionTaken, Caller, Problem, Timestamp, Verification, VerifyRequest};
+use crate::biometrics::{self, Limits};
+use crate::core::{
+    Band, Command, Comparison, Means, Modality, Reply, SampleUse, Template, Whereabouts,
+};
 
 /// An attempt with its outcome.
 struct Concluded {
     user: UserId,
     id: VerificationId,
-    modality: Modality,
+    means: Means,
     comparison: Comparison,
     approval: Option<ApprovalId>,
+}
+
+/// A sample beside a template.
+struct Likeness {
+    modality: Modality,
+    cosine: f32,
+    /// The false-match rate it stands for.
+    rate: f64,
+    /// Whether policy refuses the sample for how live it looks.
+    barred: bool,
+    sample: SampleUse,
 }
 
 impl Appliance {
@@ -40,23 +54,26 @@ impl Appliance {
         approval: Option<ApprovalId>,
     ) -> Result<Verification, Problem> {
         let (serving, now_ms) = (self.serving()?, self.time()?);
-        let modality = modality_of(request.modality)?;
-        if approval.is_some() && modality != Modality::Face {
+        let means = means_of(request.modality);
+        if approval.is_some() && means != Means::Face {
+            return Err(Problem::unsupported_modality());
+        }
+        if means == Means::Both && self.manifest.newest_multimodal().is_none() {
             return Err(Problem::unsupported_modality());
         }
         let user = request.user_id.clone();
         let from = serving.tenant(&caller.tenant)?.tags.whereabouts(&request);
+        let sent = Sent::of(means, request.biometric_data, request.voice_data)?;
         let id = VerificationId::from_bytes(self.pool.draw().map_err(|_| internal("no entropy"))?);
         let reserve = Command::ReserveAttempt {
             user: user.clone(),
-            modality,
+            means,
             id,
             from,
         };
         self.decide(&serving, caller, reserve, now_ms).await?;
-        let attempt = (user, id, modality, approval);
-        let sample = (request.biometric_data, from);
-        let ended = self.attempt(&serving, caller, attempt, sample);
+        let attempt = (user, id, means, approval);
+        let ended = self.attempt(&serving, caller, attempt, (sent, from));
         ended.await.map_err(problems::in_part)
     }
 
@@ -65,20 +82,17 @@ impl Appliance {
         &self,
         serving: &Serving,
         caller: &Caller,
-        (user, id, modality, approval): (UserId, VerificationId, Modality, Option<ApprovalId>),
-        (sample, from): (Sample, Whereabouts),
+        (user, id, means, approval): (UserId, VerificationId, Means, Option<ApprovalId>),
+        (sent, from): (Sent, Whereabouts),
     ) -> Result<Verification, Problem> {
         Counters::add(&self.counters.samples);
-        match self
-            .measure(serving, caller, (&user, modality), sample)
-            .await
-        {
+        match self.measure(serving, caller, &user, sent).await {
             Ok(mut comparison) => {
                 comparison.from = from;
                 let concluded = Concluded {
                     user,
                     id,
-                    modality,
+                    means,
                     comparison,
                     approval,
                 };
@@ -99,42 +113,59 @@ impl Appliance {
         }
     }
 
-    /// Sample to comparison; the error is what to say and what to record.
+    /// Samples to comparison; the error is what to say and what to record.
     async fn measure(
         &self,
         serving: &Serving,
         caller: &Caller,
-        (user, modality): (&UserId, Modality),
-        sample: Sample,
+        user: &UserId,
+        sent: Sent,
     ) -> Result<Comparison, Refused> {
-        let sample = self.measured(serving, modality, sample).await?;
-        let template = template(serving, caller, user, modality).await;
-        let template = template.map_err(|problem| (problem, "no_template"))?;
-        // Made up for everybody, so that it takes the same time.
-        let made_up = self
-            .made_up(serving, caller, (user, modality), &sample)
-            .ok_or_else(|| (internal("no template could be made up"), "no_template"))?;
-        let compared = template.and_then(|own| self.compare(modality, &own, &sample));
-        Ok(match compared {
+        let unmade = || (internal("no template could be made up"), "no_template");
+        let (mut own, mut made_up) = (Some(Vec::new()), Vec::new());
+        for (modality, sample) in self.all_measured(serving, sent).await? {
+            let template = template(serving, caller, user, modality).await;
+            let template = template.map_err(|problem| (problem, "no_template"))?;
+            // Made up for everybody, so that it takes the same time.
+            let nobody = self.nobody(serving, caller, (user, modality), &sample);
+            made_up.push(nobody.ok_or_else(unmade)?);
+            let alike = template.and_then(|own| self.likeness(modality, &own, &sample));
+            // Of two, one without its template is as none with both.
+            own = own.zip(alike).map(|(mut all, one)| {
+                all.push(one);
+                all
+            });
+        }
+        let made_up = self.judged(made_up).ok_or_else(unmade)?;
+        // A rejection, whatever it was alike.
+        let made_up = Comparison {
+            accepted: false,
+            ..made_up
+        };
+        Ok(match own.and_then(|own| self.judged(own)) {
             Some(own) if own.accepted => own,
-            // What a template is of would tell that there is one.
-            Some(own) => Comparison {
+            // What a template is of would tell that there is one; and a score of two
+            // samples, which of them is like it.
+            Some(own) if own.parts.is_empty() => Comparison {
                 confidence: own.confidence,
                 ..made_up
             },
-            None => made_up,
+            _ if !made_up.parts.is_empty() => Comparison {
+                confidence: 0.0,
+                ..made_up
+            },
+            _ => made_up,
         })
     }
 
-    /// What comes of comparing with nobody's face or voice: a rejection, whatever it was
-    /// alike.
-    fn made_up(
+    /// What comes of comparing with nobody's face or voice.
+    fn nobody(
         &self,
         serving: &Serving,
         caller: &Caller,
         (user, modality): (&UserId, Modality),
         sample: &Measured,
-    ) -> Option<Comparison> {
+    ) -> Option<Likeness> {
         let space = self.newest_space(modality)?;
         let tenant = serving.tenant(&caller.tenant).ok()?;
         let dimension = space.of(&sample.embeddings)?.vector.len();
@@ -150,19 +181,15 @@ impl Appliance {
             worker_tier: sample.tier.name().to_owned(),
             enrolled_ms: 0,
         };
-        let compared = self.compare(modality, &template, sample)?;
-        Some(Comparison {
-            accepted: false,
-            ..compared
-        })
+        self.likeness(modality, &template, sample)
     }
 
-    fn compare(
+    fn likeness(
         &self,
         modality: Modality,
         template: &Template,
         sample: &Measured,
-    ) -> Option<Comparison> {
+    ) -> Option<Likeness> {
         // What a tier that policy no longer accepts enrolled, counts as not enrolled.
         let accepted = &self.config.config.policy.accepted_tiers;
         if !accepted
@@ -174,15 +201,11 @@ impl Appliance {
         // What an older space enrolled is compared there, as long as the manifest has it.
         let space = self.space(modality, &template.model)?;
         let cosine = biometrics::cosine(template, &space.of(&sample.embeddings)?)?;
-        let rate = biometrics::false_match_rate(&space.calibration, cosine);
-        let barred = self.bars(modality, sample.liveness);
-        Some(Comparison {
-            accepted: biometrics::accepts(rate, self.limit(modality)) && !barred,
-            // A picture of the customer shall not learn that it matches.
-            confidence: match barred {
-                true => 0.0,
-                false => biometrics::confidence(rate),
-            },
+        Some(Likeness {
+            modality,
+            cosine,
+            rate: biometrics::false_match_rate(&space.calibration, cosine),
+            barred: self.bars(modality, sample.liveness),
             sample: SampleUse {
                 model: template.model.clone(),
                 worker_tier: sample.tier.name().to_owned(),
@@ -190,6 +213,42 @@ impl Appliance {
                 quality: sample.quality,
                 liveness: sample.liveness,
             },
+        })
+    }
+
+    /// The verdict on one sample, or on a picture and a recording together; nothing where
+    /// theirs are no spaces that are compared together.
+    fn judged(&self, alike: Vec<Likeness>) -> Option<Comparison> {
+        let barred = alike.iter().any(|one| one.barred);
+        let (accepted, rate, sample, parts) = match <[Likeness; 2]>::try_from(alike) {
+            Ok([face, voice]) => {
+                let models = (&*face.sample.model, &*voice.sample.model);
+                let both = self.manifest.multimodal_of(models.0, models.1)?;
+                let rate = both.rate(both.score(face.cosine, voice.cosine));
+                let limits = Limits {
+                    face: self.limit(Modality::Face),
+                    voice: self.limit(Modality::Voice),
+                };
+                let accepted = limits.accept(rate, face.rate, voice.rate);
+                let sample = of_both(&both.id, &face.sample, &voice.sample);
+                let parts = [face, voice].map(|one| (one.modality, one.sample));
+                (accepted, rate, sample, parts.into())
+            }
+            Err(mut one) => {
+                let one = one.pop().filter(|_| one.is_empty())?;
+                let accepted = biometrics::accepts(one.rate, self.limit(one.modality));
+                (accepted, one.rate, one.sample, Vec::new())
+            }
+        };
+        Some(Comparison {
+            accepted: accepted && !barred,
+            // A picture of the customer shall not learn that it matches.
+            confidence: match barred {
+                true => 0.0,
+                false => biometrics::confidence(rate),
+            },
+            sample,
+            parts,
             from: Whereabouts::default(),
         })
     }
@@ -204,7 +263,7 @@ impl Appliance {
         let Concluded {
             user,
             id,
-            modality,
+            means,
             comparison,
             approval,
         } = concluded;
@@ -238,7 +297,7 @@ impl Appliance {
             user_id: user,
             result: verdict(ending),
             confidence_score,
-            modality: modality.into(),
+            modality: means.into(),
             timestamp: Timestamp(now_ms),
             liveness_passed: seen.map(|seen| seen.passed),
             quality_passed: true,
@@ -251,6 +310,25 @@ impl Appliance {
             receipt: to_json(&claim.receipt())?,
         })
     }
+}
+
+/// What holds of a face and a voice that were compared together, under the name of how.
+fn of_both(how: &str, face: &SampleUse, voice: &SampleUse) -> SampleUse {
+    let weaker = |one: &SampleUse| tier_rank(&one.template_tier);
+    let template = if weaker(voice) < weaker(face) { voice } else { face };
+    SampleUse {
+        model: how.to_owned(),
+        worker_tier: face.worker_tier.clone(),
+        template_tier: template.template_tier.clone(),
+        quality: face.quality.min(voice.quality),
+        liveness: face.liveness,
+    }
+}
+
+/// The weaker a tier, the less; least, what is none.
+fn tier_rank(name: &str) -> Option<usize> {
+    let tiers = [Tier::Process, Tier::Enclave, Tier::ConfidentialGpu];
+    tiers.iter().position(|tier| tier.name() == name)
 }
 
 async fn template(

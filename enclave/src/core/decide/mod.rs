@@ -121,10 +121,10 @@ fn decide_one(cx: &Cx<'_>, command: Command) -> Result<Decision, Refusal> {
         } => enroll::complete(cx, id, template, liveness),
         Command::ReserveAttempt {
             user,
-            modality,
+            means,
             id,
             from,
-        } => attempt::reserve(cx, user, modality, id, from),
+        } => attempt::reserve(cx, user, means, id, from),
         Command::ReleaseAttempt {
             user,
             id,

@@ -567,6 +567,7 @@ fn face(world: &mut World, accepted: bool) -> serde_json::Value {
         accepted,
         confidence: 0.5,
         sample,
+        parts: Vec::new(),
         from: Whereabouts::default(),
     };
     let approval = ApprovalId::from_bytes([1; 16]);

@@ -83,6 +83,7 @@ impl World {
                     quality: 0.9,
                     liveness: None,
                 },
+                parts: Vec::new(),
                 from: Whereabouts::default(),
             },
         };

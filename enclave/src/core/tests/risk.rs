@@ -37,6 +37,7 @@ impl World {
                 quality: 0.9,
                 liveness: None,
             },
+            parts: Vec::new(),
             from,
         };
         let conclude = Command::ConcludeAttempt {

@@ -27,10 +27,9 @@ impl World {
     fn speak(&mut self, user: &UserId) -> Result<VerificationId, Refusal> {
         let id = VerificationId::from_bytes(self.draw());
         let (user, from) = (user.clone(), Whereabouts::default());
-        let modality = Modality::Voice;
         self.run(Command::ReserveAttempt {
             user,
-            modality,
+            means: Means::Voice,
             id,
             from,
         })
@@ -271,6 +270,7 @@ fn a_voice_is_no_face_for_introspection_history_or_an_approval() {
             quality: 0.9,
             liveness: None,
         },
+        parts: Vec::new(),
         from: Whereabouts::default(),
     };
     let as_a_face = Command::ConcludeApprovalFace {

@@ -11,7 +11,7 @@ use super::super::risk::Paid;
 use super::super::{Cx, Decision, attempt, device, owned, stranger};
 use super::{claim, open_for};
 use crate::core::{
-    AlertKind, Approval, Comparison, Effect, Ending, Event, Grant, GrantedBy, Input, Modality,
+    AlertKind, Approval, Comparison, Effect, Ending, Event, Grant, GrantedBy, Input, Means,
     PolicyPlace, Proof, Recorded, Refusal, Reply, Risk, Subject, SubjectHandle,
 };
 
@@ -231,7 +231,7 @@ pub(in crate::core::decide) fn face(
         return attempt::conclude(cx, user, id, comparison, Some(approval));
     }
     let (asked, _) = cx.subject(&user).map_err(|_| Refusal::NotEnrolled)?;
-    if cx.state.attempted_by(&asked, id) != Modality::Face {
+    if cx.state.attempted_by(&asked, id) != Means::Face {
         return Err(Refusal::UnknownAttempt);
     }
     let mut decision = attempt::conclude(cx, user.clone(), id, comparison, Some(approval))?;

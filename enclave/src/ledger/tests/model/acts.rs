@@ -177,7 +177,7 @@ impl Callers {
                 self.attempts.push((who, id));
                 let user = name(who);
                 Command::ReserveAttempt {
-                    modality,
+                    means: [Means::Face, Means::Voice, Means::Both][self.drawn as usize % 3],
                     user,
                     id,
                     from: Default::default(),
@@ -337,6 +337,7 @@ fn comparison(accepted: bool) -> Comparison {
         accepted,
         confidence: 0.5,
         sample,
+        parts: Vec::new(),
         from: crate::core::Whereabouts::default(),
     }
 }

@@ -93,11 +93,7 @@ pub(super) enum Sent {
 
 impl Sent {
     /// The samples of a request, as its modality takes them.
-    pub(super) fn of(
-        means: Means,
-        sample: Sample,
-        voice: Option<Sample>,
-    ) -> Result<Self, Problem> {
+    pub(super) fn of(means: Means, sample: Sample, voice: Option<Sample>) -> Result<Self, Problem> {
         match (means, voice) {
             (Means::Face, None) => Ok(Self::One(Modality::Face, sample)),
             (Means::Voice, None) => Ok(Self::One(Modality::Voice, sample)),

@@ -315,7 +315,11 @@ impl Appliance {
 /// What holds of a face and a voice that were compared together, under the name of how.
 fn of_both(how: &str, face: &SampleUse, voice: &SampleUse) -> SampleUse {
     let weaker = |one: &SampleUse| tier_rank(&one.template_tier);
-    let template = if weaker(voice) < weaker(face) { voice } else { face };
+    let template = if weaker(voice) < weaker(face) {
+        voice
+    } else {
+        face
+    };
     SampleUse {
         model: how.to_owned(),
         worker_tier: face.worker_tier.clone(),

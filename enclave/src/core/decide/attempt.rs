@@ -9,8 +9,9 @@ use super::policy::{Ruled, hundredths};
 use super::risk::Noted;
 use super::{Cx, Decision, owned, stranger};
 use crate::core::{
-    AlertKind, Band, Comparison, Effect, Ending, Event, Input, Liveness, Means, Modality, PolicyPlace,
-    Recorded, Refusal, Reply, Risk, SampleSeen, SampleUse, Subject, SubjectHandle, Whereabouts,
+    AlertKind, Band, Comparison, Effect, Ending, Event, Input, Liveness, Means, Modality,
+    PolicyPlace, Recorded, Refusal, Reply, Risk, SampleSeen, SampleUse, Subject, SubjectHandle,
+    Whereabouts,
 };
 
 pub(super) fn reserve(
@@ -90,13 +91,7 @@ pub(super) fn conclude(
     if stranger::holds(cx, id) {
         let means = cx.state.attempted_by(&SubjectHandle::NOBODY, id);
         let tell = |ending, until| told((id, means), comparison, approval, ending, until);
-        return Ok(stranger::conclude(
-            cx,
-            &user,
-            (id, means),
-            comparison,
-            tell,
-        ));
+        return Ok(stranger::conclude(cx, &user, (id, means), comparison, tell));
     }
     let (handle, subject) = reserved(cx, &user, id)?;
     let means = cx.state.attempted_by(&handle, id);
@@ -117,13 +112,7 @@ pub(super) fn conclude(
     };
     let locks = !accepted && subject.attempts.failures + 1 >= cx.context.max_failures;
     let locked_until_ms = locks.then(|| cx.facts.now_ms.saturating_add(cx.context.lockout_ms));
-    let mut own = told(
-        (id, means),
-        comparison,
-        approval,
-        ending,
-        locked_until_ms,
-    );
+    let mut own = told((id, means), comparison, approval, ending, locked_until_ms);
     let noted = Noted {
         act: means.act(),
         ending,

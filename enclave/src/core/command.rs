@@ -4,7 +4,7 @@ use redoubt_shared::{
     ApprovalId, DeviceId, EnrollmentId, ErasureId, ReceiptId, SessionId, UserId, VerificationId,
 };
 
-use super::approval::Ask;
+use super::approval::{Ask, Factors};
 use super::bundle::Bundle;
 use super::device::DeviceState;
 use super::erasure::Deletion;
@@ -238,8 +238,8 @@ pub enum Command {
         /// Hashed idempotency key and digest of the request.
         idempotency: Option<([u8; 32], [u8; 32])>,
     },
-    /// A comparison was made for an approval that asks for a face.
-    ConcludeApprovalFace {
+    /// A comparison was made for an approval that asks for a face, or for a voice.
+    ConcludeApprovalSample {
         /// Which approval.
         approval: ApprovalId,
         /// Whom.
@@ -343,8 +343,8 @@ pub struct CreateApproval {
     pub approvers: Vec<AskedOf>,
     /// How many of them must approve.
     pub needed: u16,
-    /// Whether each needs a verified face as well.
-    pub face: bool,
+    /// What each needs besides passkeys.
+    pub factors: Factors,
     /// RFC 8785 form of the transaction.
     pub transaction_jcs: String,
     /// Its currency, ISO 4217.

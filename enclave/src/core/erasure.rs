@@ -13,6 +13,7 @@ use redoubt_shared::{ErasureId, ReceiptId, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::apply::with;
+use super::approval::GrantedWith;
 use super::event::Event;
 use super::state::{Attempts, SubjectHandle, TenantState};
 use super::{approval, fused, voice};
@@ -219,6 +220,7 @@ pub(super) fn apply(state: &mut TenantState, event: &Event) {
             ..
         } => {
             state.throttle.leave(handle, erasure.requested_ms);
+            approval::withdraw(state, handle, |grant| grant.with == GrantedWith::Voice);
             voice::apply(state, event);
             state.keep_erasure(*id, erasure.clone());
         }
@@ -264,7 +266,7 @@ fn erase_face(
     locked_until_ms: Option<u64>,
 ) {
     state.faces_matched.remove(handle);
-    super::approval::withdraw(state, handle, |grant| grant.passkey.is_none());
+    approval::withdraw(state, handle, |grant| grant.with == GrantedWith::Face);
     let mut enrollment = None;
     fused::spend(state, handle);
     let subject = state.subjects.get(handle);

@@ -28,8 +28,8 @@ mod voice;
 
 pub use apply::apply;
 pub use approval::{
-    APPROVERS_MAX, Approval, ApprovalStatus, Approver, Ask, Grant, GrantedBy, IDEMPOTENCY_MS,
-    KeptKey, Terms,
+    APPROVERS_MAX, Approval, ApprovalStatus, Approver, Ask, Factors, Grant, GrantedBy, GrantedWith,
+    IDEMPOTENCY_MS, KeptKey, Terms,
 };
 pub use bundle::{Activation, Bundle, Bundles};
 pub use claims::{TermContext, receipt_of};

@@ -162,7 +162,8 @@ impl Input {
                     "approvers": asked.approvers,
                     "needed": asked.needed,
                     "devices": asked.devices,
-                    "face": asked.face,
+                    "face": asked.factors.face,
+                    "voice": asked.factors.voice,
                 }),
             );
         }

@@ -9,6 +9,7 @@ use super::*;
 mod approvals;
 mod devices;
 mod erasure;
+mod fused;
 mod models;
 mod policy;
 mod risk;

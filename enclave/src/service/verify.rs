@@ -46,18 +46,19 @@ impl Appliance {
         self.verify_for(caller, request, None).await
     }
 
-    /// The same, for an approval that asks for a face.
+    /// The same, for an approval that asks for a face or a voice: for that one, and no other.
     pub(super) async fn verify_for(
         &self,
         caller: &Caller,
         request: VerifyRequest,
-        approval: Option<ApprovalId>,
+        factor: Option<(ApprovalId, Modality)>,
     ) -> Result<Verification, Problem> {
         let (serving, now_ms) = (self.serving()?, self.time()?);
         let means = means_of(request.modality);
-        if approval.is_some() && means != Means::Face {
+        if factor.is_some_and(|(_, modality)| means != Means::from(modality)) {
             return Err(Problem::unsupported_modality());
         }
+        let approval = factor.map(|(approval, _)| approval);
         if means == Means::Both && self.manifest.newest_multimodal().is_none() {
             return Err(Problem::unsupported_modality());
         }
@@ -274,7 +275,7 @@ impl Appliance {
                 id,
                 comparison: comparison.clone(),
             },
-            Some(approval) => Command::ConcludeApprovalFace {
+            Some(approval) => Command::ConcludeApprovalSample {
                 approval,
                 user: user.clone(),
                 id,

@@ -170,12 +170,12 @@ fn decide_one(cx: &Cx<'_>, command: Command) -> Result<Decision, Refusal> {
             approve::reject(cx, id, user, given, idempotency)
         }
         Command::CancelApproval { id, idempotency } => approve::cancel(cx, id, idempotency),
-        Command::ConcludeApprovalFace {
+        Command::ConcludeApprovalSample {
             approval,
             user,
             id,
             comparison,
-        } => approve::face(cx, approval, user, id, &comparison),
+        } => approve::sample(cx, approval, user, id, &comparison),
     }
 }
 

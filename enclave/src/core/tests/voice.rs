@@ -273,13 +273,16 @@ fn a_voice_is_no_face_for_introspection_history_or_an_approval() {
         parts: Vec::new(),
         from: Whereabouts::default(),
     };
-    let as_a_face = Command::ConcludeApprovalFace {
+    let as_a_face = Command::ConcludeApprovalSample {
         approval: redoubt_shared::ApprovalId::from_bytes([1; 16]),
         user: user(),
         id,
         comparison,
     };
-    assert_eq!(world.run(as_a_face), Err(Refusal::UnknownAttempt));
+    // What it answers is a voice, where one was asked for: here nothing was.
+    world.run(as_a_face).unwrap();
+    assert!(world.state.approvals.is_empty());
+    assert_eq!(world.state.face_matched(&handle, world.now_ms), None);
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -285,7 +285,7 @@ fn asked(who: Who, id: ApprovalId, expires_ms: u64) -> CreateApproval {
             asks: [ask, ask],
         }],
         needed: 1,
-        face: false,
+        factors: Default::default(),
         currency: "EUR".into(),
         amount: 2_500_000,
         transaction_jcs: "{}".into(),

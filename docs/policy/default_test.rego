@@ -2,7 +2,7 @@ package redoubt_test
 
 import rego.v1
 
-places := ["login", "face", "voice", "approval_request", "approval_answer"]
+places := ["login", "face", "voice", "face_and_voice", "approval_request", "approval_answer"]
 
 bands := ["low", "medium", "high"]
 

@@ -22,7 +22,7 @@ def fitted(parameter):
     return parameter
 
 
-# Either one customer, or several and how many of them; two lists of factors. The document says
+# Either one customer, or several and how many of them; four lists of factors. The document says
 # so in words: one type serves both forms.
 ONE_OR_SEVERAL = [
     {
@@ -42,7 +42,15 @@ ONE_OR_SEVERAL = [
         },
     },
 ]
-FACTORS = {"enum": [["passkey"], ["passkey", "face"], None]}
+FACTORS = {
+    "enum": [
+        ["passkey"],
+        ["passkey", "face"],
+        ["passkey", "voice"],
+        ["passkey", "face", "voice"],
+        None,
+    ]
+}
 
 
 def said_in_words(schemas):

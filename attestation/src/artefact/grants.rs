@@ -1,4 +1,4 @@
-//! Approvals that took more than one answer: other people, a second device, a face.
+//! Approvals that took more than one answer: other people, a second device, a face, a voice.
 //!
 //! Protects against one person counted twice, one device shared by two people, and
 //! answers of one approval used in another: each answer is a receipted claim of its
@@ -15,8 +15,9 @@ use super::{Assertion, ChallengeInput, Refusal, verify_receipt};
 use crate::encode::{Digest32, sha256};
 use crate::ledger::Receipt;
 
-/// Bound on the earlier answers of an approval: 16 people, each with two devices and a face.
-const GRANTS_MAX: usize = 48;
+/// Bound on the earlier answers of an approval: 16 people, each with two devices, a face and
+/// a voice.
+const GRANTS_MAX: usize = 64;
 const BACKUP_ELIGIBLE: u8 = 0x08;
 
 /// What the bank asked for, as the claim repeats it.
@@ -29,7 +30,7 @@ pub struct Asked {
     pub needed: u16,
     /// Distinct passkeys of each.
     pub devices: u8,
-    /// `passkey`, and `face` if one was asked for.
+    /// `passkey`, and behind it `face` and `voice` if they were asked for.
     pub factors: Vec<String>,
 }
 
@@ -52,7 +53,7 @@ struct Kind {
 }
 
 #[derive(Deserialize)]
-struct FaceClaims {
+struct SampleClaims {
     user_id: UserId,
     verdict: String,
     modality: Option<String>,
@@ -64,6 +65,7 @@ struct Person {
     passkeys: usize,
     backup_eligible: usize,
     faces: usize,
+    voices: usize,
 }
 
 /// Counts answers while they are judged.
@@ -140,7 +142,7 @@ impl Count<'_> {
         }
         match kind.kind.as_str() {
             "approval" => self.grant(completing, read(&receipt.claims)?),
-            "verification" => self.face(read(&receipt.claims)?),
+            "verification" => self.sample(read(&receipt.claims)?),
             _ => Err(Refusal::Grants("a claim that is no answer")),
         }
     }
@@ -184,12 +186,17 @@ impl Count<'_> {
         Ok(())
     }
 
-    fn face(&mut self, face: FaceClaims) -> Result<(), Refusal> {
-        let other = face.modality.is_some_and(|modality| modality != "facial");
-        if face.verdict != "verified" || other {
-            return Err(Refusal::Grants("a face that was not verified"));
+    fn sample(&mut self, sample: SampleClaims) -> Result<(), Refusal> {
+        if sample.verdict != "verified" {
+            return Err(Refusal::Grants("a face or voice that was not verified"));
         }
-        self.people.entry(face.user_id).or_default().faces += 1;
+        let person = self.people.entry(sample.user_id).or_default();
+        match sample.modality.as_deref() {
+            // Claims of before voices name none.
+            None | Some("facial") => person.faces += 1,
+            Some("voice") => person.voices += 1,
+            Some(_) => return Err(Refusal::Grants("neither a face nor a voice")),
+        }
         Ok(())
     }
 
@@ -200,13 +207,15 @@ impl Count<'_> {
             devices,
             factors,
         } = self.asked;
-        let faces = match factors.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            ["passkey"] => 0,
-            ["passkey", "face"] => 1,
+        let samples = match factors.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["passkey"] => (0, 0),
+            ["passkey", "face"] => (1, 0),
+            ["passkey", "voice"] => (0, 1),
+            ["passkey", "face", "voice"] => (1, 1),
             _ => {
                 return Err(Refusal::malformed(
                     "claims",
-                    "factors are passkey, and face",
+                    "factors are passkey, and behind it face, voice or both",
                 ));
             }
         };
@@ -216,7 +225,7 @@ impl Count<'_> {
         }
         let whole = |person: &Person| {
             person.passkeys == usize::from(*devices)
-                && person.faces == faces
+                && (person.faces, person.voices) == samples
                 // Copies of one passkey are one device.
                 && person.backup_eligible <= 1
         };

@@ -17,7 +17,7 @@ TYPS = {("approved", None): APPROVAL, ("approved", 2): SEVERAL, ("rejected", Non
 INPUT = ("domain", "tenant", "rp_id", "user_id", "purpose", "expires_ms", "nonce")
 ASKED = ("approvers", "needed", "devices", "factors")
 AMOUNT = re.compile(r"(0|[1-9][0-9]{0,14})(?:\.([0-9]{1,4}))?")
-PAYMENTS_MAX, GRANTS_MAX = 100, 48
+PAYMENTS_MAX, GRANTS_MAX = 100, 64
 SAFE_INTEGER = (1 << 53) - 1
 
 
@@ -201,6 +201,10 @@ def _amount(of, member):
     return amount
 
 
+# What a comparison of this modality counts as.
+SAMPLES = {"facial": "faces", "voice": "voices"}
+
+
 class Count:
     """Counts the answers of an approval that took several, while it judges them."""
 
@@ -234,10 +238,13 @@ class Count:
         elif answer["type"] == "verification":
             name(answer.get("user_id"), USER)
             if text(answer.get("verdict")) != "verified":
-                raise Refusal("grants", "a face that was not verified")
-            if answer.get("modality") is not None and text(answer["modality"]) != "facial":
-                raise Refusal("grants", "a comparison of something else than a face")
-            self._of(answer["user_id"])["faces"] += 1
+                raise Refusal("grants", "a face or voice that was not verified")
+            # Claims of before voices name none.
+            modality = answer.get("modality")
+            kind = SAMPLES.get("facial" if modality is None else text(modality))
+            if kind is None:
+                raise Refusal("grants", "neither a face nor a voice")
+            self._of(answer["user_id"])[kind] += 1
         else:
             raise Refusal("grants", "a claim that is no answer")
 
@@ -267,18 +274,20 @@ class Count:
         person["copies"] += assertion.backup_eligible(given)
 
     def _of(self, user):
-        return self.people.setdefault(user, {"passkeys": 0, "copies": 0, "faces": 0})
+        return self.people.setdefault(user, {"passkeys": 0, "copies": 0, "faces": 0, "voices": 0})
 
     def _complete(self):
         asked = self.completing["asked"]
-        if asked["factors"] not in (["passkey"], ["passkey", "face"]):
-            raise Refusal("malformed", "factors are passkey, and face")
+        passkey, *besides = asked["factors"] or [None]
+        if passkey != "passkey" or besides not in ([], ["face"], ["voice"], ["face", "voice"]):
+            raise Refusal("malformed", "factors are passkey, and behind it face, voice or both")
+        whole = (asked["devices"], int("face" in besides), int("voice" in besides))
         sound = 1 <= asked["needed"] <= asked["approvers"] and asked["devices"] in (1, 2)
         if not sound or len(self.people) != asked["needed"]:
             raise Refusal("grants", "not as many people as were asked for")
         for person in self.people.values():
-            whole = (person["passkeys"], person["faces"]) == (asked["devices"], len(asked["factors"]) - 1)
-            if not whole or person["copies"] > 1:
+            given = (person["passkeys"], person["faces"], person["voices"])
+            if given != whole or person["copies"] > 1:
                 raise Refusal("grants", "somebody lacks a device or a factor")
         return sorted(self.people)
 

@@ -21,6 +21,9 @@ pub enum Factor {
     Passkey,
     /// A face, verified for this approval before the passkey answers.
     Face,
+    /// A voice, verified for this approval before the passkey answers. A recording or a
+    /// cloned voice passes: it never stands without the passkey, and for no face.
+    Voice,
 }
 
 /// Asks for the approval of a transaction: `user_id`, or `approvers` and `required`.
@@ -41,7 +44,8 @@ pub struct ApprovalRequest {
     pub required: Option<u16>,
     /// What is to be approved.
     pub transaction: Transaction,
-    /// `["passkey"]` if absent; `["passkey", "face"]` asks each for a face as well.
+    /// `["passkey"]` if absent; with `"face"`, `"voice"` or both behind it, in this order, each
+    /// is asked for those as well.
     #[serde(default)]
     pub factors: Option<Vec<Factor>>,
 }

@@ -1,5 +1,4 @@
-//! Enrolment and verification of a face or a voice (both together are named, so that
-//! they can be refused by name until they are served).
+//! Enrolment of a face or a voice, and verification of either or of both together.
 //!
 //! Protects against: samples that linger. A sample is wiped when it is dropped
 //! and cannot be printed.
@@ -197,6 +196,11 @@ pub struct VerifyRequest {
     /// Of a face: the answer to a challenge, in place of one picture.
     #[serde(default)]
     pub liveness: Option<LivenessAnswer>,
+    /// For `multimodal`, and only then: WAV or FLAC of a voice, while `biometric_data` is the
+    /// picture; in base64, both together at most 8 MiB before encoding.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, min_length = 2, pattern = r"^(([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw](==)?|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=?)?|([A-Za-z0-9_-]{4})*([A-Za-z0-9_-][AQgw](==)?|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048]=?)?)$")]
+    pub voice_data: Option<Sample>,
     /// The customer's device.
     #[serde(default)]
     pub device_info: Option<DeviceInfo>,
@@ -316,7 +320,11 @@ impl VerifyRequest {
     /// Bytes of whatever there is.
     pub fn bytes(&self) -> usize {
         let frames = self.liveness.as_ref().map_or(0, LivenessAnswer::bytes);
-        self.biometric_data.as_bytes().len() + frames
+        let voice = self
+            .voice_data
+            .as_ref()
+            .map_or(0, |one| one.as_bytes().len());
+        self.biometric_data.as_bytes().len() + frames + voice
     }
 }
 

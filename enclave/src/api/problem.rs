@@ -277,7 +277,7 @@ kinds! {
 
     // biometrics
     CONSENT_REQUIRED consent_required 422 "Consent is required" "Ask the customer, then send consent_given: true.";
-    UNSUPPORTED_MODALITY unsupported_modality 422 "This modality is not supported" "Use facial or voice; for an approval, facial.";
+    UNSUPPORTED_MODALITY unsupported_modality 422 "This modality is not supported" "Use facial or voice, and to verify also multimodal; for a factor of an approval the one of its route.";
     UNKNOWN_ENROLLMENT unknown_enrollment 404 "There is no such enrolment" "Start one with /api/v1/enroll/initiate.";
     ENROLLMENT_EXPIRED enrollment_expired 410 "The enrolment has expired" "Start again with /api/v1/enroll/initiate.";
     ENROLLMENT_BUSY enrollment_busy 409 retry 1 "A sample of this customer is being worked on" "Wait for its result.";
@@ -300,6 +300,7 @@ kinds! {
     FRAME_COUNT frame_count 422 "That is not as many frames as answer a challenge" "Send 8 to 30 frames.";
     CHALLENGE_FAILED challenge_failed 422 "The challenge was not answered" "The detail says what was missing; ask for another challenge.";
     SAMPLE_COUNT sample_count 400 "That is not as many samples as this enrolment takes" "Send one picture for a face; three recordings for a voice, as biometric_file, biometric_file_2 and biometric_file_3.";
+    MODALITY_MISMATCH modality_mismatch 422 "The samples are not those of the modality" "For multimodal send a picture in biometric_data and a recording in voice_data; for any other modality no voice_data.";
     NOT_AUDIO not_audio 422 "The sample is not a recording" "Send WAV or FLAC, whole.";
     AUDIO_NOT_SUPPORTED audio_not_supported 422 "This kind of recording is not supported" "Record one or two channels at 8 to 96 kHz.";
     RECORDING_TOO_LONG recording_too_long 422 "The recording is too long" "Send a minute at most; some seconds are enough.";
@@ -323,6 +324,7 @@ kinds! {
     SHARED_DEVICE shared_device 409 "Another approver answered with this passkey" "Each approver needs a passkey of their own.";
     SECOND_DEVICE_REQUIRED second_device_required 409 "This amount needs a second device" "Register a second passkey; of passkeys that sync between devices only one counts.";
     FACE_REQUIRED face_required 409 "A face comes before the last passkey" "Verify it with POST /api/v1/approvals/{id}/face.";
+    VOICE_REQUIRED voice_required 409 "A voice comes before the last passkey" "Verify it with POST /api/v1/approvals/{id}/voice.";
     TOO_MANY_LISTENERS too_many_listeners 429 retry 5 "Too many of this tenant listen" "Close a feed, or read GET /api/v1/approvals/{id}.";
     APPROVAL_CLOSED approval_closed 409 "The approval is already decided" "Read it with GET /api/v1/approvals/{id}.";
     IDEMPOTENCY_CONFLICT idempotency_conflict 409 "The idempotency key was used for another request" "Use a fresh key for a different request.";

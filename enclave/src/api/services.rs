@@ -175,11 +175,13 @@ pub trait Services: Send + Sync + 'static {
         query: AnswerOptions,
     ) -> impl Future<Output = Result<RequestOptions, Problem>> + Send;
 
-    /// Compares a sample with the template of somebody whose face an approval asks for.
-    fn approval_face(
+    /// Compares a sample with the template of somebody whose face, or voice, an approval
+    /// asks for.
+    fn approval_sample(
         &self,
         caller: Caller,
         id: ApprovalId,
+        modality: Modality,
         request: VerifyRequest,
     ) -> impl Future<Output = Result<Verification, Problem>> + Send;
 

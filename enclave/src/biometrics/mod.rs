@@ -5,6 +5,7 @@
 //! false-match rates, and only a coarse score leaves.
 
 pub mod challenge;
+mod fusion;
 mod int8;
 pub mod liveness;
 mod protected;
@@ -12,6 +13,7 @@ mod space;
 mod transform;
 mod voice;
 
+pub use fusion::{FACE_FLOOR, Limits, Multimodal, Weighed};
 pub use int8::Probe;
 pub use protected::{Made, TEMPLATE_VERSION, made_up};
 pub use space::{Part, Space};

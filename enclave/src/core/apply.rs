@@ -6,7 +6,8 @@ use super::approval::{self, ApprovalStatus};
 use super::event::{Content, Event, Recorded};
 use super::state::*;
 use super::{
-    bundle, device, erasure, face, frames, models, renewal, risk, ruling, session, throttle, voice,
+    bundle, device, erasure, face, frames, fused, models, renewal, risk, ruling, session, throttle,
+    voice,
 };
 use crate::passkeys::CredentialRecord;
 
@@ -87,6 +88,7 @@ fn apply_event(state: &mut TenantState, event: &Event) {
             voice::apply(state, event);
         }
         Event::VoiceEnrollmentBegan { .. } | Event::VoiceTried { .. } => voice::apply(state, event),
+        Event::FusedTried { .. } => fused::apply(state, event),
         Event::AttemptReserved { .. }
         | Event::AttemptReleased { .. }
         | Event::AttemptConcluded { .. }

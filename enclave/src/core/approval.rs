@@ -7,12 +7,14 @@
 use std::sync::Arc;
 
 use redoubt_shared::{ApprovalId, ReceiptId};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::apply::with;
 use super::event::Event;
 use super::refusal::Refusal;
 use super::state::{SubjectHandle, TenantState};
+use super::voice::Modality;
 
 /// People one approval may ask.
 pub const APPROVERS_MAX: usize = 16;
@@ -32,8 +34,68 @@ pub struct Terms {
     pub needed: u16,
     /// Distinct passkeys of each, 1 or 2.
     pub devices: u8,
-    /// Whether each needs a verified face as well.
+    /// What each needs besides.
+    pub factors: Factors,
+}
+
+/// What is asked of a person beside passkeys, which are always asked for: so nothing that
+/// a loudspeaker or a picture may have stands alone.
+///
+/// Kept as one byte, which for a face alone and for nothing is what records of before
+/// voices hold in its place.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Factors {
+    /// A verified face.
     pub face: bool,
+    /// A verified voice.
+    pub voice: bool,
+}
+
+impl Factors {
+    /// Nothing.
+    pub const NONE: Self = Self {
+        face: false,
+        voice: false,
+    };
+
+    /// One bit for each.
+    pub const fn bits(self) -> u8 {
+        self.face as u8 | (self.voice as u8) << 1
+    }
+
+    /// Whether this one is asked for.
+    pub const fn has(self, modality: Modality) -> bool {
+        match modality {
+            Modality::Face => self.face,
+            Modality::Voice => self.voice,
+        }
+    }
+
+    /// Those asked for.
+    pub fn each(self) -> impl Iterator<Item = Modality> {
+        let all = [Modality::Face, Modality::Voice];
+        all.into_iter().filter(move |one| self.has(*one))
+    }
+}
+
+impl Serialize for Factors {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u8(self.bits())
+    }
+}
+
+impl<'de> Deserialize<'de> for Factors {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bits = u8::deserialize(deserializer)?;
+        let read = Self {
+            face: bits & 1 != 0,
+            voice: bits & 2 != 0,
+        };
+        match read.bits() == bits {
+            true => Ok(read),
+            false => Err(D::Error::custom("a factor that is none")),
+        }
+    }
 }
 
 impl Terms {
@@ -42,7 +104,7 @@ impl Terms {
         approvers: 1,
         needed: 1,
         devices: 1,
-        face: false,
+        factors: Factors::NONE,
     };
 
     /// Whether one answer of one person is asked for.
@@ -71,7 +133,7 @@ pub struct Approver {
     pub rejected: Option<ReceiptId>,
 }
 
-/// One answer: a passkey's, or a face.
+/// One answer: a passkey's, a face, or a voice.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
     /// Whose.
@@ -80,8 +142,38 @@ pub struct Grant {
     pub receipt: ReceiptId,
     /// SHA-256 of that claim's text.
     pub claim: [u8; 32],
-    /// The passkey; none of a face.
-    pub passkey: Option<GrantedBy>,
+    /// What was answered with.
+    pub with: GrantedWith,
+}
+
+/// What an answer was made with. Variants are append-only: postcard numbers them, and the
+/// first two are what records of before voices hold: no passkey, or one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GrantedWith {
+    /// A face.
+    Face,
+    /// A passkey.
+    Passkey(GrantedBy),
+    /// A voice.
+    Voice,
+}
+
+impl GrantedWith {
+    /// The passkey, if it was one.
+    pub const fn passkey(&self) -> Option<&GrantedBy> {
+        match self {
+            Self::Passkey(passkey) => Some(passkey),
+            Self::Face | Self::Voice => None,
+        }
+    }
+
+    /// A sample of this.
+    pub const fn sample(modality: Modality) -> Self {
+        match modality {
+            Modality::Face => Self::Face,
+            Modality::Voice => Self::Voice,
+        }
+    }
 }
 
 /// The passkey of an answer.
@@ -158,13 +250,20 @@ impl Approval {
     /// The passkeys that somebody answered with.
     pub fn passkeys_of(&self, subject: SubjectHandle) -> impl Iterator<Item = &GrantedBy> {
         let theirs = self.grants.iter().filter(move |grant| grant.by == subject);
-        theirs.filter_map(|grant| grant.passkey.as_ref())
+        theirs.filter_map(|grant| grant.with.passkey())
     }
 
-    /// Whether somebody's face was verified for it.
-    pub fn face_of(&self, subject: SubjectHandle) -> bool {
+    /// Whether somebody's face, or voice, was verified for it.
+    pub fn has(&self, subject: SubjectHandle, modality: Modality) -> bool {
+        let with = GrantedWith::sample(modality);
         let mut grants = self.grants.iter();
-        grants.any(|grant| grant.by == subject && grant.passkey.is_none())
+        grants.any(|grant| grant.by == subject && grant.with == with)
+    }
+
+    /// What is asked of somebody besides passkeys and was not verified yet, the first of it.
+    pub fn lacks(&self, subject: SubjectHandle) -> Option<Modality> {
+        let mut asked = self.terms.factors.each();
+        asked.find(|modality| !self.has(subject, *modality))
     }
 
     /// Whether somebody rejected it.
@@ -181,7 +280,7 @@ impl Approval {
     /// Whether somebody gave all that is asked of one person.
     pub fn complete(&self, subject: SubjectHandle) -> bool {
         self.passkeys_of(subject).count() >= usize::from(self.terms.devices)
-            && (!self.terms.face || self.face_of(subject))
+            && self.lacks(subject).is_none()
     }
 
     /// People who may still approve or did.
@@ -293,7 +392,7 @@ pub(super) fn apply(state: &mut TenantState, event: &Event) {
 }
 
 /// Takes back what somebody answered, wherever one of their answers does not hold any
-/// more: its device was put out of use, or its face erased. All of it, so that no
+/// more: its device was put out of use, or its face or voice erased. All of it, so that no
 /// challenge is answered by two that count, and the last answer completes.
 pub(super) fn withdraw(
     state: &mut TenantState,

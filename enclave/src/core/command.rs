@@ -4,11 +4,12 @@ use redoubt_shared::{
     ApprovalId, DeviceId, EnrollmentId, ErasureId, ReceiptId, SessionId, UserId, VerificationId,
 };
 
-use super::approval::Ask;
+use super::approval::{Ask, Factors};
 use super::bundle::Bundle;
 use super::device::DeviceState;
 use super::erasure::Deletion;
 use super::frames::{Lapse, Performed};
+use super::fused::Means;
 use super::models::Aaguid;
 use super::risk::{Ending, Risk, Whereabouts};
 use super::ruling::Answer;
@@ -150,7 +151,7 @@ pub enum Command {
         /// Whom.
         user: UserId,
         /// With what.
-        modality: Modality,
+        means: Means,
         /// Its id, drawn by the shell.
         id: VerificationId,
         /// Where the sample comes from, as the bank reports it.
@@ -251,8 +252,8 @@ pub enum Command {
         /// Hashed idempotency key and digest of the request.
         idempotency: Option<([u8; 32], [u8; 32])>,
     },
-    /// A comparison was made for an approval that asks for a face.
-    ConcludeApprovalFace {
+    /// A comparison was made for an approval that asks for a face, or for a voice.
+    ConcludeApprovalSample {
         /// Which approval.
         approval: ApprovalId,
         /// Whom.
@@ -356,8 +357,8 @@ pub struct CreateApproval {
     pub approvers: Vec<AskedOf>,
     /// How many of them must approve.
     pub needed: u16,
-    /// Whether each needs a verified face as well.
-    pub face: bool,
+    /// What each needs besides passkeys.
+    pub factors: Factors,
     /// RFC 8785 form of the transaction.
     pub transaction_jcs: String,
     /// Its currency, ISO 4217.
@@ -442,8 +443,10 @@ pub struct Comparison {
     pub accepted: bool,
     /// Coarse score, 0 to 1 in steps of 0.05.
     pub confidence: f32,
-    /// The sample.
+    /// The sample; of a face and a voice what holds of both, the lesser of each measure.
     pub sample: SampleUse,
+    /// Where several are compared: each one's own.
+    pub parts: Vec<(Modality, SampleUse)>,
     /// Where it came from, as the bank reports it.
     pub from: Whereabouts,
 }

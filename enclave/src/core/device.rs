@@ -261,7 +261,7 @@ pub(super) fn apply(state: &mut TenantState, event: &Event) {
                 && *next != DeviceState::Active
             {
                 super::approval::withdraw(state, handle, |grant| {
-                    let with = grant.passkey.as_ref().map(|passkey| &passkey.credential_id);
+                    let with = grant.with.passkey().map(|passkey| &passkey.credential_id);
                     with == Some(&id)
                 });
             }

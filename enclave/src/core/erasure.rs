@@ -13,9 +13,10 @@ use redoubt_shared::{ErasureId, ReceiptId, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::apply::with;
+use super::approval::GrantedWith;
 use super::event::Event;
 use super::state::{Attempts, SubjectHandle, TenantState};
-use super::{approval, voice};
+use super::{approval, fused, voice};
 
 /// Erasures that one command may mark.
 pub const MARK_MAX: usize = 1024;
@@ -219,6 +220,7 @@ pub(super) fn apply(state: &mut TenantState, event: &Event) {
             ..
         } => {
             state.throttle.leave(handle, erasure.requested_ms);
+            approval::withdraw(state, handle, |grant| grant.with == GrantedWith::Voice);
             voice::apply(state, event);
             state.keep_erasure(*id, erasure.clone());
         }
@@ -265,8 +267,9 @@ fn erase_face(
 ) {
     state.faces_matched.remove(handle);
     state.frames_seen.remove(handle);
-    super::approval::withdraw(state, handle, |grant| grant.passkey.is_none());
+    approval::withdraw(state, handle, |grant| grant.with == GrantedWith::Face);
     let mut enrollment = None;
+    fused::spend(state, handle);
     let subject = state.subjects.get(handle);
     let reserved = subject.map(|known| voice::under_way(state, handle, &known.attempts));
     with(state, handle, |subject| {
@@ -299,6 +302,7 @@ fn erase_subject(state: &mut TenantState, handle: &SubjectHandle, at_ms: u64) {
         state.credentials.remove(&**id);
     }
     let voice = state.voices.remove(handle);
+    state.fused.remove(handle);
     let enrolling = [subject.enrollment, voice.and_then(|voice| voice.enrollment)];
     for id in enrolling.iter().flatten() {
         state.enrollments.remove(id);

@@ -516,4 +516,11 @@ pub enum Event {
         /// What is kept of them.
         marks: Vec<FrameMark>,
     },
+    /// The attempt that was just reserved is a face's and a voice's together.
+    FusedTried {
+        /// Whose.
+        handle: SubjectHandle,
+        /// Which.
+        id: VerificationId,
+    },
 }

@@ -16,6 +16,7 @@ mod erasure;
 mod event;
 mod face;
 mod frames;
+mod fused;
 mod models;
 mod refusal;
 mod renewal;
@@ -29,8 +30,8 @@ mod voice;
 
 pub use apply::apply;
 pub use approval::{
-    APPROVAL_KEPT_MS, APPROVERS_MAX, Approval, ApprovalStatus, Approver, Ask, Grant, GrantedBy,
-    IDEMPOTENCY_MS, KeptKey, Terms,
+    APPROVAL_KEPT_MS, APPROVERS_MAX, Approval, ApprovalStatus, Approver, Ask, Factors, Grant,
+    GrantedBy, GrantedWith, IDEMPOTENCY_MS, KeptKey, Terms,
 };
 pub use bundle::{Activation, Bundle, Bundles};
 pub use claims::{TermContext, receipt_of};
@@ -45,6 +46,7 @@ pub use erasure::{
 };
 pub use event::{Content, Event, Recorded, SubjectKey};
 pub use frames::{FRAMES_KEPT, FrameMark, Lapse, Move, Performed};
+pub use fused::{Fused, Means};
 pub use models::{Aaguid, Models, Step};
 pub use refusal::Refusal;
 pub use risk::{

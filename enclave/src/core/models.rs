@@ -153,7 +153,7 @@ fn take_back(state: &mut TenantState, newly: &[Aaguid]) {
             continue;
         };
         approval::withdraw(state, &handle, |grant| {
-            let with = grant.passkey.as_ref();
+            let with = grant.with.passkey();
             let record = with.and_then(|with| subject.passkeys.get(&with.credential_id));
             record.is_some_and(|record| broken.contains(&record.aaguid))
         });

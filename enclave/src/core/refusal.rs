@@ -96,6 +96,9 @@ pub enum Refusal {
     /// The face comes before the last passkey.
     #[error("a verified face is needed first")]
     FaceNeeded,
+    /// The voice comes before the last passkey.
+    #[error("a verified voice is needed first")]
+    VoiceNeeded,
     /// The same idempotency key with another request.
     #[error("this idempotency key was used for another request")]
     IdempotencyConflict,

@@ -32,6 +32,8 @@ pub enum PolicyPlace {
     ApprovalAnswer,
     /// A voice that matched.
     Voice,
+    /// A face and a voice that matched together.
+    FaceAndVoice,
 }
 
 impl PolicyPlace {
@@ -43,6 +45,7 @@ impl PolicyPlace {
             Self::ApprovalRequest => "approval_request",
             Self::ApprovalAnswer => "approval_answer",
             Self::Voice => "voice",
+            Self::FaceAndVoice => "face_and_voice",
         }
     }
 }
@@ -159,7 +162,8 @@ impl Input {
                     "approvers": asked.approvers,
                     "needed": asked.needed,
                     "devices": asked.devices,
-                    "face": asked.face,
+                    "face": asked.factors.face,
+                    "voice": asked.factors.voice,
                 }),
             );
         }

@@ -18,6 +18,7 @@ use super::device::Device;
 use super::erasure::{Deletion, Erasure, KeptBudget};
 use super::event::SubjectKey;
 use super::frames::FrameMark;
+use super::fused::Fused;
 use super::models::{Aaguid, Models};
 use super::risk::{Activity, Alert};
 use super::ruling::{self, Decided};
@@ -100,6 +101,8 @@ pub enum Piece {
     Transforms(Vec<(SubjectHandle, u32)>),
     /// What is kept of frames that challenges were answered with.
     FramesSeen(Vec<(SubjectHandle, Vec<FrameMark>)>),
+    /// Customers' attempts with face and voice together.
+    Fused(Vec<(SubjectHandle, Fused)>),
 }
 
 /// An approval as snapshots of before hold it; its fields and their order are fixed.
@@ -189,6 +192,8 @@ impl TenantState {
         let voices = voices.map(|(handle, voice)| (*handle, Voice::clone(voice)));
         let frames = self.frames_seen.iter();
         let frames = frames.map(|(handle, marks)| (*handle, marks.to_vec()));
+        let fused = self.fused.iter();
+        let fused = fused.map(|(handle, fused)| (*handle, Fused::clone(fused)));
         let activities = self.watch.activities();
         let activities = activities.map(|(handle, one)| (*handle, Activity::clone(one)));
         let alerts = self.watch.alerts().map(|alert| Alert::clone(alert));
@@ -223,6 +228,7 @@ impl TenantState {
             .chain(grouped(decisions).map(Piece::Decisions))
             .chain(grouped(transforms).map(Piece::Transforms))
             .chain(grouped_by(frames, frames_bytes).map(Piece::FramesSeen))
+            .chain(grouped(fused).map(Piece::Fused))
     }
 
     /// Takes one piece over. All pieces of a state, in any order, make a default
@@ -307,6 +313,11 @@ impl TenantState {
             Piece::Voices(group) => {
                 for (handle, voice) in group {
                     self.voices.insert(handle, Arc::new(voice));
+                }
+            }
+            Piece::Fused(group) => {
+                for (handle, fused) in group {
+                    self.fused.insert(handle, Arc::new(fused));
                 }
             }
             Piece::ModelsActing(group) => self.models.acting.extend(group),

@@ -20,6 +20,7 @@ use super::device::Device;
 use super::erasure::{Deletion, Erasure, KeptBudgets};
 use super::event::SubjectKey;
 use super::frames::FrameMark;
+use super::fused::Fused;
 use super::models::Models;
 use super::risk::Watch;
 use super::ruling::Decided;
@@ -81,6 +82,8 @@ pub struct TenantState {
     pub frames_seen: OrdMap<SubjectHandle, Arc<[FrameMark]>>,
     /// Customers' voices.
     pub voices: OrdMap<SubjectHandle, Arc<Voice>>,
+    /// Customers' attempts with face and voice together.
+    pub fused: OrdMap<SubjectHandle, Arc<Fused>>,
     /// What is remembered of attempts, and alerts.
     pub watch: Watch,
     /// Failures by where they come from.

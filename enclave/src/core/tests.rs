@@ -10,6 +10,7 @@ mod approvals;
 mod devices;
 mod erasure;
 mod frames;
+mod fused;
 mod models;
 mod policy;
 mod renewal;
@@ -160,7 +161,7 @@ impl World {
     ) -> Result<VerificationId, Refusal> {
         let id = VerificationId::from_bytes(self.draw());
         self.run(Command::ReserveAttempt {
-            modality: Modality::Face,
+            means: Means::Face,
             user: user.clone(),
             id,
             from,
@@ -186,6 +187,7 @@ impl World {
             accepted,
             confidence: 0.5,
             sample,
+            parts: Vec::new(),
             from: Whereabouts::default(),
         };
         self.run(Command::ConcludeAttempt {

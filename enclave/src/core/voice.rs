@@ -2,7 +2,8 @@
 //!
 //! Protects the face: a customer has one budget of attempts, and a voice, which a
 //! loudspeaker may have, takes back only what voices failed. A face takes back only
-//! what faces failed, and what nobody can say of.
+//! what faces failed, and what nobody can say of; both together only what both together
+//! failed ([`Fused`](super::Fused)).
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::apply::with;
 use super::event::Event;
-use super::risk::Act;
+use super::fused::{self, Means};
 use super::state::{Attempts, SubjectHandle, Template, TenantState};
 
 /// What is measured.
@@ -29,14 +30,6 @@ impl Modality {
         match self {
             Self::Face => "facial",
             Self::Voice => "voice",
-        }
-    }
-
-    /// A comparison with it.
-    pub(super) const fn act(self) -> Act {
-        match self {
-            Self::Face => Act::Face,
-            Self::Voice => Act::Voice,
         }
     }
 }
@@ -85,11 +78,14 @@ impl TenantState {
     }
 
     /// What an attempt of a customer is made with.
-    pub(super) fn attempted_by(&self, subject: &SubjectHandle, id: VerificationId) -> Modality {
-        let voice = self.voices.get(subject);
+    pub(super) fn attempted_by(&self, subject: &SubjectHandle, id: VerificationId) -> Means {
+        let (voice, fused) = (self.voices.get(subject), self.fused.get(subject));
+        if fused.is_some_and(|fused| fused.reserved.contains(&id)) {
+            return Means::Both;
+        }
         match voice.is_some_and(|voice| voice.reserved.contains(&id)) {
-            true => Modality::Voice,
-            false => Modality::Face,
+            true => Means::Voice,
+            false => Means::Face,
         }
     }
 }
@@ -119,6 +115,9 @@ pub(super) fn released(state: &mut TenantState, handle: &SubjectHandle, id: &Ver
     change(state, handle, |voice| {
         voice.reserved.retain(|other| other != id);
     });
+    fused::change(state, handle, |fused| {
+        fused.reserved.retain(|other| other != id);
+    });
 }
 
 /// An attempt ended with one. Returns how many failures in a row there are now.
@@ -129,29 +128,40 @@ pub(super) fn concluded(
     accepted: bool,
     failures: u32,
 ) -> u32 {
-    let by_voice = state.attempted_by(handle, *id) == Modality::Voice;
-    let mut of_voice = 0;
+    let means = state.attempted_by(handle, *id);
+    let after = |by: Means, failures: u32| match (by == means, accepted) {
+        (true, true) => 0,
+        (true, false) => failures + 1,
+        (false, _) => failures,
+    };
+    let (mut of_voice, mut of_both) = (0, 0);
     change(state, handle, |voice| {
         voice.reserved.retain(|other| other != id);
         of_voice = voice.failures;
-        if by_voice {
-            voice.failures = if accepted { 0 } else { voice.failures + 1 };
-        }
+        voice.failures = after(Means::Voice, of_voice);
     });
-    match (accepted, by_voice) {
+    fused::change(state, handle, |fused| {
+        fused.reserved.retain(|other| other != id);
+        of_both = fused.failures;
+        fused.failures = after(Means::Both, of_both);
+    });
+    match (accepted, means) {
         (false, _) => failures + 1,
-        (true, true) => failures.saturating_sub(of_voice),
-        (true, false) => of_voice.min(failures),
+        (true, Means::Voice) => failures.saturating_sub(of_voice),
+        (true, Means::Both) => failures.saturating_sub(of_both),
+        (true, Means::Face) => (of_voice + of_both).min(failures),
     }
 }
 
 /// A lock ran out: no failure counts any more.
 pub(super) fn made_whole(state: &mut TenantState, handle: &SubjectHandle) {
     change(state, handle, |voice| voice.failures = 0);
+    fused::change(state, handle, |fused| fused.failures = 0);
 }
 
 /// What a dead term left under way: `failed` says whether it counts.
 pub(super) fn begin_term(state: &mut TenantState, failed: bool) {
+    fused::begin_term(state, failed);
     let all = state.voices.iter();
     let touched = all.filter(|(_, voice)| !voice.reserved.is_empty());
     let touched: Vec<SubjectHandle> = touched.map(|(handle, _)| *handle).collect();
@@ -173,7 +183,7 @@ pub(super) fn under_way(
     attempts: &Attempts,
 ) -> Vec<VerificationId> {
     let all = attempts.reserved.iter().copied();
-    all.filter(|id| state.attempted_by(handle, *id) == Modality::Voice)
+    all.filter(|id| state.attempted_by(handle, *id) == Means::Voice)
         .collect()
 }
 
@@ -221,6 +231,7 @@ fn erase(
         spent = std::mem::take(&mut voice.reserved);
         voice.failures += spent.len() as u32;
     });
+    spent.extend(fused::spend(state, handle));
     with(state, handle, |subject| {
         let attempts = &mut subject.attempts;
         attempts.reserved.retain(|id| !spent.contains(id));

@@ -373,10 +373,38 @@ pub(super) async fn approval_face<S: Services>(
     name: Named,
     ReceivedSample(request, _budget): ReceivedSample<VerifyRequest>,
 ) -> Outcome<Verification> {
+    approval_sample(&shared, caller, (name, Modality::Facial), request).await
+}
+
+/// Verifies the voice that an approval asks for: an attempt like any other. A recording or a
+/// cloned voice passes.
+#[utoipa::path(
+    post, path = "/api/v1/approvals/{id}/voice", tag = "approvals",
+    params(("id" = String, Path, description = "approval_id", pattern = "^[0-9a-f]{32}$")),
+    request_body = VerifyRequest,
+    responses((status = 200, description = "The verdict", body = Verification)),
+)]
+pub(super) async fn approval_voice<S: Services>(
+    State(shared): Asker<S>,
+    Client(caller): Client,
+    name: Named,
+    ReceivedSample(request, _budget): ReceivedSample<VerifyRequest>,
+) -> Outcome<Verification> {
+    approval_sample(&shared, caller, (name, Modality::Voice), request).await
+}
+
+async fn approval_sample<S: Services>(
+    shared: &Shared<S>,
+    caller: Caller,
+    (name, modality): (Named, Modality),
+    request: VerifyRequest,
+) -> Outcome<Verification> {
     let id = name.parse(Problem::unknown_approval)?;
     whole(&request, shared.limits.sample)?;
-    let verification = shared.services.approval_face(caller, id, request).await?;
-    Ok(Reply::ok(verification))
+    let sample = shared
+        .services
+        .approval_sample(caller, id, modality, request);
+    Ok(Reply::ok(sample.await?))
 }
 
 /// A customer rejects.

@@ -148,6 +148,7 @@ const COMPARE: Refusals = &[
     Problem::frame_count,
     Problem::not_enrolled,
     Problem::unsupported_modality,
+    Problem::modality_mismatch,
     || Problem::account_locked(Timestamp(0), 0),
     Problem::attempts_in_progress,
     Problem::attempts_throttled,
@@ -209,6 +210,7 @@ const APPROVE: Refusals = &[
     Problem::shared_device,
     Problem::second_device_required,
     Problem::face_required,
+    Problem::voice_required,
     Problem::store_unavailable,
 ];
 const REJECT: Refusals = &[
@@ -238,7 +240,7 @@ const CANCEL: Refusals = &[
     Problem::receipt_expired,
     Problem::store_unavailable,
 ];
-const APPROVAL_FACE: Refusals = &[
+const APPROVAL_SAMPLE: Refusals = &[
     Problem::challenge_required,
     Problem::challenges_off,
     Problem::unknown_challenge,
@@ -251,6 +253,7 @@ const APPROVAL_FACE: Refusals = &[
     Problem::already_answered,
     Problem::not_enrolled,
     Problem::unsupported_modality,
+    Problem::modality_mismatch,
     || Problem::account_locked(Timestamp(0), 0),
     Problem::attempts_in_progress,
     Problem::attempts_throttled,
@@ -262,6 +265,15 @@ const APPROVAL_FACE: Refusals = &[
     Problem::too_dark,
     Problem::too_bright,
     Problem::blurred,
+    Problem::not_audio,
+    Problem::audio_not_supported,
+    Problem::recording_too_long,
+    Problem::recording_broken,
+    Problem::recording_silent,
+    Problem::recording_clipped,
+    Problem::too_little_speech,
+    Problem::too_quiet,
+    Problem::too_noisy,
     Problem::worker_unavailable,
     Problem::store_unavailable,
 ];
@@ -364,7 +376,8 @@ pub(super) fn table<S: Services>() -> Vec<Row<S>> {
         row(h::__path_get_approval, h::get_approval::<S>, SERVING, TENANT, READ_APPROVAL),
         row(h::__path_verify_approval, h::verify_approval::<S>, SERVING, BANK, APPROVE),
         row(h::__path_approval_options, h::approval_options::<S>, SERVING, BANK, ANSWER_OPTIONS),
-        row(h::__path_approval_face, h::approval_face::<S>, SERVING, BANK, APPROVAL_FACE),
+        row(h::__path_approval_face, h::approval_face::<S>, SERVING, BANK, APPROVAL_SAMPLE),
+        row(h::__path_approval_voice, h::approval_voice::<S>, SERVING, BANK, APPROVAL_SAMPLE),
         row(h::__path_reject_approval, h::reject_approval::<S>, SERVING, BANK, REJECT),
         row(h::__path_cancel_approval, h::cancel_approval::<S>, SERVING, BANK, CANCEL),
         row(h::__path_follow_approval, h::follow_approval::<S>, SERVING, TENANT, FOLLOW_APPROVAL),

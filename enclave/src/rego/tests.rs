@@ -266,6 +266,7 @@ fn inputs() -> impl Strategy<Value = Input> {
         Just(PolicyPlace::ApprovalRequest),
         Just(PolicyPlace::ApprovalAnswer),
         Just(PolicyPlace::Voice),
+        Just(PolicyPlace::FaceAndVoice),
     ];
     let signals = proptest::sample::subsequence(
         vec![
@@ -278,7 +279,7 @@ fn inputs() -> impl Strategy<Value = Input> {
     let device = proptest::option::of((0..=100u8, any::<Option<bool>>()));
     let face = proptest::option::of((0..=100u8, 0..=100u8));
     let payment = proptest::option::of((any::<u64>(), 1..=100u16));
-    let asked = proptest::option::of((1..=16u16, 1..=2u8, any::<bool>()));
+    let asked = proptest::option::of((1..=16u16, 1..=2u8, any::<[bool; 2]>()));
     let all = (place, signals, device, face, payment, asked);
     all.prop_map(|(place, signals, device, face, payment, asked)| Input {
         place,
@@ -299,11 +300,11 @@ fn inputs() -> impl Strategy<Value = Input> {
             total,
             payments,
         }),
-        asked: asked.map(|(approvers, devices, face)| Terms {
+        asked: asked.map(|(approvers, devices, [face, voice])| Terms {
             approvers,
             needed: 1,
             devices,
-            face,
+            factors: crate::core::Factors { face, voice },
         }),
     })
 }

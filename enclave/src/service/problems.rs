@@ -89,6 +89,7 @@ pub(super) fn refused(refusal: Refusal, now_ms: u64) -> Problem {
         Refusal::SharedDevice => Problem::shared_device(),
         Refusal::SecondDeviceNeeded => Problem::second_device_required(),
         Refusal::FaceNeeded => Problem::face_required(),
+        Refusal::VoiceNeeded => Problem::voice_required(),
         Refusal::IdempotencyConflict => Problem::idempotency_conflict(),
         Refusal::UnknownSubject => Problem::unknown_subject(),
         Refusal::UnknownErasure => Problem::unknown_erasure(),

@@ -3,7 +3,7 @@
 //! Protects against comparing what is not of one kind: a template is looked for where
 //! its own modality is compared, and nowhere else.
 
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use redoubt_attestation::genesis::Tier;
 use redoubt_shared::worker::{Embedding, VoiceSample};
 
@@ -14,7 +14,7 @@ use super::serving::Serving;
 use super::templates::Fresh;
 use crate::api::{self, Problem, Sample};
 use crate::biometrics::{self, Space, liveness};
-use crate::core::{Liveness, Modality, Performed};
+use crate::core::{Liveness, Means, Modality, Performed};
 use crate::worker_link::WorkerError;
 
 /// What to say, and what to record.
@@ -47,6 +47,25 @@ pub(super) fn modality_of(asked: api::Modality) -> Result<Modality, Problem> {
     }
 }
 
+/// What a verification is made with.
+pub(super) fn means_of(asked: api::Modality) -> Means {
+    match asked {
+        api::Modality::Facial => Means::Face,
+        api::Modality::Voice => Means::Voice,
+        api::Modality::Multimodal => Means::Both,
+    }
+}
+
+impl From<Means> for api::Modality {
+    fn from(means: Means) -> Self {
+        match means {
+            Means::Face => Self::Facial,
+            Means::Voice => Self::Voice,
+            Means::Both => Self::Multimodal,
+        }
+    }
+}
+
 impl From<Modality> for api::Modality {
     fn from(modality: Modality) -> Self {
         match modality {
@@ -75,7 +94,72 @@ impl Serving {
     }
 }
 
+/// What is looked at or listened to.
+pub(super) enum Given {
+    /// A picture or a recording.
+    Sample(Sample),
+    /// Of a face: frames that answer a challenge.
+    Frames(Answered),
+}
+
+/// What a verification sends.
+pub(super) enum Sent {
+    /// Of one modality.
+    One(Modality, Given),
+    /// A face and a recording.
+    Both(Given, Sample),
+}
+
+impl Sent {
+    /// The samples of a request, as its modality takes them.
+    pub(super) fn of(means: Means, given: Given, voice: Option<Sample>) -> Result<Self, Problem> {
+        match (means, voice) {
+            (Means::Face, None) => Ok(Self::One(Modality::Face, given)),
+            (Means::Voice, None) => Ok(Self::One(Modality::Voice, given)),
+            (Means::Both, Some(voice)) => Ok(Self::Both(given, voice)),
+            _ => Err(Problem::modality_mismatch()),
+        }
+    }
+}
+
 impl Appliance {
+    /// Everything a verification sent, in the order of its means' modalities.
+    pub(super) async fn all_measured(
+        &self,
+        serving: &Serving,
+        sent: Sent,
+    ) -> Result<Vec<(Modality, Measured)>, Refused> {
+        let (face, voice) = match sent {
+            Sent::One(modality, given) => {
+                let one = self.looked_at(serving, modality, given).await?;
+                return Ok(vec![(modality, one)]);
+            }
+            Sent::Both(face, voice) => (face, voice),
+        };
+        let face = self.looked_at(serving, Modality::Face, face);
+        let voice = self.measured(serving, Modality::Voice, voice);
+        let (face, voice) = join(face, voice).await;
+        let face = face.map_err(|refused| told("biometric_data", refused))?;
+        let voice = voice.map_err(|refused| told("voice_data", refused))?;
+        // Another worker took over in between: the claim names one tier.
+        if face.tier != voice.tier {
+            return Err(problems::sample(&WorkerError::Unavailable));
+        }
+        Ok(vec![(Modality::Face, face), (Modality::Voice, voice)])
+    }
+
+    async fn looked_at(
+        &self,
+        serving: &Serving,
+        modality: Modality,
+        given: Given,
+    ) -> Result<Measured, Refused> {
+        match given {
+            Given::Sample(sample) => self.measured(serving, modality, sample).await,
+            Given::Frames(answered) => self.followed(serving, answered).await,
+        }
+    }
+
     /// One sample to its embeddings.
     pub(super) async fn measured(
         &self,
@@ -212,8 +296,12 @@ impl Appliance {
 
 /// Which of several recordings a refusal is about.
 fn numbered(at: usize, error: &WorkerError) -> Refused {
-    let (problem, reason) = problems::sample(error);
-    let detail = format!("Recording {}: {}", at + 1, problem.kind().detail);
+    told(&format!("Recording {}", at + 1), problems::sample(error))
+}
+
+/// Says of which of several samples a refusal is.
+fn told(which: &str, (problem, reason): Refused) -> Refused {
+    let detail = format!("{which}: {}", problem.kind().detail);
     match problem.status() {
         422 => (problem.detail(detail), reason),
         _ => (problem, reason),

@@ -321,14 +321,19 @@ impl Services for Front {
         self.0.answer_options(&caller, id, query).await
     }
 
-    async fn approval_face(
+    async fn approval_sample(
         &self,
         caller: Caller,
         id: ApprovalId,
+        modality: Modality,
         request: VerifyRequest,
     ) -> Result<Verification, Problem> {
         let appliance = Arc::clone(&self.0);
-        to_its_end(async move { appliance.approval_face(&caller, id, request).await }).await
+        to_its_end(async move {
+            let asked = (id, modality);
+            appliance.approval_sample(&caller, asked, request).await
+        })
+        .await
     }
 
     async fn reject_approval(

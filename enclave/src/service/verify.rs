@@ -2,36 +2,46 @@
 
 use std::sync::Arc;
 
+use redoubt_attestation::genesis::Tier;
 use redoubt_shared::{ApprovalId, UserId, VerificationId};
 
 use super::boot::{Appliance, Counters};
 use super::liveness::Answered;
 use super::problems::{self, internal};
 use super::receipts::to_json;
-use super::samples::{Measured, Refused, modality_of};
+use super::samples::{Given, Measured, Refused, Sent, means_of};
 use super::serving::{Serving, TenantService};
 use super::watch::{flags, verdict};
 use crate::api::{
-    ActionTaken, ActiveLiveness, Caller, Problem, Sample, Timestamp, Verification, VerifyRequest,
+    ActionTaken, ActiveLiveness, Caller, Problem, Timestamp, Verification, VerifyRequest,
 };
-use crate::biometrics::{self, Made, Owner};
+use crate::biometrics::{self, Limits, Made, Owner};
 use crate::core::{
-    Band, Command, Comparison, Modality, Reply, SampleUse, SubjectHandle, Template, Whereabouts,
+    Band, Command, Comparison, Means, Modality, Reply, SampleUse, SubjectHandle, Template,
+    Whereabouts,
 };
 
 /// A template and whose it is.
 type Kept = (SubjectHandle, Arc<Template>);
 
-/// A sample, or frames that answer a challenge.
-struct Given(Sample, Option<Answered>);
-
 /// An attempt with its outcome.
 struct Concluded {
     user: UserId,
     id: VerificationId,
-    modality: Modality,
+    means: Means,
     comparison: Comparison,
     approval: Option<ApprovalId>,
+}
+
+/// A sample beside a template.
+struct Likeness {
+    modality: Modality,
+    cosine: f32,
+    /// The false-match rate it stands for.
+    rate: f64,
+    /// Whether policy refuses the sample for how live it looks.
+    barred: bool,
+    sample: SampleUse,
 }
 
 impl Appliance {
@@ -43,37 +53,43 @@ impl Appliance {
         self.verify_for(caller, request, None).await
     }
 
-    /// The same, for an approval that asks for a face.
+    /// The same, for an approval that asks for a face or a voice: for that one, and no other.
     pub(super) async fn verify_for(
         &self,
         caller: &Caller,
         request: VerifyRequest,
-        approval: Option<ApprovalId>,
+        factor: Option<(ApprovalId, Modality)>,
     ) -> Result<Verification, Problem> {
         let (serving, now_ms) = (self.serving()?, self.time()?);
-        let modality = modality_of(request.modality)?;
-        if approval.is_some() && modality != Modality::Face {
+        let means = means_of(request.modality);
+        if factor.is_some_and(|(_, modality)| means != Means::from(modality)) {
+            return Err(Problem::unsupported_modality());
+        }
+        let approval = factor.map(|(approval, _)| approval);
+        if means == Means::Both && self.manifest.newest_multimodal().is_none() {
             return Err(Problem::unsupported_modality());
         }
         let user = request.user_id.clone();
-        let answered = self.challenged(
-            &serving,
-            caller,
-            (&user, modality),
-            request.liveness.clone(),
-        )?;
         let from = serving.tenant(&caller.tenant)?.tags.whereabouts(&request);
+        // Where there is a face, it is challenged.
+        let first = means
+            .modalities()
+            .first()
+            .copied()
+            .unwrap_or(Modality::Face);
+        let answered = self.challenged(&serving, caller, (&user, first), request.liveness)?;
+        let given = answered.map_or(Given::Sample(request.biometric_data), Given::Frames);
+        let sent = Sent::of(means, given, request.voice_data)?;
         let id = VerificationId::from_bytes(self.pool.draw().map_err(|_| internal("no entropy"))?);
         let reserve = Command::ReserveAttempt {
             user: user.clone(),
-            modality,
+            means,
             id,
             from,
         };
         self.decide(&serving, caller, reserve, now_ms).await?;
-        let attempt = (user, id, modality, approval);
-        let sample = (Given(request.biometric_data, answered), from);
-        let ended = self.attempt(&serving, caller, attempt, sample);
+        let attempt = (user, id, means, approval);
+        let ended = self.attempt(&serving, caller, attempt, (sent, from));
         ended.await.map_err(problems::in_part)
     }
 
@@ -82,20 +98,17 @@ impl Appliance {
         &self,
         serving: &Serving,
         caller: &Caller,
-        (user, id, modality, approval): (UserId, VerificationId, Modality, Option<ApprovalId>),
-        (sample, from): (Given, Whereabouts),
+        (user, id, means, approval): (UserId, VerificationId, Means, Option<ApprovalId>),
+        (sent, from): (Sent, Whereabouts),
     ) -> Result<Verification, Problem> {
         Counters::add(&self.counters.samples);
-        match self
-            .measure(serving, caller, (&user, modality), sample)
-            .await
-        {
+        match self.measure(serving, caller, &user, sent).await {
             Ok(mut comparison) => {
                 comparison.from = from;
                 let concluded = Concluded {
                     user,
                     id,
-                    modality,
+                    means,
                     comparison,
                     approval,
                 };
@@ -116,50 +129,62 @@ impl Appliance {
         }
     }
 
-    /// Sample to comparison; the error is what to say and what to record.
+    /// Samples to comparison; the error is what to say and what to record.
     async fn measure(
         &self,
         serving: &Serving,
         caller: &Caller,
-        (user, modality): (&UserId, Modality),
-        Given(sample, answered): Given,
+        user: &UserId,
+        sent: Sent,
     ) -> Result<Comparison, Refused> {
-        let sample = match answered {
-            Some(answered) => self.followed(serving, answered).await?,
-            None => self.measured(serving, modality, sample).await?,
-        };
-        let template = template(serving, caller, user, modality).await;
-        let template = template.map_err(|problem| (problem, "no_template"))?;
+        let unmade = || (internal("no template could be made up"), "no_template");
         let tenant = serving.tenant(&caller.tenant);
         let tenant = tenant.map_err(|problem| (problem, "no_template"))?;
-        // Made up and compared for everybody, and twice for whoever has none, so that it
-        // takes the same time.
-        let unmade = || (internal("no template could be made up"), "no_template");
-        let nobody = self.made_up(tenant, (user, modality), &sample);
-        let nobody = (SubjectHandle::NOBODY, nobody.ok_or_else(unmade)?);
-        let compare = |(subject, template): &Kept| {
-            let (subject, modality) = (*subject, modality);
-            self.compare(tenant, &Owner { subject, modality }, template, &sample)
-        };
+        let (mut own, mut made_up) = (Some(Vec::new()), Vec::new());
+        for (modality, sample) in self.all_measured(serving, sent).await? {
+            let template = template(serving, caller, user, modality).await;
+            let template = template.map_err(|problem| (problem, "no_template"))?;
+            // Made up and compared for everybody, and twice for whoever has none, so that
+            // it takes the same time.
+            let nobody = self.nobody(tenant, (user, modality), &sample);
+            let nobody = (SubjectHandle::NOBODY, nobody.ok_or_else(unmade)?);
+            let alike = |(subject, template): &Kept| {
+                let subject = *subject;
+                self.likeness(tenant, &Owner { subject, modality }, template, &sample)
+            };
+            made_up.push(alike(&nobody).ok_or_else(unmade)?);
+            let compared = alike(template.as_ref().unwrap_or(&nobody));
+            let compared = compared.filter(|_| template.is_some());
+            // Of two, one without its template is as none with both.
+            own = own.zip(compared).map(|(mut all, one)| {
+                all.push(one);
+                all
+            });
+        }
+        let made_up = self.judged(made_up).ok_or_else(unmade)?;
+        // A rejection, whatever it was alike.
         let made_up = Comparison {
             accepted: false,
-            ..compare(&nobody).ok_or_else(unmade)?
+            ..made_up
         };
-        let compared = compare(template.as_ref().unwrap_or(&nobody));
-        let compared = compared.filter(|_| template.is_some());
-        Ok(match compared {
+        Ok(match own.and_then(|own| self.judged(own)) {
             Some(own) if own.accepted => own,
-            // What a template is of would tell that there is one.
-            Some(own) => Comparison {
+            // What a template is of would tell that there is one; and a score of two
+            // samples, which of them is like it.
+            Some(own) if own.parts.is_empty() => Comparison {
                 confidence: own.confidence,
                 ..made_up
             },
-            None => made_up,
+            _ if !made_up.parts.is_empty() => Comparison {
+                confidence: 0.0,
+                ..made_up
+            },
+            _ => made_up,
         })
     }
 
     /// Nobody's template: what is compared with it is rejected, whatever it was alike.
-    fn made_up(
+    fn nobody(
         &self,
         tenant: &TenantService,
         (user, modality): (&UserId, Modality),
@@ -179,13 +204,13 @@ impl Appliance {
         Some(Arc::new(template))
     }
 
-    fn compare(
+    fn likeness(
         &self,
         tenant: &TenantService,
         owner: &Owner,
         template: &Template,
         sample: &Measured,
-    ) -> Option<Comparison> {
+    ) -> Option<Likeness> {
         let modality = owner.modality;
         // What a tier that policy no longer accepts enrolled, counts as not enrolled.
         let accepted = &self.config.config.policy.accepted_tiers;
@@ -199,15 +224,11 @@ impl Appliance {
         let space = self.space(modality, &template.model)?;
         let sample_there = space.of(&sample.embeddings)?;
         let cosine = tenant.transforms.cosine(owner, template, &sample_there)?;
-        let rate = biometrics::false_match_rate(&space.calibration, cosine);
-        let barred = self.bars(modality, sample.liveness);
-        Some(Comparison {
-            accepted: biometrics::accepts(rate, self.limit(modality)) && !barred,
-            // A picture of the customer shall not learn that it matches.
-            confidence: match barred {
-                true => 0.0,
-                false => biometrics::confidence(rate),
-            },
+        Some(Likeness {
+            modality,
+            cosine,
+            rate: biometrics::false_match_rate(&space.calibration, cosine),
+            barred: self.bars(modality, sample.liveness),
             sample: SampleUse {
                 model: template.model.clone(),
                 worker_tier: sample.tier.name().to_owned(),
@@ -216,6 +237,42 @@ impl Appliance {
                 liveness: sample.liveness,
                 performed: sample.performed.clone(),
             },
+        })
+    }
+
+    /// The verdict on one sample, or on a picture and a recording together; nothing where
+    /// theirs are no spaces that are compared together.
+    fn judged(&self, alike: Vec<Likeness>) -> Option<Comparison> {
+        let barred = alike.iter().any(|one| one.barred);
+        let (accepted, rate, sample, parts) = match <[Likeness; 2]>::try_from(alike) {
+            Ok([face, voice]) => {
+                let models = (&*face.sample.model, &*voice.sample.model);
+                let both = self.manifest.multimodal_of(models.0, models.1)?;
+                let rate = both.rate(both.score(face.cosine, voice.cosine));
+                let limits = Limits {
+                    face: self.limit(Modality::Face),
+                    voice: self.limit(Modality::Voice),
+                };
+                let accepted = limits.accept(rate, face.rate, voice.rate);
+                let sample = of_both(&both.id, &face.sample, &voice.sample);
+                let parts = [face, voice].map(|one| (one.modality, one.sample));
+                (accepted, rate, sample, parts.into())
+            }
+            Err(mut one) => {
+                let one = one.pop().filter(|_| one.is_empty())?;
+                let accepted = biometrics::accepts(one.rate, self.limit(one.modality));
+                (accepted, one.rate, one.sample, Vec::new())
+            }
+        };
+        Some(Comparison {
+            accepted: accepted && !barred,
+            // A picture of the customer shall not learn that it matches.
+            confidence: match barred {
+                true => 0.0,
+                false => biometrics::confidence(rate),
+            },
+            sample,
+            parts,
             from: Whereabouts::default(),
         })
     }
@@ -230,7 +287,7 @@ impl Appliance {
         let Concluded {
             user,
             id,
-            modality,
+            means,
             comparison,
             approval,
         } = concluded;
@@ -244,7 +301,7 @@ impl Appliance {
                 id,
                 comparison: comparison.clone(),
             },
-            Some(approval) => Command::ConcludeApprovalFace {
+            Some(approval) => Command::ConcludeApprovalSample {
                 approval,
                 user: user.clone(),
                 id,
@@ -273,7 +330,7 @@ impl Appliance {
             } else {
                 confidence_score
             },
-            modality: modality.into(),
+            modality: means.into(),
             timestamp: Timestamp(now_ms),
             liveness_passed: seen.map(|seen| seen.passed),
             active_liveness: challenged.then(|| ActiveLiveness::new(lapse)),
@@ -287,6 +344,30 @@ impl Appliance {
             receipt: to_json(&claim.receipt())?,
         })
     }
+}
+
+/// What holds of a face and a voice that were compared together, under the name of how.
+fn of_both(how: &str, face: &SampleUse, voice: &SampleUse) -> SampleUse {
+    let weaker = |one: &SampleUse| tier_rank(&one.template_tier);
+    let template = if weaker(voice) < weaker(face) {
+        voice
+    } else {
+        face
+    };
+    SampleUse {
+        model: how.to_owned(),
+        worker_tier: face.worker_tier.clone(),
+        template_tier: template.template_tier.clone(),
+        quality: face.quality.min(voice.quality),
+        liveness: face.liveness,
+        performed: face.performed.clone(),
+    }
+}
+
+/// The weaker a tier, the less; least, what is none.
+fn tier_rank(name: &str) -> Option<usize> {
+    let tiers = [Tier::Process, Tier::Enclave, Tier::ConfidentialGpu];
+    tiers.iter().position(|tier| tier.name() == name)
 }
 
 async fn template(

@@ -141,6 +141,7 @@ fn attempt(moment: &Moment) -> Attempt {
         Act::Login => (AttemptKind::Login, None),
         Act::Face => (AttemptKind::Verification, Some(Modality::Facial)),
         Act::Voice => (AttemptKind::Verification, Some(Modality::Voice)),
+        Act::Both => (AttemptKind::Verification, Some(Modality::Multimodal)),
     };
     Attempt {
         kind,

@@ -9,7 +9,9 @@ use std::collections::BTreeSet;
 use redoubt_attestation::encode::{Digest32, sha256};
 use serde::Deserialize;
 
-use crate::biometrics::{CalibrationPoint, Part, RECORDINGS_MAX, Space, VoiceSpaces};
+use crate::biometrics::{
+    CalibrationPoint, Multimodal, Part, RECORDINGS_MAX, Space, VoiceSpaces, Weighed,
+};
 
 const TEXT: &str = include_str!("../../../images/models.toml");
 
@@ -44,6 +46,7 @@ pub struct Manifest {
     voices: Vec<Embedder>,
     voice_spaces: Vec<VoiceSpaces>,
     spaces: Vec<Space>,
+    multimodal: Vec<Multimodal>,
     liveness: bool,
     moves: bool,
 }
@@ -55,6 +58,8 @@ struct Document {
     model: Vec<Model>,
     #[serde(default)]
     fusion: Vec<Fusion>,
+    #[serde(default)]
+    multimodal: Vec<FaceAndVoice>,
 }
 
 #[derive(Deserialize)]
@@ -82,6 +87,16 @@ struct Enrolled {
 struct Fusion {
     id: String,
     parts: Vec<Part>,
+    calibration: Vec<Calibration>,
+}
+
+/// How a face's and a voice's cosines become one score.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FaceAndVoice {
+    id: String,
+    face: Weighed,
+    voice: Weighed,
     calibration: Vec<Calibration>,
 }
 
@@ -139,7 +154,7 @@ impl Manifest {
         if all.collect::<BTreeSet<_>>().len() != spaces.len() {
             return Err(ManifestError::Content("two spaces have one id".into()));
         }
-        Ok(Self {
+        let mut manifest = Self {
             digest: sha256(&[text.as_bytes()]),
             embedders,
             voices: voices.iter().map(embedder).collect::<Result<_, _>>()?,
@@ -148,14 +163,62 @@ impl Manifest {
                 .map(of_voices)
                 .collect::<Result<_, _>>()?,
             spaces,
+            multimodal: Vec::new(),
             liveness,
             moves: moves > 0,
-        })
+        };
+        for both in document.multimodal {
+            manifest.multimodal.push(manifest.both(both)?);
+        }
+        Ok(manifest)
     }
 
     /// Whether models follow the moves of a face.
     pub fn has_moves(&self) -> bool {
         self.moves
+    }
+
+    fn both(&self, both: FaceAndVoice) -> Result<Multimodal, ManifestError> {
+        let FaceAndVoice {
+            id,
+            face,
+            voice,
+            calibration,
+        } = both;
+        let known = self.space(&face.space).is_some() && self.voice_space(&voice.space).is_some();
+        let paired = self.multimodal_of(&face.space, &voice.space).is_some();
+        let named = self.multimodal.iter().any(|other| other.id == id)
+            || self.space(&id).is_some()
+            || self.voice_space(&id).is_some();
+        if !known || paired || named {
+            return Err(wrong(
+                &id,
+                "needs an id of its own, a space of faces and one of templates of voices, each two once",
+            ));
+        }
+        let sum = face.weight + voice.weight;
+        if !(face.weight > 0.0 && voice.weight > 0.0) || (sum - 1.0).abs() > 1e-6 {
+            return Err(wrong(&id, "weights must be above zero, one together"));
+        }
+        Ok(Multimodal {
+            calibration: table(&id, &calibration)?,
+            id,
+            face,
+            voice,
+        })
+    }
+
+    /// How templates of a face and of a voice are compared together, by the names of their
+    /// spaces; none where that was not measured.
+    pub fn multimodal_of(&self, face: &str, voice: &str) -> Option<&Multimodal> {
+        let mut all = self.multimodal.iter();
+        all.find(|both| both.face.space == face && both.voice.space == voice)
+    }
+
+    /// The same for templates as they are made now.
+    pub fn newest_multimodal(&self) -> Option<&Multimodal> {
+        let (face, voice) = (self.spaces.first()?, self.voice_spaces.first()?);
+        self.multimodal_of(&face.id, &voice.template.id)
     }
 
     /// Whether a model tells live faces.

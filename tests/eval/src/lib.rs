@@ -11,6 +11,7 @@
 //! 1 - FNMR.
 
 pub mod faces;
+pub mod fusion;
 pub mod liveness;
 pub mod report;
 pub mod risk;

@@ -1,4 +1,4 @@
-//! `redoubt-eval faces|voices|liveness|risk|calibrate`: error rates over data of one's own.
+//! `redoubt-eval faces|voices|fusion|liveness|risk|calibrate`: error rates over data of one's own.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 use redoubt_eval::faces::{self, Plan, Start, calibrate};
-use redoubt_eval::{liveness, risk, voices};
+use redoubt_eval::{fusion, liveness, risk, voices};
 
 /// Measure error rates.
 #[derive(Debug, Parser)]
@@ -35,6 +35,19 @@ enum Task {
         /// Where the report goes; a page and what the worker answered go beside it
         #[arg(long, value_name = "OUT")]
         json: PathBuf,
+    },
+    /// Face and voice together, beside each alone, over the same pairs of chimeric customers
+    Fusion {
+        /// A folder of images for each person
+        faces: PathBuf,
+        /// A folder of WAV and FLAC files for each speaker, at any depth
+        voices: PathBuf,
+        /// Where the report goes; a page and what the worker answered go beside it
+        #[arg(long, value_name = "OUT")]
+        json: PathBuf,
+        /// Which persons are given which voices, and which recordings are compared
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
     },
     /// Passive liveness: people refused and attacks passed, through the sealed worker
     Liveness {
@@ -107,6 +120,22 @@ fn run(task: Task) -> Result<()> {
                 start: start(false)?,
             };
             let page = voices::evaluate(&plan)?;
+            println!("a page to look at: {}", page.display());
+        }
+        Task::Fusion {
+            faces,
+            voices,
+            json,
+            seed,
+        } => {
+            let plan = fusion::Plan {
+                faces,
+                voices,
+                report: json,
+                seed,
+                start: start(false)?,
+            };
+            let page = fusion::evaluate(&plan)?;
             println!("a page to look at: {}", page.display());
         }
         Task::Liveness { dir, attacks, json } => {

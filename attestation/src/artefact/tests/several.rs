@@ -35,6 +35,13 @@ pub(crate) fn face(user: &'static str) -> Answer<'static> {
     }
 }
 
+/// Of one person with one device, besides a passkey.
+pub(crate) fn besides(factors: &[&str]) -> Value {
+    let mut all = vec!["passkey"];
+    all.extend(factors);
+    json!({"approvers": 1, "needed": 1, "devices": 1, "factors": all})
+}
+
 pub(crate) fn asked(approvers: u16, needed: u16, devices: u8, face: bool) -> Value {
     let factors: &[&str] = if face {
         &["passkey", "face"]
@@ -134,6 +141,77 @@ impl Court {
         claims["challenge_input"] = json!(input);
         claims
     }
+}
+
+/// Faces and voices, each for what it is, before one passkey.
+fn samples(court: &Court, passkey: &Passkey) -> Vec<(&'static str, Artefact, &'static str)> {
+    let answered = |asked: &[&str], with: &[&'static str]| {
+        let mut answers: Vec<Answer<'_>> = with.iter().map(|_| face("anna")).collect();
+        answers.push(by("anna", passkey, 1));
+        court.several(&besides(asked), &answers, |at, claims| {
+            if let Some(modality) = with.get(at) {
+                claims["modality"] = (*modality).into();
+            }
+        })
+    };
+    let cases: [(&'static str, &[&str], &[&'static str], &'static str); 12] = [
+        (
+            "a voice that was asked for",
+            &["voice"],
+            &["voice"],
+            "accepted",
+        ),
+        (
+            "a face and a voice",
+            &["face", "voice"],
+            &["voice", "facial"],
+            "accepted",
+        ),
+        ("a face for a voice", &["voice"], &["facial"], "grants"),
+        ("a voice for a face", &["face"], &["voice"], "grants"),
+        ("no voice", &["voice"], &[], "grants"),
+        ("two voices", &["voice"], &["voice", "voice"], "grants"),
+        (
+            "two voices for both",
+            &["face", "voice"],
+            &["voice", "voice"],
+            "grants",
+        ),
+        (
+            "a voice that nobody asked for",
+            &["face"],
+            &["facial", "voice"],
+            "grants",
+        ),
+        (
+            "both in one for a voice",
+            &["voice"],
+            &["multimodal"],
+            "grants",
+        ),
+        (
+            "both in one for both",
+            &["face", "voice"],
+            &["multimodal", "multimodal"],
+            "grants",
+        ),
+        (
+            "factors in another order",
+            &["voice", "face"],
+            &["facial", "voice"],
+            "malformed",
+        ),
+        (
+            "a factor twice",
+            &["voice", "voice"],
+            &["voice", "voice"],
+            "malformed",
+        ),
+    ];
+    cases
+        .into_iter()
+        .map(|(name, asked, with, code)| (name, answered(asked, with), code))
+        .collect()
 }
 
 /// Named cases of many kinds, good and bad, for both verifiers.
@@ -293,6 +371,7 @@ pub(crate) fn cases(court: &Court) -> Vec<(&'static str, Artefact, &'static str)
             "grants",
         ),
     ];
+    list.extend(samples(court, a));
     let pair = || [by("anna", a, 1), by("ben", b, 2)];
     type Bend = fn(&mut Value);
     let bends: [(&'static str, usize, Bend, &'static str); 15] = [

@@ -10,14 +10,15 @@ use super::risk::Noted;
 use super::{Cx, Decision, owned, stranger};
 use crate::core::frames;
 use crate::core::{
-    AlertKind, Band, Comparison, Effect, Ending, Event, Input, Liveness, Modality, PolicyPlace,
-    Recorded, Refusal, Reply, Risk, SampleSeen, Subject, SubjectHandle, Whereabouts,
+    AlertKind, Band, Comparison, Effect, Ending, Event, Input, Liveness, Means, Modality,
+    PolicyPlace, Recorded, Refusal, Reply, Risk, SampleSeen, SampleUse, Subject, SubjectHandle,
+    Whereabouts,
 };
 
 pub(super) fn reserve(
     cx: &Cx<'_>,
     user: UserId,
-    modality: Modality,
+    means: Means,
     id: VerificationId,
     from: Whereabouts,
 ) -> Result<Decision, Refusal> {
@@ -30,7 +31,7 @@ pub(super) fn reserve(
     // Someone unknown, someone without a template and someone else's face are told
     // apart to nobody.
     let Ok((handle, subject)) = cx.subject(&user) else {
-        return stranger::reserve(cx, &user, modality, id, from);
+        return stranger::reserve(cx, &user, means, id, from);
     };
     let attempts = &subject.attempts;
     let mut events = Vec::new();
@@ -52,9 +53,7 @@ pub(super) fn reserve(
     };
     events.push(owned(handle, begun));
     events.push(owned(handle, Event::AttemptReserved { handle, id }));
-    if modality == Modality::Voice {
-        events.push(owned(handle, Event::VoiceTried { handle, id }));
-    }
+    events.extend(means.tried(handle, id).map(|tried| owned(handle, tried)));
     Ok(Decision {
         events,
         reply: Reply::Subject(handle),
@@ -68,7 +67,7 @@ pub(super) fn release(
     reason: &str,
     worker_tier: Option<&str>,
 ) -> Result<Decision, Refusal> {
-    let released = |modality| stranger::released(id, modality, reason);
+    let released = |means| stranger::released(id, means, reason);
     if stranger::holds(cx, id) {
         let own = released(cx.state.attempted_by(&SubjectHandle::NOBODY, id));
         return Ok(stranger::release(cx, &user, id, worker_tier, own));
@@ -109,24 +108,18 @@ fn compared(
     approval: Option<ApprovalId>,
 ) -> Result<Decision, Refusal> {
     if stranger::holds(cx, id) {
-        let modality = cx.state.attempted_by(&SubjectHandle::NOBODY, id);
-        let tell = |ending, until| told((id, modality), comparison, approval, ending, until);
-        return Ok(stranger::conclude(
-            cx,
-            &user,
-            (id, modality),
-            comparison,
-            tell,
-        ));
+        let means = cx.state.attempted_by(&SubjectHandle::NOBODY, id);
+        let tell = |ending, until| told((id, means), comparison, approval, ending, until);
+        return Ok(stranger::conclude(cx, &user, (id, means), comparison, tell));
     }
     let (handle, subject) = reserved(cx, &user, id)?;
-    let modality = cx.state.attempted_by(&handle, id);
-    let risk = cx.assess(modality.act(), handle, comparison.from);
+    let means = cx.state.attempted_by(&handle, id);
+    let risk = cx.assess(means.act(), handle, comparison.from);
     // Without a template there is nobody to be like.
-    let enrolled = cx.state.template(&handle, modality).is_some();
-    let accepted = comparison.accepted && enrolled;
+    let enrolled = |modality: &Modality| cx.state.template(&handle, *modality).is_some();
+    let accepted = comparison.accepted && means.modalities().iter().all(enrolled);
     let ruled = match accepted {
-        true => Some(cx.ruled(handle, input(modality, &risk, comparison))?),
+        true => Some(cx.ruled(handle, input(means, &risk, comparison))?),
         false => None,
     };
     let ruling = ruled.as_ref().map_or(Effect::Allow, Ruled::effect);
@@ -138,15 +131,9 @@ fn compared(
     };
     let locks = !accepted && subject.attempts.failures + 1 >= cx.context.max_failures;
     let locked_until_ms = locks.then(|| cx.facts.now_ms.saturating_add(cx.context.lockout_ms));
-    let mut own = told(
-        (id, modality),
-        comparison,
-        approval,
-        ending,
-        locked_until_ms,
-    );
+    let mut own = told((id, means), comparison, approval, ending, locked_until_ms);
     let noted = Noted {
-        act: modality.act(),
+        act: means.act(),
         ending,
         from: comparison.from,
         verification: Some(id),
@@ -175,7 +162,7 @@ fn compared(
         },
     };
     let at_ms = cx.facts.now_ms;
-    let face = ending == Ending::Accepted && modality == Modality::Face;
+    let face = ending == Ending::Accepted && means == Means::Face;
     let matched = face.then_some(Event::FaceMatched { handle, at_ms });
     // Nor does the tenant's own no count where it came from.
     let failed = !accepted || risk.band() == Band::High;
@@ -198,7 +185,7 @@ fn compared(
 
 /// Members of a claim about a comparison.
 fn told(
-    (id, modality): (VerificationId, Modality),
+    (id, means): (VerificationId, Means),
     comparison: &Comparison,
     approval: Option<ApprovalId>,
     ending: Ending,
@@ -206,7 +193,7 @@ fn told(
 ) -> Value {
     let mut own = json!({
         "verification_id": id.to_string(),
-        "modality": modality.name(),
+        "modality": means.name(),
         "verdict": verdict(ending),
         "confidence_score": round(comparison.confidence),
         "quality_score": round(comparison.sample.quality),
@@ -216,18 +203,33 @@ fn told(
         "locked_until_ms": locked_until_ms,
     });
     frames::tell(comparison.sample.performed.as_ref(), &mut own);
+    if !comparison.parts.is_empty() {
+        own["parts"] = comparison.parts.iter().map(part).collect();
+    }
     if let Some(approval) = approval {
         own["approval_id"] = approval.to_string().into();
     }
     own
 }
 
-fn input(modality: Modality, risk: &Risk, comparison: &Comparison) -> Input {
+/// One of several samples that were compared together.
+fn part((modality, sample): &(Modality, SampleUse)) -> Value {
+    json!({
+        "modality": modality.name(),
+        "quality_score": round(sample.quality),
+        "liveness": Liveness::word(sample.liveness),
+        "model": sample.model,
+        "template_tier": sample.template_tier,
+    })
+}
+
+fn input(means: Means, risk: &Risk, comparison: &Comparison) -> Input {
     let sample = &comparison.sample;
     Input {
-        place: match modality {
-            Modality::Face => PolicyPlace::Face,
-            Modality::Voice => PolicyPlace::Voice,
+        place: match means {
+            Means::Face => PolicyPlace::Face,
+            Means::Voice => PolicyPlace::Voice,
+            Means::Both => PolicyPlace::FaceAndVoice,
         },
         risk: risk.clone(),
         device: None,

@@ -22,7 +22,10 @@ pub(super) fn modality(
         return Err(Refusal::NotEnrolled);
     }
     let reserved = subject.attempts.reserved.iter();
-    let open = reserved.filter(|one| cx.state.attempted_by(&handle, **one) == modality);
+    let open = reserved.filter(|one| {
+        let means = cx.state.attempted_by(&handle, **one);
+        means.modalities().contains(&modality)
+    });
     let (failures, locked_until_ms) = budget_after(cx, subject, open.count() as u32);
     let erasure = record(
         cx,

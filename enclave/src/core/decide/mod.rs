@@ -129,10 +129,10 @@ fn decide_one(cx: &Cx<'_>, command: Command) -> Result<Decision, Refusal> {
         } => renew::template(cx, user, modality, from, template),
         Command::ReserveAttempt {
             user,
-            modality,
+            means,
             id,
             from,
-        } => attempt::reserve(cx, user, modality, id, from),
+        } => attempt::reserve(cx, user, means, id, from),
         Command::ReleaseAttempt {
             user,
             id,
@@ -178,12 +178,12 @@ fn decide_one(cx: &Cx<'_>, command: Command) -> Result<Decision, Refusal> {
             approve::reject(cx, id, user, given, idempotency)
         }
         Command::CancelApproval { id, idempotency } => approve::cancel(cx, id, idempotency),
-        Command::ConcludeApprovalFace {
+        Command::ConcludeApprovalSample {
             approval,
             user,
             id,
             comparison,
-        } => approve::face(cx, approval, user, id, &comparison),
+        } => approve::sample(cx, approval, user, id, &comparison),
     }
 }
 

@@ -163,7 +163,8 @@ pub(super) fn payment(transaction: &Value) -> Option<PaymentSeen> {
     })
 }
 
-/// Whether an approval asks for more than one passkey, which meets a step-up.
+/// Whether an approval asks for more than one passkey, which meets a step-up. A voice does
+/// not: a recording of it would.
 pub(super) fn steps_up(terms: Terms) -> bool {
-    terms.devices > 1 || terms.face
+    terms.devices > 1 || terms.factors.face
 }

@@ -9,7 +9,7 @@ use super::risk::Noted;
 use super::{Cx, Decision, owned, unowned};
 use crate::core::risk::{Asked, assess};
 use crate::core::{
-    Activity, AlertKind, Comparison, Ending, Event, KeptBudget, KeptBudgets, Modality, Recorded,
+    Activity, AlertKind, Comparison, Ending, Event, KeptBudget, KeptBudgets, Means, Recorded,
     Refusal, Reply, Signal, SubjectHandle, Whereabouts,
 };
 
@@ -29,7 +29,7 @@ pub(super) fn holds(cx: &Cx<'_>, id: VerificationId) -> bool {
 pub(super) fn reserve(
     cx: &Cx<'_>,
     user: &UserId,
-    modality: Modality,
+    means: Means,
     id: VerificationId,
     from: Whereabouts,
 ) -> Result<Decision, Refusal> {
@@ -51,9 +51,7 @@ pub(super) fn reserve(
     };
     let reserved = Event::AttemptReserved { handle: HANDLE, id };
     let mut events = vec![owned(HANDLE, begun), owned(HANDLE, reserved)];
-    if modality == Modality::Voice {
-        events.push(owned(HANDLE, Event::VoiceTried { handle: HANDLE, id }));
-    }
+    events.extend(means.tried(HANDLE, id).map(|tried| owned(HANDLE, tried)));
     events.extend(keep(cx, user, kept.failures + 1, None));
     Ok(Decision {
         events,
@@ -80,7 +78,7 @@ pub(super) fn release(
 pub(super) fn conclude(
     cx: &Cx<'_>,
     user: &UserId,
-    (id, modality): (VerificationId, Modality),
+    (id, means): (VerificationId, Means),
     comparison: &Comparison,
     claim: impl FnOnce(Ending, Option<u64>) -> Value,
 ) -> Decision {
@@ -92,7 +90,7 @@ pub(super) fn conclude(
     let others = comparison.from.device;
     let others = others.map_or(0, |device| cx.others_on(device, HANDLE));
     let asked = Asked {
-        act: modality.act(),
+        act: means.act(),
         at_ms: now_ms,
         from: comparison.from,
         others,
@@ -103,7 +101,7 @@ pub(super) fn conclude(
         risk.signals.sort_unstable();
     }
     let mut noted = Noted {
-        act: modality.act(),
+        act: means.act(),
         ending,
         from: comparison.from,
         verification: Some(id),
@@ -171,8 +169,8 @@ fn keep(
 }
 
 /// Members of a claim about an attempt at which nothing was compared.
-pub(super) fn released(id: VerificationId, modality: Modality, reason: &str) -> Value {
+pub(super) fn released(id: VerificationId, means: Means, reason: &str) -> Value {
     json!({
-        "verification_id": id.to_string(), "modality": modality.name(), "verdict": "error", "reason": reason,
+        "verification_id": id.to_string(), "modality": means.name(), "verdict": "error", "reason": reason,
     })
 }

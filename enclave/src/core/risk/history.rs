@@ -29,6 +29,8 @@ pub enum Act {
     Face,
     /// A verification of a voice.
     Voice,
+    /// A verification of a face and a voice together.
+    Both,
 }
 
 /// How it ended.
@@ -250,8 +252,8 @@ impl Counts {
             (_, Ending::Suspicious) => &mut self.suspicious,
             (Act::Login, Ending::Accepted) => &mut self.logins,
             (Act::Login, Ending::Failed) => &mut self.logins_refused,
-            (Act::Face | Act::Voice, Ending::Accepted) => &mut self.faces,
-            (Act::Face | Act::Voice, Ending::Failed) => &mut self.faces_rejected,
+            (Act::Face | Act::Voice | Act::Both, Ending::Accepted) => &mut self.faces,
+            (Act::Face | Act::Voice | Act::Both, Ending::Failed) => &mut self.faces_rejected,
         };
         *count = count.saturating_add(1);
     }

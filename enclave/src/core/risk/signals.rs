@@ -97,10 +97,15 @@ impl Activity {
     }
 
     /// Accepted attempts that say what is usual of this one. A voice that a loudspeaker
-    /// may have says nothing of a face: whoever plays it makes no device or place known.
+    /// may have says nothing of a face, nor of both together, nor do both of a face: whoever
+    /// plays it makes no device or place known.
     fn accepted(&self, act: Act) -> impl DoubleEndedIterator<Item = &Moment> {
         let all = self.moments.iter();
-        let told = move |moment: &&Moment| act == Act::Voice || moment.act != Act::Voice;
+        let told = move |moment: &&Moment| match moment.act {
+            Act::Login | Act::Face => true,
+            Act::Both => matches!(act, Act::Both | Act::Voice),
+            Act::Voice => act == Act::Voice,
+        };
         all.filter(|moment| moment.ending == Ending::Accepted)
             .filter(told)
     }

@@ -6,13 +6,17 @@ use redoubt_shared::{ApprovalId, ErasureId};
 use super::*;
 
 const SECOND: u64 = 1000;
+const FACE: Factors = Factors {
+    face: true,
+    voice: false,
+};
 
 /// What a test asks for; the rest is as in most approvals.
 pub(super) struct Asking {
     pub(super) id: u8,
     pub(super) users: Vec<UserId>,
     pub(super) needed: u16,
-    pub(super) face: bool,
+    pub(super) factors: Factors,
     pub(super) amount: u64,
     pub(super) expires_ms: u64,
     pub(super) key: Option<([u8; 32], [u8; 32])>,
@@ -25,7 +29,7 @@ impl Asking {
             id,
             users: users.iter().map(|name| name.parse().unwrap()).collect(),
             needed,
-            face: false,
+            factors: Factors::NONE,
             amount: 2_500_000,
             expires_ms: 2_000_000,
             key: None,
@@ -52,7 +56,7 @@ impl Asking {
             id: ApprovalId::from_bytes([self.id; 16]),
             approvers: self.users.iter().map(of).collect(),
             needed: self.needed,
-            face: self.face,
+            factors: self.factors,
             transaction_jcs: self.jcs.clone(),
             currency: "EUR".into(),
             amount: self.amount,
@@ -555,7 +559,19 @@ fn large_transactions_share_no_piece() {
 
 /// A comparison of the first customer's face for approval 1, and its claim.
 fn face(world: &mut World, accepted: bool) -> serde_json::Value {
-    let id = world.reserve(&user()).unwrap();
+    sampled(world, Means::Face, accepted)
+}
+
+/// The same with whatever it is made with.
+fn sampled(world: &mut World, means: Means, accepted: bool) -> serde_json::Value {
+    let id = VerificationId::from_bytes(world.draw());
+    let reserve = Command::ReserveAttempt {
+        user: user(),
+        means,
+        id,
+        from: Whereabouts::default(),
+    };
+    world.run(reserve).unwrap();
     let sample = SampleUse {
         model: "m".into(),
         worker_tier: "process".into(),
@@ -568,11 +584,12 @@ fn face(world: &mut World, accepted: bool) -> serde_json::Value {
         accepted,
         confidence: 0.5,
         sample,
+        parts: Vec::new(),
         from: Whereabouts::default(),
     };
     let approval = ApprovalId::from_bytes([1; 16]);
     let user = user();
-    let command = Command::ConcludeApprovalFace {
+    let command = Command::ConcludeApprovalSample {
         approval,
         user,
         id,
@@ -590,7 +607,7 @@ fn with_a_face_goes_all_that_its_person_answered() {
     people(&mut world, &[("customer-1", &["a", "b"])]);
     world.enrol(&user());
     let asking = Asking {
-        face: true,
+        factors: FACE,
         amount: 2_500_001,
         ..Asking::of(1, &["customer-1"], 1)
     };
@@ -622,7 +639,7 @@ fn a_face_comes_before_the_last_passkey_and_spends_an_attempt() {
     let mut world = World::new();
     with_passkey(&mut world);
     let asking = Asking {
-        face: true,
+        factors: FACE,
         ..Asking::of(1, &["customer-1"], 1)
     };
     assert_eq!(world.run(asking.command()), Err(Refusal::NotEnrolled));
@@ -645,6 +662,175 @@ fn a_face_comes_before_the_last_passkey_and_spends_an_attempt() {
     // Of an approval that ended, it is a verdict and nothing more.
     assert_eq!(face(&mut world, true)["verdict"], "verified");
     assert!(world.approval(1).grants.is_empty());
+}
+
+const VOICE: Factors = Factors {
+    face: false,
+    voice: true,
+};
+
+#[test]
+fn a_voice_stands_for_no_face_and_a_face_for_no_voice() {
+    for (factors, right, wrong) in [
+        (FACE, Means::Face, Means::Voice),
+        (VOICE, Means::Voice, Means::Face),
+    ] {
+        let mut world = World::new();
+        with_passkey(&mut world);
+        let asking = Asking {
+            factors,
+            ..Asking::of(1, &["customer-1"], 1)
+        };
+        let needed = match right {
+            Means::Face => Refusal::FaceNeeded,
+            _ => Refusal::VoiceNeeded,
+        };
+        enrol_sample(&mut world, wrong.modalities()[0]);
+        assert_eq!(world.run(asking.command()), Err(Refusal::NotEnrolled));
+        enrol_sample(&mut world, right.modalities()[0]);
+        world.run(asking.command()).unwrap();
+        sampled(&mut world, wrong, true);
+        assert!(world.approval(1).grants.is_empty(), "{wrong:?}");
+        assert_eq!(world.run(give(1, b"credential")), Err(needed.clone()));
+        // Somebody else's is an attempt like any other.
+        sampled(&mut world, right, false);
+        let (_, subject) = world.state.subject(&user()).unwrap();
+        assert_eq!(subject.attempts.failures, 1);
+        assert_eq!(world.run(give(1, b"credential")), Err(needed));
+        let verdict = sampled(&mut world, right, true);
+        let given = world.run(give(1, b"credential"));
+        assert_eq!(given, Ok(Reply::Granted { complete: true }));
+        let claim = world.last_claim();
+        assert_eq!(claim["grants"][0]["receipt_id"], verdict["receipt_id"]);
+        assert!(world.replayed() == world.state);
+    }
+}
+
+#[test]
+fn an_approval_may_ask_for_both_and_then_takes_no_one_of_them_twice() {
+    let mut world = World::new();
+    with_passkey(&mut world);
+    world.enrol(&user());
+    enrol_sample(&mut world, Modality::Voice);
+    let factors = Factors {
+        face: true,
+        voice: true,
+    };
+    let asking = Asking {
+        factors,
+        ..Asking::of(1, &["customer-1"], 1)
+    };
+    world.run(asking.command()).unwrap();
+    sampled(&mut world, Means::Voice, true);
+    sampled(&mut world, Means::Voice, true);
+    assert_eq!(world.approval(1).grants.len(), 1, "the first counts");
+    assert_eq!(world.run(give(1, b"credential")), Err(Refusal::FaceNeeded));
+    face(&mut world, true);
+    let given = world.run(give(1, b"credential"));
+    assert_eq!(given, Ok(Reply::Granted { complete: true }));
+    let claim = world.last_claim();
+    assert_eq!(
+        claim["asked"]["factors"],
+        serde_json::json!(["passkey", "face", "voice"])
+    );
+    assert_eq!(claim["grants"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn with_a_voice_goes_all_that_its_person_answered() {
+    let mut world = World::new();
+    people(&mut world, &[("customer-1", &["a", "b"])]);
+    world.enrol(&user());
+    enrol_sample(&mut world, Modality::Voice);
+    let asking = Asking {
+        factors: VOICE,
+        amount: 2_500_001,
+        ..Asking::of(1, &["customer-1"], 1)
+    };
+    world
+        .run_under(&above(2_500_000), asking.command())
+        .unwrap();
+    sampled(&mut world, Means::Voice, true);
+    world.run(give(1, b"a")).unwrap();
+    let erase = |modality, id| Command::EraseModality {
+        user: user(),
+        modality,
+        id: ErasureId::from_bytes([id; 16]),
+    };
+    world.run(erase(Modality::Face, 7)).unwrap();
+    assert_eq!(
+        world.approval(1).grants.len(),
+        2,
+        "a face was not asked for"
+    );
+    world.run(erase(Modality::Voice, 8)).unwrap();
+    assert!(world.approval(1).grants.is_empty());
+    enrol_sample(&mut world, Modality::Voice);
+    world.run(give(1, b"a")).unwrap();
+    assert_eq!(world.run(give(1, b"b")), Err(Refusal::VoiceNeeded));
+    sampled(&mut world, Means::Voice, true);
+    let last = world.run(give(1, b"b"));
+    assert_eq!(last, Ok(Reply::Granted { complete: true }));
+}
+
+fn enrol_sample(world: &mut World, modality: Modality) {
+    let id = EnrollmentId::from_bytes(world.draw());
+    let token_hash = [1; 32];
+    let begin = Command::BeginEnrollment {
+        modality,
+        user: user(),
+        id,
+        token_hash,
+        consent_given: true,
+    };
+    world.run(begin).unwrap();
+    world
+        .run(Command::ReserveEnrollmentSample { id, token_hash })
+        .unwrap();
+    let complete = Command::CompleteEnrollment {
+        id,
+        template: Box::new(template()),
+        liveness: None,
+    };
+    world.run(complete).unwrap();
+}
+
+/// What was asked and answered before there were voices reads as it did.
+#[test]
+fn terms_and_answers_of_before_voices_keep_their_bytes() {
+    let terms = |factors| Terms {
+        factors,
+        ..Terms::PLAIN
+    };
+    let both = Factors {
+        face: true,
+        voice: true,
+    };
+    let all = [Factors::NONE, FACE, VOICE, both];
+    for (byte, factors) in all.into_iter().enumerate() {
+        let golden = [1, 1, 1, byte as u8];
+        assert_eq!(postcard::to_stdvec(&terms(factors)).unwrap(), golden);
+        let read: Terms = redoubt_shared::frame::decode_canonical(&golden).unwrap();
+        assert_eq!(read, terms(factors));
+    }
+    assert!(postcard::from_bytes::<Terms>(&[1, 1, 1, 4]).is_err());
+    let passkey = GrantedBy {
+        credential_id: b"a".to_vec(),
+        key: [3; 32],
+        backup_eligible: false,
+    };
+    // An option of a passkey was none for a face.
+    for (with, was) in [
+        (GrantedWith::Face, Some(None)),
+        (GrantedWith::Passkey(passkey.clone()), Some(Some(passkey))),
+        (GrantedWith::Voice, None),
+    ] {
+        let bytes = postcard::to_stdvec(&with).unwrap();
+        match was {
+            Some(was) => assert_eq!(bytes, postcard::to_stdvec(&was).unwrap()),
+            None => assert_eq!(bytes, [2]),
+        }
+    }
 }
 
 #[test]

@@ -84,6 +84,7 @@ impl World {
                     liveness: None,
                     performed: None,
                 },
+                parts: Vec::new(),
                 from: Whereabouts::default(),
             },
         };

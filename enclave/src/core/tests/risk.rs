@@ -38,6 +38,7 @@ impl World {
                 liveness: None,
                 performed: None,
             },
+            parts: Vec::new(),
             from,
         };
         let conclude = Command::ConcludeAttempt {

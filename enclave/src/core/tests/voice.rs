@@ -28,10 +28,9 @@ impl World {
     fn speak(&mut self, user: &UserId) -> Result<VerificationId, Refusal> {
         let id = VerificationId::from_bytes(self.draw());
         let (user, from) = (user.clone(), Whereabouts::default());
-        let modality = Modality::Voice;
         self.run(Command::ReserveAttempt {
             user,
-            modality,
+            means: Means::Voice,
             id,
             from,
         })
@@ -273,15 +272,19 @@ fn a_voice_is_no_face_for_introspection_history_or_an_approval() {
             liveness: None,
             performed: None,
         },
+        parts: Vec::new(),
         from: Whereabouts::default(),
     };
-    let as_a_face = Command::ConcludeApprovalFace {
+    let as_a_face = Command::ConcludeApprovalSample {
         approval: redoubt_shared::ApprovalId::from_bytes([1; 16]),
         user: user(),
         id,
         comparison,
     };
-    assert_eq!(world.run(as_a_face), Err(Refusal::UnknownAttempt));
+    // What it answers is a voice, where one was asked for: here nothing was.
+    world.run(as_a_face).unwrap();
+    assert!(world.state.approvals.is_empty());
+    assert_eq!(world.state.face_matched(&handle, world.now_ms), None);
 }
 
 #[derive(Debug, Clone, Copy)]

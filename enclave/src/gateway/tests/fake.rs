@@ -417,10 +417,11 @@ impl Services for Fake {
         Ok(options())
     }
 
-    async fn approval_face(
+    async fn approval_sample(
         &self,
         caller: Caller,
         _: ApprovalId,
+        _: Modality,
         request: VerifyRequest,
     ) -> Result<Verification, Problem> {
         self.verify(caller, request).await

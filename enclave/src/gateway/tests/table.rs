@@ -43,6 +43,7 @@ const MEANT: &[(&str, &str, &str, &str)] = &[
     ("POST", "/api/v1/approvals/{id}/verify", "s", "b"),
     ("GET", "/api/v1/approvals/{id}/options", "s", "b"),
     ("POST", "/api/v1/approvals/{id}/face", "s", "b"),
+    ("POST", "/api/v1/approvals/{id}/voice", "s", "b"),
     ("POST", "/api/v1/approvals/{id}/reject", "s", "b"),
     ("POST", "/api/v1/approvals/{id}/cancel", "s", "b"),
     ("GET", "/api/v1/approvals/{id}/events", "s", "br"),

@@ -91,6 +91,7 @@ async fn length_tells_neither_kind_nor_verdict() {
         accepted: false,
         confidence: 0.45,
         sample,
+        parts: Vec::new(),
         from: crate::core::Whereabouts::default(),
     };
     let template = crate::core::Template {
@@ -117,7 +118,7 @@ async fn length_tells_neither_kind_nor_verdict() {
             performed: None,
         },
         Command::ReserveAttempt {
-            modality: crate::core::Modality::Face,
+            means: crate::core::Means::Face,
             user: user(),
             id: attempt,
             from: Default::default(),
@@ -207,7 +208,7 @@ async fn a_reservation_survives_a_crash_as_spent() {
         let id = VerificationId::from_bytes([n; 16]);
         first
             .decide(Command::ReserveAttempt {
-                modality: crate::core::Modality::Face,
+                means: crate::core::Means::Face,
                 user: user(),
                 id,
                 from: Default::default(),
@@ -222,7 +223,7 @@ async fn a_reservation_survives_a_crash_as_spent() {
         .decide(
             &tenant(),
             Command::ReserveAttempt {
-                modality: crate::core::Modality::Face,
+                means: crate::core::Means::Face,
                 user: user(),
                 id,
                 from: Default::default(),

@@ -9,6 +9,7 @@ use super::super::boot::Appliance;
 use super::super::customers::known;
 use super::super::problems::{commit, in_part, internal};
 use super::super::receipts::to_json;
+use super::super::samples::modality_of;
 use super::super::serving::Serving;
 use super::{Found, find, idempotency, must_be_open, next_challenge, status};
 use crate::api::{
@@ -83,10 +84,10 @@ impl Appliance {
     }
 
     /// An attempt on the customer's budget, for this approval.
-    pub(in crate::service) async fn approval_face(
+    pub(in crate::service) async fn approval_sample(
         &self,
         caller: &Caller,
-        id: ApprovalId,
+        (id, asked): (ApprovalId, api::Modality),
         request: VerifyRequest,
     ) -> Result<Verification, Problem> {
         let (serving, now_ms) = (self.serving()?, self.time()?);
@@ -95,10 +96,13 @@ impl Appliance {
         must_be_open(&found.approval, now_ms)?;
         // Nobody's attempts are spent on what would not count.
         must_be_asked(&found.approval, handle)?;
-        if !found.approval.terms.face || found.approval.face_of(handle) {
+        let modality = modality_of(asked)?;
+        let approval = &found.approval;
+        if !approval.terms.factors.has(modality) || approval.has(handle, modality) {
             return Err(Problem::already_answered());
         }
-        let verification = self.verify_for(caller, request, Some(id)).await?;
+        let factor = Some((id, modality));
+        let verification = self.verify_for(caller, request, factor).await?;
         serving.listeners.tell(&caller.tenant, id);
         Ok(verification)
     }

@@ -23,8 +23,8 @@ use crate::api::{
     Factor, IdempotencyKey, Problem, RequestOptions, Timestamp,
 };
 use crate::core::{
-    APPROVERS_MAX, Approval, ApprovalStatus, Ask, AskedOf, Command, CreateApproval, Refusal, Reply,
-    SubjectHandle,
+    APPROVERS_MAX, Approval, ApprovalStatus, Ask, AskedOf, Command, CreateApproval, Factors,
+    Modality, Refusal, Reply, SubjectHandle,
 };
 use crate::ledger::CommitError;
 use crate::passkeys::CredentialDescriptor;
@@ -82,7 +82,7 @@ impl Appliance {
         let (serving, now_ms) = (self.serving()?, self.time()?);
         let repeatable = key.is_some();
         let (users, needed) = asked_of(&request)?;
-        let face = asks_for_face(&request)?;
+        let factors = factors_of(&request)?;
         let transaction_jcs =
             to_jcs(&request.transaction).map_err(|_| Problem::invalid_transaction())?;
         let repeated = transaction_jcs.len() * usize::from(needed) * DEVICES_MAX;
@@ -123,7 +123,7 @@ impl Appliance {
                 asks: [ask()?, ask()?],
             });
         }
-        let terms = [needed.to_be_bytes(), [face.into(), 0]].concat();
+        let terms = [needed.to_be_bytes(), [factors.bits(), 0]].concat();
         let mut asked: Vec<&[u8]> = vec![b"create", transaction_jcs.as_bytes(), &terms];
         asked.extend(users.iter().map(|user| user.as_str().as_bytes()));
         let idempotency = idempotency(key, &asked);
@@ -132,7 +132,7 @@ impl Appliance {
             id,
             approvers,
             needed,
-            face,
+            factors,
             currency: currency.as_str().to_owned(),
             amount: amount.exact(),
             transaction_jcs,
@@ -239,10 +239,17 @@ impl Appliance {
                 self.stored_artefact(&serving, caller, receipt).await?
             }
         };
-        let factors = match approval.terms.face {
-            true => vec![Factor::Passkey, Factor::Face],
-            false => vec![Factor::Passkey],
-        };
+        let mut factors = vec![Factor::Passkey];
+        factors.extend(
+            approval
+                .terms
+                .factors
+                .each()
+                .map(|modality| match modality {
+                    Modality::Face => Factor::Face,
+                    Modality::Voice => Factor::Voice,
+                }),
+        );
         let approvers = people.into_iter().map(|(handle, user_id)| ApproverState {
             user_id,
             answer: answered(&approval, handle),
@@ -301,13 +308,19 @@ fn asked_of(request: &ApprovalRequest) -> Result<(Vec<UserId>, u16), Problem> {
     }
 }
 
-fn asks_for_face(request: &ApprovalRequest) -> Result<bool, Problem> {
-    match request.factors.as_deref() {
-        None | Some([Factor::Passkey]) => Ok(false),
-        Some([Factor::Passkey, Factor::Face]) => Ok(true),
-        _ => Err(Problem::malformed_request()
-            .detail("factors: use [\"passkey\"] or [\"passkey\", \"face\"].")),
-    }
+fn factors_of(request: &ApprovalRequest) -> Result<Factors, Problem> {
+    let (face, voice) = match request.factors.as_deref() {
+        None | Some([Factor::Passkey]) => (false, false),
+        Some([Factor::Passkey, Factor::Face]) => (true, false),
+        Some([Factor::Passkey, Factor::Voice]) => (false, true),
+        Some([Factor::Passkey, Factor::Face, Factor::Voice]) => (true, true),
+        _ => {
+            return Err(Problem::malformed_request().detail(
+                "factors: use \"passkey\", and behind it \"face\", \"voice\" or both, in this order.",
+            ));
+        }
+    };
+    Ok(Factors { face, voice })
 }
 
 /// Whether a customer has a passkey whose answers are judged offline.

@@ -152,6 +152,17 @@ impl Bank {
         self.post("/api/v1/verify", &body).await?.read()
     }
 
+    /// Verifies a face and a voice together.
+    pub async fn verify_both(
+        &self,
+        user: &str,
+        face: &[u8],
+        recording: &[u8],
+    ) -> Result<Verification, BankError> {
+        let body = both_body(user, face, recording);
+        self.post("/api/v1/verify", &body).await?.read()
+    }
+
     /// Verifies a face.
     pub async fn verify(&self, user: &str, sample: &[u8]) -> Result<Verification, BankError> {
         self.verify_raw(user, sample).await?.read()
@@ -265,6 +276,14 @@ pub fn verify_body(user: &str, sample: &[u8]) -> Value {
         "geolocation": {"lat": 52.52, "lng": 13.405},
         "ip_address": address_of(user),
     })
+}
+
+/// The same of a face and a voice.
+pub fn both_body(user: &str, face: &[u8], recording: &[u8]) -> Value {
+    let mut body = verify_body(user, face);
+    body["modality"] = json!("multimodal");
+    body["voice_data"] = b64u(recording).into();
+    body
 }
 
 /// An address of a customer's own, of those set aside for tests (RFC 2544).

@@ -14,7 +14,7 @@ use crate::faces::times::Stages;
 
 /// What came of a recording.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     /// Its embedding.
     Embedded(Vec<f32>),
     /// Why there is none.

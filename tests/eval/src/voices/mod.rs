@@ -1,11 +1,11 @@
 //! Voices: all pairs of recordings, through the worker's own process and the enclave's
 //! own end of its stream.
 
-mod cache;
+pub(crate) mod cache;
 mod embed;
 mod figures;
 mod report;
-mod tree;
+pub(crate) mod tree;
 
 use std::path::{Path, PathBuf};
 
@@ -30,12 +30,12 @@ pub struct Plan {
 }
 
 /// Recordings and what came of them.
-struct Run {
-    recordings: Vec<Recording>,
+pub(crate) struct Run {
+    pub(crate) recordings: Vec<Recording>,
     /// In their order.
-    outcomes: Vec<Outcome>,
+    pub(crate) outcomes: Vec<Outcome>,
     /// Of all jobs.
-    times: Vec<times::Stages>,
+    pub(crate) times: Vec<times::Stages>,
     /// The embedder.
     model: String,
     /// SHA-256 of the model manifest.
@@ -43,12 +43,12 @@ struct Run {
 }
 
 impl Run {
-    fn speakers(&self) -> u32 {
+    pub(crate) fn speakers(&self) -> u32 {
         let last = self.recordings.last();
         last.map_or(0, |recording| recording.speaker + 1)
     }
 
-    fn failures(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(crate) fn failures(&self) -> impl Iterator<Item = (&str, &str)> {
         let all = self.recordings.iter().zip(&self.outcomes);
         all.filter_map(|(recording, outcome)| match outcome {
             Outcome::Refused(reason) => Some((recording.name.as_str(), reason.as_str())),
@@ -70,7 +70,8 @@ pub fn evaluate(plan: &Plan) -> Result<PathBuf> {
     Ok(page)
 }
 
-fn run(plan: &Plan) -> Result<Run> {
+/// Everything up to the scores.
+pub(crate) fn run(plan: &Plan) -> Result<Run> {
     let manifest = Manifest::built_in();
     let model = manifest.voice_embedders().first();
     let model = model.context("images/models.toml has no voice_embedder")?;

@@ -7,13 +7,13 @@ use anyhow::{Context, Result, ensure};
 
 /// One recording of one speaker.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Recording {
+pub(crate) struct Recording {
     /// Which speaker, in the order of their names.
-    pub(super) speaker: u32,
+    pub(crate) speaker: u32,
     /// Its place below the root.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Where it is.
-    pub(super) path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 const EXTENSIONS: [&str; 3] = ["wav", "flac", "wave"];

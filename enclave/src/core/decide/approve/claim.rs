@@ -8,7 +8,7 @@ use redoubt_shared::{ApprovalId, UserId};
 use serde_json::{Map, Value, json};
 
 use super::super::Cx;
-use crate::core::{AlertKind, Approval, Content, Grant, Recorded, Terms};
+use crate::core::{AlertKind, Approval, Content, Grant, Modality, Recorded, Terms};
 
 /// The transaction as claims show it.
 pub(super) fn transaction(jcs: &str) -> Value {
@@ -18,10 +18,11 @@ pub(super) fn transaction(jcs: &str) -> Value {
 
 /// What was asked for.
 pub(super) fn asked(terms: Terms) -> Value {
-    let factors: &[&str] = match terms.face {
-        true => &["passkey", "face"],
-        false => &["passkey"],
-    };
+    let mut factors = vec!["passkey"];
+    factors.extend(terms.factors.each().map(|modality| match modality {
+        Modality::Face => "face",
+        Modality::Voice => "voice",
+    }));
     json!({
         "approvers": terms.approvers,
         "needed": terms.needed,

@@ -1,4 +1,4 @@
-//! Answers that approve: a passkey's, and a face's before it.
+//! Answers that approve: a passkey's, and a face's or a voice's before it.
 
 use redoubt_attestation::artefact::ChallengeInput;
 use redoubt_attestation::encode::sha256;
@@ -11,8 +11,8 @@ use super::super::risk::Paid;
 use super::super::{Cx, Decision, attempt, device, owned, stranger};
 use super::{claim, open_for};
 use crate::core::{
-    AlertKind, Approval, Comparison, Effect, Ending, Event, Grant, GrantedBy, Input, Modality,
-    PolicyPlace, Proof, Recorded, Refusal, Reply, Risk, Subject, SubjectHandle,
+    AlertKind, Approval, Comparison, Effect, Ending, Event, Grant, GrantedBy, GrantedWith, Input,
+    Means, Modality, PolicyPlace, Proof, Recorded, Refusal, Reply, Risk, Subject, SubjectHandle,
 };
 
 /// A verified assertion and what its claim must repeat.
@@ -56,8 +56,10 @@ pub(in crate::core::decide) fn give(
     let passkey = fresh(approval, handle, subject, &given.used)?;
     let before = approval.passkeys_of(handle).count();
     let last = before + 1 == usize::from(approval.terms.devices);
-    if last && approval.terms.face && !approval.face_of(handle) {
-        return Err(Refusal::FaceNeeded);
+    match approval.lacks(handle).filter(|_| last) {
+        None => {}
+        Some(Modality::Face) => return Err(Refusal::FaceNeeded),
+        Some(Modality::Voice) => return Err(Refusal::VoiceNeeded),
     }
     // The binding is checked here, not trusted: what the claim will say is what
     // the customer's challenge was made from. Another device may have answered this
@@ -102,7 +104,7 @@ pub(in crate::core::decide) fn give(
     let receipt = cx.facts.receipt;
     events.extend(match complete {
         true => Some(owned(handle, Event::ApprovalGiven { id, receipt })),
-        false => granted(cx, id, handle, Some(passkey), &claim),
+        false => granted(cx, id, handle, GrantedWith::Passkey(passkey), &claim),
     });
     // What several people approve says nothing of what one of them usually pays.
     let alone = complete && approval.terms.approvers == 1;
@@ -188,7 +190,9 @@ fn fresh(
         backup_eligible: record.backup_eligible,
     };
     for grant in &approval.grants {
-        let Some(seen) = &grant.passkey else { continue };
+        let Some(seen) = grant.with.passkey() else {
+            continue;
+        };
         let same = seen.credential_id == passkey.credential_id || seen.key == passkey.key;
         if grant.by != handle && same {
             return Err(Refusal::SharedDevice);
@@ -205,21 +209,22 @@ fn granted(
     cx: &Cx<'_>,
     id: ApprovalId,
     by: SubjectHandle,
-    passkey: Option<GrantedBy>,
+    with: GrantedWith,
     claim: &Recorded,
 ) -> Option<Recorded> {
     let grant = Grant {
         by,
         receipt: cx.facts.receipt,
         claim: claim::digest(claim)?,
-        passkey,
+        with,
     };
     Some(owned(by, Event::ApprovalGranted { id, grant }))
 }
 
-/// The verdict on a face that an approval asks for: an attempt like any other, and
-/// an answer if it was accepted while the approval was open.
-pub(in crate::core::decide) fn face(
+/// The verdict on a face or a voice that an approval asks for: an attempt like any other,
+/// and an answer if it was accepted while the approval was open. What the attempt was made
+/// with is what it answers: a voice no face, a face no voice, and both together neither.
+pub(in crate::core::decide) fn sample(
     cx: &Cx<'_>,
     approval: ApprovalId,
     user: UserId,
@@ -231,9 +236,11 @@ pub(in crate::core::decide) fn face(
         return attempt::conclude(cx, user, id, comparison, Some(approval));
     }
     let (asked, _) = cx.subject(&user).map_err(|_| Refusal::NotEnrolled)?;
-    if cx.state.attempted_by(&asked, id) != Modality::Face {
-        return Err(Refusal::UnknownAttempt);
-    }
+    let modality = match cx.state.attempted_by(&asked, id) {
+        Means::Face => Modality::Face,
+        Means::Voice => Modality::Voice,
+        Means::Both => return Err(Refusal::UnknownAttempt),
+    };
     let mut decision = attempt::conclude(cx, user.clone(), id, comparison, Some(approval))?;
     let Ok((open, approver, _)) = open_for(cx, approval, &user) else {
         return Ok(decision);
@@ -246,9 +253,10 @@ pub(in crate::core::decide) fn face(
             ..
         }
     );
-    if accepted && open.terms.face && !open.face_of(handle) {
+    if accepted && open.terms.factors.has(modality) && !open.has(handle, modality) {
+        let with = GrantedWith::sample(modality);
         let mut events = decision.events.iter();
-        let granted = events.find_map(|event| granted(cx, approval, handle, None, event));
+        let granted = events.find_map(|event| granted(cx, approval, handle, with.clone(), event));
         decision.events.extend(granted);
     }
     Ok(decision)

@@ -5,7 +5,7 @@ mod close;
 mod give;
 
 pub(super) use close::{cancel, reject};
-pub(super) use give::{Given, face, give, refuse};
+pub(super) use give::{Given, give, refuse, sample};
 
 use redoubt_shared::{ApprovalId, UserId};
 use serde_json::{Value, json};
@@ -72,7 +72,7 @@ fn terms(cx: &Cx<'_>, asked: &CreateApproval) -> Result<Terms, Refusal> {
         approvers: approvers as u16,
         needed: asked.needed,
         devices: if second { 2 } else { 1 },
-        face: asked.face,
+        factors: asked.factors,
     })
 }
 
@@ -88,14 +88,18 @@ fn may_all_be_asked(
         if handles.contains(&handle) {
             return Err(Refusal::OnePersonTwice);
         }
-        may_be_asked(cx, subject, terms)?;
+        may_be_asked(cx, (handle, subject), terms)?;
         handles.push(handle);
     }
     handles.first().copied().ok_or(Refusal::UnknownUser)
 }
 
 /// Somebody can give what is asked of one person.
-fn may_be_asked(cx: &Cx<'_>, subject: &Subject, terms: Terms) -> Result<(), Refusal> {
+fn may_be_asked(
+    cx: &Cx<'_>,
+    (handle, subject): (SubjectHandle, &Subject),
+    terms: Terms,
+) -> Result<(), Refusal> {
     let passkeys = subject.passkeys.values();
     let usable: Vec<_> = passkeys
         .filter(|one| cx.unusable(subject, subject.device_id(&one.id)).is_none())
@@ -106,7 +110,8 @@ fn may_be_asked(cx: &Cx<'_>, subject: &Subject, terms: Terms) -> Result<(), Refu
     if devices(usable.iter().map(|one| &one.backup_eligible)) < terms.devices.into() {
         return Err(Refusal::SecondDeviceNeeded);
     }
-    if terms.face && subject.face.is_none() {
+    let enrolled = |modality| cx.state.template(&handle, modality).is_some();
+    if !terms.factors.each().all(enrolled) {
         return Err(Refusal::NotEnrolled);
     }
     let open = subject

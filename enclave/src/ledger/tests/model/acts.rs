@@ -180,7 +180,7 @@ impl Callers {
                 self.attempts.push((who, id));
                 let user = name(who);
                 Command::ReserveAttempt {
-                    modality,
+                    means: [Means::Face, Means::Voice, Means::Both][self.drawn as usize % 3],
                     user,
                     id,
                     from: Default::default(),
@@ -297,7 +297,7 @@ fn asked(who: Who, id: ApprovalId, expires_ms: u64) -> CreateApproval {
             asks: [ask, ask],
         }],
         needed: 1,
-        face: false,
+        factors: Default::default(),
         currency: "EUR".into(),
         amount: 2_500_000,
         transaction_jcs: "{}".into(),
@@ -357,6 +357,7 @@ fn comparison(accepted: bool) -> Comparison {
         accepted,
         confidence: 0.5,
         sample,
+        parts: Vec::new(),
         from: crate::core::Whereabouts::default(),
     }
 }

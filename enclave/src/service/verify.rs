@@ -6,7 +6,6 @@ use redoubt_attestation::genesis::Tier;
 use redoubt_shared::{ApprovalId, UserId, VerificationId};
 
 use super::boot::{Appliance, Counters};
-use super::liveness::Answered;
 use super::problems::{self, internal};
 use super::receipts::to_json;
 use super::samples::{Given, Measured, Refused, Sent, means_of};

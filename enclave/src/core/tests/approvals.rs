@@ -789,8 +789,9 @@ fn enrol_sample(world: &mut World, modality: Modality) {
         .unwrap();
     let complete = Command::CompleteEnrollment {
         id,
-        template: Box::new(template()),
+        template: Box::new(template(world.next_transform(&user()))),
         liveness: None,
+        performed: None,
     };
     world.run(complete).unwrap();
 }

@@ -53,6 +53,7 @@ impl World {
             accepted: true,
             confidence: 0.95,
             sample,
+            parts: Vec::new(),
             from: Whereabouts::default(),
         };
         let user = user.clone();
@@ -215,6 +216,7 @@ fn a_stranger_s_answer_records_and_learns_as_much_as_a_customer_s() {
                 accepted: false,
                 confidence: 0.0,
                 sample,
+                parts: Vec::new(),
                 from: Whereabouts::default(),
             };
             let user = name;
@@ -257,7 +259,7 @@ fn frames_are_recorded_in_golden_bytes() {
         }],
     };
     let bytes = postcard::to_stdvec(&event).unwrap();
-    let golden = [&[50][..], &[1; 16], &[1], &[2; 8], &[3; 32]].concat();
+    let golden = [&[52][..], &[1; 16], &[1], &[2; 8], &[3; 32]].concat();
     assert_eq!(bytes, golden);
     let decoded: Event = redoubt_shared::frame::decode_canonical(&golden).unwrap();
     assert!(decoded == event);
@@ -278,9 +280,10 @@ fn an_enrolment_takes_no_wrong_answer_where_one_is_required_and_goes_on_waiting(
             consent_given: true,
         })
         .unwrap();
+    let next = world.next_transform(&user());
     let complete = |performed| Command::CompleteEnrollment {
         id,
-        template: Box::new(template()),
+        template: Box::new(template(next)),
         liveness: None,
         performed: Some(performed),
     };

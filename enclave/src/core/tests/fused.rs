@@ -62,11 +62,12 @@ impl World {
         .unwrap();
         self.run(Command::ReserveEnrollmentSample { id, token_hash })
             .unwrap();
-        let template = Box::new(template());
+        let template = Box::new(template(self.next_transform(&user())));
         self.run(Command::CompleteEnrollment {
             id,
             template,
             liveness: None,
+            performed: None,
         })
         .unwrap();
     }
@@ -83,6 +84,7 @@ fn one(model: &str, quality: f32) -> SampleUse {
         template_tier: "process".into(),
         quality,
         liveness: None,
+        performed: None,
     }
 }
 
@@ -369,7 +371,7 @@ fn what_was_recorded_before_keeps_its_numbers() {
     let voice = bytes(&Event::VoiceTried { handle, id });
     let both = bytes(&Event::FusedTried { handle, id });
     assert_eq!(both[1..], voice[1..]);
-    let golden = [&[50][..], &[2; 16], &[1; 16]].concat();
+    let golden = [&[53][..], &[2; 16], &[1; 16]].concat();
     assert_eq!(both, golden);
     let number = |act: Act| postcard::to_stdvec(&act).unwrap();
     assert_eq!(

@@ -146,6 +146,7 @@ fn what_was_stored_meanwhile_is_not_written_over() {
             id,
             template: Box::new(marked(number)),
             liveness: None,
+            performed: None,
         };
         assert_eq!(world.run(stale), Err(Refusal::TemplateMoved));
     }

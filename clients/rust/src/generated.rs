@@ -632,7 +632,7 @@ pub struct Devices {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EnrollForm {
     /// JPEG, PNG or WebP of a face, or the first recording of a voice, WAV or FLAC;
-    /// at most 8 MiB.
+    /// at most 8 MiB. In place of a picture, the JSON of a `LivenessAnswer`.
     pub biometric_file: String,
     /// Of a voice: the second recording.
     #[serde(default, skip_serializing_if = "Option::is_none")]

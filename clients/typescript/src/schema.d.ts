@@ -1391,7 +1391,7 @@ export interface components {
             /**
              * Format: binary
              * @description JPEG, PNG or WebP of a face, or the first recording of a voice, WAV or FLAC;
-             *     at most 8 MiB.
+             *     at most 8 MiB. In place of a picture, the JSON of a `LivenessAnswer`.
              */
             biometric_file: string;
             /**

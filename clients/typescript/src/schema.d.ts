@@ -4621,6 +4621,8 @@ export interface operations {
              * @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable
              *
              *     `malformed_request`: The request is malformed
+             *
+             *     `frame_count`: That is not as many frames as answer a challenge
              */
             400: {
                 headers: {
@@ -4677,7 +4679,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `challenges_off`: Policy challenges nobody
+             * @description `challenge_required`: A challenge must be answered
+             *
+             *     `challenges_off`: Policy challenges nobody
              *
              *     `unknown_challenge`: This challenge is not open for this customer
              *
@@ -4735,11 +4739,7 @@ export interface operations {
                 };
             };
             /**
-             * @description `challenge_required`: A challenge must be answered
-             *
-             *     `frame_count`: That is not as many frames as answer a challenge
-             *
-             *     `unsupported_modality`: This modality is not supported
+             * @description `unsupported_modality`: This modality is not supported
              *
              *     `not_an_image`: The sample is not an image
              *
@@ -6434,6 +6434,8 @@ export interface operations {
              *
              *     `malformed_request`: The request is malformed
              *
+             *     `frame_count`: That is not as many frames as answer a challenge
+             *
              *     `sample_count`: That is not as many samples as this enrolment takes
              */
             400: {
@@ -6494,6 +6496,8 @@ export interface operations {
              * @description `enrollment_busy`: A sample of this customer is being worked on
              *
              *     `enrollment_closed`: The enrolment is already completed
+             *
+             *     `challenge_required`: A challenge must be answered
              *
              *     `challenges_off`: Policy challenges nobody
              *
@@ -6562,10 +6566,6 @@ export interface operations {
              *     `blurred`: The face is out of focus
              *
              *     `not_live`: This does not look like a live person
-             *
-             *     `challenge_required`: A challenge must be answered
-             *
-             *     `frame_count`: That is not as many frames as answer a challenge
              *
              *     `challenge_failed`: The challenge was not answered
              *
@@ -11182,6 +11182,8 @@ export interface operations {
              * @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable
              *
              *     `malformed_request`: The request is malformed
+             *
+             *     `frame_count`: That is not as many frames as answer a challenge
              */
             400: {
                 headers: {
@@ -11227,7 +11229,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `challenges_off`: Policy challenges nobody
+             * @description `challenge_required`: A challenge must be answered
+             *
+             *     `challenges_off`: Policy challenges nobody
              *
              *     `unknown_challenge`: This challenge is not open for this customer
              *
@@ -11266,11 +11270,7 @@ export interface operations {
                 };
             };
             /**
-             * @description `challenge_required`: A challenge must be answered
-             *
-             *     `frame_count`: That is not as many frames as answer a challenge
-             *
-             *     `unsupported_modality`: This modality is not supported
+             * @description `unsupported_modality`: This modality is not supported
              *
              *     `not_an_image`: The sample is not an image
              *

@@ -92,7 +92,7 @@ impl Appliance {
             Ok(made) => made,
             Err(refused) => return self.give_back(serving, caller, id, refused).await,
         };
-        let active = performed.as_ref().map(ActiveLiveness::from);
+        let challenged = performed.is_some();
         let done_ms = template.enrolled_ms;
         let (version, quality) = (template.model.clone(), template.quality);
         let complete = Command::CompleteEnrollment {
@@ -101,12 +101,15 @@ impl Appliance {
             liveness: seen,
             performed,
         };
-        let claim = match self.decide_claim(serving, caller, complete, done_ms).await {
+        let (reply, claim) = match self.decide(serving, caller, complete, done_ms).await {
             Err(problem) if problem.is(Problem::challenge_failed) => {
                 let refused = (problem, Lapse::SeenBefore.name());
                 return self.give_back(serving, caller, id, refused).await;
             }
-            claim => claim?,
+            completed => completed?,
+        };
+        let (Reply::Enrolled { lapse }, Some(claim)) = (reply, claim) else {
+            return Err(internal("an enrolment without its claim"));
         };
         let user_id = name_of(serving, caller, handle).await?;
         Ok(Enrolled {
@@ -118,7 +121,7 @@ impl Appliance {
             quality_score: quality,
             liveness_result: seen.into(),
             liveness_confidence: seen.map(|seen| seen.confidence),
-            active_liveness: active,
+            active_liveness: challenged.then(|| ActiveLiveness::new(lapse)),
             encrypted: true,
             enrollment_date: Timestamp(done_ms),
             receipt: to_json(&claim.receipt())?,

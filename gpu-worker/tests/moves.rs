@@ -6,7 +6,11 @@
 
 mod common;
 #[path = "../../tests/bank/src/moving.rs"]
-#[allow(dead_code, reason = "the bank uses the rest")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the bank's own module, read here once more"
+)]
 mod moving;
 
 use std::path::Path;

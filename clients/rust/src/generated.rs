@@ -19,6 +19,21 @@ pub enum ActionTaken {
     AccountLocked,
 }
 
+/// What came of a challenge.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ActiveLiveness {
+    /// The move that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<LivenessAction>,
+    /// What was wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lapse: Option<LivenessLapse>,
+    /// Whether one person did what was asked, in order, before the camera.
+    pub passed: bool,
+    /// For the customer.
+    pub told: String,
+}
+
 /// Why the security team is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AlertReason {
@@ -412,6 +427,13 @@ pub struct BatchPayment {
     pub reference: String,
 }
 
+/// Asks for a challenge.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChallengeRequest {
+    /// The bank's name for its customer.
+    pub user_id: String,
+}
+
 /// A client certificate (RFC 8705 §3.1).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Confirmation {
@@ -610,7 +632,7 @@ pub struct Devices {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EnrollForm {
     /// JPEG, PNG or WebP of a face, or the first recording of a voice, WAV or FLAC;
-    /// at most 8 MiB.
+    /// at most 8 MiB. In place of a picture, the JSON of a `LivenessAnswer`.
     pub biometric_file: String,
     /// Of a voice: the second recording.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -650,6 +672,9 @@ pub struct EnrollInitiated {
 /// An enrolment was completed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Enrolled {
+    /// What came of a challenge; null where none was answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_liveness: Option<ActiveLiveness>,
     /// Version of the template's models.
     pub embedding_version: String,
     /// Always true: templates exist sealed only.
@@ -894,6 +919,75 @@ pub enum Liveness {
     /// `failed`
     #[serde(rename = "failed")]
     Failed,
+}
+
+/// One move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LivenessAction {
+    /// `turn_left`
+    #[serde(rename = "turn_left")]
+    TurnLeft,
+    /// `turn_right`
+    #[serde(rename = "turn_right")]
+    TurnRight,
+    /// `look_up`
+    #[serde(rename = "look_up")]
+    LookUp,
+    /// `blink`
+    #[serde(rename = "blink")]
+    Blink,
+}
+
+/// Answers a challenge.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LivenessAnswer {
+    /// From the reply of `liveness/challenge`.
+    pub challenge_id: String,
+    /// 8 to 30 frames in the order they were taken, unmirrored, from before the first move
+    /// on: JPEG, PNG or WebP of at most 4 million pixels each in base64 (standard or url
+    /// alphabet), 8 MiB together before encoding.
+    pub frames: Vec<String>,
+}
+
+/// What the customer is to do before the camera.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LivenessChallenge {
+    /// The moves, in this order, each followed by a look into the camera.
+    pub actions: Vec<LivenessAction>,
+    /// Names the challenge: good once, for this customer.
+    pub challenge_id: String,
+    /// When it ends unanswered (RFC 3339, UTC).
+    pub expires_at: String,
+    /// Most frames that answer it.
+    pub frames_max: u64,
+    /// Fewest frames that answer it.
+    pub frames_min: u64,
+}
+
+/// Why frames are no answer to their challenge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LivenessLapse {
+    /// `frame_repeated`
+    #[serde(rename = "frame_repeated")]
+    FrameRepeated,
+    /// `jumped`
+    #[serde(rename = "jumped")]
+    Jumped,
+    /// `not_frontal`
+    #[serde(rename = "not_frontal")]
+    NotFrontal,
+    /// `several_people`
+    #[serde(rename = "several_people")]
+    SeveralPeople,
+    /// `not_done`
+    #[serde(rename = "not_done")]
+    NotDone,
+    /// `other_move`
+    #[serde(rename = "other_move")]
+    OtherMove,
+    /// `seen_before`
+    #[serde(rename = "seen_before")]
+    SeenBefore,
 }
 
 /// The metadata in force.
@@ -1534,6 +1628,9 @@ pub enum Verdict {
 pub struct Verification {
     /// What followed.
     pub action_taken: ActionTaken,
+    /// What came of a challenge; null where none was answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_liveness: Option<ActiveLiveness>,
     /// Coarse on purpose; 0 to 1.
     pub confidence_score: f64,
     /// Null when not evaluated.
@@ -1561,7 +1658,9 @@ pub struct Verification {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VerifyRequest {
     /// JPEG, PNG or WebP of a face, WAV or FLAC of a voice, in base64 (standard or url alphabet), at most 8 MiB before encoding.
-    pub biometric_data: String,
+    /// Left out where `liveness` has frames in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub biometric_data: Option<String>,
     /// The customer's device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_info: Option<DeviceInfo>,
@@ -1571,6 +1670,9 @@ pub struct VerifyRequest {
     /// The customer's address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip_address: Option<String>,
+    /// Of a face: the answer to a challenge, in place of one picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub liveness: Option<LivenessAnswer>,
     /// What is compared.
     pub modality: Modality,
     /// The bank's name for its customer.
@@ -1949,6 +2051,17 @@ impl Client {
     pub async fn jwks(&self) -> Result<JwkSet, Error> {
         let request = Request::new("GET", "/api/v1/jwks");
         self.json(request, Body::none()).await
+    }
+
+    /// Draws a challenge for a customer before a camera; while one is open, the same again.
+    ///
+    /// `POST /api/v1/liveness/challenge`
+    pub async fn liveness_challenge(
+        &self,
+        body: &ChallengeRequest,
+    ) -> Result<LivenessChallenge, Error> {
+        let request = Request::new("POST", "/api/v1/liveness/challenge");
+        self.json(request, Body::json(body)?).await
     }
 
     /// Options to use a passkey (`PublicKeyCredentialRequestOptionsJSON`). A `user_id`

@@ -468,6 +468,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/liveness/challenge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Draws a challenge for a customer before a camera; while one is open, the same again. */
+        post: operations["liveness_challenge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/passkeys/authenticate/options": {
         parameters: {
             query?: never;
@@ -840,6 +857,15 @@ export interface components {
          * @enum {string}
          */
         ActionTaken: "logged" | "alert_sent" | "account_locked";
+        /** @description What came of a challenge. */
+        ActiveLiveness: {
+            action?: components["schemas"]["LivenessAction"] | null;
+            lapse?: components["schemas"]["LivenessLapse"] | null;
+            /** @description Whether one person did what was asked, in order, before the camera. */
+            passed: boolean;
+            /** @description For the customer. */
+            told: string;
+        };
         /**
          * @description Why the security team is told.
          * @enum {string}
@@ -1166,6 +1192,11 @@ export interface components {
             /** @description Remittance reference. */
             reference: string;
         };
+        /** @description Asks for a challenge. */
+        ChallengeRequest: {
+            /** @description The bank's name for its customer. */
+            user_id: string;
+        };
         /** @description A client certificate (RFC 8705 §3.1). */
         Confirmation: {
             /** @description SHA-256 of the certificate (base64url). */
@@ -1325,6 +1356,7 @@ export interface components {
         };
         /** @description An enrolment was completed. */
         Enrolled: {
+            active_liveness?: components["schemas"]["ActiveLiveness"] | null;
             /** @description Version of the template's models. */
             embedding_version: string;
             /** @description Always true: templates exist sealed only. */
@@ -1385,7 +1417,7 @@ export interface components {
             /**
              * Format: binary
              * @description JPEG, PNG or WebP of a face, or the first recording of a voice, WAV or FLAC;
-             *     at most 8 MiB.
+             *     at most 8 MiB. In place of a picture, the JSON of a `LivenessAnswer`.
              */
             biometric_file: string;
             /**
@@ -1586,6 +1618,43 @@ export interface components {
          * @enum {string}
          */
         Liveness: "not_evaluated" | "passed" | "failed";
+        /**
+         * @description One move.
+         * @enum {string}
+         */
+        LivenessAction: "turn_left" | "turn_right" | "look_up" | "blink";
+        /** @description Answers a challenge. */
+        LivenessAnswer: {
+            /** @description From the reply of `liveness/challenge`. */
+            challenge_id: string;
+            /**
+             * @description 8 to 30 frames in the order they were taken, unmirrored, from before the first move
+             *     on: JPEG, PNG or WebP of at most 4 million pixels each in base64 (standard or url
+             *     alphabet), 8 MiB together before encoding.
+             */
+            frames: string[];
+        };
+        /** @description What the customer is to do before the camera. */
+        LivenessChallenge: {
+            /** @description The moves, in this order, each followed by a look into the camera. */
+            actions: components["schemas"]["LivenessAction"][];
+            /** @description Names the challenge: good once, for this customer. */
+            challenge_id: string;
+            /**
+             * Format: date-time
+             * @description When it ends unanswered (RFC 3339, UTC).
+             */
+            expires_at: string;
+            /** @description Most frames that answer it. */
+            frames_max: number;
+            /** @description Fewest frames that answer it. */
+            frames_min: number;
+        };
+        /**
+         * @description Why frames are no answer to their challenge.
+         * @enum {string}
+         */
+        LivenessLapse: "frame_repeated" | "jumped" | "not_frontal" | "several_people" | "not_done" | "other_move" | "seen_before";
         /** @description The metadata in force. */
         MetadataStatus: {
             /** @description Whether credentials are being suspended. They are refused already. */
@@ -2224,6 +2293,7 @@ export interface components {
         Verification: {
             /** @description What followed. */
             action_taken: components["schemas"]["ActionTaken"];
+            active_liveness?: components["schemas"]["ActiveLiveness"] | null;
             /**
              * Format: float
              * @description Coarse on purpose; 0 to 1.
@@ -2253,12 +2323,16 @@ export interface components {
         };
         /** @description Compares a sample with the customer's template. */
         VerifyRequest: {
-            /** @description JPEG, PNG or WebP of a face, WAV or FLAC of a voice, in base64 (standard or url alphabet), at most 8 MiB before encoding. */
-            biometric_data: string;
+            /**
+             * @description JPEG, PNG or WebP of a face, WAV or FLAC of a voice, in base64 (standard or url alphabet), at most 8 MiB before encoding.
+             *     Left out where `liveness` has frames in its place.
+             */
+            biometric_data?: string;
             device_info?: components["schemas"]["DeviceInfo"] | null;
             geolocation?: components["schemas"]["Geolocation"] | null;
             /** @description The customer's address. */
             ip_address?: string | null;
+            liveness?: components["schemas"]["LivenessAnswer"] | null;
             /** @description What is compared. */
             modality: components["schemas"]["Modality"];
             /** @description The bank's name for its customer. */
@@ -4577,6 +4651,7 @@ export interface operations {
                      *       "modality": "facial",
                      *       "timestamp": "2026-11-21T22:26:40.123Z",
                      *       "liveness_passed": null,
+                     *       "active_liveness": null,
                      *       "quality_passed": true,
                      *       "security_flags": {
                      *         "fraud_score": 0,
@@ -4606,6 +4681,8 @@ export interface operations {
              * @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable
              *
              *     `malformed_request`: The request is malformed
+             *
+             *     `frame_count`: That is not as many frames as answer a challenge
              */
             400: {
                 headers: {
@@ -4662,7 +4739,13 @@ export interface operations {
                 };
             };
             /**
-             * @description `approval_closed`: The approval is already decided
+             * @description `challenge_required`: A challenge must be answered
+             *
+             *     `challenges_off`: Policy challenges nobody
+             *
+             *     `unknown_challenge`: This challenge is not open for this customer
+             *
+             *     `approval_closed`: The approval is already decided
              *
              *     `approval_rejected`: The approval was rejected
              *
@@ -6559,6 +6642,7 @@ export interface operations {
                      *       "quality_score": 0.93,
                      *       "liveness_result": "not_evaluated",
                      *       "liveness_confidence": null,
+                     *       "active_liveness": null,
                      *       "encrypted": true,
                      *       "enrollment_date": "2026-11-21T22:26:40.123Z",
                      *       "receipt": {
@@ -6584,6 +6668,8 @@ export interface operations {
              * @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable
              *
              *     `malformed_request`: The request is malformed
+             *
+             *     `frame_count`: That is not as many frames as answer a challenge
              *
              *     `sample_count`: That is not as many samples as this enrolment takes
              */
@@ -6645,6 +6731,12 @@ export interface operations {
              * @description `enrollment_busy`: A sample of this customer is being worked on
              *
              *     `enrollment_closed`: The enrolment is already completed
+             *
+             *     `challenge_required`: A challenge must be answered
+             *
+             *     `challenges_off`: Policy challenges nobody
+             *
+             *     `unknown_challenge`: This challenge is not open for this customer
              */
             409: {
                 headers: {
@@ -6709,6 +6801,8 @@ export interface operations {
              *     `blurred`: The face is out of focus
              *
              *     `not_live`: This does not look like a live person
+             *
+             *     `challenge_failed`: The challenge was not answered
              *
              *     `not_audio`: The sample is not a recording
              *
@@ -7911,6 +8005,193 @@ export interface operations {
             };
             /** @description `role_not_allowed`: This certificate may not do that */
             403: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: Too many requests */
+            429: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `internal_error`: The appliance failed at this request */
+            500: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `busy`: The appliance is at its limit
+             *
+             *     `not_serving`: The appliance does not serve this route now
+             *
+             *     `not_fresh`: Too few witnesses vouch for this appliance now
+             *
+             *     `handing_over`: Another enclave is taking over
+             */
+            503: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_deadline`: The request took too long to answer */
+            504: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    liveness_challenge: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A checkpoint note from one of this tenant's receipts, base64url. If a boot of this appliance signed it and the ledger of now does not continue it, the appliance stops instead of answering.
+                 * @example cmVkb3VidC5leGFtcGxlL2xlZGdlci8
+                 */
+                "Redoubt-Checkpoint"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "user_id": "customer-4711"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ChallengeRequest"];
+            };
+        };
+        responses: {
+            /** @description What the customer is to do */
+            200: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "challenge_id": "6e0f4b7a91c25d38a4b6c8d0e2f41357",
+                     *       "actions": [
+                     *         "turn_left",
+                     *         "blink",
+                     *         "look_up"
+                     *       ],
+                     *       "expires_at": "2026-11-21T22:27:40.123Z",
+                     *       "frames_min": 8,
+                     *       "frames_max": 30
+                     *     }
+                     */
+                    "application/json": components["schemas"]["LivenessChallenge"];
+                };
+            };
+            /**
+             * @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable
+             *
+             *     `malformed_request`: The request is malformed
+             */
+            400: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `client_certificate_required`: A client certificate is required */
+            401: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `role_not_allowed`: This certificate may not do that */
+            403: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_timeout`: The request took too long to arrive */
+            408: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `challenges_off`: Policy challenges nobody */
+            409: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `body_too_large`: The body is too large */
+            413: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unsupported_media_type`: The content type is not supported */
+            415: {
                 headers: {
                     /** @description Names the request, here and in the operator's log */
                     "X-Request-Id"?: string;
@@ -11107,6 +11388,7 @@ export interface operations {
                      *       "modality": "facial",
                      *       "timestamp": "2026-11-21T22:26:40.123Z",
                      *       "liveness_passed": null,
+                     *       "active_liveness": null,
                      *       "quality_passed": true,
                      *       "security_flags": {
                      *         "fraud_score": 0,
@@ -11136,6 +11418,8 @@ export interface operations {
              * @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable
              *
              *     `malformed_request`: The request is malformed
+             *
+             *     `frame_count`: That is not as many frames as answer a challenge
              */
             400: {
                 headers: {
@@ -11180,7 +11464,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemBody"];
                 };
             };
-            /** @description `not_enrolled`: This user has no template for the modality */
+            /**
+             * @description `challenge_required`: A challenge must be answered
+             *
+             *     `challenges_off`: Policy challenges nobody
+             *
+             *     `unknown_challenge`: This challenge is not open for this customer
+             *
+             *     `not_enrolled`: This user has no template for the modality
+             */
             409: {
                 headers: {
                     /** @description Names the request, here and in the operator's log */

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::biometrics::Sample;
 use super::text::{Timestamp, id};
-use crate::core::{Lapse, Move, Performed};
+use crate::core::{Lapse, Move};
 
 /// Asks for a challenge.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
@@ -123,12 +123,6 @@ pub struct ActiveLiveness {
     pub action: Option<LivenessAction>,
     /// For the customer.
     pub told: &'static str,
-}
-
-impl From<&Performed> for ActiveLiveness {
-    fn from(performed: &Performed) -> Self {
-        Self::new(performed.lapse)
-    }
 }
 
 impl ActiveLiveness {

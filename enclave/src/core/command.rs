@@ -478,6 +478,11 @@ pub enum Reply {
         /// What was wrong with the answer to a challenge.
         lapse: Option<Lapse>,
     },
+    /// The enrolment is complete.
+    Enrolled {
+        /// What was wrong with the answer to a challenge.
+        lapse: Option<Lapse>,
+    },
     /// The tenant's policy said no, and that is recorded.
     Denied,
     /// The approval created, or the one that this idempotency key was used for before.

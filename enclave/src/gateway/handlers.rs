@@ -206,7 +206,7 @@ pub(super) async fn enroll_initiate<S: Services>(
 #[allow(dead_code, reason = "describes a form that is read as a stream")]
 pub(super) struct EnrollForm {
     /// JPEG, PNG or WebP of a face, or the first recording of a voice, WAV or FLAC;
-    /// at most 8 MiB.
+    /// at most 8 MiB. In place of a picture, the JSON of a `LivenessAnswer`.
     #[schema(value_type = String, format = Binary, min_length = 1)]
     biometric_file: Vec<u8>,
     /// Of a voice: the second recording.

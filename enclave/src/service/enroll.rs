@@ -90,18 +90,21 @@ impl Appliance {
             Err(refused) => return self.give_back(serving, caller, id, refused).await,
         };
         let (done_ms, seen) = (enrolling.fresh.at_ms, enrolling.liveness);
-        let active = enrolling.performed.as_ref().map(ActiveLiveness::from);
+        let challenged = enrolling.performed.is_some();
         let owner = Owner {
             subject: handle,
             modality,
         };
         let stored = self.store_template(serving, caller, (id, owner), &enrolling);
-        let claim = match stored.await {
+        let (reply, claim) = match stored.await {
             Err(problem) if problem.is(Problem::challenge_failed) => {
                 let refused = (problem, Lapse::SeenBefore.name());
                 return self.give_back(serving, caller, id, refused).await;
             }
-            claim => claim?,
+            completed => completed?,
+        };
+        let Reply::Enrolled { lapse } = reply else {
+            return Err(internal("an enrolment without its reply"));
         };
         let user_id = name_of(serving, caller, handle).await?;
         let fresh = enrolling.fresh;
@@ -114,7 +117,7 @@ impl Appliance {
             quality_score: fresh.quality,
             liveness_result: seen.into(),
             liveness_confidence: seen.map(|seen| seen.confidence),
-            active_liveness: active,
+            active_liveness: challenged.then(|| ActiveLiveness::new(lapse)),
             encrypted: true,
             enrollment_date: Timestamp(done_ms),
             receipt: to_json(&claim.receipt())?,

@@ -38,7 +38,7 @@ impl Appliance {
         caller: &Caller,
         (id, owner): (EnrollmentId, Owner),
         enrolling: &Enrolling,
-    ) -> Result<Claim, Problem> {
+    ) -> Result<(Reply, Claim), Problem> {
         let fresh = &enrolling.fresh;
         let transforms = &serving.tenant(&caller.tenant)?.transforms;
         let made = Made {
@@ -57,11 +57,9 @@ impl Appliance {
                 liveness: enrolling.liveness,
                 performed: enrolling.performed.clone(),
             };
-            if let Some((_, claim)) = self
-                .unless_moved(serving, caller, command, fresh.at_ms)
-                .await?
-            {
-                return Ok(claim);
+            let stored = self.unless_moved(serving, caller, command, fresh.at_ms);
+            if let Some(stored) = stored.await? {
+                return Ok(stored);
             }
         }
         Err(refused(Refusal::TemplateMoved, fresh.at_ms))

@@ -386,6 +386,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn models_that_follow_moves_belong_together() {
+        assert!(Manifest::built_in().has_moves());
+        let partly = TEXT.replace("role = \"face_eyes\"", "role = \"another\"");
+        let refused = Manifest::parse(&partly);
+        assert!(matches!(refused, Err(ManifestError::Content(_))));
+        let none = MOVES.iter().fold(TEXT.to_owned(), |text, role| {
+            text.replace(&format!("role = \"{role}\""), "role = \"another\"")
+        });
+        assert!(!Manifest::parse(&none).unwrap().has_moves());
+    }
+
+    #[test]
     fn the_compiled_in_manifest_is_usable_and_reaches_one_in_ten_thousand() {
         let manifest = Manifest::built_in();
         let made = &manifest.spaces()[0];

@@ -21,7 +21,7 @@ const WIDE: f32 = 0.95;
 const HIGH: f32 = 1.35;
 /// How far it is turned and raised, in degrees.
 const TURN: f32 = 28.0;
-const RAISE: f32 = 26.0;
+const RAISE: f32 = 20.0;
 
 /// One person, as one photograph shows them.
 #[derive(Debug, Clone)]

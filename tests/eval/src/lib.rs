@@ -10,6 +10,7 @@
 //! decided wrongly. FAR and TAR are used as evaluations of faces use them: FMR, and
 //! 1 - FNMR.
 
+pub mod challenges;
 pub mod faces;
 pub mod fusion;
 pub mod liveness;

@@ -1,4 +1,5 @@
-//! `redoubt-eval faces|voices|fusion|liveness|risk|calibrate`: error rates over data of one's own.
+//! `redoubt-eval faces|voices|fusion|liveness|challenges|risk|calibrate`: error rates over data of
+//! one's own.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 use redoubt_eval::faces::{self, Plan, Start, calibrate};
-use redoubt_eval::{fusion, liveness, risk, voices};
+use redoubt_eval::{challenges, fusion, liveness, risk, voices};
 
 /// Measure error rates.
 #[derive(Debug, Parser)]
@@ -57,6 +58,17 @@ enum Task {
         #[arg(long, value_name = "DIR")]
         attacks: Option<PathBuf>,
         /// Where the report goes; a page goes beside it
+        #[arg(long, value_name = "OUT")]
+        json: PathBuf,
+    },
+    /// Active liveness: recorded answers to challenges, through the sealed worker
+    Challenges {
+        /// A folder for each recording of a person: frames, and actions.txt
+        dir: PathBuf,
+        /// The same of attacks; a folder's name begins with its kind and `_`
+        #[arg(long, value_name = "DIR")]
+        attacks: Option<PathBuf>,
+        /// Where the report goes
         #[arg(long, value_name = "OUT")]
         json: PathBuf,
     },
@@ -147,6 +159,16 @@ fn run(task: Task) -> Result<()> {
             };
             let page = liveness::evaluate(&plan)?;
             println!("a page to look at: {}", page.display());
+        }
+        Task::Challenges { dir, attacks, json } => {
+            let plan = challenges::Plan {
+                people: dir,
+                attacks,
+                report: json,
+                start: start(false)?,
+            };
+            let report = challenges::evaluate(&plan)?;
+            println!("bpcer {}\napcer {}", report["bpcer"], report["apcer"]);
         }
         Task::Risk { json } => {
             let figures = risk::evaluate(&risk::Plan::default(), &json)?;

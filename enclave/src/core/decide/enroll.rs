@@ -137,7 +137,9 @@ pub(super) fn complete(
     };
     let mut events = vec![owned(handle, enrolled), claim];
     events.splice(0..0, seen);
-    Ok(cx.done(events))
+    let lapse = performed.and_then(|one| one.lapse);
+    let reply = Reply::Enrolled { lapse };
+    Ok(Decision { events, reply })
 }
 
 /// Whether a sample of this customer's is being worked on.

@@ -19,7 +19,7 @@ use redoubt_attestation::sign::Es256Signer;
 use redoubt_enclave::worker_link::manifest::Manifest;
 use redoubt_enclave::worker_link::{WorkerError, WorkerLink, WorkerTrust};
 use redoubt_shared::Endpoint;
-use redoubt_shared::worker::{FaceSample, SampleRefusal, VoiceSample};
+use redoubt_shared::worker::{FaceSample, FrameSample, SampleRefusal, VoiceSample};
 
 use super::times::{Stages, stages};
 
@@ -104,6 +104,12 @@ impl Worker {
     pub async fn live(&self, image: Vec<u8>) -> Result<FaceSample, WorkerError> {
         let asked = patiently(async || self.link.face(image.clone().into(), true).await);
         asked.await.map(|(sample, _)| sample)
+    }
+
+    /// Frames in their order. What may pass is tried again.
+    pub async fn frames(&self, frames: Vec<Vec<u8>>) -> Result<Vec<FrameSample>, WorkerError> {
+        let asked = patiently(async || self.link.frames(frames.clone().into(), false).await);
+        asked.await.map(|(frames, _)| frames)
     }
 
     /// One recording. What may pass is tried again.

@@ -5,8 +5,8 @@ use redoubt_shared::peers::{PeerRequest, PeerResponse};
 use redoubt_shared::store::{StoreRefusal, StoreRequest, StoreResponse, StoredRecord};
 use redoubt_shared::supervise::{Phase, SuperviseRequest, SuperviseResponse};
 use redoubt_shared::worker::{
-    Embedding, FaceQuality, FaceSample, SampleRefusal, VoiceQuality, VoiceSample, WorkerRequest,
-    WorkerResponse,
+    Embedding, FaceQuality, FaceSample, FrameRefusal, FrameSample, SampleRefusal, VoiceQuality,
+    VoiceSample, WorkerRequest, WorkerResponse,
 };
 use redoubt_shared::{JobId, LedgerId, read_frame};
 use serde::Serialize;
@@ -104,6 +104,12 @@ pub(super) fn worker() -> Prepared {
             deadline_ms: 1000,
             audio: b"fLaC".to_vec(),
         },
+        WorkerRequest::Frames {
+            job,
+            deadline_ms: 1000,
+            liveness: true,
+            frames: vec![vec![0xff, 0xd8, 0xff], b"RIFF".to_vec()],
+        },
     ];
     let sample = FaceSample {
         embeddings: vec![Embedding {
@@ -126,7 +132,18 @@ pub(super) fn worker() -> Prepared {
             document: vec![1; 100],
             preimage: b"{}".to_vec(),
         },
-        answer(Ok(sample)),
+        answer(Ok(sample.clone())),
+        WorkerResponse::Frames {
+            job,
+            outcome: Ok(vec![frame(sample)]),
+        },
+        WorkerResponse::Frames {
+            job,
+            outcome: Err(FrameRefusal {
+                frame: 3,
+                why: SampleRefusal::NoFace,
+            }),
+        },
         answer(Err(SampleRefusal::NoFace)),
         WorkerResponse::Voice {
             job,
@@ -141,6 +158,18 @@ pub(super) fn worker() -> Prepared {
         read::<WorkerResponse>(input);
     };
     (Box::new(both), seeds)
+}
+
+fn frame(face: FaceSample) -> FrameSample {
+    FrameSample {
+        face,
+        yaw: 12.5,
+        pitch: -8.0,
+        eyes: [0.9, 0.1],
+        place: [0.3, 0.2, 0.4, 0.5],
+        picture: [640, 480],
+        print: [0x5a; 32],
+    }
 }
 
 fn voice() -> VoiceSample {

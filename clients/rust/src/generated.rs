@@ -129,7 +129,8 @@ pub struct ApprovalRequest {
     /// Several customers, each once, at most 16.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approvers: Option<Vec<String>>,
-    /// `["passkey"]` if absent; `["passkey", "face"]` asks each for a face as well.
+    /// `["passkey"]` if absent; with `"face"`, `"voice"` or both behind it, in this order, each
+    /// is asked for those as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub factors: Option<Vec<Factor>>,
     /// How many of them must approve.
@@ -811,6 +812,9 @@ pub enum Factor {
     /// `face`
     #[serde(rename = "face")]
     Face,
+    /// `voice`
+    #[serde(rename = "voice")]
+    Voice,
 }
 
 /// Where the customer is, as the bank knows it.
@@ -1677,6 +1681,10 @@ pub struct VerifyRequest {
     pub modality: Modality,
     /// The bank's name for its customer.
     pub user_id: String,
+    /// For `multimodal`, and only then: WAV or FLAC of a voice, while `biometric_data` is the
+    /// picture; in base64, both together at most 8 MiB before encoding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voice_data: Option<String>,
 }
 
 /// What [`Client::attestation`] may be told.
@@ -1925,6 +1933,19 @@ impl Client {
         body: &AuthenticationResponseWithUser,
     ) -> Result<ApprovalVerified, Error> {
         let request = Request::new("POST", "/api/v1/approvals/{id}/verify").path("id", id);
+        self.json(request, Body::json(body)?).await
+    }
+
+    /// Verifies the voice that an approval asks for: an attempt like any other. A recording or a
+    /// cloned voice passes.
+    ///
+    /// `POST /api/v1/approvals/{id}/voice`
+    pub async fn approval_voice(
+        &self,
+        id: &str,
+        body: &VerifyRequest,
+    ) -> Result<Verification, Error> {
+        let request = Request::new("POST", "/api/v1/approvals/{id}/voice").path("id", id);
         self.json(request, Body::json(body)?).await
     }
 

@@ -247,6 +247,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/approvals/{id}/voice": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Verifies the voice that an approval asks for: an attempt like any other. A recording or a
+         *     cloned voice passes.
+         */
+        post: operations["approval_voice"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/audit/events": {
         parameters: {
             query?: never;
@@ -949,7 +969,10 @@ export interface components {
         ApprovalRequest: {
             /** @description Several customers, each once, at most 16. */
             approvers?: string[] | null;
-            /** @description `["passkey"]` if absent; `["passkey", "face"]` asks each for a face as well. */
+            /**
+             * @description `["passkey"]` if absent; with `"face"`, `"voice"` or both behind it, in this order, each
+             *     is asked for those as well.
+             */
             factors?: components["schemas"]["Factor"][] | null;
             /**
              * Format: int32
@@ -1539,7 +1562,7 @@ export interface components {
          * @description What an answer is made of.
          * @enum {string}
          */
-        Factor: "passkey" | "face";
+        Factor: "passkey" | "face" | "voice";
         /** @description Where the customer is, as the bank knows it. */
         Geolocation: {
             /**
@@ -2337,6 +2360,11 @@ export interface components {
             modality: components["schemas"]["Modality"];
             /** @description The bank's name for its customer. */
             user_id: string;
+            /**
+             * @description For `multimodal`, and only then: WAV or FLAC of a voice, while `biometric_data` is the
+             *     picture; in base64, both together at most 8 MiB before encoding.
+             */
+            voice_data?: string | null;
         };
     };
     responses: never;
@@ -4801,6 +4829,8 @@ export interface operations {
             /**
              * @description `unsupported_modality`: This modality is not supported
              *
+             *     `modality_mismatch`: The samples are not those of the modality
+             *
              *     `not_an_image`: The sample is not an image
              *
              *     `too_many_pixels`: The image has too many pixels
@@ -4816,6 +4846,24 @@ export interface operations {
              *     `too_bright`: The face is too bright
              *
              *     `blurred`: The face is out of focus
+             *
+             *     `not_audio`: The sample is not a recording
+             *
+             *     `audio_not_supported`: This kind of recording is not supported
+             *
+             *     `recording_too_long`: The recording is too long
+             *
+             *     `recording_broken`: The recording holds samples that are no numbers
+             *
+             *     `recording_silent`: Nothing is heard
+             *
+             *     `recording_clipped`: The recording is too loud for its microphone
+             *
+             *     `too_little_speech`: Too little speech was heard
+             *
+             *     `too_quiet`: The voice is too quiet
+             *
+             *     `too_noisy`: There is too much noise behind the voice
              */
             422: {
                 headers: {
@@ -5586,6 +5634,8 @@ export interface operations {
              *     `second_device_required`: This amount needs a second device
              *
              *     `face_required`: A face comes before the last passkey
+             *
+             *     `voice_required`: A voice comes before the last passkey
              */
             409: {
                 headers: {
@@ -5662,6 +5712,333 @@ export interface operations {
              *     `not_fresh`: Too few witnesses vouch for this appliance now
              *
              *     `handing_over`: Another enclave is taking over
+             *
+             *     `store_unavailable`: The ledger store does not answer as it should
+             */
+            503: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_deadline`: The request took too long to answer */
+            504: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    approval_voice: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A checkpoint note from one of this tenant's receipts, base64url. If a boot of this appliance signed it and the ledger of now does not continue it, the appliance stops instead of answering.
+                 * @example cmVkb3VidC5leGFtcGxlL2xlZGdlci8
+                 */
+                "Redoubt-Checkpoint"?: string;
+            };
+            path: {
+                /**
+                 * @description approval_id
+                 * @example 5b7e0c93d1a84f26a0c3e9b27d4f6018
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "user_id": "customer-4711",
+                 *       "modality": "voice",
+                 *       "biometric_data": "UklGRiQAAABXQVZFZm10IBAAAAABAAEA",
+                 *       "device_info": {
+                 *         "type": "mobile",
+                 *         "os": "Android 16",
+                 *         "device_id": "device-17"
+                 *       },
+                 *       "geolocation": {
+                 *         "lat": 48.2,
+                 *         "lng": 16.4
+                 *       },
+                 *       "ip_address": "192.0.2.17"
+                 *     }
+                 */
+                "application/json": components["schemas"]["VerifyRequest"];
+            };
+        };
+        responses: {
+            /** @description The verdict */
+            200: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "verification_id": "77c1e0b5a94d4f3e8b2a6c5d9e1f0a38",
+                     *       "user_id": "customer-4711",
+                     *       "result": "verified",
+                     *       "confidence_score": 0.6,
+                     *       "modality": "voice",
+                     *       "timestamp": "2026-11-21T22:26:40.123Z",
+                     *       "liveness_passed": null,
+                     *       "quality_passed": true,
+                     *       "security_flags": {
+                     *         "fraud_score": 0,
+                     *         "anomalies": []
+                     *       },
+                     *       "action_taken": "logged",
+                     *       "receipt": {
+                     *         "type": "redoubt/receipt/v1",
+                     *         "claims": "{\"type\":\"verification\",\"receipt_id\":\"9c1f5d0e7a3b42c8b6d40e8f21a7c395\",\"user_id\":\"customer-4711\",\"time_ms\":1795300200123}",
+                     *         "salt": "b0nS1yM3rQ7xJ8kT2vW5uA",
+                     *         "event_index": 0,
+                     *         "event_count": 1,
+                     *         "event_path": [],
+                     *         "header": "AQIDBAUGBwgJCgsMDQ4PEA",
+                     *         "tree_size": 42,
+                     *         "leaf_path": [
+                     *           "Hq3Zc1x8aV9kLm2nB4vC6w"
+                     *         ],
+                     *         "checkpoint": "redoubt.example/ledger/4f1c9a7e2b8d4036a5c0e3f19b6d7284\n42\nHq3Zc1x8aV9kLm2nB4vC6w==\n\n— redoubt.example/ledger/4f1c9a7e2b8d4036a5c0e3f19b6d7284 AQIDBAUG\n"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Verification"];
+                };
+            };
+            /**
+             * @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable
+             *
+             *     `malformed_request`: The request is malformed
+             */
+            400: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `client_certificate_required`: A client certificate is required */
+            401: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `role_not_allowed`: This certificate may not do that */
+            403: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unknown_approval`: There is no such approval */
+            404: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `request_timeout`: The request took too long to arrive */
+            408: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `approval_closed`: The approval is already decided
+             *
+             *     `approval_rejected`: The approval was rejected
+             *
+             *     `approval_cancelled`: The approval was cancelled
+             *
+             *     `already_answered`: This customer has answered
+             *
+             *     `not_enrolled`: This user has no template for the modality
+             */
+            409: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `approval_expired`: The approval has expired */
+            410: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `body_too_large`: The body is too large */
+            413: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unsupported_media_type`: The content type is not supported */
+            415: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `unsupported_modality`: This modality is not supported
+             *
+             *     `modality_mismatch`: The samples are not those of the modality
+             *
+             *     `not_an_image`: The sample is not an image
+             *
+             *     `too_many_pixels`: The image has too many pixels
+             *
+             *     `no_face`: No face was found
+             *
+             *     `multiple_faces`: More than one face was found
+             *
+             *     `face_too_small`: The face is too small
+             *
+             *     `too_dark`: The face is too dark
+             *
+             *     `too_bright`: The face is too bright
+             *
+             *     `blurred`: The face is out of focus
+             *
+             *     `not_audio`: The sample is not a recording
+             *
+             *     `audio_not_supported`: This kind of recording is not supported
+             *
+             *     `recording_too_long`: The recording is too long
+             *
+             *     `recording_broken`: The recording holds samples that are no numbers
+             *
+             *     `recording_silent`: Nothing is heard
+             *
+             *     `recording_clipped`: The recording is too loud for its microphone
+             *
+             *     `too_little_speech`: Too little speech was heard
+             *
+             *     `too_quiet`: The voice is too quiet
+             *
+             *     `too_noisy`: There is too much noise behind the voice
+             */
+            422: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `account_locked`: The account is locked */
+            423: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `too_many_requests`: Too many requests
+             *
+             *     `attempts_in_progress`: All remaining attempts are in progress
+             *
+             *     `attempts_throttled`: Too many failed attempts came from there
+             */
+            429: {
+                headers: {
+                    /** @description Seconds; absent where waiting does not help */
+                    "Retry-After"?: number;
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `internal_error`: The appliance failed at this request */
+            500: {
+                headers: {
+                    /** @description Names the request, here and in the operator's log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `busy`: The appliance is at its limit
+             *
+             *     `not_serving`: The appliance does not serve this route now
+             *
+             *     `not_fresh`: Too few witnesses vouch for this appliance now
+             *
+             *     `handing_over`: Another enclave is taking over
+             *
+             *     `worker_unavailable`: No attested worker is available
              *
              *     `store_unavailable`: The ledger store does not answer as it should
              */
@@ -11507,6 +11884,8 @@ export interface operations {
             };
             /**
              * @description `unsupported_modality`: This modality is not supported
+             *
+             *     `modality_mismatch`: The samples are not those of the modality
              *
              *     `not_an_image`: The sample is not an image
              *

@@ -9,7 +9,7 @@ use super::*;
 const AMOUNT: &str = "250.00";
 
 /// Name, artefact, the client policy that pins its appliance.
-pub(crate) const GOLDEN: [(&str, &[u8], &[u8]); 2] = [
+pub(crate) const GOLDEN: [(&str, &[u8], &[u8]); 3] = [
     (
         "approval-v1",
         include_bytes!("golden/approval-v1.json"),
@@ -19,6 +19,11 @@ pub(crate) const GOLDEN: [(&str, &[u8], &[u8]); 2] = [
         "approval-v2",
         include_bytes!("golden/approval-v2.json"),
         include_bytes!("golden/approval-v2.policy.json"),
+    ),
+    (
+        "approval-v2-voice",
+        include_bytes!("golden/approval-v2-voice.json"),
+        include_bytes!("golden/approval-v2-voice.policy.json"),
     ),
 ];
 
@@ -44,19 +49,23 @@ fn artefacts_of_every_version_go_on_verifying() {
 #[test]
 #[ignore = "writes the golden file of a new version into GOLDEN_OUT"]
 fn make() {
-    use super::several::{asked, by, face};
+    use super::several::{besides, by, face};
     let folder = std::path::PathBuf::from(std::env::var("GOLDEN_OUT").unwrap());
     let court = Court::new();
-    let keys = [-7, -49, -257].map(super::passkeys::Passkey::new);
-    let answers = [
-        by("anna", &keys[0], 1),
-        face("anna"),
-        face("ben"),
-        by("ben", &keys[1], 2),
-    ];
-    let artefact = court.several(&asked(3, 2, 1, true), &answers, |_, _| {});
+    let key = super::passkeys::Passkey::new(-7);
+    let answers = [face("anna"), face("anna"), by("anna", &key, 1)];
+    let asked = besides(&["face", "voice"]);
+    let artefact = court.several(&asked, &answers, |at, claims| {
+        if let Some(modality) = ["facial", "voice"].get(at) {
+            claims["modality"] = (*modality).into();
+        }
+    });
     let pretty = serde_json::to_vec_pretty(&artefact).unwrap();
-    std::fs::write(folder.join("approval-v2.json"), pretty).unwrap();
+    std::fs::write(folder.join("approval-v2-voice.json"), pretty).unwrap();
     let policy = crate::genesis::ClientPolicy::pin(&court.bench.genesis);
-    std::fs::write(folder.join("approval-v2.policy.json"), policy.to_json()).unwrap();
+    std::fs::write(
+        folder.join("approval-v2-voice.policy.json"),
+        policy.to_json(),
+    )
+    .unwrap();
 }

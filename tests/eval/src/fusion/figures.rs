@@ -301,7 +301,7 @@ pub(super) mod tests {
         let voices = Voices::new(&heard, spaces, 5);
         let mut random = SplitMix::new(11);
         let vectors = (0..80).map(|at| {
-            let noise = |random: &mut SplitMix| 0.12 * random.normal() as f32;
+            let noise = |random: &mut SplitMix| 0.05 * random.normal() as f32;
             let mut vector: Vec<f32> = (0..40).map(|_| noise(&mut random)).collect();
             vector[at / 4] += 1.0;
             let norm = vector.iter().map(|v| v * v).sum::<f32>().sqrt();
@@ -348,11 +348,29 @@ pub(super) mod tests {
 
     #[test]
     fn both_together_are_further_apart_than_each_alone() {
-        let figures = Figures::count(&run());
-        let [fitted, _] = figures.fitted.unwrap();
-        let best = tried(&Pairs::of(&run()), fitted as f32);
-        for alone in [&figures.face, &figures.voice] {
-            assert!(best.decidability > alone.decidability);
+        // Alike far apart each, with errors of their own.
+        let mut random = SplitMix::new(3);
+        let mut around = |mean: f64, one: u32, other: u32| {
+            let mut draw = || (mean + 0.2 * random.normal()) as f32;
+            let (face, voice) = (draw(), draw());
+            Pair {
+                one,
+                other,
+                face,
+                voice,
+            }
+        };
+        let pairs = Pairs {
+            genuine: (0..2000).map(|at| around(0.8, at, at)).collect(),
+            impostor: (0..20_000).map(|at| around(0.2, at % 50, 50)).collect(),
+            ..Pairs::default()
+        };
+        let [voice, both, face] = [0.0, 0.5, 1.0].map(|weight| tried(&pairs, weight));
+        for alone in [voice, face] {
+            assert!(both.decidability.unwrap() > 1.3 * alone.decidability.unwrap());
+            assert!(both.eer.unwrap() < 0.5 * alone.eer.unwrap());
+            let tars = both.tars.iter().zip(&alone.tars).take(3);
+            tars.for_each(|(two, one)| assert!(two > one, "{two:?} {one:?}"));
         }
     }
 

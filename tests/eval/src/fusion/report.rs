@@ -169,7 +169,7 @@ pub(super) fn page(run: &Run, figures: &Figures, json: &Value) -> String {
         .map(|(name, points)| (*name, points.as_slice()));
     page.figure(
         &det(&shown),
-        "Both rates by decades. A curve that is not there has no error at any threshold.",
+        "Both rates by decades. A curve on the line below errs less than can be shown, or never.",
     );
     decisions(&mut page, figures);
     scores(&mut page, figures);
@@ -231,7 +231,7 @@ fn table(page: &mut Page, figures: &Figures) {
     page.table(&table);
     page.text(
         "Intervals hold 95 % and draw persons, not speakers: where there are few speakers, voices vary more than they \
-         say. Where one alone makes no error, rates cannot tell whether both together are better; d' can: the \
+         say; one of 0 to 0 says only that no drawn persons erred. Where one alone makes no error, rates cannot tell whether both together are better; d' can: the \
          distance of the means in deviations (Daugman 2000).",
     );
 }

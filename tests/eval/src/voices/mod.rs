@@ -37,9 +37,9 @@ pub(crate) struct Run {
     /// Of all jobs.
     pub(crate) times: Vec<times::Stages>,
     /// The embedder.
-    model: String,
+    pub(crate) model: String,
     /// SHA-256 of the model manifest.
-    models: String,
+    pub(crate) models: String,
 }
 
 impl Run {

@@ -17,4 +17,5 @@ pub mod liveness;
 pub mod report;
 pub mod risk;
 pub mod stats;
+mod templates;
 pub mod voices;

@@ -1,26 +1,12 @@
 //! All samples compared with all, as the enclave compares: a template's int8 against
 //! an embedding.
 
-use redoubt_enclave::biometrics::{Made, Owner, Transforms};
-use redoubt_enclave::core::{Modality, SubjectHandle, Template, TenantKeySeeds};
-use redoubt_shared::worker::Embedding;
-
 use crate::stats::{Histogram, Scores, Trial};
+use crate::templates::{kept, transforms, unit};
 
 /// Of more impostor comparisons than that only the strictest are kept.
 const KEPT: u64 = 4_000_000;
 const BINS: usize = 2000;
-
-/// Seeds of a tenant that there is not.
-const SEEDS: TenantKeySeeds = TenantKeySeeds {
-    es256: [1; 32],
-    mldsa65: [2; 32],
-};
-/// Whose templates are made here: all numbers are one customer's.
-const OWNER: Owner = Owner {
-    subject: SubjectHandle([3; 16]),
-    modality: Modality::Face,
-};
 
 /// Samples in one space; those that failed have none.
 #[derive(Debug, Clone)]
@@ -34,15 +20,10 @@ impl Samples {
     /// From embeddings in one space, unit vectors. Each is a template under a transform of
     /// its own, and what that keeps is compared: angles are those under the transform.
     pub fn new(persons: Vec<u32>, vectors: Vec<Option<Vec<f32>>>) -> Self {
-        let transforms = Transforms::new(&SEEDS);
-        let kept = |number: u32, vector: &[f32]| {
-            let template = stored(&transforms, number, vector);
-            let kept = template.and_then(|template| transforms.revealed(&OWNER, &template));
-            unit(&kept.unwrap_or_default())
-        };
+        let transforms = transforms();
         let numbered = (1..).zip(vectors);
         let both = |(number, vector): (u32, Option<Vec<f32>>)| {
-            vector.map(|vector| (kept(number, &vector), unit(&vector)))
+            vector.map(|vector| (kept(&transforms, number, &vector), unit(&vector)))
         };
         Self {
             persons,
@@ -146,31 +127,6 @@ impl Samples {
     }
 }
 
-/// A vector as the enclave stores it.
-fn stored(transforms: &Transforms, number: u32, vector: &[f32]) -> Option<Template> {
-    let made = Made {
-        quality: 1.0,
-        worker_tier: "process",
-        at_ms: 0,
-    };
-    transforms.protected(&OWNER, number, &embedding(vector), made)
-}
-
-fn embedding(vector: &[f32]) -> Embedding {
-    Embedding {
-        model: String::new(),
-        vector: vector.to_vec(),
-    }
-}
-
-fn unit(vector: &[f32]) -> Vec<f32> {
-    let norm = vector.iter().map(|v| v * v).sum::<f32>().sqrt();
-    vector
-        .iter()
-        .map(|v| v / norm.max(f32::MIN_POSITIVE))
-        .collect()
-}
-
 /// In lanes, so that the compiler uses wide registers.
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     const LANES: usize = 16;
@@ -188,6 +144,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::templates::{OWNER, embedding, stored};
 
     /// Nine persons, four samples each, one of them failed.
     fn samples() -> Samples {
@@ -219,7 +176,7 @@ mod tests {
     fn a_score_is_the_cosine_the_enclave_would_find() {
         let samples = samples();
         let vector = |at: usize| samples.vectors[at].as_ref().unwrap().1.as_slice();
-        let transforms = Transforms::new(&SEEDS);
+        let transforms = transforms();
         for (a, b) in [(0, 9), (4, 5), (12, 35)] {
             let template = stored(&transforms, a as u32 + 1, vector(a)).unwrap();
             let found = transforms.cosine(&OWNER, &template, &embedding(vector(b)));

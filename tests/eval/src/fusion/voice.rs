@@ -1,9 +1,10 @@
 //! Templates of voices as the enclave makes them, and recordings beside them.
 
-use redoubt_enclave::biometrics::{VoiceSpaces, quantised};
+use redoubt_enclave::biometrics::VoiceSpaces;
 use redoubt_shared::worker::{Embedding, VoiceQuality, VoiceSample};
 
 use crate::stats::SplitMix;
+use crate::templates::{kept, transforms};
 use crate::voices::Run;
 use crate::voices::cache::Outcome;
 
@@ -94,7 +95,7 @@ impl Voices {
 
 /// Drawn choices of recordings that the enclave would enrol, each once.
 fn templates(recordings: &[Option<Vec<f32>>], spaces: &VoiceSpaces, seed: u64) -> Vec<Template> {
-    let mut random = SplitMix::new(seed);
+    let (mut random, transforms) = (SplitMix::new(seed), transforms());
     let heard: Vec<usize> = (0..recordings.len())
         .filter(|at| recordings[*at].is_some())
         .collect();
@@ -116,7 +117,7 @@ fn templates(recordings: &[Option<Vec<f32>>], spaces: &VoiceSpaces, seed: u64) -
             .collect();
         if let Ok(mean) = spaces.enrolled(&samples, PER_MILLION) {
             made.push(Template {
-                vector: stored(&mean.vector),
+                vector: kept(&transforms, made.len() as u32 + 1, &mean.vector),
                 of,
             });
         }
@@ -141,16 +142,6 @@ fn sample(spaces: &VoiceSpaces, vector: Vec<f32>) -> VoiceSample {
             score: 1.0,
         },
     }
-}
-
-/// What a template keeps of a vector, of unit length.
-fn stored(vector: &[f32]) -> Vec<f32> {
-    let (_, steps) = quantised(vector);
-    let kept: Vec<f32> = steps.into_iter().map(f32::from).collect();
-    let norm = kept.iter().map(|v| v * v).sum::<f32>().sqrt();
-    kept.iter()
-        .map(|v| v / norm.max(f32::MIN_POSITIVE))
-        .collect()
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {

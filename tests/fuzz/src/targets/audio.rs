@@ -46,10 +46,10 @@ pub(super) fn picture() -> Prepared {
         written.expect("a picture made here can be written");
         file.into_inner()
     });
-    (
-        Box::new(|input| drop(pipeline::decoded(input))),
-        seeds.to_vec(),
-    )
+    let read = |input: &[u8]| {
+        let _ = pipeline::decoded(input);
+    };
+    (Box::new(read), seeds.to_vec())
 }
 
 /// A table of one tensor in an archive, as `torch.save` writes them.

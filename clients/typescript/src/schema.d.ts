@@ -5828,6 +5828,8 @@ export interface operations {
              * @description `checkpoint_refused`: The Redoubt-Checkpoint header is not usable
              *
              *     `malformed_request`: The request is malformed
+             *
+             *     `frame_count`: That is not as many frames as answer a challenge
              */
             400: {
                 headers: {
@@ -5884,7 +5886,13 @@ export interface operations {
                 };
             };
             /**
-             * @description `approval_closed`: The approval is already decided
+             * @description `challenge_required`: A challenge must be answered
+             *
+             *     `challenges_off`: Policy challenges nobody
+             *
+             *     `unknown_challenge`: This challenge is not open for this customer
+             *
+             *     `approval_closed`: The approval is already decided
              *
              *     `approval_rejected`: The approval was rejected
              *

@@ -34,7 +34,7 @@ fn moves_of_a_face_are_followed_and_what_is_no_frame_is_refused_by_its_number() 
     };
     let (_environment, mut pipeline) = common::pipeline(&models);
     let read = |name: &str| std::fs::read(media.join(name)).unwrap();
-    let person = Portrait::person(&read("obama.jpg")).unwrap();
+    let person = Portrait::person(&read("obama3.jpg")).unwrap();
     let other = Portrait::other(&read("biden.jpg")).unwrap();
     for portrait in [&person, &other] {
         turns_and_lids_are_followed(&mut pipeline, portrait);

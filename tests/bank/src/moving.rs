@@ -21,7 +21,7 @@ const WIDE: f32 = 0.95;
 const HIGH: f32 = 1.35;
 /// How far it is turned and raised, in degrees.
 const TURN: f32 = 28.0;
-const RAISE: f32 = 20.0;
+const RAISE: f32 = 24.0;
 
 /// One person, as one photograph shows them.
 #[derive(Debug, Clone)]
@@ -46,13 +46,13 @@ pub struct Stance {
 }
 
 impl Portrait {
-    /// Of the bytes of `obama.jpg`.
+    /// Of the bytes of `obama3.jpg`.
     pub fn person(photograph: &[u8]) -> Result<Self> {
         Ok(Self {
-            picture: cropped(photograph, [127, 0, 619])?,
-            middle: [235.0, 169.0],
-            apart: 74.0,
-            eyes: [[204.0, 137.0, 26.0], [270.0, 136.0, 26.0]],
+            picture: cropped(photograph, [398, 67, 757])?,
+            middle: [209.4, 197.5],
+            apart: 61.0,
+            eyes: [[179.0, 168.0, 25.0], [241.0, 177.0, 23.0]],
         })
     }
 

@@ -39,7 +39,7 @@ impl Studio {
     fn new(appliance: &Appliance, media: &Media, sittings: u64) -> Result<Self> {
         Ok(Self {
             bank: appliance.bank(&appliance.banks.a)?,
-            person: Portrait::person(&media.person)?,
+            person: Portrait::person(&media.person_third)?,
             other: Portrait::other(&media.other)?,
             sittings,
         })
@@ -123,7 +123,7 @@ fn a_challenge_is_answered_by_doing_it_and_by_nothing_else() {
 async fn off(appliance: &Appliance, media: &Media, users: &[String]) -> Result<()> {
     let studio = Studio::new(appliance, media, 0)?;
     for user in users {
-        studio.bank.enroll(user, &media.person).await?;
+        studio.bank.enroll(user, &media.person_third).await?;
     }
     let asked = studio.bank.liveness_challenge(&users[0]).await;
     expect_code(asked, "challenges_off")?;

@@ -5,6 +5,7 @@ use anyhow::{Context, Result, ensure};
 use redoubt_bank::api::BankError;
 use redoubt_bank::media::Media;
 use redoubt_bank::moving::{Camera, Portrait, Stance, recoded};
+use redoubt_bank::speech::{BASS, wav};
 use redoubt_bank::{Bank, random_name};
 use redoubt_e2e::customer::expect_code;
 use redoubt_e2e::{Appliance, Needs, Options, alone};
@@ -110,6 +111,7 @@ fn a_challenge_is_answered_by_doing_it_and_by_nothing_else() {
             let mut studio = Studio::new(appliance, &media, 1)?;
             missing(&studio, &media, &users[0]).await?;
             genuine_and_again(&mut studio, &users[0]).await?;
+            with_a_voice(&mut studio, &media, &users[0]).await?;
             attacks(&mut studio, &users[1..]).await?;
             strangers_and_enrolments(&mut studio, &media).await?;
             set(appliance, 3, "report")?;
@@ -180,6 +182,36 @@ async fn genuine_and_again(studio: &mut Studio, user: &str) -> Result<()> {
     let frames = studio.film(&asked)?;
     let seen = studio.answer(user, &asked.id, &frames).await?;
     ensure!(seen["result"] == "verified", "{:?}: {seen}", asked.moves);
+    Ok(())
+}
+
+/// A voice beside it spares nobody the challenge.
+async fn with_a_voice(studio: &mut Studio, media: &Media, user: &str) -> Result<()> {
+    let says = |seed| wav(&BASS.says(seed), 16_000, 1);
+    let voices: Vec<Vec<u8>> = (1..=4).map(says).collect();
+    let three: Vec<&[u8]> = voices[..3].iter().map(Vec::as_slice).collect();
+    studio.bank.enroll_voice(user, &three).await?;
+    let picture = &media.person_again;
+    let plain = studio.bank.verify_both(user, picture, &voices[3]).await;
+    expect_code(plain, "challenge_required")?;
+    let asked = studio.ask(user).await?;
+    let frames = studio.film(&asked)?;
+    let answer = (asked.id.as_str(), &*frames);
+    let answered = studio.bank.verify_both_live(user, answer, &voices[3]);
+    let seen = answered.await?;
+    ensure!(seen["result"] == "verified", "{:?}: {seen}", asked.moves);
+    ensure!(seen["modality"] == "multimodal", "{seen}");
+    ensure!(seen["active_liveness"]["passed"] == true, "{seen}");
+    ensure!(claims(&seen["receipt"])?["active_liveness"] == "passed");
+    // The right face and voice, and none of the moves.
+    let asked = studio.ask(user).await?;
+    let frames = studio.camera().film(&studio.person, &[])?;
+    let answer = (asked.id.as_str(), &*frames);
+    let answered = studio.bank.verify_both_live(user, answer, &voices[3]);
+    let seen = answered.await?;
+    ensure!(seen["result"] == "rejected", "{seen}");
+    ensure!(seen["confidence_score"] == 0.0, "{seen}");
+    ensure!(seen["active_liveness"]["lapse"] == "not_done", "{seen}");
     Ok(())
 }
 

@@ -240,11 +240,18 @@ impl Bank {
         challenge: &str,
         frames: &[Vec<u8>],
     ) -> Result<Value, BankError> {
-        let mut body = verify_body(user, &[]);
-        body["liveness"] = liveness_answer(challenge, frames);
-        if let Some(members) = body.as_object_mut() {
-            members.remove("biometric_data");
-        }
+        let body = live(verify_body(user, &[]), challenge, frames);
+        self.post("/api/v1/verify", &body).await?.read()
+    }
+
+    /// Verifies a customer by such frames and a recording together.
+    pub async fn verify_both_live(
+        &self,
+        user: &str,
+        (challenge, frames): (&str, &[Vec<u8>]),
+        recording: &[u8],
+    ) -> Result<Value, BankError> {
+        let body = live(both_body(user, &[], recording), challenge, frames);
         self.post("/api/v1/verify", &body).await?.read()
     }
 
@@ -283,6 +290,15 @@ pub fn both_body(user: &str, face: &[u8], recording: &[u8]) -> Value {
     let mut body = verify_body(user, face);
     body["modality"] = json!("multimodal");
     body["voice_data"] = b64u(recording).into();
+    body
+}
+
+/// A request with frames in place of its picture.
+fn live(mut body: Value, challenge: &str, frames: &[Vec<u8>]) -> Value {
+    body["liveness"] = liveness_answer(challenge, frames);
+    if let Some(members) = body.as_object_mut() {
+        members.remove("biometric_data");
+    }
     body
 }
 

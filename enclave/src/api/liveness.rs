@@ -3,9 +3,12 @@
 //! Protects against: frames that linger. Each is wiped when it is dropped, and a
 //! refusal repeats nothing of them.
 
+use std::fmt;
+
 use redoubt_shared::limits::{FRAMES_MAX, FRAMES_MIN};
 use redoubt_shared::{ChallengeId, UserId};
-use serde::{Deserialize, Serialize};
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::biometrics::Sample;
@@ -75,8 +78,35 @@ pub struct LivenessAnswer {
     /// 8 to 30 frames in the order they were taken, unmirrored, from before the first move
     /// on: JPEG, PNG or WebP of at most 4 million pixels each in base64 (standard or url
     /// alphabet), 8 MiB together before encoding.
+    #[serde(deserialize_with = "few")]
     #[schema(value_type = Vec<String>, min_items = 8, max_items = 30)]
     pub frames: Vec<Sample>,
+}
+
+/// Frames, and of too many one more than there may be: a body full of empty ones takes no
+/// more memory than its bytes.
+fn few<'de, D: Deserializer<'de>>(list: D) -> Result<Vec<Sample>, D::Error> {
+    struct Few;
+    impl<'de> Visitor<'de> for Few {
+        type Value = Vec<Sample>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("a list of frames")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<Sample>, A::Error> {
+            let mut frames = Vec::new();
+            while frames.len() <= FRAMES_MAX {
+                match list.next_element()? {
+                    Some(frame) => frames.push(frame),
+                    None => return Ok(frames),
+                }
+            }
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(frames)
+        }
+    }
+    list.deserialize_seq(Few)
 }
 
 impl LivenessAnswer {

@@ -1,7 +1,7 @@
 //! Did one person do what the challenge asked, in order?
 //!
-//! Protects against a recording made for another challenge, frames cut together, and a
-//! second face lent for the moves: the moves seen must be exactly those asked for, each
+//! Protects against a recording made for another challenge and against a second face lent
+//! for the moves: the moves seen must be exactly those asked for, each
 //! followed by a return, and every frame must show the person who is compared. A video
 //! made to follow the challenge and put in behind the camera passes (docs/threat-model.md).
 
@@ -59,6 +59,26 @@ pub fn best(frames: &[FrameSample]) -> Option<usize> {
     let all = || frames.iter().enumerate().filter(good);
     let found = all().filter(calm).max_by(by_score);
     found.or_else(|| all().max_by(by_score)).map(|(at, _)| at)
+}
+
+/// Whether two frames are one picture, in whatever files: measures alike to the last bit.
+pub fn repeats(frames: &[FrameSample]) -> bool {
+    let same = |a: &FrameSample, b: &FrameSample| {
+        (a.print, a.yaw, a.pitch) == (b.print, b.yaw, b.pitch)
+            && a.face.embeddings == b.face.embeddings
+    };
+    let mut each = frames.iter().enumerate();
+    each.any(|(at, one)| frames[..at].iter().any(|other| same(one, other)))
+}
+
+/// The least live look of those that look into the camera, the one that is compared among
+/// them: no better picture stands for the moves.
+pub fn least_live(frames: &[FrameSample], compared: usize) -> Option<f32> {
+    let first = frames.first()?;
+    let calm = |frame: &&FrameSample| is_open(frame) && is_at_rest(first, frame);
+    let looks = frames.iter().filter(calm).chain(frames.get(compared));
+    let seen: Option<Vec<f32>> = looks.map(|frame| frame.face.liveness).collect();
+    seen?.into_iter().min_by(f32::total_cmp)
 }
 
 /// Judges frames against what was asked, the one that is compared among them.

@@ -248,3 +248,36 @@ fn what_is_compared_is_the_best_look_into_the_camera() {
     assert_eq!(best(&[]), None);
     assert_eq!(judge(&[], &[], 0, &space()), Err(Lapse::NotFrontal));
 }
+
+#[test]
+fn one_picture_in_two_files_is_found_by_its_measures() {
+    let frame = |number: u16| FrameSample {
+        yaw: 5.0 + f32::from(number) / 1000.0,
+        ..at(REST)
+    };
+    let mut frames: Vec<FrameSample> = (0..30).map(frame).collect();
+    assert!(!repeats(&frames));
+    frames[29] = frames[3].clone();
+    assert!(repeats(&frames));
+    frames[29].print[31] ^= 1;
+    assert!(!repeats(&frames));
+}
+
+/// A picture that looks more alive than the frames with the moves does not stand for them.
+#[test]
+fn the_least_live_calm_look_counts_and_no_turned_one() {
+    let looks = |angles, liveness| {
+        let mut frame = at(angles);
+        frame.face.liveness = liveness;
+        frame
+    };
+    let mut frames = vec![
+        looks(REST, Some(0.3)),
+        looks(LEFT, Some(0.1)),
+        looks(REST, Some(0.9)),
+    ];
+    assert_eq!(least_live(&frames, 2), Some(0.3));
+    frames[0].face.liveness = None;
+    assert_eq!(least_live(&frames, 2), None, "nobody looked");
+    assert_eq!(least_live(&[], 0), None);
+}

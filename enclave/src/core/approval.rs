@@ -22,6 +22,8 @@ pub const APPROVERS_MAX: usize = 16;
 pub const IDEMPOTENCY_MS: u64 = 24 * 3_600_000;
 /// For how long after its time an approval is known here; its claims stay in the ledger.
 pub const APPROVAL_KEPT_MS: u64 = 7 * 24 * 3_600_000;
+/// The longest that a configuration lets one be answered.
+const OPEN_MOST_MS: u64 = 3_600_000;
 /// Keys that snapshots and entries of before keep without a time.
 pub(super) const NO_END: u64 = u64::MAX;
 
@@ -426,7 +428,11 @@ fn ask_one(
     subject: SubjectHandle,
     asks: Vec<Ask>,
 ) {
-    leave(state, expires_ms.saturating_sub(APPROVAL_KEPT_MS));
+    // It is asked no earlier than so long before its own end.
+    leave(
+        state,
+        expires_ms.saturating_sub(APPROVAL_KEPT_MS + OPEN_MOST_MS),
+    );
     let new = || {
         Arc::new(Approval {
             terms,

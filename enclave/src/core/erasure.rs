@@ -21,6 +21,7 @@ use super::{approval, fused, voice};
 /// Erasures that one command may mark.
 pub const MARK_MAX: usize = 1024;
 const NAME_DOMAIN: &[u8] = b"redoubt/kept-budget/v1";
+const FRAMES_DOMAIN: &[u8] = b"redoubt/strangers-frames/v1";
 
 /// What was erased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,6 +138,13 @@ impl KeptBudgets {
     /// A name as it is kept under `salt`.
     pub(super) fn hash(salt: &[u8; 32], user: &UserId) -> [u8; 32] {
         sha256(&[NAME_DOMAIN, salt, user.as_str().as_bytes()]).0
+    }
+
+    /// What keeps two strangers' frames apart, of this name.
+    pub(super) fn veil(&self, user: &UserId) -> ([u8; 32], [u8; 32]) {
+        let salt = self.salt.unwrap_or_default();
+        let of = |part: u8| sha256(&[FRAMES_DOMAIN, &salt, &[part], user.as_str().as_bytes()]).0;
+        (of(0), of(1))
     }
 
     /// What is kept for this name and still holds.

@@ -6,12 +6,14 @@
 
 use std::sync::Arc;
 
+use redoubt_shared::UserId;
 use serde::{Deserialize, Serialize};
 
-use super::command::Comparison;
+use super::command::{Comparison, SampleUse};
 use super::decide::owned;
 use super::event::{Event, Recorded};
 use super::state::{SubjectHandle, TenantState};
+use super::voice::Modality;
 
 /// Frames of one customer that are kept; the oldest give way.
 pub const FRAMES_KEPT: usize = 240;
@@ -99,6 +101,15 @@ pub struct FrameMark {
 }
 
 impl FrameMark {
+    /// What a veil covers is as near to what it covers as without: alike under one name,
+    /// and nothing under two.
+    fn put_under(&mut self, (digest, print): &([u8; 32], [u8; 32])) {
+        let all = self.digest.iter_mut().zip(digest);
+        all.for_each(|(byte, veil)| *byte ^= veil);
+        let all = self.print.iter_mut().zip(print);
+        all.for_each(|(byte, veil)| *byte ^= veil);
+    }
+
     fn is_like(&self, other: &Self) -> bool {
         let pairs = self.print.iter().zip(&other.print);
         pairs.map(|(a, b)| (a ^ b).count_ones()).sum::<u32>() <= NEAR_BITS
@@ -114,7 +125,12 @@ pub struct Performed {
     pub required: bool,
     /// Of its frames, in their order.
     pub marks: Vec<FrameMark>,
+    /// What a rejection names in place of the template that was like it.
+    pub instead: Option<Box<Instead>>,
 }
+
+/// A made-up template's sample, and its parts where two were compared.
+pub type Instead = (SampleUse, Vec<(Modality, SampleUse)>);
 
 /// Members of a claim about a challenge; none where nobody was challenged.
 pub(super) fn tell(performed: Option<&Performed>, own: &mut serde_json::Value) {
@@ -133,17 +149,21 @@ pub(super) fn tell(performed: Option<&Performed>, own: &mut serde_json::Value) {
 /// The answer with what is known of answers before, and its marks to keep.
 pub(super) fn weighed(
     state: &TenantState,
-    handle: SubjectHandle,
+    (handle, user): (SubjectHandle, &UserId),
     performed: Option<&Performed>,
 ) -> (Option<Performed>, Option<Recorded>) {
     let Some(performed) = performed else {
         return (None, None);
     };
     let mut weighed = performed.clone();
-    if state.has_seen(&handle, &performed.marks) {
+    let mut marks = performed.marks.clone();
+    if handle == SubjectHandle::NOBODY {
+        let veil = state.kept.veil(user);
+        marks.iter_mut().for_each(|mark| mark.put_under(&veil));
+    }
+    if state.has_seen(&handle, &marks) {
         weighed.lapse = Some(Lapse::SeenBefore);
     }
-    let marks = performed.marks.clone();
     let seen = owned(handle, Event::FramesSeen { handle, marks });
     (Some(weighed), Some(seen))
 }
@@ -156,11 +176,15 @@ impl Comparison {
 
     /// The comparison with its challenge weighed: where policy requires one, a face with
     /// a wrong answer does not count, and does not learn that it matches.
-    pub(super) fn with(mut self, performed: Option<Performed>) -> Self {
+    pub(super) fn with(mut self, mut performed: Option<Performed>) -> Self {
+        let instead = performed.as_mut().and_then(|one| one.instead.take());
         let barred = |one: &Performed| one.required && one.lapse.is_some();
         if performed.as_ref().is_some_and(barred) {
             self.accepted = false;
             self.confidence = 0.0;
+            if let Some(instead) = instead {
+                (self.sample, self.parts) = *instead;
+            }
         }
         self.sample.performed = performed;
         self

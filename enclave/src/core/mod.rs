@@ -45,7 +45,7 @@ pub use erasure::{
     Deletion, Erasure, ErasureScope, ErasureStatus, KeptBudget, KeptBudgets, MARK_MAX,
 };
 pub use event::{Content, Event, Recorded, SubjectKey};
-pub use frames::{FRAMES_KEPT, FrameMark, Lapse, Move, Performed};
+pub use frames::{FRAMES_KEPT, FrameMark, Instead, Lapse, Move, Performed};
 pub use fused::{Fused, Means};
 pub use models::{Aaguid, Models, Step};
 pub use refusal::Refusal;

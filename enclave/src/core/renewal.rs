@@ -1,8 +1,9 @@
 //! Numbers of the transforms that templates are under, and templates under a new one.
 //!
 //! Protects renewability: a number that a subject's templates were under once is never
-//! theirs again, after an erasure, a crash or a loss neither, so that what somebody
-//! kept of an earlier template never fits a later one.
+//! theirs again along one history, after an erasure, a crash or a restore neither, so that
+//! what somebody kept of an earlier template never fits a later one. Two histories that
+//! go on from one copy may use one number twice (docs/threat-model.md).
 
 use std::sync::Arc;
 

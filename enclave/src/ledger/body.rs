@@ -127,6 +127,7 @@ pub(super) fn erasable(content: &Content) -> bool {
             | CoreEvent::VoiceEnrolled { .. }
             | CoreEvent::FaceRenewed { .. }
             | CoreEvent::VoiceRenewed { .. }
+            | CoreEvent::FramesSeen { .. }
             | CoreEvent::BudgetKept { .. }))
 }
 

@@ -97,16 +97,20 @@ impl Appliance {
         };
         let stored = self.store_template(serving, caller, (id, owner), &enrolling);
         let (reply, claim) = match stored.await {
-            Err(problem) if problem.is(Problem::challenge_failed) => {
-                let refused = (problem, Lapse::SeenBefore.name());
-                return self.give_back(serving, caller, id, refused).await;
+            Err(problem) => {
+                let reason = match problem.is(Problem::challenge_failed) {
+                    true => Lapse::SeenBefore.name(),
+                    false => problem.kind().code,
+                };
+                return self.give_back(serving, caller, id, (problem, reason)).await;
             }
-            completed => completed?,
+            Ok(completed) => completed,
         };
         let Reply::Enrolled { lapse } = reply else {
             return Err(internal("an enrolment without its reply"));
         };
         let user_id = name_of(serving, caller, handle).await?;
+        serving.live_challenges.forget(&caller.tenant, &user_id);
         let fresh = enrolling.fresh;
         Ok(Enrolled {
             enrollment_id: id,
@@ -138,8 +142,11 @@ impl Appliance {
             worker_tier,
             reason,
         };
-        self.decide(serving, caller, release, self.time()?).await?;
-        Err(problem)
+        match self.decide(serving, caller, release, self.time()?).await {
+            // It is gone, or complete after all: what was wrong before is what counts.
+            Err(refused) if refused.status() < 500 => Err(problem),
+            released => released.and(Err(problem)),
+        }
     }
 
     /// Samples, or frames that answer a challenge, to what they make.

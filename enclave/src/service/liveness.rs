@@ -28,6 +28,8 @@ use crate::core::{FrameMark, Lapse, Modality, Move, Performed};
 const OPEN_PER_TENANT: usize = 100_000;
 /// How long one is open, in milliseconds.
 const OPEN_MS: u64 = 60_000;
+/// For how long a name is asked for the same moves until an answer was judged.
+const SAME_MOVES_MS: u64 = 15 * 60_000;
 
 type Moves = [Move; challenge::MOVES];
 
@@ -36,6 +38,15 @@ struct Open {
     id: ChallengeId,
     moves: Moves,
     expires_ms: u64,
+    /// Whether somebody answered it; what came of that is not known.
+    spent: bool,
+    same_until_ms: u64,
+}
+
+impl Open {
+    fn is_open(&self, now_ms: u64) -> bool {
+        !self.spent && self.expires_ms > now_ms
+    }
 }
 
 /// Every challenge that may still be answered, one for each name.
@@ -43,15 +54,27 @@ struct Open {
 pub(super) struct LiveChallenges(Mutex<HashMap<TenantId, HashMap<UserId, Open>>>);
 
 impl LiveChallenges {
-    /// The open challenge of this name, or `fresh`. `None`: this tenant has too many open.
+    /// The open challenge of this name, or `fresh`, for the moves of the last one if no
+    /// answer to that was judged. `None`: this tenant has too many open.
     fn open(&self, tenant: &TenantId, user: &UserId, fresh: Open, now_ms: u64) -> Option<Open> {
         let mut all = self.lock();
         let open = all.entry(tenant.clone()).or_default();
-        if let Some(known) = open.get(user).filter(|known| known.expires_ms > now_ms) {
+        if let Some(known) = open.get_mut(user).filter(|one| one.same_until_ms > now_ms) {
+            if !known.is_open(now_ms) {
+                let (moves, same_until_ms) = (known.moves, known.same_until_ms);
+                *known = Open {
+                    moves,
+                    same_until_ms,
+                    ..fresh
+                };
+            }
             return Some(*known);
         }
         if open.len() >= OPEN_PER_TENANT {
-            open.retain(|_, known| known.expires_ms > now_ms);
+            open.retain(|_, known| known.same_until_ms > now_ms);
+        }
+        if open.len() >= OPEN_PER_TENANT {
+            open.retain(|_, known| known.is_open(now_ms));
         }
         if open.len() >= OPEN_PER_TENANT {
             return None;
@@ -71,12 +94,13 @@ impl LiveChallenges {
     ) -> Option<Moves> {
         let mut all = self.lock();
         let open = all.get_mut(tenant)?;
-        open.get(user).filter(|known| known.id == id)?;
-        let spent = open.remove(user)?;
-        (spent.expires_ms > now_ms).then_some(spent.moves)
+        let known = open.get_mut(user).filter(|known| known.id == id)?;
+        let was_open = known.is_open(now_ms);
+        known.spent = true;
+        was_open.then_some(known.moves)
     }
 
-    /// Forgets the challenge of one user.
+    /// Forgets the challenge of one user: an answer was judged, or they are erased.
     pub(super) fn forget(&self, tenant: &TenantId, user: &UserId) {
         if let Some(open) = self.lock().get_mut(tenant) {
             open.remove(user);
@@ -110,6 +134,8 @@ impl Appliance {
             id: ChallengeId::from_bytes(drawn()?),
             moves: challenge::drawn(random),
             expires_ms: now_ms.saturating_add(OPEN_MS),
+            spent: false,
+            same_until_ms: now_ms.saturating_add(SAME_MOVES_MS),
         };
         let challenges = &serving.live_challenges;
         let open = challenges.open(&caller.tenant, &request.user_id, fresh, now_ms);
@@ -182,7 +208,8 @@ impl Appliance {
         let compared = challenge::best(&frames).ok_or(none)?;
         let space = self.newest_space(Modality::Face);
         let space = space.ok_or_else(|| (internal("no space for faces"), "no_space"))?;
-        let once = digests.iter().collect::<HashSet<_>>().len() == digests.len();
+        let files = digests.iter().collect::<HashSet<_>>().len();
+        let once = files == digests.len() && !challenge::repeats(&frames);
         let judged = match once {
             true => challenge::judge(&moves, &frames, compared, space),
             false => Err(Lapse::FrameRepeated),
@@ -198,12 +225,14 @@ impl Appliance {
             lapse: judged.err(),
             required: self.challenges_mode() == LivenessMode::Require,
             marks: marks.collect(),
+            instead: None,
         };
+        let least_live = challenge::least_live(&frames, compared);
         let face = frames.swap_remove(compared).face;
         Ok(Measured {
             embeddings: face.embeddings,
             quality: face.quality.score,
-            liveness: liveness::judged(policy, face.liveness),
+            liveness: liveness::judged(policy, least_live),
             performed: Some(performed),
             tier,
         })
@@ -234,6 +263,8 @@ mod tests {
             id: ChallengeId::from_bytes([id; 16]),
             moves: challenge::drawn(u64::from(id)),
             expires_ms,
+            spent: false,
+            same_until_ms: expires_ms + 100,
         }
     }
 
@@ -249,23 +280,34 @@ mod tests {
         assert_eq!(challenges.spend(&a, &x, open(2, 0).id, 50), None);
         assert_eq!(challenges.spend(&a, &x, one.id, 50), Some(one.moves));
         assert_eq!(challenges.spend(&a, &x, one.id, 50), None, "spent");
+        challenges.forget(&a, &x);
         challenges.open(&a, &x, one, 0);
         assert_eq!(challenges.spend(&a, &x, one.id, 100), None, "expired");
+        challenges.forget(&a, &x);
         challenges.open(&a, &x, one, 0);
         challenges.forget(&a, &x);
         assert_eq!(challenges.spend(&a, &x, one.id, 50), None, "forgotten");
     }
 
+    /// Nobody asks until moves come that a recording fits: neither by waiting nor by
+    /// answers that nobody can judge.
     #[test]
-    fn who_asks_again_is_given_the_same_until_it_is_spent_or_over() {
+    fn who_asks_again_is_asked_for_the_same_moves_until_an_answer_was_judged() {
         let (a, x): (TenantId, UserId) = ("a".parse().unwrap(), "x".parse().unwrap());
         let challenges = LiveChallenges::default();
-        let (one, two, three) = (open(1, 100), open(2, 200), open(3, 300));
+        let (one, two, three) = (open(1, 100), open(2, 150), open(3, 400));
+        assert_ne!(one.moves, two.moves);
         assert_eq!(challenges.open(&a, &x, one, 0), Some(one));
         assert_eq!(challenges.open(&a, &x, two, 99), Some(one));
-        assert_eq!(challenges.open(&a, &x, two, 100), Some(two));
-        challenges.spend(&a, &x, two.id, 100);
-        assert_eq!(challenges.open(&a, &x, three, 100), Some(three));
+        let again = challenges.open(&a, &x, two, 100).unwrap();
+        assert_eq!((again.id, again.moves), (two.id, one.moves), "it ran out");
+        assert_eq!(again.same_until_ms, one.same_until_ms, "not for ever");
+        assert_eq!(challenges.spend(&a, &x, two.id, 120), Some(one.moves));
+        let again = challenges.open(&a, &x, three, 130).unwrap();
+        assert_eq!((again.id, again.moves), (three.id, one.moves), "not judged");
+        challenges.forget(&a, &x);
+        assert_eq!(challenges.open(&a, &x, two, 130), Some(two), "judged");
+        assert_eq!(challenges.open(&a, &x, three, 250), Some(three), "over");
     }
 
     #[test]
@@ -291,7 +333,7 @@ mod tests {
         );
         assert!(
             challenges
-                .open(&a, &user(OPEN_PER_TENANT), open(1, 200), 100)
+                .open(&a, &user(OPEN_PER_TENANT), open(1, 300), 100)
                 .is_some()
         );
     }

@@ -111,6 +111,14 @@ pub(super) enum Sent {
 }
 
 impl Sent {
+    /// Whether a request has the samples that its modality takes.
+    pub(super) fn fits(means: Means, voice: Option<&Sample>) -> Result<(), Problem> {
+        match (means == Means::Both) == voice.is_some() {
+            true => Ok(()),
+            false => Err(Problem::modality_mismatch()),
+        }
+    }
+
     /// The samples of a request, as its modality takes them.
     pub(super) fn of(means: Means, given: Given, voice: Option<Sample>) -> Result<Self, Problem> {
         match (means, voice) {

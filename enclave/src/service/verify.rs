@@ -70,6 +70,7 @@ impl Appliance {
         }
         let user = request.user_id.clone();
         let from = serving.tenant(&caller.tenant)?.tags.whereabouts(&request);
+        Sent::fits(means, request.voice_data.as_ref())?;
         // Where there is a face, it is challenged.
         let first = means
             .modalities()
@@ -104,6 +105,8 @@ impl Appliance {
         match self.measure(serving, caller, &user, sent).await {
             Ok(mut comparison) => {
                 comparison.from = from;
+                // Judged: the next challenge is another one.
+                serving.live_challenges.forget(&caller.tenant, &user);
                 let concluded = Concluded {
                     user,
                     id,
@@ -166,8 +169,15 @@ impl Appliance {
             accepted: false,
             ..made_up
         };
+        let instead = Box::new((made_up.sample.clone(), made_up.parts.clone()));
         Ok(match own.and_then(|own| self.judged(own)) {
-            Some(own) if own.accepted => own,
+            Some(mut own) if own.accepted => {
+                // Whose moves are refused yet shall not learn what it is alike.
+                if let Some(performed) = &mut own.sample.performed {
+                    performed.instead = Some(instead);
+                }
+                own
+            }
             // What a template is of would tell that there is one; and a score of two
             // samples, which of them is like it.
             Some(own) if own.parts.is_empty() => Comparison {

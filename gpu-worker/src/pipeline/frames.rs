@@ -14,6 +14,8 @@ use super::detect::{Face, detect};
 use super::pixels::{Pixels, luma};
 use super::{Clock, Pipeline, decode, failed, liveness, quality, subject};
 
+/// A face does not reach further than this many pictures.
+const PLACE_MOST: f32 = 4.0;
 /// Rows, and bits of a row, of what a picture looks like from afar.
 const PRINT: usize = 16;
 
@@ -65,16 +67,21 @@ impl Pipeline {
         let (yaw, pitch) = moves.pose(&pixels, &face)?;
         let eyes = moves.eyes(&pixels, &face)?;
         let (width, height) = (pixels.width as f32, pixels.height as f32);
+        let place = [
+            face.x / width,
+            face.y / height,
+            face.width / width,
+            face.height / height,
+        ];
+        // What the enclave would take for a broken worker's word.
+        if !place.iter().all(|part| part.abs() <= PLACE_MOST) {
+            return Err(SampleRefusal::NoFace);
+        }
         Ok(FrameSample {
             yaw,
             pitch,
             eyes,
-            place: [
-                face.x / width,
-                face.y / height,
-                face.width / width,
-                face.height / height,
-            ],
+            place,
             picture: [pixels.width as u32, pixels.height as u32],
             print: print(&pixels),
             face: self.ungated(&pixels, &face, liveness)?,

@@ -116,7 +116,7 @@ fn sharpness(aligned: &[f32]) -> f32 {
             count += 1.0;
         }
     }
-    (squares / count - (sum / count).powi(2)) as f32
+    (squares / count - (sum / count).powi(2)).max(0.0) as f32
 }
 
 #[cfg(test)]

@@ -93,7 +93,7 @@ pub(super) fn conclude(
     let of = known.filter(|_| !stranger::holds(cx, id));
     let of = of.unwrap_or(SubjectHandle::NOBODY);
     let performed = comparison.sample.performed.as_ref();
-    let (performed, seen) = frames::weighed(cx.state, of, performed);
+    let (performed, seen) = frames::weighed(cx.state, (of, &user), performed);
     let comparison = comparison.clone().with(performed);
     let mut decision = compared(cx, user, id, &comparison, approval)?;
     decision.events.splice(0..0, seen);

@@ -101,7 +101,7 @@ pub(super) fn complete(
         return Err(Refusal::EnrollmentExpired);
     }
     renew::is_next(cx, &handle, &template)?;
-    let (performed, seen) = frames::weighed(cx.state, handle, performed);
+    let (performed, seen) = frames::weighed(cx.state, (handle, &user), performed);
     let lapse = |one: &Performed| one.lapse.filter(|_| one.required);
     if let Some(lapse) = performed.as_ref().and_then(lapse) {
         return Err(Refusal::ChallengeFailed(lapse));
@@ -148,7 +148,11 @@ fn busy(cx: &Cx<'_>, user: &UserId, modality: Modality) -> bool {
     let latest = known.and_then(|(handle, _)| cx.state.enrollment_of(&handle, modality));
     latest
         .and_then(|id| cx.state.enrollments.get(&id))
-        .is_some_and(|enrollment| enrollment.status == EnrollmentStatus::InProgress)
+        .is_some_and(|enrollment| {
+            let works = enrollment.status == EnrollmentStatus::InProgress;
+            // Its completion is refused from then on.
+            works && enrollment.expires_ms > cx.facts.now_ms
+        })
 }
 
 fn find<'a>(cx: &'a Cx<'_>, id: EnrollmentId) -> Result<&'a Enrollment, Refusal> {

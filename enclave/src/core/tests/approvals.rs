@@ -933,13 +933,14 @@ fn an_approval_is_known_for_a_week_after_its_time() {
     };
     world.run(cancel).unwrap();
     world.run(approval(3, None, ends)).unwrap();
-    // The next one is answerable until a week after them: they are still known.
+    // The next one is asked a week after their end, or up to an hour before that.
+    let ends_of_next = ends + 3_600_000;
     world
-        .run(approval(4, None, ends + APPROVAL_KEPT_MS))
+        .run(approval(4, None, ends_of_next + APPROVAL_KEPT_MS))
         .unwrap();
     assert_eq!(world.state.approvals.len(), 4);
     world
-        .run(approval(5, None, ends + APPROVAL_KEPT_MS + 1))
+        .run(approval(5, None, ends_of_next + APPROVAL_KEPT_MS + 1))
         .unwrap();
     let left: Vec<u8> = world
         .state
@@ -967,7 +968,7 @@ fn an_approval_is_known_for_a_week_after_its_time() {
         Err(Refusal::UnknownApproval)
     );
     // Nobody asks for anything, and a term begins.
-    world.now_ms = ends + 2 * APPROVAL_KEPT_MS + 2;
+    world.now_ms = ends_of_next + 2 * APPROVAL_KEPT_MS + 2;
     world.run(Command::BeginTerm { term: 2 }).unwrap();
     assert!(world.state.approvals.is_empty() && world.state.approval_ends.is_empty());
     assert!(world.replayed() == world.state);

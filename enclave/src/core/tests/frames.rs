@@ -34,6 +34,7 @@ fn performed(marks: Vec<FrameMark>, lapse: Option<Lapse>, required: bool) -> Per
         lapse,
         required,
         marks,
+        instead: None,
     }
 }
 
@@ -238,6 +239,47 @@ fn a_stranger_s_answer_records_and_learns_as_much_as_a_customer_s() {
         assert_eq!(both[0], both[1]);
         assert_eq!(both[0].len(), 2);
     }
+}
+
+/// Frames that another name was answered with tell nobody that this one has no customer.
+#[test]
+fn a_stranger_s_frames_are_known_under_their_own_name_alone() {
+    let mut world = world();
+    let (first, second): (UserId, UserId) =
+        ("nobody-1".parse().unwrap(), "nobody-2".parse().unwrap());
+    let frames = || performed(marks(7, 9), None, true);
+    assert_eq!(world.answer(&first, frames()).1, None);
+    assert_eq!(world.answer(&second, frames()).1, None);
+    assert_eq!(world.answer(&second, frames()).1, Some(Lapse::SeenBefore));
+}
+
+/// A face that matches an older template, or one of another tier, and was played again.
+#[test]
+fn a_rejection_names_a_made_up_template_where_a_right_face_did_not_do_its_moves() {
+    let mut world = world();
+    let with_instead = || {
+        let mut performed = performed(marks(3, 9), None, true);
+        let made_up = SampleUse {
+            model: "newest".into(),
+            worker_tier: "process".into(),
+            template_tier: "made-up".into(),
+            quality: 0.9,
+            liveness: None,
+            performed: None,
+        };
+        performed.instead = Some(Box::new((made_up, Vec::new())));
+        performed
+    };
+    world.answer(&user(), with_instead());
+    assert_eq!(world.last_claim()["model"], "m", "it matched");
+    let (ending, lapse) = world.answer(&user(), with_instead());
+    assert_eq!((ending, lapse), (Ending::Failed, Some(Lapse::SeenBefore)));
+    let claim = world.last_claim();
+    assert_eq!(
+        (&claim["model"], &claim["template_tier"]),
+        (&"newest".into(), &"made-up".into())
+    );
+    assert_eq!(claim["active_liveness_lapse"], "seen_before");
 }
 
 /// The number of the variant.

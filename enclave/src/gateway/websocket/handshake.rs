@@ -6,11 +6,11 @@ use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{
-    CONNECTION, HOST, HeaderName, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderName, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use hyper::upgrade::OnUpgrade;
 
 use super::Changing;
@@ -55,7 +55,11 @@ impl<S: Sync> FromRequestParts<S> for Handshake {
         let Some(upgrade) = upgrade.filter(|_| names(&parts.headers, &UPGRADE, "websocket")) else {
             return Ok(Self(None));
         };
-        let accept = accepted(&parts.headers).map_err(|wrong| {
+        let asked = match parts.method == Method::GET {
+            true => accepted(&parts.headers),
+            false => Err("A WebSocket is opened with GET."),
+        };
+        let accept = asked.map_err(|wrong| {
             let problem = Problem::malformed_request().detail(wrong);
             let mut response = problem.into_response();
             let version = HeaderValue::from_static(VERSION);
@@ -79,6 +83,10 @@ fn accepted(headers: &HeaderMap) -> Result<HeaderValue, &'static str> {
     let key = only(headers, &SEC_WEBSOCKET_KEY).unwrap_or_default();
     if STANDARD.decode(key).ok().is_none_or(|key| key.len() != 16) {
         return Err("Sec-WebSocket-Key must be 16 bytes in base64.");
+    }
+    let empty = only(headers, &CONTENT_LENGTH).is_none_or(|length| length == "0");
+    if !empty || headers.contains_key(TRANSFER_ENCODING) {
+        return Err("A WebSocket is opened without a body.");
     }
     if headers.contains_key(ORIGIN) && !is_own(headers) {
         return Err("Origin: no page of another origin is told anything.");
@@ -148,6 +156,8 @@ mod tests {
             (ORIGIN, "https://evil.example", "Origin"),
             (ORIGIN, "http://server.example.com", "Origin"),
             (ORIGIN, "null", "Origin"),
+            (CONTENT_LENGTH, "1", "body"),
+            (TRANSFER_ENCODING, "chunked", "body"),
         ];
         for (name, value, expected) in cases {
             let mut bent = headers();

@@ -22,6 +22,9 @@ pub use self::frame::{Ending, Received, read};
 pub(super) use self::handshake::Handshake;
 use crate::api::{ApprovalFeed, ApprovalNews};
 
+/// For how long a message may wait for room.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// A feed whose connection is about to change its protocol, on its way there.
 #[derive(Clone)]
 pub(super) struct Changing(Arc<Mutex<Option<Told>>>);
@@ -76,14 +79,18 @@ async fn messages(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     mut feed: ApprovalFeed,
 ) -> Option<Ending> {
-    let (mut received, mut unanswered) = (Vec::with_capacity(FRAME_MAX), false);
+    let mut received = Vec::with_capacity(FRAME_MAX);
+    let (mut unanswered, mut ended) = (false, false);
     loop {
         let mut part = [0; FRAME_MAX];
         tokio::select! {
             news = feed.next() => {
                 let message = match news {
-                    None => return Some(Ending::Normal),
+                    None if ended => return Some(Ending::Normal),
+                    // The approval goes on; somebody else will tell.
+                    None => return Some(Ending::GoingAway),
                     Some(ApprovalNews::Changed(change)) => {
+                        ended = change.status.ended();
                         frame::text(&serde_json::to_string(&change).ok()?)
                     }
                     // Who did not answer the last one is gone.
@@ -93,7 +100,7 @@ async fn messages(
                         frame::ping()
                     }
                 };
-                stream.write_all(&message).await.ok()?;
+                send(stream, &message).await?;
             }
             length = stream.read(&mut part) => {
                 let length = length.ok().filter(|length| *length > 0)?;
@@ -107,7 +114,7 @@ async fn messages(
                             received.drain(..taken);
                             match answer {
                                 Received::Ping(content) => {
-                                    stream.write_all(&frame::pong(&content)).await.ok()?;
+                                    send(stream, &frame::pong(&content)).await?;
                                 }
                                 _ => unanswered = false,
                             }
@@ -116,6 +123,14 @@ async fn messages(
                 }
             }
         }
-        stream.flush().await.ok()?;
     }
+}
+
+/// Whoever takes nothing for so long is gone.
+async fn send(stream: &mut (impl AsyncWrite + Unpin), message: &[u8]) -> Option<()> {
+    let sent = async {
+        stream.write_all(message).await?;
+        stream.flush().await
+    };
+    tokio::time::timeout(PATIENCE, sent).await.ok()?.ok()
 }

@@ -947,9 +947,7 @@ pub enum LivenessAction {
 pub struct LivenessAnswer {
     /// From the reply of `liveness/challenge`.
     pub challenge_id: String,
-    /// 8 to 30 frames in the order they were taken, unmirrored, from before the first move
-    /// on: JPEG, PNG or WebP of at most 4 million pixels each in base64 (standard or url
-    /// alphabet), 8 MiB together before encoding.
+    /// 8 to 30 frames in the order they were taken, unmirrored, from before the first move on: JPEG, PNG or WebP of at most 4 million pixels each in base64 (standard or url alphabet), 8 MiB together before encoding.
     pub frames: Vec<String>,
 }
 

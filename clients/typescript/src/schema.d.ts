@@ -1650,11 +1650,7 @@ export interface components {
         LivenessAnswer: {
             /** @description From the reply of `liveness/challenge`. */
             challenge_id: string;
-            /**
-             * @description 8 to 30 frames in the order they were taken, unmirrored, from before the first move
-             *     on: JPEG, PNG or WebP of at most 4 million pixels each in base64 (standard or url
-             *     alphabet), 8 MiB together before encoding.
-             */
+            /** @description 8 to 30 frames in the order they were taken, unmirrored, from before the first move on: JPEG, PNG or WebP of at most 4 million pixels each in base64 (standard or url alphabet), 8 MiB together before encoding. */
             frames: string[];
         };
         /** @description What the customer is to do before the camera. */

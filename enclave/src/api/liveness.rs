@@ -10,6 +10,7 @@ use redoubt_shared::{ChallengeId, UserId};
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Array, ArrayBuilder, ObjectBuilder, Type};
 
 use super::biometrics::Sample;
 use super::text::{Timestamp, id};
@@ -79,9 +80,30 @@ pub struct LivenessAnswer {
     /// on: JPEG, PNG or WebP of at most 4 million pixels each in base64 (standard or url
     /// alphabet), 8 MiB together before encoding.
     #[serde(deserialize_with = "few")]
-    #[schema(value_type = Vec<String>, min_items = 8, max_items = 30)]
+    #[schema(schema_with = frames)]
     pub frames: Vec<Sample>,
 }
+
+/// Pictures in base64.
+fn frames() -> Array {
+    let picture = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(2))
+        .pattern(Some(BASE64));
+    ArrayBuilder::new()
+        .description(Some(FRAMES))
+        .items(picture)
+        .min_items(Some(FRAMES_MIN))
+        .max_items(Some(FRAMES_MAX))
+        .build()
+}
+
+const FRAMES: &str = "8 to 30 frames in the order they were taken, unmirrored, from before the first move on: \
+    JPEG, PNG or WebP of at most 4 million pixels each in base64 (standard or url alphabet), 8 MiB together \
+    before encoding.";
+
+/// Whole bytes in either alphabet.
+const BASE64: &str = r"^(([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw](==)?|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=?)?|([A-Za-z0-9_-]{4})*([A-Za-z0-9_-][AQgw](==)?|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048]=?)?)$";
 
 /// Frames, and of too many one more than there may be: a body full of empty ones takes no
 /// more memory than its bytes.

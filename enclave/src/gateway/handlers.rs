@@ -240,7 +240,7 @@ pub(super) async fn enroll_submit<S: Services>(
 fn whole(request: &VerifyRequest, limit: usize) -> Result<(), Problem> {
     if !request.is_one() {
         let wrong = "Send either biometric_data or liveness.";
-        return Err(Problem::malformed_request().detail(wrong));
+        return Err(Problem::modality_mismatch().detail(wrong));
     }
     match request.bytes() > limit {
         true => Err(Problem::body_too_large()),

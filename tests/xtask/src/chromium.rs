@@ -1,8 +1,9 @@
 //! A Chromium for the tests in a real browser: the machine's, else Debian's package,
 //! unpacked once into the cache, never installed.
 
-use std::fs;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 use anyhow::{Context, Result, ensure};
 
@@ -13,14 +14,20 @@ use crate::{digest, say};
 
 const INSTALLED: &str = "/usr/bin/chromium";
 const PROGRAM: &str = "usr/lib/chromium/chromium";
+/// Where its libraries are, and one of theirs that they find by a path of their own.
+const LIBRARIES: [&str; 2] = [
+    "usr/lib/x86_64-linux-gnu",
+    "usr/lib/x86_64-linux-gnu/pulseaudio",
+];
 /// The recipe: where it changes, the folder is made anew.
 const RECIPE: &str = include_str!("chromium.rs");
 
-/// The program, and where the libraries are that were unpacked with it.
+/// The program, and the folders of the libraries that were unpacked with it, as the loader
+/// takes them.
 #[derive(Debug, Clone)]
 pub(crate) struct Chromium {
     pub(crate) program: PathBuf,
-    pub(crate) libraries: Option<PathBuf>,
+    pub(crate) libraries: Option<OsString>,
 }
 
 fn pin() -> Pin {
@@ -57,7 +64,7 @@ fn unpacked() -> Result<Chromium> {
     }
     Ok(Chromium {
         program: folder.join(PROGRAM),
-        libraries: Some(folder.join("usr/lib/x86_64-linux-gnu")),
+        libraries: Some(env::join_paths(LIBRARIES.map(|path| folder.join(path)))?),
     })
 }
 

@@ -56,7 +56,7 @@ impl Suite<'_> {
             settings.extend(
                 chromium
                     .libraries
-                    .map(|path| ("REDOUBT_CHROMIUM_LIBRARIES", path)),
+                    .map(|paths| ("REDOUBT_CHROMIUM_LIBRARIES", paths.into())),
             );
             suite.node(&ground, "tests/browser", &settings)
         })

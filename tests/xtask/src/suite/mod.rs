@@ -138,7 +138,7 @@ impl Suite<'_> {
             return Ok(());
         }
         let (unit, end_to_end) = test_targets(&repo.root)?;
-        self.stage("unit and integration tests", 240, |suite| {
+        self.stage("unit and integration tests", 300, |suite| {
             let mut arguments = vec!["--lib".into(), "--bins".into()];
             arguments.extend(named(&unit));
             suite.cargo_test("unit", &arguments)
@@ -146,7 +146,7 @@ impl Suite<'_> {
         self.stage("documentation tests", 30, |suite| {
             suite.cargo_test("documentation", &["--doc".into()])
         })?;
-        self.stage("end-to-end tests and attacks", 340, |suite| {
+        self.stage("end-to-end tests and attacks", 540, |suite| {
             suite.cargo_test("end-to-end", &named(&end_to_end))
         })?;
         self.stage("bent inputs", 60, Suite::fuzz)?;

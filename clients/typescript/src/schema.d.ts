@@ -4479,7 +4479,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Asked for with `Upgrade: websocket` over HTTP/1.1 (RFC 6455): each change as a text message of the same schema, a ping every 15 seconds, closed with 1000 */
+            /** @description Asked for with `Upgrade: websocket` over HTTP/1.1 (RFC 6455): each change as a text message of the same schema, a ping every 15 seconds, closed with 1000 where the approval ended */
             101: {
                 headers: {
                     /** @description Names the request, here and in the operator's log */

@@ -10,8 +10,7 @@ use redoubt_shared::UserId;
 use serde::{Deserialize, Serialize};
 
 use super::command::{Comparison, SampleUse};
-use super::decide::owned;
-use super::event::{Event, Recorded};
+use super::event::Event;
 use super::state::{SubjectHandle, TenantState};
 use super::voice::Modality;
 
@@ -151,7 +150,7 @@ pub(super) fn weighed(
     state: &TenantState,
     (handle, user): (SubjectHandle, &UserId),
     performed: Option<&Performed>,
-) -> (Option<Performed>, Option<Recorded>) {
+) -> (Option<Performed>, Option<Event>) {
     let Some(performed) = performed else {
         return (None, None);
     };
@@ -164,8 +163,7 @@ pub(super) fn weighed(
     if state.has_seen(&handle, &marks) {
         weighed.lapse = Some(Lapse::SeenBefore);
     }
-    let seen = owned(handle, Event::FramesSeen { handle, marks });
-    (Some(weighed), Some(seen))
+    (Some(weighed), Some(Event::FramesSeen { handle, marks }))
 }
 
 impl Comparison {

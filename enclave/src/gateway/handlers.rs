@@ -459,7 +459,7 @@ pub(super) async fn cancel_approval<S: Services>(
         description = "`event: status` with `data:` of this schema: first as it stands, then each change; \
             a comment every 15 seconds; ends with the approval"),
         (status = 101, description = "Asked for with `Upgrade: websocket` over HTTP/1.1 (RFC 6455): each \
-            change as a text message of the same schema, a ping every 15 seconds, closed with 1000")),
+            change as a text message of the same schema, a ping every 15 seconds, closed with 1000 where the approval ended")),
 )]
 pub(super) async fn follow_approval<S: Services>(
     State(shared): Asker<S>,

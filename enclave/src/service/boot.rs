@@ -389,6 +389,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn nobody_is_challenged_without_models_that_follow_moves() {
+        let without = include_str!("../../../images/models.toml").replace("face_pose", "another");
+        let without = without
+            .replace("face_eyes", "another")
+            .replace("face_landmarks", "another");
+        let (with, without) = (Manifest::built_in(), Manifest::parse(&without).unwrap());
+        for mode in [
+            LivenessMode::Off,
+            LivenessMode::Report,
+            LivenessMode::Require,
+        ] {
+            assert!(check_moves(&with, mode).is_ok());
+            let refused = check_moves(&without, mode)
+                .err()
+                .map(|error| error.to_string());
+            assert_eq!(refused.is_some(), mode != LivenessMode::Off);
+            assert!(refused.is_none_or(|error| error.starts_with("policy.active_liveness needs")));
+        }
+    }
+
+    #[test]
     fn a_limit_that_no_table_reaches_is_refused_by_its_name() {
         let policy = |face: u32, voice: Option<u32>| -> Policy {
             let mut policy = serde_json::json!({

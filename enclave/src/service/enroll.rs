@@ -110,7 +110,9 @@ impl Appliance {
             return Err(internal("an enrolment without its reply"));
         };
         let user_id = name_of(serving, caller, handle).await?;
-        serving.live_challenges.forget(&caller.tenant, &user_id);
+        if challenged {
+            serving.live_challenges.forget(&caller.tenant, &user_id);
+        }
         let fresh = enrolling.fresh;
         Ok(Enrolled {
             enrollment_id: id,

@@ -105,8 +105,10 @@ impl Appliance {
         match self.measure(serving, caller, &user, sent).await {
             Ok(mut comparison) => {
                 comparison.from = from;
-                // Judged: the next challenge is another one.
-                serving.live_challenges.forget(&caller.tenant, &user);
+                // A challenge was judged: the next one is another. A voice alone judges none.
+                if comparison.sample.performed.is_some() {
+                    serving.live_challenges.forget(&caller.tenant, &user);
+                }
                 let concluded = Concluded {
                     user,
                     id,

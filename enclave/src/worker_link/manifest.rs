@@ -116,7 +116,7 @@ impl Manifest {
         Self::parse(TEXT).expect("a constant of this program, which its tests parse")
     }
 
-    fn parse(text: &str) -> Result<Self, ManifestError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, ManifestError> {
         let document: Document = toml::from_str(text)?;
         if document.format != 1 {
             return Err(ManifestError::Content(format!(

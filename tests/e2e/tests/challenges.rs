@@ -203,6 +203,16 @@ async fn with_a_voice(studio: &mut Studio, media: &Media, user: &str) -> Result<
     ensure!(seen["modality"] == "multimodal", "{seen}");
     ensure!(seen["active_liveness"]["passed"] == true, "{seen}");
     ensure!(claims(&seen["receipt"])?["active_liveness"] == "passed");
+    // A voice alone judges no challenge: it draws no other moves.
+    let asked = studio.ask(user).await?;
+    let broken = vec![b"no picture".to_vec(); 8];
+    let unjudged = studio.answer(user, &asked.id, &broken).await;
+    expect_code(unjudged, "not_an_image")?;
+    for seed in 5..8 {
+        studio.bank.verify_voice(user, &says(seed)).await?;
+        let again = studio.ask(user).await?;
+        ensure!(again.moves == asked.moves, "{:?}", again.moves);
+    }
     // The right face and voice, and the moves in another order.
     let asked = studio.ask(user).await?;
     let other: Vec<&str> = asked.moves.iter().rev().map(String::as_str).collect();

@@ -96,7 +96,9 @@ pub(super) fn conclude(
     let (performed, seen) = frames::weighed(cx.state, (of, &user), performed);
     let comparison = comparison.clone().with(performed);
     let mut decision = compared(cx, user, id, &comparison, approval)?;
-    decision.events.splice(0..0, seen);
+    decision
+        .events
+        .splice(0..0, seen.map(|event| owned(of, event)));
     Ok(decision)
 }
 

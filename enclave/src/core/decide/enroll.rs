@@ -136,7 +136,7 @@ pub(super) fn complete(
         },
     };
     let mut events = vec![owned(handle, enrolled), claim];
-    events.splice(0..0, seen);
+    events.splice(0..0, seen.map(|event| owned(handle, event)));
     let lapse = performed.and_then(|one| one.lapse);
     let reply = Reply::Enrolled { lapse };
     Ok(Decision { events, reply })

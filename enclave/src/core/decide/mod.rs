@@ -322,7 +322,7 @@ fn unowned(event: Event) -> Recorded {
     }
 }
 
-pub(super) fn owned(owner: SubjectHandle, event: Event) -> Recorded {
+fn owned(owner: SubjectHandle, event: Event) -> Recorded {
     Recorded {
         owner: Some(owner),
         content: Content::State(Box::new(event)),

@@ -175,21 +175,7 @@ impl World {
         id: VerificationId,
         accepted: bool,
     ) -> Result<Reply, Refusal> {
-        let sample = SampleUse {
-            model: "m".into(),
-            worker_tier: "process".into(),
-            template_tier: "process".into(),
-            quality: 0.9,
-            liveness: None,
-            performed: None,
-        };
-        let comparison = Comparison {
-            accepted,
-            confidence: 0.5,
-            sample,
-            parts: Vec::new(),
-            from: Whereabouts::default(),
-        };
+        let comparison = comparison(accepted);
         self.run(Command::ConcludeAttempt {
             user: user.clone(),
             id,
@@ -206,6 +192,27 @@ fn through_pieces(state: &TenantState) -> TenantState {
         again.absorb(redoubt_shared::frame::decode_canonical(&bytes).unwrap());
     }
     again
+}
+
+fn sample_of(model: &str) -> SampleUse {
+    SampleUse {
+        model: model.into(),
+        worker_tier: "process".into(),
+        template_tier: "process".into(),
+        quality: 0.9,
+        liveness: None,
+        performed: None,
+    }
+}
+
+fn comparison(accepted: bool) -> Comparison {
+    Comparison {
+        accepted,
+        confidence: 0.5,
+        sample: sample_of("m"),
+        parts: Vec::new(),
+        from: Whereabouts::default(),
+    }
 }
 
 fn template(transform: u32) -> Template {

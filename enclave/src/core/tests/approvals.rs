@@ -572,21 +572,7 @@ fn sampled(world: &mut World, means: Means, accepted: bool) -> serde_json::Value
         from: Whereabouts::default(),
     };
     world.run(reserve).unwrap();
-    let sample = SampleUse {
-        model: "m".into(),
-        worker_tier: "process".into(),
-        template_tier: "process".into(),
-        quality: 0.9,
-        liveness: None,
-        performed: None,
-    };
-    let comparison = Comparison {
-        accepted,
-        confidence: 0.5,
-        sample,
-        parts: Vec::new(),
-        from: Whereabouts::default(),
-    };
+    let comparison = comparison(accepted);
     let approval = ApprovalId::from_bytes([1; 16]);
     let user = user();
     let command = Command::ConcludeApprovalSample {

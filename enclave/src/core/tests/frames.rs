@@ -42,20 +42,13 @@ impl World {
     /// A matching face with an answer.
     fn answer(&mut self, user: &UserId, performed: Performed) -> (Ending, Option<Lapse>) {
         let id = self.reserve(user).unwrap();
-        let sample = SampleUse {
-            model: "m".into(),
-            worker_tier: "process".into(),
-            template_tier: "process".into(),
-            quality: 0.9,
-            liveness: None,
-            performed: Some(performed),
-        };
         let comparison = Comparison {
-            accepted: true,
             confidence: 0.95,
-            sample,
-            parts: Vec::new(),
-            from: Whereabouts::default(),
+            sample: SampleUse {
+                performed: Some(performed),
+                ..sample_of("m")
+            },
+            ..comparison(true)
         };
         let user = user.clone();
         let conclude = Command::ConcludeAttempt {
@@ -205,20 +198,13 @@ fn a_stranger_s_answer_records_and_learns_as_much_as_a_customer_s() {
         let mut both = [user(), stranger.clone()].map(|name| {
             let id = world.reserve(&name).unwrap();
             let from = world.log.len();
-            let sample = SampleUse {
-                model: "m".into(),
-                worker_tier: "process".into(),
-                template_tier: "process".into(),
-                quality: 0.9,
-                liveness: None,
-                performed: Some(performed(marks(number, 9), lapse, true)),
-            };
             let comparison = Comparison {
-                accepted: false,
                 confidence: 0.0,
-                sample,
-                parts: Vec::new(),
-                from: Whereabouts::default(),
+                sample: SampleUse {
+                    performed: Some(performed(marks(number, 9), lapse, true)),
+                    ..sample_of("m")
+                },
+                ..comparison(false)
             };
             let user = name;
             let conclude = Command::ConcludeAttempt {
@@ -260,12 +246,8 @@ fn a_rejection_names_a_made_up_template_where_a_right_face_did_not_do_its_moves(
     let with_instead = || {
         let mut performed = performed(marks(3, 9), None, true);
         let made_up = SampleUse {
-            model: "newest".into(),
-            worker_tier: "process".into(),
             template_tier: "made-up".into(),
-            quality: 0.9,
-            liveness: None,
-            performed: None,
+            ..sample_of("newest")
         };
         performed.instead = Some(Box::new((made_up, Vec::new())));
         performed

@@ -79,12 +79,8 @@ impl World {
 
 fn one(model: &str, quality: f32) -> SampleUse {
     SampleUse {
-        model: model.into(),
-        worker_tier: "process".into(),
-        template_tier: "process".into(),
         quality,
-        liveness: None,
-        performed: None,
+        ..sample_of(model)
     }
 }
 

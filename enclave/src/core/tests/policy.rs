@@ -73,20 +73,7 @@ impl World {
         let conclude = || Command::ConcludeAttempt {
             user: user(),
             id,
-            comparison: Comparison {
-                accepted,
-                confidence: 0.5,
-                sample: SampleUse {
-                    model: "m".into(),
-                    worker_tier: "process".into(),
-                    template_tier: "process".into(),
-                    quality: 0.9,
-                    liveness: None,
-                    performed: None,
-                },
-                parts: Vec::new(),
-                from: Whereabouts::default(),
-            },
+            comparison: comparison(accepted),
         };
         self.ruled(conclude, effect)
     }

@@ -28,18 +28,8 @@ impl World {
     ) -> (Ending, f64) {
         let id = self.reserve_from(user, from).unwrap();
         let comparison = Comparison {
-            accepted,
-            confidence: 0.5,
-            sample: SampleUse {
-                model: "m".into(),
-                worker_tier: "process".into(),
-                template_tier: "process".into(),
-                quality: 0.9,
-                liveness: None,
-                performed: None,
-            },
-            parts: Vec::new(),
             from,
+            ..comparison(accepted)
         };
         let conclude = Command::ConcludeAttempt {
             user: user.clone(),

@@ -262,18 +262,8 @@ fn a_voice_is_no_face_for_introspection_history_or_an_approval() {
     assert_eq!(activity.counts.faces, 1);
     let id = world.speak(&user()).unwrap();
     let comparison = Comparison {
-        accepted: true,
-        confidence: 0.5,
-        sample: SampleUse {
-            model: "voices".into(),
-            worker_tier: "process".into(),
-            template_tier: "process".into(),
-            quality: 0.9,
-            liveness: None,
-            performed: None,
-        },
-        parts: Vec::new(),
-        from: Whereabouts::default(),
+        sample: sample_of("voices"),
+        ..comparison(true)
     };
     let as_a_face = Command::ConcludeApprovalSample {
         approval: redoubt_shared::ApprovalId::from_bytes([1; 16]),
@@ -285,68 +275,6 @@ fn a_voice_is_no_face_for_introspection_history_or_an_approval() {
     world.run(as_a_face).unwrap();
     assert!(world.state.approvals.is_empty());
     assert_eq!(world.state.face_matched(&handle, world.now_ms), None);
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Step {
-    Reserve(bool),
-    Conclude(usize, bool),
-    Crash,
-    Wait(u64),
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![
-        4 => any::<bool>().prop_map(Step::Reserve),
-        4 => (any::<usize>(), any::<bool>()).prop_map(|(at, accepted)| Step::Conclude(at, accepted)),
-        1 => Just(Step::Crash),
-        1 => (0u64..40 * 60_000).prop_map(Step::Wait),
-    ];
-    proptest::collection::vec(step, 1..100)
-}
-
-proptest! {
-    /// Whatever matches in between, no more than three comparisons of both kinds fail
-    /// between two matches of the same kind or two ends of a lock.
-    #[test]
-    fn no_match_of_one_kind_buys_a_failure_of_the_other(steps in steps()) {
-        let mut world = World::both();
-        let mut open: Vec<(VerificationId, usize)> = Vec::new();
-        // Of faces, of voices.
-        let mut failed = [0u32; 2];
-        let mut locked_until = 0u64;
-        for step in steps {
-            match step {
-                Step::Reserve(voice) => {
-                    let reserved = match voice {
-                        true => world.speak(&user()),
-                        false => world.reserve(&user()),
-                    };
-                    if locked_until != 0 && world.now_ms >= locked_until {
-                        (failed, locked_until) = ([0; 2], 0);
-                    }
-                    let room = failed.iter().sum::<u32>() as usize + open.len() < 3;
-                    prop_assert_eq!(reserved.is_ok(), room && locked_until == 0);
-                    open.extend(reserved.map(|id| (id, usize::from(voice))));
-                }
-                Step::Conclude(at, accepted) if !open.is_empty() => {
-                    let (id, kind) = open.remove(at % open.len());
-                    world.conclude(&user(), id, accepted).unwrap();
-                    failed[kind] = if accepted { 0 } else { failed[kind] + 1 };
-                }
-                Step::Crash => {
-                    world.run(Command::BeginTerm { term: 2 }).unwrap();
-                    open.drain(..).for_each(|(_, kind)| failed[kind] += 1);
-                }
-                Step::Wait(ms) => world.now_ms += ms,
-                Step::Conclude(..) => {}
-            }
-            if failed.iter().sum::<u32>() >= 3 && locked_until == 0 {
-                locked_until = world.now_ms + 30 * 60_000;
-            }
-        }
-        prop_assert!(world.replayed() == world.state);
-    }
 }
 
 /// Entries of before voices read as they did: what is new stands behind it.

@@ -72,6 +72,23 @@ const OFFICER: Access = Access::Holders(&[Badge::Officer]);
 const READERS: Access = Access::Holders(&[Badge::Bank, Badge::ReadOnly, Badge::Auditor]);
 
 type Refusals = &'static [fn() -> Problem];
+
+/// Several lists as one, of as many as they have together: any other number does not compile.
+const fn joined<const COUNT: usize>(parts: &[Refusals]) -> [fn() -> Problem; COUNT] {
+    let mut all: [fn() -> Problem; COUNT] = [Problem::internal_error; COUNT];
+    let (mut at, mut part) = (0, 0);
+    while part < parts.len() {
+        let mut one = 0;
+        while one < parts[part].len() {
+            all[at] = parts[part][one];
+            (at, one) = (at + 1, one + 1);
+        }
+        part += 1;
+    }
+    assert!(at == COUNT);
+    all
+}
+
 const SHARES: Refusals = &[
     Problem::share_refused,
     Problem::unknown_document,
@@ -106,11 +123,8 @@ const INITIATE: Refusals = &[
     Problem::unsupported_modality,
     Problem::store_unavailable,
 ];
-const SUBMIT: Refusals = &[
-    Problem::unknown_enrollment,
-    Problem::enrollment_expired,
-    Problem::enrollment_busy,
-    Problem::enrollment_closed,
+/// Of a picture, alone or one of several.
+const PICTURES: Refusals = &[
     Problem::not_an_image,
     Problem::too_many_pixels,
     Problem::no_face,
@@ -119,12 +133,8 @@ const SUBMIT: Refusals = &[
     Problem::too_dark,
     Problem::too_bright,
     Problem::blurred,
-    Problem::not_live,
-    Problem::challenge_required,
-    Problem::challenges_off,
-    Problem::unknown_challenge,
-    Problem::frame_count,
-    Problem::challenge_failed,
+];
+const RECORDINGS: Refusals = &[
     Problem::not_audio,
     Problem::audio_not_supported,
     Problem::recording_too_long,
@@ -134,44 +144,49 @@ const SUBMIT: Refusals = &[
     Problem::too_little_speech,
     Problem::too_quiet,
     Problem::too_noisy,
-    Problem::sample_count,
-    Problem::recording_repeated,
-    Problem::recordings_differ,
-    Problem::worker_unavailable,
-    Problem::store_unavailable,
 ];
+/// Of frames, and where they are missing.
+const CHALLENGED: Refusals = &[
+    Problem::challenge_required,
+    Problem::challenges_off,
+    Problem::unknown_challenge,
+    Problem::frame_count,
+];
+const WORKED: Refusals = &[Problem::worker_unavailable, Problem::store_unavailable];
+const SUBMIT: Refusals = &joined::<32>(&[
+    &[
+        Problem::unknown_enrollment,
+        Problem::enrollment_expired,
+        Problem::enrollment_busy,
+        Problem::enrollment_closed,
+    ],
+    PICTURES,
+    &[Problem::not_live],
+    CHALLENGED,
+    &[Problem::challenge_failed],
+    RECORDINGS,
+    &[
+        Problem::sample_count,
+        Problem::recording_repeated,
+        Problem::recordings_differ,
+    ],
+    WORKED,
+]);
 const CHALLENGE: Refusals = &[Problem::challenges_off];
-const COMPARE: Refusals = &[
-    Problem::challenge_required,
-    Problem::challenges_off,
-    Problem::unknown_challenge,
-    Problem::frame_count,
-    Problem::not_enrolled,
-    Problem::unsupported_modality,
-    Problem::modality_mismatch,
-    || Problem::account_locked(Timestamp(0), 0),
-    Problem::attempts_in_progress,
-    Problem::attempts_throttled,
-    Problem::not_an_image,
-    Problem::too_many_pixels,
-    Problem::no_face,
-    Problem::multiple_faces,
-    Problem::face_too_small,
-    Problem::too_dark,
-    Problem::too_bright,
-    Problem::blurred,
-    Problem::not_audio,
-    Problem::audio_not_supported,
-    Problem::recording_too_long,
-    Problem::recording_broken,
-    Problem::recording_silent,
-    Problem::recording_clipped,
-    Problem::too_little_speech,
-    Problem::too_quiet,
-    Problem::too_noisy,
-    Problem::worker_unavailable,
-    Problem::store_unavailable,
-];
+const COMPARED: Refusals = &joined::<25>(&[
+    &[
+        Problem::not_enrolled,
+        Problem::unsupported_modality,
+        Problem::modality_mismatch,
+        || Problem::account_locked(Timestamp(0), 0),
+        Problem::attempts_in_progress,
+        Problem::attempts_throttled,
+    ],
+    PICTURES,
+    RECORDINGS,
+    WORKED,
+]);
+const COMPARE: Refusals = &joined::<29>(&[CHALLENGED, COMPARED]);
 const ASK_APPROVAL: Refusals = &[
     Problem::no_passkey,
     Problem::not_enrolled,
@@ -240,43 +255,18 @@ const CANCEL: Refusals = &[
     Problem::receipt_expired,
     Problem::store_unavailable,
 ];
-const APPROVAL_SAMPLE: Refusals = &[
-    Problem::challenge_required,
-    Problem::challenges_off,
-    Problem::unknown_challenge,
-    Problem::frame_count,
-    Problem::unknown_approval,
-    Problem::approval_expired,
-    Problem::approval_closed,
-    Problem::approval_rejected,
-    Problem::approval_cancelled,
-    Problem::already_answered,
-    Problem::not_enrolled,
-    Problem::unsupported_modality,
-    Problem::modality_mismatch,
-    || Problem::account_locked(Timestamp(0), 0),
-    Problem::attempts_in_progress,
-    Problem::attempts_throttled,
-    Problem::not_an_image,
-    Problem::too_many_pixels,
-    Problem::no_face,
-    Problem::multiple_faces,
-    Problem::face_too_small,
-    Problem::too_dark,
-    Problem::too_bright,
-    Problem::blurred,
-    Problem::not_audio,
-    Problem::audio_not_supported,
-    Problem::recording_too_long,
-    Problem::recording_broken,
-    Problem::recording_silent,
-    Problem::recording_clipped,
-    Problem::too_little_speech,
-    Problem::too_quiet,
-    Problem::too_noisy,
-    Problem::worker_unavailable,
-    Problem::store_unavailable,
-];
+const APPROVAL_SAMPLE: Refusals = &joined::<35>(&[
+    CHALLENGED,
+    &[
+        Problem::unknown_approval,
+        Problem::approval_expired,
+        Problem::approval_closed,
+        Problem::approval_rejected,
+        Problem::approval_cancelled,
+        Problem::already_answered,
+    ],
+    COMPARED,
+]);
 const READ_RECEIPT: Refusals = &[
     Problem::unknown_receipt,
     Problem::receipt_erased,
@@ -288,12 +278,8 @@ const READ_AUDIT: Refusals = &[
     Problem::unknown_tenant,
     Problem::store_unavailable,
 ];
-const ERASE_MODALITY: Refusals = &[
-    Problem::not_enrolled,
-    Problem::unsupported_modality,
-    Problem::store_unavailable,
-];
-const RENEW: Refusals = &[
+/// What is done to what is enrolled, without a sample.
+const OF_ENROLLED: Refusals = &[
     Problem::not_enrolled,
     Problem::unsupported_modality,
     Problem::store_unavailable,
@@ -384,8 +370,8 @@ pub(super) fn table<S: Services>() -> Vec<Row<S>> {
         row(h::__path_receipt, h::receipt::<S>, SERVING, READERS, READ_RECEIPT),
         row(h::__path_audit_events, h::audit_events::<S>, SERVING, READERS, READ_AUDIT),
         row(h::__path_audit_export, h::audit_export::<S>, SERVING, READERS, READ_AUDIT),
-        row(h::__path_erase_modality, h::erase_modality::<S>, SERVING, BANK, ERASE_MODALITY),
-        row(t::__path_renew_template, t::renew_template::<S>, SERVING, BANK, RENEW),
+        row(h::__path_erase_modality, h::erase_modality::<S>, SERVING, BANK, OF_ENROLLED),
+        row(t::__path_renew_template, t::renew_template::<S>, SERVING, BANK, OF_ENROLLED),
         row(h::__path_erase_subject, h::erase_subject::<S>, SERVING, BANK, ERASE_SUBJECT),
         row(h::__path_get_erasure, h::get_erasure::<S>, SERVING, TENANT, READ_ERASURE),
         row(h::__path_rotate_epoch, h::rotate_epoch::<S>, SERVING, OFFICER, ROTATE),

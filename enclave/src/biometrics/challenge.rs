@@ -61,16 +61,6 @@ pub fn best(frames: &[FrameSample]) -> Option<usize> {
     found.or_else(|| all().max_by(by_score)).map(|(at, _)| at)
 }
 
-/// Whether two frames are one picture, in whatever files: measures alike to the last bit.
-pub fn repeats(frames: &[FrameSample]) -> bool {
-    let same = |a: &FrameSample, b: &FrameSample| {
-        (a.print, a.yaw, a.pitch) == (b.print, b.yaw, b.pitch)
-            && a.face.embeddings == b.face.embeddings
-    };
-    let mut each = frames.iter().enumerate();
-    each.any(|(at, one)| frames[..at].iter().any(|other| same(one, other)))
-}
-
 /// The least live look of those that look into the camera, the one that is compared among
 /// them: no better picture stands for the moves.
 pub fn least_live(frames: &[FrameSample], compared: usize) -> Option<f32> {
@@ -88,10 +78,23 @@ pub fn judge(
     compared: usize,
     space: &Space,
 ) -> Result<(), Lapse> {
+    if repeats(frames) {
+        return Err(Lapse::FrameRepeated);
+    }
     continuous(frames)?;
     frontal(frames)?;
     one_person(frames, compared, space)?;
     in_order(asked, &seen(frames))
+}
+
+/// Whether two frames are one picture, in whatever files: measures alike to the last bit.
+fn repeats(frames: &[FrameSample]) -> bool {
+    let same = |a: &FrameSample, b: &FrameSample| {
+        (a.print, a.yaw, a.pitch) == (b.print, b.yaw, b.pitch)
+            && a.face.embeddings == b.face.embeddings
+    };
+    let mut each = frames.iter().enumerate();
+    each.any(|(at, one)| frames[..at].iter().any(|other| same(one, other)))
 }
 
 fn is_open(frame: &FrameSample) -> bool {

@@ -6,11 +6,8 @@ use super::Run;
 use super::pairs::{List, Pair};
 use super::tree::Image;
 use crate::stats::{
-    Accuracy, Decided, FARS, Interval, Point, Replicates, Scores, accuracy, in_parts,
+    Accuracy, Decided, FARS, Interval, PARTS, Point, Replicates, Scores, accuracy, in_parts,
 };
-
-/// Parts a list is cut into that has one only.
-const PARTS: usize = 10;
 
 /// Rates of one set of comparisons.
 #[derive(Debug, Clone)]

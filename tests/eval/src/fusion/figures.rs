@@ -7,12 +7,9 @@ use super::trials::{Pair, Pairs};
 use super::{Alone, Run};
 use crate::faces::calibrate::{Row, table};
 use crate::stats::{
-    Accuracy, Decided, FARS, Interval, Point, Replicates, Scores, Trial, accuracy, clopper_pearson,
-    in_parts,
+    Accuracy, FARS, Interval, Point, Replicates, Scores, Trial, balanced, clopper_pearson,
 };
 
-/// Parts that pairs are cut into for the accuracy.
-const PARTS: usize = 10;
 /// Pairs of each kind that it is over, at most.
 const PAIRS_MAX: usize = 3000;
 /// What a policy that says nothing else accepts.
@@ -108,7 +105,8 @@ impl Rates {
             pairs.iter().map(|pair| pair.trial(&score)).collect()
         };
         let (genuine, impostor) = (trials(&pairs.genuine), trials(&pairs.impostor));
-        let accuracy = balanced(&genuine, &impostor);
+        let scores = |trials: &[Trial]| trials.iter().map(|trial| trial.score).collect::<Vec<_>>();
+        let accuracy = balanced(&scores(&genuine), &scores(&impostor), PAIRS_MAX);
         let decidability = decidability(&genuine, &impostor);
         let scores = Scores::new(genuine, impostor);
         let replicates = Replicates::default();
@@ -263,24 +261,6 @@ fn decidability(genuine: &[Trial], impostor: &[Trial]) -> Option<f64> {
     let ((own, spread), (others, around)) = (moments(genuine)?, moments(impostor)?);
     let deviation = ((spread + around) / 2.0).sqrt();
     (deviation > 0.0).then(|| (own - others).abs() / deviation)
-}
-
-/// Accuracy over as many pairs of each kind, evenly taken, each part decided with the
-/// threshold that is best on the others.
-fn balanced(genuine: &[Trial], impostor: &[Trial]) -> Option<Accuracy> {
-    let count = genuine.len().min(impostor.len()).min(PAIRS_MAX);
-    let taken = |trials: &[Trial], same: bool| {
-        let each = (0..count).map(|n| trials[n * trials.len() / count].score);
-        let decided = |score| Decided {
-            score,
-            same,
-            fold: 0,
-        };
-        each.map(decided).collect::<Vec<_>>()
-    };
-    let mut pairs = [taken(genuine, true), taken(impostor, false)].concat();
-    in_parts(&mut pairs, PARTS);
-    accuracy(&pairs)
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! Accuracy as LFW reports it (Huang et al. 2007, view 2): each part is decided with
 //! the threshold that is best on the others.
 
+/// Parts that pairs are cut into.
+pub const PARTS: usize = 10;
+
 /// One pair to decide.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Decided {
@@ -34,6 +37,25 @@ pub fn in_parts(pairs: &mut [Decided], parts: usize) {
         pair.fold = *count % parts;
         *count += 1;
     }
+}
+
+/// Accuracy over as many pairs of the larger kind, evenly taken, as there are of the
+/// smaller, `most` at most, each of ten parts decided with the threshold that is best on
+/// the others.
+pub fn balanced(genuine: &[f32], impostor: &[f32], most: usize) -> Option<Accuracy> {
+    let count = genuine.len().min(impostor.len()).min(most);
+    let taken = |scores: &[f32], same: bool| {
+        let each = (0..count).map(|n| scores[n * scores.len() / count]);
+        let decided = |score| Decided {
+            score,
+            same,
+            fold: 0,
+        };
+        each.map(decided).collect::<Vec<_>>()
+    };
+    let mut pairs = [taken(genuine, true), taken(impostor, false)].concat();
+    in_parts(&mut pairs, PARTS);
+    accuracy(&pairs)
 }
 
 /// `None` where there are fewer than two parts.

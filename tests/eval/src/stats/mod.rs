@@ -9,7 +9,7 @@ mod walk;
 pub(crate) use bootstrap::SplitMix;
 pub use bootstrap::{Interval, Replicates, intervals};
 pub use bounds::clopper_pearson;
-pub use folds::{Accuracy, Decided, accuracy, in_parts};
+pub use folds::{Accuracy, Decided, PARTS, accuracy, balanced, in_parts};
 pub use scores::{Histogram, Scores, Trial};
 pub use walk::{Point, Weights};
 

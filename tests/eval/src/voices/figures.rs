@@ -2,12 +2,7 @@
 
 use super::Run;
 use super::cache::Outcome;
-use crate::stats::{
-    Accuracy, Decided, FARS, Interval, Point, Replicates, Scores, Trial, accuracy, in_parts,
-};
-
-/// Parts that pairs are cut into for the accuracy.
-const PARTS: usize = 10;
+use crate::stats::{Accuracy, FARS, Interval, Point, Replicates, Scores, Trial, balanced};
 
 /// Rates of one set of comparisons.
 #[derive(Debug, Clone)]
@@ -25,7 +20,7 @@ impl Rates {
         Self {
             eer: scores.eer(),
             points: FARS.map(|(_, far)| scores.at_far(far)),
-            accuracy: balanced(genuine, impostor),
+            accuracy: balanced(genuine, impostor, usize::MAX),
         }
     }
 }
@@ -112,24 +107,6 @@ fn cosine(one: &Outcome, other: &Outcome) -> f32 {
         (Outcome::Embedded(a), Outcome::Embedded(b)) => a.iter().zip(b).map(|(a, b)| a * b).sum(),
         _ => f32::NEG_INFINITY,
     }
-}
-
-/// Accuracy over as many pairs of the larger kind, evenly taken, as there are of the
-/// smaller, each part decided with the threshold that is best on the others.
-fn balanced(genuine: &[f32], impostor: &[f32]) -> Option<Accuracy> {
-    let count = genuine.len().min(impostor.len());
-    let taken = |scores: &[f32], same: bool| {
-        let each = (0..count).map(|n| scores[n * scores.len() / count]);
-        let decided = |score| Decided {
-            score,
-            same,
-            fold: 0,
-        };
-        each.map(decided).collect::<Vec<_>>()
-    };
-    let mut pairs = [taken(genuine, true), taken(impostor, false)].concat();
-    in_parts(&mut pairs, PARTS);
-    accuracy(&pairs)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! - a fixed input size becomes free in height and width, if asked.
 
 mod graph;
+mod slopes;
 mod tensor;
 mod wire;
 mod write;
@@ -15,6 +16,7 @@ mod write;
 use std::collections::{HashMap, HashSet};
 
 pub use graph::{Graph, Operation, Tensor};
+pub use slopes::spell_out_slopes;
 pub use tensor::TensorError;
 pub use wire::{Field, Fields, Value, WireError, fields};
 pub use write::{Attribute, Side, Writer};

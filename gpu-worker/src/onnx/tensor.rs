@@ -3,10 +3,8 @@
 //! Protects against shapes that do not match their data: every product is
 //! checked and every length compared before a value is touched.
 
-use super::Tensor;
-use super::wire::{
-    Field, Value, WireError, fields, packed_varints, put_bytes_field, put_varint_field,
-};
+use super::wire::{Field, Value, WireError, fields, packed_varints};
+use super::{Tensor, write};
 
 /// ONNX `TensorProto.DataType` FLOAT.
 pub(super) const FLOAT: u64 = 1;
@@ -140,26 +138,20 @@ pub(crate) fn dequantise(
         return Err(scales.misfit());
     }
     let inner: usize = quantised.dims[axis + 1..].iter().product();
-    let mut raw = Vec::with_capacity(q.len() * 4);
+    let mut values = Vec::with_capacity(q.len());
     for (at, value) in q.iter().enumerate() {
         let (outer, along, within) = (at / (length * inner), at / inner % length, at % inner);
         let group = (outer * blocks + along / block) * inner + within;
         let difference = i32::from(*value as i8) - i32::from(zero[group] as i8);
-        raw.extend_from_slice(&(difference as f32 * scale[group]).to_le_bytes());
+        values.push(difference as f32 * scale[group]);
     }
-    let mut out = Vec::with_capacity(raw.len() + 64);
-    for dim in &quantised.dims {
-        put_varint_field(&mut out, 1, *dim as u64);
-    }
-    put_varint_field(&mut out, 2, FLOAT);
-    put_bytes_field(&mut out, 8, name.as_bytes());
-    put_bytes_field(&mut out, 9, &raw);
-    Ok(out)
+    Ok(write::tensor(name, &quantised.dims, &values))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::onnx::wire::{put_bytes_field, put_varint_field};
 
     fn tensor(name: &str, dims: &[usize], data_type: u64, raw: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();

@@ -1,5 +1,6 @@
 //! Writes a graph as an ONNX model file, for weights that come without one.
 
+use super::tensor::FLOAT;
 use super::wire::{put_bytes_field, put_fixed32_field, put_varint_field};
 use super::{
     GRAPH_INITIALIZER, GRAPH_INPUT, GRAPH_NODE, GRAPH_OUTPUT, MODEL_GRAPH, shapeless, value_info,
@@ -9,7 +10,6 @@ use super::{
 const IR_VERSION: u64 = 8;
 const OPSET: u64 = 13;
 /// `TensorProto.DataType`.
-const FLOAT: u64 = 1;
 const INT64: u64 = 7;
 
 /// An attribute of an operation.
@@ -64,25 +64,21 @@ impl Writer {
     /// An f32 constant, row-major; `values` must be as many as `dims` say.
     pub fn floats(&mut self, dims: &[usize], values: &[f32]) -> String {
         debug_assert_eq!(dims.iter().product::<usize>(), values.len());
-        let raw: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        self.constant(FLOAT, dims, &raw)
+        let name = self.name();
+        put_bytes_field(
+            &mut self.graph,
+            GRAPH_INITIALIZER,
+            &tensor(&name, dims, values),
+        );
+        name
     }
 
     /// An i64 constant: a list, or a single number where `dims` is empty.
     pub fn integers(&mut self, dims: &[usize], values: &[i64]) -> String {
         debug_assert_eq!(dims.iter().product::<usize>(), values.len());
         let raw: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        self.constant(INT64, dims, &raw)
-    }
-
-    fn constant(&mut self, data_type: u64, dims: &[usize], raw: &[u8]) -> String {
-        let (name, mut tensor) = (self.name(), Vec::with_capacity(raw.len() + 64));
-        for dim in dims {
-            put_varint_field(&mut tensor, 1, *dim as u64);
-        }
-        put_varint_field(&mut tensor, 2, data_type);
-        put_bytes_field(&mut tensor, 8, name.as_bytes());
-        put_bytes_field(&mut tensor, 9, raw);
+        let name = self.name();
+        let tensor = tensor_of(INT64, &name, dims, &raw);
         put_bytes_field(&mut self.graph, GRAPH_INITIALIZER, &tensor);
         name
     }
@@ -94,15 +90,8 @@ impl Writer {
         inputs: &[&str],
         attributes: &[(&str, Attribute)],
     ) -> String {
-        let (name, mut node) = (self.name(), Vec::new());
-        for input in inputs {
-            put_bytes_field(&mut node, 1, input.as_bytes());
-        }
-        put_bytes_field(&mut node, 2, name.as_bytes());
-        put_bytes_field(&mut node, 4, operator.as_bytes());
-        for (attribute, value) in attributes {
-            put_bytes_field(&mut node, 5, &attribute_bytes(attribute, value));
-        }
+        let name = self.name();
+        let node = node(operator, inputs, &name, attributes);
         put_bytes_field(&mut self.graph, GRAPH_NODE, &node);
         name
     }
@@ -118,6 +107,43 @@ impl Writer {
         put_bytes_field(&mut model, MODEL_GRAPH, &self.graph);
         model
     }
+}
+
+/// `NodeProto` of one output: inputs 1, outputs 2, operator 4, attributes 5.
+pub(super) fn node(
+    operator: &str,
+    inputs: &[&str],
+    output: &str,
+    attributes: &[(&str, Attribute)],
+) -> Vec<u8> {
+    let mut out = Vec::new();
+    for input in inputs {
+        put_bytes_field(&mut out, 1, input.as_bytes());
+    }
+    put_bytes_field(&mut out, 2, output.as_bytes());
+    put_bytes_field(&mut out, 4, operator.as_bytes());
+    for (attribute, value) in attributes {
+        put_bytes_field(&mut out, 5, &attribute_bytes(attribute, value));
+    }
+    out
+}
+
+/// `TensorProto` of f32 numbers.
+pub(super) fn tensor(name: &str, dims: &[usize], values: &[f32]) -> Vec<u8> {
+    let raw: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    tensor_of(FLOAT, name, dims, &raw)
+}
+
+/// `TensorProto`: dims 1, type 2, name 8, bytes 9.
+fn tensor_of(data_type: u64, name: &str, dims: &[usize], raw: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(raw.len() + 64);
+    for dim in dims {
+        put_varint_field(&mut out, 1, *dim as u64);
+    }
+    put_varint_field(&mut out, 2, data_type);
+    put_bytes_field(&mut out, 8, name.as_bytes());
+    put_bytes_field(&mut out, 9, raw);
+    out
 }
 
 /// `AttributeProto`: name 1, float 2, integer 3, integers 8, type 20.

@@ -88,9 +88,7 @@ pub(super) fn detect(network: &mut Network, image: &Pixels) -> Result<Vec<Face>,
 fn pass(network: &mut Network, image: &Pixels, longer: usize) -> Result<Vec<Face>, NetworkError> {
     let input = Input::new(image, longer);
     let size = [input.height, input.width];
-    let faces = network.run([1, 3, size[0], size[1]], &input.planar, |outputs| {
-        candidates(outputs, size)
-    })?;
+    let faces = input.run(network, |outputs| candidates(outputs, size))?;
     let factor = input.source_per_pixel;
     Ok(distinct(faces)
         .iter()
@@ -99,7 +97,8 @@ fn pass(network: &mut Network, image: &Pixels, longer: usize) -> Result<Vec<Face
 }
 
 /// The picture as YuNet takes it: planar BGR 0 to 255, sides multiples of 32.
-struct Input {
+#[derive(Debug)]
+pub(super) struct Input {
     width: usize,
     height: usize,
     planar: Vec<f32>,
@@ -107,13 +106,23 @@ struct Input {
 }
 
 impl Input {
-    fn new(image: &Pixels, longer: usize) -> Self {
+    /// Its longer side at most `longer` pixels.
+    pub(super) fn new(image: &Pixels, longer: usize) -> Self {
         let scale = (image.width.max(image.height) as f32 / longer as f32).max(1.0);
         let factor = scale as usize;
         if factor > 1 {
             return Self::resampled(&image.reduced(factor), scale, scale / factor as f32);
         }
         Self::resampled(image, scale, scale)
+    }
+
+    /// What the network says of it.
+    pub(super) fn run<T>(
+        &self,
+        network: &mut Network,
+        read: impl FnOnce(&Outputs<'_, '_>) -> Result<T, NetworkError>,
+    ) -> Result<T, NetworkError> {
+        network.run([1, 3, self.height, self.width], &self.planar, read)
     }
 
     /// `step`: pixels of `image` per pixel of the input.

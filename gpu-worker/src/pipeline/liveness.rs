@@ -23,9 +23,13 @@ pub(super) fn measure(
     image: &Pixels,
     face: &Face,
 ) -> Result<f32, SampleRefusal> {
-    let input = Part::around(face, image).planar(image);
-    let logits = run(network, &input).map_err(super::failed)?;
+    let logits = run(network, &surroundings(image, face)).map_err(super::failed)?;
     live(logits).ok_or(SampleRefusal::Failed)
+}
+
+/// What the network takes of a face: planar, blue first, 0 to 255.
+pub(super) fn surroundings(image: &Pixels, face: &Face) -> Vec<f32> {
+    Part::around(face, image).planar(image)
 }
 
 /// The network's answer to a planar image, blue first, 0 to 255.

@@ -10,6 +10,7 @@
 //! photographs this refuses 5; counting every face half as wide would refuse 88.
 
 mod align;
+mod alone;
 mod decode;
 mod detect;
 mod frames;
@@ -25,6 +26,7 @@ use ort::environment::Environment;
 use redoubt_shared::worker::{Embedding, FaceSample, SampleRefusal, VoiceSample};
 
 pub use align::Square;
+pub use alone::Inputs;
 pub use decode::{PIXELS_MAX, SIDE_MAX};
 pub use network::{NetworkError, helper_threads};
 
@@ -316,22 +318,6 @@ impl Pipeline {
             moves.warm_up()?;
         }
         self.voice.warm_up()
-    }
-
-    /// What a picture needs of the networks and nothing else, for measuring: one look for
-    /// faces at a planar image of `height` by `width`, multiples of 32, one at how live it
-    /// is where there is a network for it, and each embedder once.
-    pub fn networks_alone(&mut self, [height, width]: [usize; 2]) -> Result<(), NetworkError> {
-        let blank = vec![0.0; 3 * height * width];
-        self.detector
-            .run([1, 3, height, width], &blank, |_| Ok(()))?;
-        for embedder in &mut self.embedders {
-            embedder.run(&vec![0.0; 3 * embedder.side * embedder.side])?;
-        }
-        if let Some(network) = &mut self.liveness {
-            liveness::run(network, &[0.0; 3 * liveness::SIDE * liveness::SIDE])?;
-        }
-        Ok(())
     }
 
     /// One job, with a passive liveness if asked for and a model is loaded. Past

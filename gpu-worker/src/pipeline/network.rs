@@ -9,6 +9,7 @@ use ort::session::{Session, SessionOutputs};
 use ort::value::TensorRef;
 use redoubt_shared::worker::Embedding;
 
+use crate::onnx::{TensorError, spell_out_slopes};
 use crate::sandbox::forbid_files;
 
 /// Why inference could not be set up or run.
@@ -17,6 +18,9 @@ pub enum NetworkError {
     /// The library refused the model, the options or the run.
     #[error("ONNX Runtime: {0}")]
     Runtime(String),
+    /// The graph cannot be read.
+    #[error(transparent)]
+    Graph(#[from] TensorError),
     /// A graph answered with other tensors than it should.
     #[error("model {model}: output {output:?} is missing or has another shape")]
     Output {
@@ -48,12 +52,13 @@ impl Network {
         graph: &[u8],
         threads: usize,
     ) -> Result<Self, NetworkError> {
+        let graph = spell_out_slopes(graph)?;
         let session = Session::builder(environment)?
             .with_optimization_level(GraphOptimizationLevel::All)?
             .with_intra_threads(threads)?
             .with_inter_threads(1)?
             .with_thread_manager(Helpers)?
-            .commit_from_memory(graph)?;
+            .commit_from_memory(&graph)?;
         Ok(Self {
             model: model.to_owned(),
             session,

@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use redoubt_bank::load::{Kind, Plan};
+use redoubt_bank::media::Media;
 use redoubt_e2e::{Appliance, Environment, Options};
 use redoubt_worker::manifest::Manifest;
-use redoubt_worker::pipeline::{Graphs, Pipeline, Settings};
+use redoubt_worker::pipeline::{Graphs, Inputs, Pipeline, Settings};
 use redoubt_worker::runtime;
 
 use crate::cpu;
@@ -16,8 +17,6 @@ use crate::rows::Row;
 const BOUND_MS: f64 = 300.0;
 /// Most processor time of all processes, beside that of the networks.
 const CPU_BOUND: f64 = 1.3;
-/// Height and width at which a face is looked for in the portraits that are sent.
-const PORTRAIT: [usize; 2] = [320, 256];
 const RUNS: usize = 31;
 
 pub(crate) fn run() -> Result<Vec<Row>> {
@@ -36,6 +35,9 @@ pub(crate) fn run() -> Result<Vec<Row>> {
     let graphs = Graphs::read(&manifest)?;
     let mut pipeline = Pipeline::load(&onnx, &graphs, Settings::default(), &[])?;
     pipeline.warm_up()?;
+    let media = environment.media_dir().context("no media")?;
+    let inputs = pipeline.inputs(&Media::read(media)?.person_again);
+    let inputs = inputs.map_err(|refusal| anyhow!("the portrait was refused: {refusal:?}"))?;
     let mut rows = Vec::new();
     for clients in [1usize, 8] {
         let dir = tempfile::tempdir()?;
@@ -57,18 +59,18 @@ pub(crate) fn run() -> Result<Vec<Row>> {
         let name = format!(
             "processor time of a face verification, {clients} clients, beside its networks alone"
         );
-        let alone = alone(&mut pipeline)?;
+        let alone = alone(&mut pipeline, &inputs)?;
         rows.push(Row::new(name, each, alone, "ms", measured.ok).at_most(CPU_BOUND));
     }
     Ok(rows)
 }
 
 /// Milliseconds of one thread's processor time, the median of some runs.
-fn alone(pipeline: &mut Pipeline) -> Result<f64> {
+fn alone(pipeline: &mut Pipeline, inputs: &Inputs) -> Result<f64> {
     let mut all = Vec::new();
     for _ in 0..RUNS {
         let before = cpu::of_thread()?;
-        pipeline.networks_alone(PORTRAIT)?;
+        pipeline.networks_alone(inputs)?;
         all.push((cpu::of_thread()? - before) / 1000.0);
     }
     all.sort_by(f64::total_cmp);

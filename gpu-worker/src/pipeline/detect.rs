@@ -135,16 +135,20 @@ impl Input {
         );
         let plane = width * height;
         let mut planar = vec![0.0; 3 * plane];
-        for y in 0..used_height {
-            for x in 0..used_width {
-                let at = |cell: usize| (cell as f32 + 0.5) * step - 0.5;
-                let [r, g, b] = image.sample(at(x), at(y));
+        let along = |used: usize| -> Vec<f32> {
+            let at = |cell: usize| (cell as f32 + 0.5) * step - 0.5;
+            (0..used).map(at).collect()
+        };
+        image.grid(
+            &along(used_width),
+            &along(used_height),
+            |x, y, [r, g, b]| {
                 let cell = y * width + x;
                 planar[cell] = b;
                 planar[plane + cell] = g;
                 planar[2 * plane + cell] = r;
-            }
-        }
+            },
+        );
         Self {
             width,
             height,

@@ -81,19 +81,18 @@ impl Part {
     /// Scaled to the network's square: planar, blue first, 0 to 255.
     fn planar(&self, image: &Pixels) -> Vec<f32> {
         const PLANE: usize = SIDE * SIDE;
-        let along = |at: usize, from: f32, length: f32| {
-            let point = (at as f32 + 0.5) * length / SIDE as f32 - 0.5;
-            from + point.clamp(0.0, length - 1.0)
+        let along = |from: f32, length: f32| -> Vec<f32> {
+            let point = |at: usize| (at as f32 + 0.5) * length / SIDE as f32 - 0.5;
+            (0..SIDE)
+                .map(|at| from + point(at).clamp(0.0, length - 1.0))
+                .collect()
         };
+        let (xs, ys) = (along(self.left, self.width), along(self.top, self.height));
         let mut out = vec![0.0; 3 * PLANE];
-        for row in 0..SIDE {
-            let y = along(row, self.top, self.height);
-            for column in 0..SIDE {
-                let [r, g, b] = image.sample(along(column, self.left, self.width), y);
-                let at = row * SIDE + column;
-                (out[at], out[PLANE + at], out[2 * PLANE + at]) = (b, g, r);
-            }
-        }
+        image.grid(&xs, &ys, |column, row, [r, g, b]| {
+            let at = row * SIDE + column;
+            (out[at], out[PLANE + at], out[2 * PLANE + at]) = (b, g, r);
+        });
         out
     }
 }

@@ -26,7 +26,7 @@ use ort::environment::Environment;
 use redoubt_shared::worker::{Embedding, FaceSample, SampleRefusal, VoiceSample};
 
 pub use align::Square;
-pub use alone::Inputs;
+pub use alone::{Alone, Form, Inputs};
 pub use decode::{PIXELS_MAX, SIDE_MAX};
 pub use network::{NetworkError, helper_threads};
 

@@ -52,13 +52,22 @@ impl Network {
         graph: &[u8],
         threads: usize,
     ) -> Result<Self, NetworkError> {
-        let graph = spell_out_slopes(graph)?;
+        Self::load_as_it_comes(environment, model, &spell_out_slopes(graph)?, threads)
+    }
+
+    /// The same with its slopes left to the library.
+    pub(super) fn load_as_it_comes(
+        environment: &Environment,
+        model: &str,
+        graph: &[u8],
+        threads: usize,
+    ) -> Result<Self, NetworkError> {
         let session = Session::builder(environment)?
             .with_optimization_level(GraphOptimizationLevel::All)?
             .with_intra_threads(threads)?
             .with_inter_threads(1)?
             .with_thread_manager(Helpers)?
-            .commit_from_memory(&graph)?;
+            .commit_from_memory(graph)?;
         Ok(Self {
             model: model.to_owned(),
             session,

@@ -19,21 +19,23 @@ impl Pixels {
         let (width, height) = (self.width / factor, self.height / factor);
         let area = (factor * factor) as u32;
         let mut rgb = Vec::with_capacity(width * height * 3);
-        let mut sums = vec![0u32; width * 3];
+        let mut columns = vec![0u32; width * factor * 3];
         for y in 0..height {
-            sums.fill(0);
-            for row in 0..factor {
-                let start = (y * factor + row) * self.width * 3;
-                let row = &self.rgb[start..start + width * factor * 3];
-                for (sum, square) in sums.chunks_exact_mut(3).zip(row.chunks_exact(factor * 3)) {
-                    for pixel in square.chunks_exact(3) {
-                        sum[0] += u32::from(pixel[0]);
-                        sum[1] += u32::from(pixel[1]);
-                        sum[2] += u32::from(pixel[2]);
-                    }
+            columns.fill(0);
+            // Rows first, which go many numbers at once.
+            for row in y * factor..(y + 1) * factor {
+                let start = row * self.width * 3;
+                let row = &self.rgb[start..start + columns.len()];
+                for (sum, value) in columns.iter_mut().zip(row) {
+                    *sum += u32::from(*value);
                 }
             }
-            rgb.extend(sums.iter().map(|sum| ((sum + area / 2) / area) as u8));
+            for square in columns.chunks_exact(factor * 3) {
+                for channel in 0..3 {
+                    let sum: u32 = square[channel..].iter().step_by(3).sum();
+                    rgb.push(((sum + area / 2) / area) as u8);
+                }
+            }
         }
         Pixels { width, height, rgb }
     }
@@ -53,22 +55,20 @@ impl Pixels {
 
     /// Bilinear sample at a point (pixel centres at whole numbers); black outside.
     pub(super) fn sample(&self, x: f32, y: f32) -> [f32; 3] {
-        let (left, top) = (x.floor(), y.floor());
-        let (fx, fy) = (x - left, y - top);
-        let (left, top) = (left as i64, top as i64);
-        let weights = [
-            (1.0 - fx) * (1.0 - fy),
-            fx * (1.0 - fy),
-            (1.0 - fx) * fy,
-            fx * fy,
-        ];
-        let mut out = [0.0; 3];
-        for (pixel, weight) in self.around(left, top).into_iter().zip(weights) {
-            for (sum, value) in out.iter_mut().zip(pixel) {
-                *sum += weight * f32::from(value);
+        let ((left, across), (top, down)) = (split(x), split(y));
+        mixed(self.around(left, top), across, down)
+    }
+
+    /// [`Self::sample`] at every crossing of these columns and rows: `put(column, row, rgb)`
+    /// with their places in the lists.
+    pub(super) fn grid(&self, xs: &[f32], ys: &[f32], mut put: impl FnMut(usize, usize, [f32; 3])) {
+        let columns: Vec<(i64, f32)> = xs.iter().map(|x| split(*x)).collect();
+        for (row, y) in ys.iter().enumerate() {
+            let (top, down) = split(*y);
+            for (column, (left, across)) in columns.iter().enumerate() {
+                put(column, row, mixed(self.around(*left, top), *across, down));
             }
         }
-        out
     }
 
     /// A pixel, the one to its right, and the two below them; black outside.
@@ -95,6 +95,29 @@ impl Pixels {
         let at = (y as usize * self.width + x as usize) * 3;
         self.rgb.get(at..at + 3).map(|p| [p[0], p[1], p[2]])
     }
+}
+
+/// The whole number below, and what is left of it.
+fn split(at: f32) -> (i64, f32) {
+    let below = at.floor();
+    (below as i64, at - below)
+}
+
+/// Four pixels by how far the point lies across and down between them.
+fn mixed(pixels: [[u8; 3]; 4], across: f32, down: f32) -> [f32; 3] {
+    let weights = [
+        (1.0 - across) * (1.0 - down),
+        across * (1.0 - down),
+        (1.0 - across) * down,
+        across * down,
+    ];
+    let mut out = [0.0; 3];
+    for (pixel, weight) in pixels.into_iter().zip(weights) {
+        for (sum, value) in out.iter_mut().zip(pixel) {
+            *sum += weight * f32::from(value);
+        }
+    }
+    out
 }
 
 /// ITU-R BT.601 luma of an RGB triple, in the range of its input.
@@ -130,6 +153,23 @@ mod tests {
         assert_eq!((part.width, part.height), (2, 1));
         assert_eq!(part.rgb, [4, 4, 4, 5, 5, 5]);
         assert!(pixels.cropped(7, 7, 1, 1).rgb.is_empty());
+    }
+
+    #[test]
+    fn a_grid_is_sampled_like_its_points() {
+        let rgb = (0..7 * 5 * 3).map(|at| (at * 37 % 256) as u8).collect();
+        let (width, height) = (7, 5);
+        let pixels = Pixels { width, height, rgb };
+        let (xs, ys) = (
+            [-3.0, -0.5, 0.0, 2.25, 5.9, 6.0, 6.5, 90.0],
+            [-1.0, 0.5, 3.75, 4.0, 5.0],
+        );
+        let mut seen = 0;
+        pixels.grid(&xs, &ys, |column, row, rgb| {
+            assert_eq!(rgb, pixels.sample(xs[column], ys[row]));
+            seen += 1;
+        });
+        assert_eq!(seen, xs.len() * ys.len());
     }
 
     #[test]

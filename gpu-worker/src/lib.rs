@@ -23,6 +23,7 @@ pub mod pipeline;
 pub mod runtime;
 pub mod sandbox;
 pub mod session;
+pub mod tensorflow;
 pub mod torch;
 pub mod voice;
 pub mod wipe;

@@ -4,12 +4,13 @@
 //! file is hashed before use, and the digest of the manifest itself goes into
 //! the attestation binding, so that worker and enclave mean the same models.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::pipeline::Square;
+use crate::pipeline::{NORM_MIN, Square};
 
 /// Why the manifest or a file it names cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +68,15 @@ struct ModelEntry {
     format: Format,
     side: Option<usize>,
     points: Option<[[f32; 2]; 5]>,
+    #[serde(default)]
+    mean: f32,
+    #[serde(default = "one")]
+    deviation: f32,
+    norm_min: Option<f32>,
+}
+
+fn one() -> f32 {
+    1.0
 }
 
 /// What a model's file is.
@@ -78,6 +88,8 @@ pub enum Format {
     Onnx,
     /// dlib's face recognition network, as dlib saves it.
     Dlib,
+    /// A frozen graph of TensorFlow.
+    Tensorflow,
 }
 
 #[derive(Debug, Deserialize)]
@@ -93,6 +105,29 @@ pub struct Manifest {
     folder: PathBuf,
 }
 
+/// `(colour - mean) / deviation`, of colours 0 to 255.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Colours {
+    /// Taken off; 0 unless said.
+    pub mean: f32,
+    /// Divided by; 1 unless said.
+    pub deviation: f32,
+}
+
+impl Colours {
+    /// A square's colours, scaled.
+    pub fn of<'a>(&self, square: &'a [f32]) -> Cow<'a, [f32]> {
+        let Self { mean, deviation } = *self;
+        if mean == 0.0 && deviation == 1.0 {
+            return Cow::Borrowed(square);
+        }
+        square
+            .iter()
+            .map(|colour| (colour - mean) / deviation)
+            .collect()
+    }
+}
+
 /// A model's verified bytes.
 #[derive(Debug)]
 pub struct ModelFile {
@@ -104,6 +139,10 @@ pub struct ModelFile {
     pub format: Format,
     /// The square it takes; ArcFace's unless said.
     pub square: Square,
+    /// How its colours are scaled before it takes them.
+    pub colours: Colours,
+    /// Least length of its vector before it is normalised, where it is the first embedder.
+    pub norm_min: f32,
     /// The file as pinned.
     pub bytes: Vec<u8>,
 }
@@ -120,6 +159,22 @@ impl ModelEntry {
             return Err(self.wrong("side must be 16 to 512, and the points must lie within"));
         }
         Ok(square)
+    }
+
+    fn colours(&self) -> Result<Colours, ManifestError> {
+        let (mean, deviation) = (self.mean, self.deviation);
+        if !(mean.is_finite() && deviation.is_normal()) {
+            return Err(self.wrong("mean and deviation must be numbers, and deviation not 0"));
+        }
+        Ok(Colours { mean, deviation })
+    }
+
+    fn norm_min(&self) -> Result<f32, ManifestError> {
+        let least = self.norm_min.unwrap_or(NORM_MIN);
+        match least.is_finite() && least > 0.0 {
+            true => Ok(least),
+            false => Err(self.wrong("norm_min must be above 0")),
+        }
     }
 
     fn wrong(&self, problem: &str) -> ManifestError {
@@ -169,6 +224,8 @@ impl Manifest {
                     dimension: entry.dimension,
                     format: entry.format,
                     square: entry.square()?,
+                    colours: entry.colours()?,
+                    norm_min: entry.norm_min()?,
                     bytes: self.file(&entry.file)?,
                 })
             })
@@ -250,6 +307,51 @@ mod tests {
                 matches!(bad.runtime(), Err(ManifestError::Content(_))),
                 "{install}"
             );
+        }
+    }
+
+    #[test]
+    fn the_committed_embedder_to_add_says_what_the_worker_takes() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = [
+            include_str!("../../images/models.toml"),
+            include_str!("../../images/embedders/facenet.toml"),
+        ]
+        .concat();
+        let manifest = Manifest::parse(text.as_bytes(), dir.path()).unwrap();
+        let added = manifest.document.model.last().unwrap();
+        assert_eq!((added.format, added.dimension), (Format::Tensorflow, 512));
+        assert_eq!(added.square().unwrap().side, 160);
+        let colours = added.colours().unwrap();
+        assert_eq!(
+            *colours.of(&[0.0, 127.5, 255.0]),
+            [-0.99609375, 0.0, 0.99609375]
+        );
+        assert_eq!(added.norm_min().unwrap(), NORM_MIN);
+    }
+
+    #[test]
+    fn colours_and_lengths_that_cannot_be_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("w"), b"weights").unwrap();
+        let right = hex::encode(Sha256::digest(b"weights"));
+        let with = |more: &str| {
+            let said = format!("dimension = 4\n{more}\n");
+            let text = manifest("w", &right).replace("dimension = 4\n", &said);
+            let manifest = Manifest::parse(text.as_bytes(), dir.path()).unwrap();
+            manifest
+                .models("face_embedder")
+                .map(|mut found| found.remove(0))
+        };
+        assert_eq!(with("norm_min = 0.5").unwrap().norm_min, 0.5);
+        for bad in [
+            "deviation = 0.0",
+            "mean = nan",
+            "deviation = inf",
+            "norm_min = 0.0",
+            "norm_min = nan",
+        ] {
+            assert!(matches!(with(bad), Err(ManifestError::Content(_))), "{bad}");
         }
     }
 

@@ -386,6 +386,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_committed_embedder_to_add_makes_a_space_of_its_own() {
+        let added = include_str!("../../../images/embedders/facenet.toml");
+        let manifest = Manifest::parse(&[TEXT, added].concat()).unwrap();
+        let first = &Manifest::built_in().spaces()[0].id;
+        assert_eq!(&manifest.spaces()[0].id, first);
+        assert!(manifest.space("inception-resnet-v1").is_some());
+    }
+
+    #[test]
     fn models_that_follow_moves_belong_together() {
         assert!(Manifest::built_in().has_moves());
         let partly = TEXT.replace("role = \"face_eyes\"", "role = \"another\"");

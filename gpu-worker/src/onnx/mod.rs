@@ -18,6 +18,7 @@ use std::collections::{HashMap, HashSet};
 pub use graph::{Graph, Operation, Tensor};
 pub use slopes::spell_out_slopes;
 pub use tensor::TensorError;
+pub(crate) use wire::packed_varints;
 pub use wire::{Field, Fields, Value, WireError, fields};
 pub use write::{Attribute, Side, Writer};
 

@@ -137,7 +137,7 @@ fn take_varint(message: &[u8], start: usize) -> Result<(u64, usize), WireError> 
 }
 
 /// The varints packed in one length-delimited payload.
-pub(super) fn packed_varints(mut payload: &[u8]) -> Result<Vec<u64>, WireError> {
+pub(crate) fn packed_varints(mut payload: &[u8]) -> Result<Vec<u64>, WireError> {
     let mut out = Vec::new();
     while !payload.is_empty() {
         let (number, end) = take_varint(payload, 0)?;

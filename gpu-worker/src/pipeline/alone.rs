@@ -7,6 +7,7 @@ use super::align::align;
 use super::detect::{self, COARSE, detect};
 use super::network::{Network, NetworkError};
 use super::{Graphs, Pipeline, Square, decode, failed, liveness, subject};
+use crate::manifest::Colours;
 
 /// What each network takes of one picture with one large face.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ pub enum Form {
 pub struct Alone {
     detector: Network,
     liveness: Option<Network>,
-    embedders: Vec<(Network, Square, usize)>,
+    embedders: Vec<(Network, Square, Colours, usize)>,
 }
 
 impl Alone {
@@ -68,7 +69,12 @@ impl Alone {
         let liveness = graphs.liveness.as_ref();
         let embedders = graphs.embedders.iter().map(|embedder| {
             let network = load(&embedder.model, &embedder.graph)?;
-            Ok((network, embedder.square, embedder.dimension))
+            Ok((
+                network,
+                embedder.square,
+                embedder.colours,
+                embedder.dimension,
+            ))
         });
         Ok(Self {
             detector: load(id, graph)?,
@@ -83,12 +89,12 @@ impl Alone {
         if let Some(network) = &mut self.liveness {
             liveness::run(network, &inputs.surroundings)?;
         }
-        for (network, square, dimension) in &mut self.embedders {
+        for (network, square, colours, dimension) in &mut self.embedders {
             let cut = inputs.aligned.iter().find(|(known, _)| known == square);
             let Some((Square { side, .. }, face)) = cut else {
                 continue;
             };
-            network.run([1, 3, *side, *side], face, |outputs| {
+            network.run([1, 3, *side, *side], &colours.of(face), |outputs| {
                 outputs.only(*dimension).map(|_| ())
             })?;
         }

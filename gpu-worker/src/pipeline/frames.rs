@@ -108,7 +108,7 @@ impl Pipeline {
             let (norm, embedding) = embedder.embed(&aligned[embedder.square]).map_err(failed)?;
             if at == 0 {
                 // The score tells; the enclave takes none below the gate for comparison.
-                let _ = quality::conclude(&mut measures, norm);
+                let _ = quality::conclude(&mut measures, norm, embedder.norm_min);
             }
             embeddings.push(embedding);
         }

@@ -29,11 +29,13 @@ pub use align::Square;
 pub use alone::{Alone, Form, Inputs};
 pub use decode::{PIXELS_MAX, SIDE_MAX};
 pub use network::{NetworkError, helper_threads};
+pub use quality::NORM_MIN;
 
 use crate::cuda;
 use crate::dlib::{self, DlibError};
-use crate::manifest::{Format, Manifest, ManifestError, ModelFile};
+use crate::manifest::{Colours, Format, Manifest, ManifestError, ModelFile};
 use crate::onnx::{InputSize, TensorError, mend};
+use crate::tensorflow::{self, TensorflowError};
 use crate::torch::{TorchError, Weights};
 use crate::voice::{Voice, VoiceTimes, campplus};
 use align::{align, mirrored};
@@ -66,6 +68,9 @@ pub enum PipelineError {
     /// A model of dlib's that cannot be read.
     #[error(transparent)]
     Dlib(#[from] DlibError),
+    /// A frozen graph of TensorFlow that cannot be read.
+    #[error(transparent)]
+    Tensorflow(#[from] TensorflowError),
     /// ONNX Runtime.
     #[error(transparent)]
     Network(#[from] NetworkError),
@@ -99,8 +104,12 @@ pub struct EmbedderGraph {
     pub model: String,
     /// Numbers in its vector.
     pub dimension: usize,
-    /// What it takes: planar RGB 0 to 255.
+    /// What it is cut to: planar RGB 0 to 255.
     pub square: Square,
+    /// What its colours become before the graph takes them.
+    pub colours: Colours,
+    /// Least length of its vector, where it is the first.
+    pub norm_min: f32,
     /// As ONNX Runtime takes it.
     pub graph: Vec<u8>,
 }
@@ -110,11 +119,14 @@ impl EmbedderGraph {
         let graph = match file.format {
             Format::Onnx => mend(&file.bytes, InputSize::Fixed)?,
             Format::Dlib => dlib::graph(&file.bytes, file.square.side, file.dimension)?,
+            Format::Tensorflow => tensorflow::graph(&file.bytes, file.square.side, file.dimension)?,
         };
         Ok(Self {
             model: file.id,
             dimension: file.dimension,
             square: file.square,
+            colours: file.colours,
+            norm_min: file.norm_min,
             graph,
         })
     }
@@ -162,7 +174,7 @@ impl Graphs {
         &self.embedders
     }
 
-    /// An embedder on the CPU, for one square at a time. The environment must live
+    /// An embedder on the CPU, for one square of scaled colours at a time. The environment must live
     /// as long.
     pub fn reference(
         &self,
@@ -215,6 +227,8 @@ struct Embedder {
     /// Which of the squares it takes, and that one's side.
     square: usize,
     side: usize,
+    colours: Colours,
+    norm_min: f32,
     mirrored: bool,
     runner: Runner,
 }
@@ -269,6 +283,8 @@ impl Pipeline {
                 dimension: embedder.dimension,
                 square,
                 side: embedder.square.side,
+                colours: embedder.colours,
+                norm_min: embedder.norm_min,
                 mirrored,
                 runner: match there {
                     Some((_, handle)) => Runner::Gpu(handle.clone()),
@@ -376,7 +392,7 @@ impl Pipeline {
         for (at, embedder) in self.embedders.iter_mut().enumerate() {
             let (norm, embedding) = embedder.embed(&aligned[embedder.square]).map_err(failed)?;
             if at == 0 {
-                quality::conclude(&mut measures, norm)?;
+                quality::conclude(&mut measures, norm, embedder.norm_min)?;
             }
             embeddings.push(embedding);
         }
@@ -392,6 +408,7 @@ impl Pipeline {
 impl Embedder {
     /// The network's answer.
     fn run(&mut self, aligned: &[f32]) -> Result<Vec<f32>, NetworkError> {
+        let aligned = &*self.colours.of(aligned);
         match &mut self.runner {
             Runner::Cpu(network) => network.run([1, 3, self.side, self.side], aligned, |outputs| {
                 Ok(outputs.only(self.dimension)?.to_vec())

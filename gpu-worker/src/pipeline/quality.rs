@@ -20,8 +20,8 @@ pub(super) const BRIGHTNESS_MIN: f32 = 40.0;
 pub(super) const BRIGHTNESS_MAX: f32 = 230.0;
 /// Least variance of the Laplacian over the aligned face.
 pub(super) const SHARPNESS_MIN: f32 = 15.0;
-/// Least norm of the embedding before it is normalised.
-pub(super) const NORM_MIN: f32 = 2.0;
+/// Least norm of the embedding before it is normalised, where the manifest says none.
+pub const NORM_MIN: f32 = 2.0;
 
 /// Measures taken before any embedding.
 pub(super) fn measure(image: &Pixels, face: &Face, aligned: &[f32]) -> FaceQuality {
@@ -51,16 +51,20 @@ pub(super) fn gate(quality: &FaceQuality) -> Result<(), SampleRefusal> {
 }
 
 /// Adds what the embedding tells: a weak one is a face the network barely sees.
-pub(super) fn conclude(quality: &mut FaceQuality, norm: f32) -> Result<(), SampleRefusal> {
+pub(super) fn conclude(
+    quality: &mut FaceQuality,
+    norm: f32,
+    least: f32,
+) -> Result<(), SampleRefusal> {
     quality.embedding_norm = norm;
-    quality.score = score(quality);
-    if norm < NORM_MIN {
+    quality.score = score(quality, least);
+    if norm < least {
         return Err(SampleRefusal::Blurred);
     }
     Ok(())
 }
 
-fn score(quality: &FaceQuality) -> f32 {
+fn score(quality: &FaceQuality, norm_min: f32) -> f32 {
     let above = |value: f32, limit: f32| (value / limit / 2.0).clamp(0.0, 1.0);
     let below = |value: f32, limit: f32| ((255.0 - value) / (255.0 - limit) / 2.0).clamp(0.0, 1.0);
     [
@@ -69,7 +73,7 @@ fn score(quality: &FaceQuality) -> f32 {
         above(quality.brightness, BRIGHTNESS_MIN),
         below(quality.brightness, BRIGHTNESS_MAX),
         above(quality.sharpness, SHARPNESS_MIN),
-        above(quality.embedding_norm, NORM_MIN),
+        above(quality.embedding_norm, norm_min),
     ]
     .into_iter()
     .fold(1.0, f32::min)
@@ -148,11 +152,14 @@ mod tests {
             let mut quality = good();
             spoil(&mut quality);
             assert_eq!(gate(&quality), Err(refusal));
-            let _ = conclude(&mut quality, 9.0);
+            let _ = conclude(&mut quality, 9.0, NORM_MIN);
             assert!(quality.score < 0.5, "{refusal:?}");
         }
         let mut faint = good();
-        assert_eq!(conclude(&mut faint, 0.5), Err(SampleRefusal::Blurred));
+        assert_eq!(
+            conclude(&mut faint, 0.5, NORM_MIN),
+            Err(SampleRefusal::Blurred)
+        );
         assert!(faint.score < 0.5);
     }
 
@@ -166,7 +173,7 @@ mod tests {
             ..good()
         };
         assert_eq!(gate(&quality), Ok(()));
-        assert_eq!(conclude(&mut quality, NORM_MIN), Ok(()));
+        assert_eq!(conclude(&mut quality, NORM_MIN, NORM_MIN), Ok(()));
         assert!((quality.score - 0.5).abs() < 1e-6);
     }
 

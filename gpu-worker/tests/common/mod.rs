@@ -4,6 +4,7 @@
 
 pub(crate) mod audio;
 pub(crate) mod client;
+pub(crate) mod graphdef;
 pub(crate) mod picture;
 
 use std::path::{Path, PathBuf};

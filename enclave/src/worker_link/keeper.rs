@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 
 use redoubt_shared::Endpoint;
 use rustls::ClientConfig;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use super::keys::Keys;
 use super::manifest::Manifest;
 use super::rules::{Counts, Rules};
 use super::session::{self, ANSWER_WITHIN, Session};
-use super::{State, WorkerError, WorkerTrust, tls};
+use super::{State, WorkerError, WorkerTrust, canary, tls};
 
 /// Time to connect, shake hands and prove.
 const PROVE_WITHIN: Duration = Duration::from_secs(20);
@@ -41,6 +41,8 @@ pub(super) struct Common {
     pub(super) rules: Rules,
     pub(super) keys: Keys,
     pub(super) counts: Arc<Counts>,
+    /// Held while a worker is renewed: one after the other, as memory is dear.
+    pub(super) renewing: Mutex<()>,
 }
 
 pub(super) struct Keeper {
@@ -54,6 +56,8 @@ enum Due {
     Ended(WorkerError),
     /// This one has served its turn.
     Turn,
+    /// No other is: this one is to show that it is sound.
+    Canary,
 }
 
 impl Keeper {
@@ -95,12 +99,17 @@ impl Keeper {
         } = &*self.common;
         let stream = endpoint.connect().await.map_err(unavailable)?;
         let unproven = tls::handshake(Arc::clone(config), stream).await;
-        session::prove(unproven.map_err(unavailable)?, trust, manifest, keys).await
+        let unproven = unproven.map_err(unavailable)?;
+        let session = session::prove(unproven, trust, manifest, keys).await?;
+        tracing::info!(tier = session.tier().name(), "a sealed worker is connected");
+        if self.common.rules.canary_jobs > 0 {
+            canary::sing(&session, &self.common).await?;
+        }
+        Ok(session)
     }
 
     fn up(&self, session: Session) -> Arc<Session> {
         let session = Arc::new(session);
-        tracing::info!(tier = session.tier().name(), "a sealed worker is connected");
         self.publish.send_replace(State::Up(Arc::clone(&session)));
         session
     }
@@ -114,6 +123,11 @@ impl Keeper {
             match limit.reached(&session).await {
                 Due::Ended(why) => return why,
                 Due::Turn if limit.last(&session, rules) => return self.end(session).await,
+                Due::Canary => {
+                    limit.canary = next_canary(session.taken(), rules);
+                    self.sings(&session).await;
+                    continue;
+                }
                 Due::Turn => {}
             }
             match self.beside(&session).await {
@@ -136,10 +150,21 @@ impl Keeper {
         }
     }
 
+    /// Has a worker measure what is known. One that answers otherwise is over; one that
+    /// has no time is asked another time.
+    async fn sings(&self, session: &Session) {
+        if let Err(why) = canary::sing(session, &self.common).await {
+            tracing::debug!(%why, "a sealed worker gave no answer that is known");
+        }
+    }
+
     /// A new worker while the old one serves, if one came. Where the old one ended
     /// meanwhile and none came, why it did.
     async fn beside(&self, old: &Session) -> Option<Result<Session, WorkerError>> {
-        let fresh = self.connected();
+        let fresh = async {
+            let _turn = self.common.renewing.lock().await;
+            self.connected().await
+        };
         tokio::pin!(fresh);
         let gone = tokio::select! {
             fresh = &mut fresh => return fresh.inspect_err(say).ok().map(Ok),
@@ -180,6 +205,8 @@ struct Limit {
     at: Option<Instant>,
     /// Whether another one was looked for already.
     tried: bool,
+    /// After how many jobs it is to measure what is known.
+    canary: u64,
 }
 
 impl Limit {
@@ -189,6 +216,7 @@ impl Limit {
             jobs: rules.renew_jobs,
             at: Instant::now().checked_add(rules.renew_after),
             tried: false,
+            canary: next_canary(0, rules),
         }
     }
 
@@ -201,6 +229,7 @@ impl Limit {
             jobs,
             at: soon.into_iter().chain(last).min(),
             tried: true,
+            canary: next_canary(session.taken(), rules),
         }
     }
 
@@ -222,6 +251,7 @@ impl Limit {
             why = session.ended() => Due::Ended(why),
             () = session.took(self.jobs) => Due::Turn,
             () = late => Due::Turn,
+            () = session.took(self.canary) => Due::Canary,
         }
     }
 }
@@ -231,4 +261,11 @@ fn overdue(session: &Session, rules: &Rules) -> (u64, Option<Instant>) {
     let after = rules.renew_after.checked_mul(OVERDUE);
     let at = after.and_then(|after| session.since().checked_add(after));
     (rules.renew_jobs.saturating_mul(OVERDUE.into()), at)
+}
+
+fn next_canary(taken: u64, rules: &Rules) -> u64 {
+    match rules.canary_jobs {
+        0 => u64::MAX,
+        jobs => taken.saturating_add(jobs),
+    }
 }

@@ -9,6 +9,7 @@
 //! Not covered: at tier `process` root on the host can read samples and choose
 //! embeddings, whatever is checked here.
 
+pub mod canary;
 mod check;
 mod keeper;
 mod keys;
@@ -179,6 +180,7 @@ impl WorkerLink {
             rules,
             keys: Keys::default(),
             counts,
+            renewing: Default::default(),
         });
         let workers = if rules.recompute_one_in > 0 { 2 } else { 1 };
         Ok(Self {

@@ -16,7 +16,13 @@ pub struct Rules {
     pub renew_again: Duration,
     /// Of how many samples one is measured by a second worker as well; 0: none.
     pub recompute_one_in: u32,
+    /// After how many jobs a worker measures samples whose answers are known, besides
+    /// before the first; 0: never.
+    pub canary_jobs: u64,
 }
+
+/// See [`Rules::canary_jobs`].
+const CANARY_JOBS: u64 = 500;
 
 impl Rules {
     /// For whoever measures one worker: it is neither replaced nor doubted.
@@ -25,6 +31,7 @@ impl Rules {
         renew_after: Duration::MAX,
         renew_again: Duration::from_secs(20),
         recompute_one_in: 0,
+        canary_jobs: 0,
     };
 
     /// What officers signed.
@@ -33,6 +40,7 @@ impl Rules {
             renew_jobs: policy.worker_jobs().into(),
             renew_after: Duration::from_secs(60 * u64::from(policy.worker_minutes())),
             recompute_one_in: policy.recompute(),
+            canary_jobs: CANARY_JOBS,
             ..Self::NONE
         }
     }
@@ -55,6 +63,10 @@ pub struct Counts {
     pub(super) recomputed_not: AtomicU64,
     /// Times that two workers disagreed.
     pub(super) disagreed: AtomicU64,
+    /// Answers to samples whose answers are known.
+    pub(super) canaries: AtomicU64,
+    /// Those that were others.
+    pub(super) canaries_failed: AtomicU64,
 }
 
 impl Counts {
@@ -63,7 +75,7 @@ impl Counts {
     }
 
     /// Every counter under its name.
-    pub fn list(&self) -> [(&'static str, u64); 7] {
+    pub fn list(&self) -> [(&'static str, u64); 9] {
         let Self {
             sessions,
             renewals,
@@ -72,6 +84,8 @@ impl Counts {
             recomputed,
             recomputed_not,
             disagreed,
+            canaries,
+            canaries_failed,
         } = self;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
@@ -82,6 +96,8 @@ impl Counts {
             ("worker_recomputed", read(recomputed)),
             ("worker_recomputed_not", read(recomputed_not)),
             ("worker_disagreed", read(disagreed)),
+            ("worker_canaries", read(canaries)),
+            ("worker_canaries_failed", read(canaries_failed)),
         ]
     }
 }

@@ -22,8 +22,14 @@ use tokio::time::{Instant, timeout_at};
 use super::rules::Counts;
 use super::session::{ANSWER_WITHIN, Handed, Kind, Measured, Session};
 use super::{Seat, WorkerError, WorkerLink};
-use agree::agree;
+pub(super) use agree::{Tolerance, agree};
 
+/// What is tolerated of two workers, on one kind of processor or on two, with a GPU or
+/// without.
+const TOLERANCE: Tolerance = Tolerance {
+    embedding: 1e-3,
+    measure: 1e-3,
+};
 const PROBLEM: &str = "it and another worker disagree about a sample";
 
 /// What a worker made of a sample: measures, or a refusal that is about the sample.
@@ -71,7 +77,7 @@ impl WorkerLink {
     ) -> Result<(), WorkerError> {
         let counts = &self.common.counts;
         Counts::add(&counts.recomputed);
-        let Err(measure) = agree(answer, again) else {
+        let Err(measure) = agree(answer, again, &TOLERANCE) else {
             return Ok(());
         };
         Counts::add(&counts.disagreed);

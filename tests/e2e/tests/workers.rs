@@ -3,16 +3,21 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use redoubt_bank::load::{self, Kind, Plan};
 use redoubt_bank::random_name;
 use redoubt_bank::speech::{BASS, wav};
 use redoubt_e2e::appliance::wait_for;
 use redoubt_e2e::customer::expect_code;
+use redoubt_e2e::memory::copies;
 use redoubt_e2e::process::signal;
-use redoubt_e2e::{Appliance, Needs, Options, alone};
+use redoubt_e2e::{Appliance, Environment, Needs, Options, alone};
+use redoubt_enclave::worker_link::canary::{self, Expected};
+use redoubt_worker::manifest::Manifest;
+use redoubt_worker::pipeline::{Graphs, Pipeline, Settings};
+use redoubt_worker::runtime;
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -164,6 +169,59 @@ fn a_worker_that_answers_otherwise_than_another_is_believed_in_nothing() {
     );
 }
 
+/// As root, whom the kernel lets read what the process itself declared private.
+#[test]
+fn nothing_of_a_job_is_found_in_a_worker_afterwards() {
+    let name = "nothing_of_a_job_is_found_in_a_worker_afterwards";
+    alone(
+        name,
+        Needs::Photographs,
+        Options::default(),
+        async |appliance| {
+            let media = appliance.environment().media()?;
+            let bank = appliance.bank(&appliance.banks.a)?;
+            let user = random_name("customer");
+            bank.enroll(&user, &media.person).await?;
+            // Behind the picture's end: decoders look no further, memory holds it as well.
+            let marker = random_name("a mark that nothing else in the world bears");
+            let sample = [media.person_again.as_slice(), marker.as_bytes()].concat();
+            let worker = appliance.worker_pid()?;
+            let mut during = 0;
+            for _ in 0..20 {
+                let jobs = (0..3).map(|_| {
+                    let (bank, user, sample) = (bank.clone(), user.clone(), sample.clone());
+                    tokio::spawn(async move { bank.verify(&user, &sample).await })
+                });
+                let jobs: Vec<_> = jobs.collect();
+                tokio::time::sleep(Duration::from_millis(30)).await;
+                // Stopped, so that it is looked at in the middle of its work.
+                signal(worker, libc::SIGSTOP)?;
+                let found = copies(worker, marker.as_bytes());
+                signal(worker, libc::SIGCONT)?;
+                during += found?;
+                for job in jobs {
+                    ensure!(job.await??.result == "verified");
+                }
+                if during > 0 {
+                    break;
+                }
+            }
+            ensure!(
+                during > 0,
+                "the search finds nothing even while there is something"
+            );
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let after = copies(worker, marker.as_bytes())?;
+            println!("{during} copies during the jobs, {after} after them");
+            ensure!(
+                after == 0,
+                "{after} copies of a sample stayed in the worker"
+            );
+            Ok(())
+        },
+    );
+}
+
 /// A script that starts the worker, every other time another one, while `lie` exists.
 fn write_liar(program: &Path, script: &Path, lie: &Path) -> Result<()> {
     let (program, at) = (program.display(), lie.display());
@@ -178,5 +236,56 @@ fn write_liar(program: &Path, script: &Path, lie: &Path) -> Result<()> {
     std::fs::write(lie, "0\n")?;
     std::fs::write(script, text)?;
     std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o755))?;
+    Ok(())
+}
+
+/// What the enclave expects of the samples it made is what this build's pipeline makes of
+/// them. With REDOUBT_WRITE_CANARIES set it is written down instead, which is for whoever
+/// changes a model, the manifest or the samples.
+#[test]
+fn canaries_are_answered_as_the_enclave_expects() -> Result<()> {
+    let Some(environment) = Environment::with_media("canaries_are_answered") else {
+        return Ok(());
+    };
+    let manifest = Manifest::open(&environment.manifest(), environment.models())?;
+    let onnx = runtime::load(&manifest).map_err(|error| anyhow!("{error}"))?;
+    let mut pipeline = Pipeline::load(&onnx, &Graphs::read(&manifest)?, Settings::default(), &[])?;
+    let soon = Instant::now() + PATIENCE;
+    let refused = |why| anyhow!("a canary was refused: {why:?}");
+    let face = pipeline
+        .face(canary::picture(), true, soon)
+        .0
+        .map_err(refused)?;
+    let voice = pipeline
+        .voice(canary::recording(), soon)
+        .0
+        .map_err(refused)?;
+    println!("{:?} live {:?}", face.quality, face.liveness);
+    println!("{:?}", voice.quality);
+    let measured = Expected { face, voice };
+    if std::env::var_os("REDOUBT_WRITE_CANARIES").is_some() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../enclave");
+        let text = serde_json::to_string_pretty(&measured)? + "\n";
+        std::fs::write(folder.join("src/worker_link/canary/expected.json"), text)?;
+        return Ok(());
+    }
+    let expected = Expected::built_in();
+    ensure!(measured.face.quality.score >= 0.5 && measured.voice.quality.score >= 0.5);
+    let both = |one: &Expected| {
+        let faces = one.face.embeddings.iter();
+        let all: Vec<_> = faces.chain(&one.voice.embeddings).cloned().collect();
+        all
+    };
+    for (seen, known) in both(&measured).iter().zip(&both(expected)) {
+        let squares = seen
+            .vector
+            .iter()
+            .zip(&known.vector)
+            .map(|(a, b)| (a - b).powi(2));
+        let apart = squares.sum::<f32>().sqrt();
+        println!("{}: {apart:e} from what is expected", seen.model);
+        ensure!(seen.model == known.model && seen.vector.len() == known.vector.len());
+        ensure!(apart <= 1e-3, "{}: {apart}", seen.model);
+    }
     Ok(())
 }

@@ -29,6 +29,7 @@ use tokio::io::AsyncWriteExt;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::worker_link::canary;
 use crate::worker_link::manifest::{Embedder, Manifest};
 
 pub(super) const PROGRAM: &[u8] = b"the worker's program";
@@ -66,6 +67,8 @@ pub(super) enum Lie {
     SameKey,
     /// Answers late.
     Slow(Duration),
+    /// From its n-th job on its pictures are sharper than they are.
+    BreaksAt(usize),
     /// Hangs up at its n-th job.
     HangupAt(usize),
 }
@@ -142,7 +145,7 @@ impl World {
         });
     }
 
-    async fn session(&self, stream: Stream, lie: Lie, number: usize) -> Option<()> {
+    async fn session(&self, stream: Stream, mut lie: Lie, number: usize) -> Option<()> {
         let (config, spki) = match lie {
             Lie::Shut => return None,
             Lie::SameKey => self.same.clone(),
@@ -159,6 +162,9 @@ impl World {
                 };
                 match lie {
                     Lie::Slow(wait) => tokio::time::sleep(wait).await,
+                    Lie::BreaksAt(first) if jobs >= first => {
+                        lie = Lie::Answer(|s| s.quality.sharpness *= 2.0);
+                    }
                     Lie::HangupAt(last) if jobs >= last => return None,
                     _ => {}
                 }
@@ -168,8 +174,12 @@ impl World {
                     let evidence = self.evidence(lie, nonce, spki.clone(), &stream);
                     write_frame(&mut stream, &evidence).await.ok()?;
                 }
-                WorkerRequest::Face { job, .. } => answer(&mut stream, lie, job).await?,
-                WorkerRequest::Voice { job, .. } => hear(&mut stream, lie, job).await?,
+                WorkerRequest::Face { job, image, .. } => {
+                    answer(&mut stream, lie, (job, image)).await?;
+                }
+                WorkerRequest::Voice { job, audio, .. } => {
+                    hear(&mut stream, lie, (job, audio)).await?;
+                }
                 WorkerRequest::Frames { job, frames, .. } => {
                     follow(&mut stream, lie, (job, frames.len())).await?;
                 }
@@ -219,8 +229,15 @@ impl World {
     }
 }
 
-async fn answer(stream: &mut TlsStream<Stream>, lie: Lie, job: JobId) -> Option<()> {
-    let mut sample = honest_sample();
+async fn answer(
+    stream: &mut TlsStream<Stream>,
+    lie: Lie,
+    (job, image): (JobId, Vec<u8>),
+) -> Option<()> {
+    let mut sample = match *image == *canary::picture() {
+        true => canary::Expected::built_in().face.clone(),
+        false => honest_sample(),
+    };
     let mut named = job;
     match lie {
         Lie::Answer(spoil) => spoil(&mut sample),
@@ -259,8 +276,15 @@ async fn answer(stream: &mut TlsStream<Stream>, lie: Lie, job: JobId) -> Option<
     Some(())
 }
 
-async fn hear(stream: &mut TlsStream<Stream>, lie: Lie, job: JobId) -> Option<()> {
-    let mut sample = honest_voice();
+async fn hear(
+    stream: &mut TlsStream<Stream>,
+    lie: Lie,
+    (job, audio): (JobId, Vec<u8>),
+) -> Option<()> {
+    let mut sample = match *audio == *canary::recording() {
+        true => canary::Expected::built_in().voice.clone(),
+        false => honest_voice(),
+    };
     let response = match lie {
         Lie::OtherKind => unasked(job),
         Lie::Refuse(refusal) => WorkerResponse::Voice {

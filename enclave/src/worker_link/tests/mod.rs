@@ -1,5 +1,6 @@
 //! Lies a worker could tell, each refused for its own reason.
 
+mod canary;
 mod fake;
 mod renewal;
 mod second;

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
 use redoubt_bank::load::{self, Kind, Plan};
-use redoubt_bank::random_name;
 use redoubt_bank::speech::{BASS, wav};
+use redoubt_bank::{Bank, random_name};
 use redoubt_e2e::appliance::wait_for;
 use redoubt_e2e::customer::expect_code;
 use redoubt_e2e::memory::copies;
@@ -18,7 +19,7 @@ use redoubt_enclave::worker_link::canary::{self, Expected};
 use redoubt_worker::manifest::Manifest;
 use redoubt_worker::pipeline::{Graphs, Pipeline, Settings};
 use redoubt_worker::runtime;
-use serde_json::{Value, json};
+use serde_json::json;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -57,8 +58,7 @@ fn workers_are_renewed_under_load_and_no_request_is_refused() {
             }
             let measured = running.await??;
             ensure!(measured.errors.is_empty(), "{measured:?}");
-            let least = measured.ok as u64 / 60;
-            let renewals = counts(appliance, "worker_renewals", least.max(2))?;
+            let renewals = counts(appliance, "worker_renewals", 2)?;
             println!(
                 "{} verifications, {renewals} renewals, {} processes, {most} at once",
                 measured.ok,
@@ -103,13 +103,28 @@ fn two_workers_agree_and_one_that_dies_costs_what_it_had() {
             ensure!(both.len() == 2, "{both:?}");
             signal(both[0], libc::SIGKILL)?;
             // Nobody is measured by the other alone: they wait for the new one.
-            let verified = bank.verify(&user, &media.person_again).await?;
-            ensure!(verified.result == "verified");
+            until_verified(&bank, &user, &media.person_again).await?;
             ensure!(appliance.workers()?.len() == 2);
             counts(appliance, "worker_recomputed", 8)?;
             Ok(())
         },
     );
+}
+
+/// Until workers are there again, which takes a loaded machine some seconds.
+async fn until_verified(bank: &Bank, user: &str, sample: &[u8]) -> Result<()> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match bank.verify(user, sample).await {
+            Ok(verified) => {
+                ensure!(verified.result == "verified", "{verified:?}");
+                return Ok(());
+            }
+            Err(error) if error.status() == Some(503) && Instant::now() < end => {}
+            Err(error) => return Err(error.into()),
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
 }
 
 #[test]
@@ -124,47 +139,56 @@ fn a_worker_that_answers_otherwise_than_another_is_believed_in_nothing() {
             let user = random_name("customer");
             let bank = appliance.bank(&appliance.banks.a)?;
             bank.enroll(&user, &media.person).await?;
-            // Every other worker embeds faces with their mirror images as well: the very
-            // same program, with answers as well-formed as the others'.
-            let (lying, lie) = (
-                appliance.dir().join("worker.sh"),
-                appliance.dir().join("lie"),
-            );
-            write_liar(&appliance.program("redoubt-worker"), &lying, &lie)?;
-            appliance.options.worker = Some(lying);
+            // The very same program, on a machine that computes otherwise after a while.
+            let library = faulty_library(appliance.dir())?;
+            let fault = format!("export LD_PRELOAD={}", library.display());
+            let faulty = Faulty::write(appliance, &fault, "echo $((1 - n))")?;
             appliance.set_policy(2, |policy| policy["recompute_one_in"] = json!(1))?;
+            let bank = appliance.bank(&appliance.banks.a)?;
+            let end = Instant::now() + 2 * PATIENCE;
+            while appliance.enclave_counter("worker_disagreed").unwrap_or(0) == 0 {
+                ensure!(Instant::now() < end, "two workers never disagreed");
+                if let Err(error) = bank.verify(&user, &media.person_again).await {
+                    expect_code::<()>(Err(error), "worker_unavailable")?;
+                }
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            let events = bank
+                .get(&format!("/api/v1/audit/events?user_id={user}&limit=500"))
+                .await?;
+            let text = String::from_utf8_lossy(&events.body).into_owned();
+            ensure!(text.contains("worker_disagreed"), "{text}");
+            faulty.mend(appliance)?;
+            // What was refused spent no attempt: three failures would have locked.
+            until_verified(&bank, &user, &media.person_again).await
+        },
+    );
+}
+
+#[test]
+fn a_worker_that_measures_the_canaries_otherwise_serves_nobody() {
+    let name = "a_worker_that_measures_the_canaries_otherwise_serves_nobody";
+    alone(
+        name,
+        Needs::Photographs,
+        Options::default(),
+        async |appliance| {
+            let media = appliance.environment().media()?;
+            let user = random_name("customer");
+            let bank = appliance.bank(&appliance.banks.a)?;
+            bank.enroll(&user, &media.person).await?;
+            // The very same program, told to embed each face with its mirror image.
+            let faulty = Faulty::write(appliance, "set -- \"$@\" --mirrored", "echo 1")?;
+            appliance.set_policy(2, |_| {})?;
             let bank = appliance.bank(&appliance.banks.a)?;
             for _ in 0..4 {
                 let answer = bank.verify(&user, &media.person_again).await;
                 expect_code(answer, "worker_unavailable")?;
-                tokio::time::sleep(Duration::from_secs(2)).await;
             }
-            counts(appliance, "worker_disagreed", 1)?;
-            let events = bank
-                .get(&format!("/api/v1/audit/events?user_id={user}"))
-                .await?;
-            let text = String::from_utf8_lossy(&events.body).into_owned();
-            ensure!(text.contains("worker_disagreed"), "{text}");
-            std::fs::remove_file(&lie)?;
-            for worker in appliance.workers()? {
-                let _ = signal(worker, libc::SIGKILL);
-            }
-            tokio::time::sleep(Duration::from_secs(2)).await;
-            // Four attempts came back: three failures would have locked.
-            let mut verdict = Value::Null;
-            for _ in 0..20 {
-                match bank.verify(&user, &media.person_again).await {
-                    Ok(verified) => {
-                        verdict = verified.result.into();
-                        break;
-                    }
-                    Err(error) if error.status() == Some(503) => {}
-                    Err(error) => return Err(error.into()),
-                }
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
-            ensure!(verdict == "verified", "{verdict}");
-            Ok(())
+            counts(appliance, "worker_canaries_failed", 1)?;
+            ensure!(appliance.enclave_counter("worker_sessions")? == 0);
+            faulty.mend(appliance)?;
+            until_verified(&bank, &user, &media.person_again).await
         },
     );
 }
@@ -222,21 +246,68 @@ fn nothing_of_a_job_is_found_in_a_worker_afterwards() {
     );
 }
 
-/// A script that starts the worker, every other time another one, while `lie` exists.
-fn write_liar(program: &Path, script: &Path, lie: &Path) -> Result<()> {
-    let (program, at) = (program.display(), lie.display());
-    let text = format!(
-        "#!/bin/sh\n\
-         if [ -e {at} ]; then\n\
-           read n < {at}; echo $((1 - n)) > {at}\n\
-           [ $n = 1 ] && set -- \"$@\" --mirrored\n\
-         fi\n\
-         exec {program} \"$@\"\n"
-    );
-    std::fs::write(lie, "0\n")?;
-    std::fs::write(script, text)?;
-    std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o755))?;
-    Ok(())
+/// A script that starts the worker, with a fault where the file beside it says 1.
+struct Faulty {
+    turn: PathBuf,
+}
+
+impl Faulty {
+    /// `fault` is done before a start where the file says 1, at first the second;
+    /// `next` says what it says after each.
+    fn write(appliance: &mut Appliance, fault: &str, next: &str) -> Result<Self> {
+        let (script, turn) = (
+            appliance.dir().join("worker.sh"),
+            appliance.dir().join("turn"),
+        );
+        let (program, at) = (appliance.program("redoubt-worker"), turn.display());
+        let text = format!(
+            "#!/bin/sh\n\
+             if [ -e {at} ]; then\n\
+               read n < {at}; {next} > {at}\n\
+               if [ \"$n\" = 1 ]; then {fault}; fi\n\
+             fi\n\
+             exec {} \"$@\"\n",
+            program.display()
+        );
+        std::fs::write(&turn, "1\n")?;
+        std::fs::write(&script, text)?;
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))?;
+        appliance.options.worker = Some(script);
+        Ok(Self { turn })
+    }
+
+    /// From here on every worker is sound, and those that run are ended.
+    fn mend(self, appliance: &Appliance) -> Result<()> {
+        std::fs::remove_file(&self.turn)?;
+        for worker in appliance.workers()? {
+            let _ = signal(worker, libc::SIGKILL);
+        }
+        Ok(())
+    }
+}
+
+/// A library that computes exponentials wrong once its process is ten seconds old: the
+/// box of a face is found elsewhere.
+fn faulty_library(folder: &Path) -> Result<PathBuf> {
+    let (source, library) = (folder.join("fault.c"), folder.join("fault.so"));
+    let text = "#define _GNU_SOURCE\n\
+        #include <dlfcn.h>\n\
+        #include <time.h>\n\
+        static float (*sound)(float);\n\
+        static time_t begun;\n\
+        static time_t now(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec; }\n\
+        __attribute__((constructor)) static void begin(void) {\n\
+            sound = dlsym(RTLD_NEXT, \"expf\"); begun = now();\n\
+        }\n\
+        float expf(float x) { return sound(x) * (now() - begun > 10 ? 1.05f : 1.0f); }\n";
+    std::fs::write(&source, text)?;
+    let made = Command::new("cc")
+        .args(["-shared", "-fPIC", "-O1", "-o"])
+        .args([&library, &source])
+        .arg("-ldl")
+        .status()?;
+    ensure!(made.success(), "cc did not make {}", library.display());
+    Ok(library)
 }
 
 /// What the enclave expects of the samples it made is what this build's pipeline makes of

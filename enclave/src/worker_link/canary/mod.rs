@@ -126,6 +126,6 @@ mod tests {
         assert_eq!(digest(recording()), RECORDING);
     }
 
-    const PICTURE: &str = "";
-    const RECORDING: &str = "";
+    const PICTURE: &str = "36198230dc4eb7230c28870bf8ac5ba9168b7e533e72aeb63dc72b4914cf9ba1";
+    const RECORDING: &str = "05f80465650412c513d13328e78aba64b40e110d60db6cb55b67c973a4ce7328";
 }

@@ -86,7 +86,7 @@ fn two_workers_agree_and_one_that_dies_costs_what_it_had() {
             let media = appliance.environment().media()?;
             let bank = appliance.bank(&appliance.banks.a)?;
             let user = random_name("customer");
-            bank.enroll(&user, &media.person).await?;
+            enrolled(&bank, &user, &media.person).await?;
             ensure!(bank.verify(&user, &media.person_again).await?.result == "verified");
             ensure!(bank.verify(&user, &media.other).await?.result == "rejected");
             expect_code(bank.verify(&user, b"no picture").await, "not_an_image")?;
@@ -109,6 +109,18 @@ fn two_workers_agree_and_one_that_dies_costs_what_it_had() {
             Ok(())
         },
     );
+}
+
+/// Enrols as soon as there is a worker.
+async fn enrolled(bank: &Bank, user: &str, sample: &[u8]) -> Result<()> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match bank.enroll(user, sample).await {
+            Ok(_) => return Ok(()),
+            Err(error) if error.status() == Some(503) && Instant::now() < end => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// Until workers are there again, which takes a loaded machine some seconds.
@@ -138,7 +150,7 @@ fn a_worker_that_answers_otherwise_than_another_is_believed_in_nothing() {
             let media = appliance.environment().media()?;
             let user = random_name("customer");
             let bank = appliance.bank(&appliance.banks.a)?;
-            bank.enroll(&user, &media.person).await?;
+            enrolled(&bank, &user, &media.person).await?;
             // The very same program, on a machine that computes otherwise after a while.
             let library = faulty_library(appliance.dir())?;
             let fault = format!("export LD_PRELOAD={}", library.display());
@@ -176,7 +188,7 @@ fn a_worker_that_measures_the_canaries_otherwise_serves_nobody() {
             let media = appliance.environment().media()?;
             let user = random_name("customer");
             let bank = appliance.bank(&appliance.banks.a)?;
-            bank.enroll(&user, &media.person).await?;
+            enrolled(&bank, &user, &media.person).await?;
             // The very same program, told to embed each face with its mirror image.
             let faulty = Faulty::write(appliance, "set -- \"$@\" --mirrored", "echo 1")?;
             appliance.set_policy(2, |_| {})?;
@@ -205,7 +217,7 @@ fn nothing_of_a_job_is_found_in_a_worker_afterwards() {
             let media = appliance.environment().media()?;
             let bank = appliance.bank(&appliance.banks.a)?;
             let user = random_name("customer");
-            bank.enroll(&user, &media.person).await?;
+            enrolled(&bank, &user, &media.person).await?;
             // Behind the picture's end: decoders look no further, memory holds it as well.
             let marker = random_name("a mark that nothing else in the world bears");
             let sample = [media.person_again.as_slice(), marker.as_bytes()].concat();
@@ -252,8 +264,8 @@ struct Faulty {
 }
 
 impl Faulty {
-    /// `fault` is done before a start where the file says 1, at first the second;
-    /// `next` says what it says after each.
+    /// `fault` is done before a start where the file says 1, as it does at the first;
+    /// `next` tells what it says after each.
     fn write(appliance: &mut Appliance, fault: &str, next: &str) -> Result<Self> {
         let (script, turn) = (
             appliance.dir().join("worker.sh"),

@@ -59,14 +59,14 @@ pub struct RunArgs {
     )]
     worker_bin: Option<PathBuf>,
     /// In place of a program: where a worker listens that runs elsewhere, such as in
-    /// an image of its own
+    /// an image of its own; repeat for a second one, which policy may ask for
     #[arg(
-        long,
+        long = "worker-at",
         value_name = "ENDPOINT",
         requires = "worker",
         group = "worker_source"
     )]
-    worker_at: Option<Endpoint>,
+    worker_at: Vec<Endpoint>,
     /// One argument for the worker; repeat, as --worker-arg=--models --worker-arg=DIR
     #[arg(long = "worker-arg", value_name = "ARG", allow_hyphen_values = true)]
     worker_args: Vec<OsString>,
@@ -256,9 +256,9 @@ async fn start_worker(
         tasks.spawn(worker::accept(listener, sender.clone()));
     }
     let (state, metrics, capture) = (state.clone(), metrics.clone(), capture.clone());
-    if let Some(endpoint) = args.worker_at.clone() {
+    if !args.worker_at.is_empty() {
         let elsewhere = Elsewhere {
-            endpoint,
+            endpoints: args.worker_at.clone(),
             state,
             metrics,
             capture,

@@ -210,6 +210,38 @@ async fn each_enclave_session_gets_a_fresh_worker() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sessions_at_once_have_processes_of_their_own_and_the_first_outlives_the_second() {
+    let host = Host::start(ECHO);
+    host.health_with("\"state\":\"ready\"");
+    let echoed = async |stream: &mut redoubt_shared::Stream, said: u8| {
+        stream.write_all(&[said]).await.unwrap();
+        assert_eq!(stream.read_u8().await.unwrap(), said);
+    };
+    let door = endpoint(host.folder.path(), "worker");
+    let mut first = door.connect().await.unwrap();
+    echoed(&mut first, 1).await;
+    let old = host.worker_pid();
+    let mut second = door.connect().await.unwrap();
+    echoed(&mut second, 2).await;
+    let new = host.worker_pid();
+    assert_ne!(old, new);
+    echoed(&mut first, 3).await;
+    drop(first);
+    until_gone(old);
+    echoed(&mut second, 4).await;
+    host.health_with(&format!("\"state\":\"in_use\",\"pid\":{new}"));
+    // More than any enclave needs are closed, and the others served.
+    let mut more = Vec::new();
+    for said in 0..5 {
+        more.push(door.connect().await.unwrap());
+        echoed(more.last_mut().unwrap(), said).await;
+    }
+    let mut refused = door.connect().await.unwrap();
+    assert_eq!(refused.read(&mut [0; 1]).await.unwrap(), 0);
+    echoed(&mut second, 5).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_does_not_end_by_itself_is_ended() {
     let mut host = Host::start(STUBBORN);
     let first = host.worker_pid();

@@ -192,6 +192,16 @@ pub struct Policy {
     /// for. Left out: nobody is challenged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_liveness: Option<ActiveLiveness>,
+    /// Jobs after which a worker's process is replaced by a fresh one; 10 000 if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_jobs_max: Option<u32>,
+    /// Minutes after which it is; 360 if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_minutes_max: Option<u32>,
+    /// Of how many samples one is measured by a second worker as well, which must agree.
+    /// Left out or 0: none is, and one worker is enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recompute_one_in: Option<u32>,
 }
 
 /// Whether customers are challenged before a camera, and what follows.
@@ -232,6 +242,10 @@ const FAILED_PER_SOURCE: u32 = 100;
 const LIVENESS_PERCENT: u32 = 90;
 /// See [`Policy::voice_false_matches_per_million`].
 const VOICE_FALSE_MATCHES: u32 = 1000;
+/// See [`Policy::worker_jobs_max`].
+const WORKER_JOBS: u32 = 10_000;
+/// See [`Policy::worker_minutes_max`].
+const WORKER_MINUTES: u32 = 360;
 
 impl Policy {
     /// The limits of `second_device_above` in ten-thousandths.
@@ -284,6 +298,21 @@ impl Policy {
             .unwrap_or(VOICE_FALSE_MATCHES)
     }
 
+    /// Jobs after which a worker is replaced.
+    pub fn worker_jobs(&self) -> u32 {
+        self.worker_jobs_max.unwrap_or(WORKER_JOBS)
+    }
+
+    /// Minutes after which a worker is replaced.
+    pub fn worker_minutes(&self) -> u32 {
+        self.worker_minutes_max.unwrap_or(WORKER_MINUTES)
+    }
+
+    /// Of how many samples one is measured by a second worker as well; 0: none.
+    pub fn recompute(&self) -> u32 {
+        self.recompute_one_in.unwrap_or(0)
+    }
+
     /// Longest time without a question about a session, in seconds.
     pub fn session_idle(&self) -> u32 {
         self.session_idle_seconds.unwrap_or(SESSION_IDLE_SECONDS)
@@ -313,7 +342,12 @@ impl Policy {
             passive_liveness: _,
             active_liveness: _,
             voice_false_matches_per_million: _,
+            worker_jobs_max: _,
+            worker_minutes_max: _,
+            recompute_one_in: _,
         } = self;
+        let (jobs, minutes) = (self.worker_jobs(), self.worker_minutes());
+        let recompute = self.recompute();
         let voice = self.voice_false_matches();
         let live = self.liveness().percent;
         let (device, source) = (self.failed_per_device(), self.failed_per_source());
@@ -344,6 +378,9 @@ impl Policy {
             ("max_failed_per_source", &source, 1, 1_000_000),
             ("max_failed_per_tenant", &tenant, 1, u32::MAX),
             ("passive_liveness.percent", &live, 1, 99),
+            ("worker_jobs_max", &jobs, 10, 1_000_000),
+            ("worker_minutes_max", &minutes, 1, 10_080),
+            ("recompute_one_in", &recompute, 0, 1_000_000),
         ];
         for (name, value, low, high) in bounds {
             require(

@@ -75,6 +75,9 @@ fn config(genesis: Digest32) -> Config {
             second_device_above: None,
             passive_liveness: None,
             active_liveness: None,
+            worker_jobs_max: None,
+            worker_minutes_max: None,
+            recompute_one_in: None,
             max_failed_per_device: None,
             max_failed_per_source: None,
             max_failed_per_tenant: None,
@@ -287,6 +290,15 @@ fn each_wrong_member_of_a_configuration_is_named_with_the_remedy() {
         ("policy.passive_liveness.percent", |c| {
             let (mode, percent) = (LivenessMode::Report, 100);
             c.policy.passive_liveness = Some(PassiveLiveness { mode, percent });
+        }),
+        ("policy.worker_jobs_max", |c| {
+            c.policy.worker_jobs_max = Some(9)
+        }),
+        ("policy.worker_minutes_max", |c| {
+            c.policy.worker_minutes_max = Some(0)
+        }),
+        ("policy.recompute_one_in", |c| {
+            c.policy.recompute_one_in = Some(1_000_001)
         }),
         ("policy.voice_false_matches_per_million", |c| {
             c.policy.voice_false_matches_per_million = Some(0)

@@ -131,6 +131,14 @@ pub enum ApplianceEvent {
     },
     /// The writing enclave gave its secret away and writes nothing after this.
     HandedOver(HandoverRecord),
+    /// Two workers measured one sample differently: neither answer was used, and both
+    /// were ended.
+    WorkerDisagreed {
+        /// When, Unix milliseconds.
+        at_ms: u64,
+        /// Tier of the one that was asked first.
+        tier: String,
+    },
 }
 
 /// The fold of the appliance's ledger.
@@ -172,7 +180,9 @@ impl ApplianceState {
                 self.retired = Some((*below, statements.clone()));
             }
             // For auditors: headers tell the epoch, the store names the snapshot.
-            ApplianceEvent::EpochBegan { .. } | ApplianceEvent::SnapshotTaken { .. } => {}
+            ApplianceEvent::EpochBegan { .. }
+            | ApplianceEvent::SnapshotTaken { .. }
+            | ApplianceEvent::WorkerDisagreed { .. } => {}
             ApplianceEvent::Restored { .. } => self.restored = Some(event.clone()),
             ApplianceEvent::Custodians(digest) => self.custodians = Some(*digest),
             ApplianceEvent::Marked { at_ms, sizes } => {

@@ -24,6 +24,7 @@ use crate::keys::{BootKeySet, CertificateError, Pool};
 use crate::ledger::{StoreClient, StoreError, newest_snapshot};
 use crate::peers::Peers;
 use crate::rego::Evaluators;
+use crate::worker_link::Counts;
 use crate::worker_link::manifest::Manifest;
 
 /// What `main` chose.
@@ -158,6 +159,7 @@ pub(super) struct Counters {
     pub(super) documents: AtomicU64,
     pub(super) decisions: AtomicU64,
     pub(super) samples: AtomicU64,
+    pub(super) workers: Arc<Counts>,
 }
 
 impl Counters {
@@ -170,13 +172,16 @@ impl Counters {
             documents,
             decisions,
             samples,
+            workers,
         } = self;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        vec![
+        let mut list = vec![
             ("attestation_documents", read(documents)),
             ("decisions", read(decisions)),
             ("samples", read(samples)),
-        ]
+        ];
+        list.extend(workers.list());
+        list
     }
 }
 

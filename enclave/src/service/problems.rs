@@ -123,6 +123,7 @@ pub(super) fn sample(error: &WorkerError) -> (Problem, &'static str) {
         WorkerError::Busy => (Problem::too_many_requests(), "worker_busy"),
         WorkerError::Deadline => (Problem::worker_unavailable(), "worker_deadline"),
         WorkerError::Untrusted(_) => (Problem::worker_unavailable(), "worker_untrusted"),
+        WorkerError::Disagreed => (Problem::worker_unavailable(), "worker_disagreed"),
         WorkerError::Refused(refusal) => sample_refused(*refusal),
         WorkerError::FrameRefused(frame, refusal) => {
             let (problem, reason) = sample_refused(*refusal);

@@ -32,7 +32,7 @@ use crate::ledger::{
     ReplayError, Retention, Settings, StoreClient, StoreError, TenantCore, TermRecord, Witnessing,
     newest_snapshot, recover,
 };
-use crate::worker_link::{WorkerLink, WorkerTrust};
+use crate::worker_link::{Rules, Watching, WorkerLink, WorkerTrust};
 
 /// Recovery failed: the enclave halts.
 #[derive(Debug, thiserror::Error)]
@@ -390,6 +390,7 @@ impl Appliance {
                 }
             },
         );
+        let worker = self.worker_link(ledgers.clone())?;
         let serving = Arc::new(Serving {
             ledgers,
             tenants,
@@ -400,7 +401,7 @@ impl Appliance {
             idle: Default::default(),
             listeners: Default::default(),
             note_keys: Default::default(),
-            worker: self.worker_link()?,
+            worker,
             epochs: Epochs::new(officers),
         });
         self.renew_leaf(&serving);
@@ -409,16 +410,34 @@ impl Appliance {
         Ok(serving)
     }
 
-    fn worker_link(&self) -> Result<WorkerLink, RecoverError> {
-        let clock = Arc::clone(&self.clock);
+    fn worker_link(&self, ledgers: Ledgers) -> Result<WorkerLink, RecoverError> {
+        let policy = &self.config.config.policy;
+        let (clock, time) = (Arc::clone(&self.clock), Arc::clone(&self.clock));
+        let watching = Watching {
+            rules: Rules::of(policy),
+            counts: Arc::clone(&self.counters.workers),
+            disagreed: Arc::new(move |tier| {
+                let event = ApplianceEvent::WorkerDisagreed {
+                    at_ms: time.now_ms().unwrap_or_default(),
+                    tier: tier.name().to_owned(),
+                };
+                let ledgers = ledgers.clone();
+                Box::pin(async move {
+                    if let Err(error) = ledgers.record(event).await {
+                        tracing::error!(%error, "that two workers disagreed was not recorded");
+                    }
+                })
+            }),
+        };
         let trust = WorkerTrust {
             genesis: Arc::new(self.genesis.clone()),
-            accepted_tiers: self.config.config.policy.accepted_tiers.clone(),
+            accepted_tiers: policy.accepted_tiers.clone(),
             entropy: self.pool.clone(),
             // Without trusted time the evidence of every worker is too old.
             now_ms: Arc::new(move || clock.now_ms().unwrap_or(u64::MAX)),
         };
-        Ok(WorkerLink::new(self.worker.clone(), trust, &self.manifest)?)
+        let endpoint = self.worker.clone();
+        Ok(WorkerLink::new(endpoint, trust, &self.manifest, watching)?)
     }
 }
 

@@ -9,36 +9,44 @@
 //! Not covered: at tier `process` root on the host can read samples and choose
 //! embeddings, whatever is checked here.
 
+pub mod canary;
 mod check;
+mod keeper;
+mod keys;
 pub mod manifest;
+mod rules;
+mod second;
 mod session;
 #[cfg(test)]
 mod tests;
 mod tls;
 
+pub use rules::{Counts, Rules};
+
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+
+use futures::future::BoxFuture;
 
 use redoubt_attestation::entropy::{Entropy, draw};
 use redoubt_attestation::genesis::{Tier, VerifiedGenesis};
 use redoubt_shared::worker::{FaceSample, FrameSample, SampleRefusal, VoiceSample};
 use redoubt_shared::{Endpoint, JobId};
-use rustls::ClientConfig;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
+use keeper::{Common, Keeper};
+use keys::Keys;
 use manifest::Manifest;
-use session::{Handed, Kind, Measured, Session};
+use session::{Handed, Kind, Measured, Place, Session};
 
-/// Time to connect, shake hands and prove.
-const PROVE_WITHIN: Duration = Duration::from_secs(20);
 /// How long a job waits for a worker that is just being started.
 const WAIT_FOR_WORKER: Duration = Duration::from_secs(5);
 /// Longest time from handing a sample in to an embedding, or to none.
 pub const LONGEST_JOB: Duration = WAIT_FOR_WORKER.saturating_add(session::ANSWER_WITHIN);
-const BACK_OFF_MIN: Duration = Duration::from_millis(100);
-const BACK_OFF_MAX: Duration = Duration::from_secs(5);
 /// Oldest evidence accepted. It is made on request for our nonce, which is what
 /// proves it fresh; this only refuses where there is no trusted time at all, and
 /// leaves room for emulated clocks that were moved.
@@ -65,6 +73,9 @@ pub enum WorkerError {
     /// No answer in time.
     #[error("the sealed worker did not answer in time")]
     Deadline,
+    /// Two workers measured one sample differently: neither is believed.
+    #[error("two sealed workers disagree about a sample, and neither is believed")]
+    Disagreed,
 }
 
 /// The session ends before this can be.
@@ -85,11 +96,52 @@ pub struct WorkerTrust {
     pub now_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
 }
 
-/// Keeps one attested session to a worker, and reconnects when it ends.
+/// Told that two workers disagreed, with the tier of the one that was asked first;
+/// the request is answered when what this returns is done.
+pub type Disagreed = Arc<dyn Fn(Tier) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// How workers are renewed and doubted, and who learns of it.
+#[derive(Clone)]
+pub struct Watching {
+    /// When.
+    pub rules: Rules,
+    /// What is counted.
+    pub counts: Arc<Counts>,
+    /// Who learns of a disagreement.
+    pub disagreed: Disagreed,
+}
+
+impl Watching {
+    /// For whoever measures one worker: it is neither renewed nor doubted.
+    pub fn none() -> Self {
+        Self {
+            rules: Rules::NONE,
+            counts: Arc::default(),
+            disagreed: Arc::new(|_| Box::pin(async {})),
+        }
+    }
+}
+
+/// Keeps an attested session to a worker, or to two where policy asks for second
+/// opinions; renews them, and reconnects when they end.
 pub struct WorkerLink {
-    entropy: Arc<dyn Entropy + Send + Sync>,
+    common: Arc<Common>,
+    disagreed: Disagreed,
+    seats: Vec<Seat>,
+    /// Whether a second opinion did not come: the next sample needs one.
+    owed: AtomicBool,
+}
+
+/// A worker's place, and who keeps it filled.
+struct Seat {
     state: watch::Receiver<State>,
     keeper: JoinHandle<()>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
 }
 
 #[derive(Clone)]
@@ -113,19 +165,29 @@ impl WorkerLink {
         endpoint: Endpoint,
         trust: WorkerTrust,
         manifest: &Manifest,
+        watching: Watching,
     ) -> Result<Self, rustls::Error> {
-        let (publish, state) = watch::channel(State::Down(WorkerError::Unavailable));
-        let keeper = Keeper {
+        let Watching {
+            rules,
+            counts,
+            disagreed,
+        } = watching;
+        let common = Arc::new(Common {
             endpoint,
             config: tls::config()?,
             manifest: Arc::new(manifest.clone()),
             trust,
-            publish,
-        };
+            rules,
+            keys: Keys::default(),
+            counts,
+            renewing: Default::default(),
+        });
+        let workers = if rules.recompute_one_in > 0 { 2 } else { 1 };
         Ok(Self {
-            entropy: Arc::clone(&keeper.trust.entropy),
-            state,
-            keeper: tokio::spawn(keeper.run()),
+            seats: (0..workers).map(|_| Seat::new(&common)).collect(),
+            common,
+            disagreed,
+            owed: AtomicBool::new(false),
         })
     }
 
@@ -170,81 +232,79 @@ impl WorkerLink {
     }
 
     async fn measure(&self, kind: Kind, sample: Handed) -> Result<(Measured, Tier), WorkerError> {
-        let session = self.session().await?;
-        let id = draw(&*self.entropy).map_err(|_| WorkerError::Unavailable)?;
-        let measured = session.measure(JobId::from_bytes(id), kind, sample);
-        Ok((measured.await?, session.tier()))
+        let until = Instant::now() + WAIT_FOR_WORKER;
+        match self.seats.as_slice() {
+            [one, another] => self.doubted([one, another], kind, sample, until).await,
+            seats => {
+                let only = seats.first().ok_or(WorkerError::Unavailable)?;
+                let (session, answer) = self.ask(only, kind, sample, until).await?;
+                Ok((answer?, session.tier()))
+            }
+        }
     }
 
-    /// The session, waiting a little for one that is being made. Where the last
-    /// one was refused, the reason at once.
-    async fn session(&self) -> Result<Arc<Session>, WorkerError> {
-        let mut state = self.state.clone();
-        let settled = state.wait_for(|state| match state {
-            State::Up(session) => !session.is_over(),
-            State::Down(why) => *why != WorkerError::Unavailable,
-        });
-        match tokio::time::timeout(WAIT_FOR_WORKER, settled).await {
-            Ok(Ok(state)) => state.clone().session(),
-            Ok(Err(_)) | Err(_) => Err(WorkerError::Unavailable),
+    /// One job at one worker, waiting until then for a worker that is being made or
+    /// replaced: what was not handed in is not lost. The inner error is the answer.
+    async fn ask(
+        &self,
+        seat: &Seat,
+        kind: Kind,
+        sample: Handed,
+        until: Instant,
+    ) -> Result<(Arc<Session>, Result<Measured, WorkerError>), WorkerError> {
+        let (session, place) = self.place(seat, kind, until).await?;
+        let answer = session.measure(place, sample).await;
+        Ok((session, answer))
+    }
+
+    async fn place(
+        &self,
+        seat: &Seat,
+        kind: Kind,
+        until: Instant,
+    ) -> Result<(Arc<Session>, Place), WorkerError> {
+        loop {
+            let session = seat.session(until).await?;
+            let id = draw(&*self.common.trust.entropy).map_err(|_| WorkerError::Unavailable)?;
+            match session.enlist(JobId::from_bytes(id), kind) {
+                Ok(place) => return Ok((session, place)),
+                // It ended, or was replaced, just now.
+                Err(WorkerError::Unavailable) => {}
+                Err(why) => return Err(why),
+            }
         }
     }
 
     /// The tier of the worker now connected, if one is.
     pub fn tier(&self) -> Option<Tier> {
-        match &*self.state.borrow() {
+        match &*self.seats.first()?.state.borrow() {
             State::Up(session) => Some(session.tier()),
             State::Down(_) => None,
         }
     }
 }
 
-impl Drop for WorkerLink {
-    fn drop(&mut self) {
-        self.keeper.abort();
-    }
-}
-
-struct Keeper {
-    endpoint: Endpoint,
-    config: Arc<ClientConfig>,
-    manifest: Arc<Manifest>,
-    trust: WorkerTrust,
-    publish: watch::Sender<State>,
-}
-
-impl Keeper {
-    async fn run(self) {
-        let mut back_off = BACK_OFF_MIN;
-        loop {
-            let connected = tokio::time::timeout(PROVE_WITHIN, self.connect()).await;
-            let why = match connected.unwrap_or(Err(WorkerError::Unavailable)) {
-                Ok(session) => {
-                    back_off = BACK_OFF_MIN;
-                    self.serve(session).await
-                }
-                Err(why) => why,
-            };
-            if let WorkerError::Untrusted(problem) = &why {
-                tracing::warn!(problem, "a sealed worker was refused");
-            }
-            self.publish.send_replace(State::Down(why));
-            tokio::time::sleep(back_off).await;
-            back_off = (back_off * 2).min(BACK_OFF_MAX);
+impl Seat {
+    fn new(common: &Arc<Common>) -> Self {
+        let (publish, state) = watch::channel(State::Down(WorkerError::Unavailable));
+        let common = Arc::clone(common);
+        Self {
+            state,
+            keeper: tokio::spawn(Keeper { common, publish }.run()),
         }
     }
 
-    async fn connect(&self) -> Result<Session, WorkerError> {
-        let unavailable = |_| WorkerError::Unavailable;
-        let stream = self.endpoint.connect().await.map_err(unavailable)?;
-        let unproven = tls::handshake(Arc::clone(&self.config), stream).await;
-        session::prove(unproven.map_err(unavailable)?, &self.trust, &self.manifest).await
-    }
-
-    async fn serve(&self, session: Session) -> WorkerError {
-        let session = Arc::new(session);
-        tracing::info!(tier = session.tier().name(), "a sealed worker is connected");
-        self.publish.send_replace(State::Up(Arc::clone(&session)));
-        session.ended().await
+    /// The session, waiting until then for one that is being made. Where the last one
+    /// was refused, the reason at once.
+    async fn session(&self, until: Instant) -> Result<Arc<Session>, WorkerError> {
+        let mut state = self.state.clone();
+        let settled = state.wait_for(|state| match state {
+            State::Up(session) => !session.is_over(),
+            State::Down(why) => *why != WorkerError::Unavailable,
+        });
+        match tokio::time::timeout_at(until, settled).await {
+            Ok(Ok(state)) => state.clone().session(),
+            Ok(Err(_)) | Err(_) => Err(WorkerError::Unavailable),
+        }
     }
 }

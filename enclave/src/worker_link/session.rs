@@ -5,9 +5,9 @@
 //! every job on it, and the next session must prove itself anew.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redoubt_attestation::appraise::{Appraisal, appraise};
 use redoubt_attestation::binding::{NonceInput, Purpose};
@@ -24,6 +24,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_rustls::client::TlsStream;
 use zeroize::{Zeroize, Zeroizing};
 
+use super::keys::{Key, Keys};
 use super::manifest::Manifest;
 use super::tls::Unproven;
 use super::{WorkerError, WorkerTrust, check};
@@ -35,6 +36,7 @@ pub(super) const ANSWER_WITHIN: Duration =
     Duration::from_millis(JOB_DEADLINE_MS as u64).saturating_add(GRACE);
 
 /// What a worker makes of a sample.
+#[derive(Debug)]
 pub(super) enum Measured {
     Face(FaceSample),
     Voice(VoiceSample),
@@ -50,6 +52,7 @@ pub(super) enum Kind {
 }
 
 /// What is handed in.
+#[derive(Clone)]
 pub(super) enum Handed {
     One(Zeroizing<Vec<u8>>),
     Frames(Zeroizing<Vec<Vec<u8>>>),
@@ -89,9 +92,18 @@ type Answer = Result<Measured, FrameRefusal>;
 /// What was asked, and who waits for the answer.
 type Waiting = (Kind, oneshot::Sender<Answer>);
 
+/// A place for one job: nothing was sent yet.
+pub(super) struct Place {
+    job: JobId,
+    kind: Kind,
+    answer: oneshot::Receiver<Answer>,
+}
+
 /// A worker that proved what it is.
 pub(super) struct Session {
     tier: Tier,
+    since: Instant,
+    _key: Arc<Key>,
     frames: mpsc::Sender<Zeroizing<Vec<u8>>>,
     shared: Arc<Shared>,
 }
@@ -102,6 +114,11 @@ struct Shared {
     waiting: Mutex<HashMap<JobId, Waiting>>,
     /// Answers so far: a worker that answers others is slow, not hung.
     answers: AtomicU64,
+    /// Jobs taken so far.
+    taken: watch::Sender<u64>,
+    /// Whether it takes no more, and only answers what it has. Changes while `waiting`
+    /// is held.
+    retired: AtomicBool,
     /// Why the session ended, once it did.
     ended: watch::Sender<Option<WorkerError>>,
 }
@@ -133,6 +150,7 @@ pub(super) async fn prove<S>(
     unproven: Unproven<S>,
     trust: &WorkerTrust,
     manifest: &Arc<Manifest>,
+    keys: &Keys,
 ) -> Result<Session, WorkerError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -173,11 +191,22 @@ where
         let tier = appraised.tier.name();
         return Err(untrusted(format!("policy does not accept the tier {tier}")));
     }
-    Ok(Session::start(stream, appraised.tier, Arc::clone(manifest)))
+    let Some(key) = keys.take(&spki) else {
+        return Err(untrusted(
+            "its key is that of a worker that is connected already: one process cannot \
+             stand for two",
+        ));
+    };
+    let proven = (appraised.tier, key);
+    Ok(Session::start(stream, proven, Arc::clone(manifest)))
 }
 
 impl Session {
-    fn start<S>(stream: TlsStream<S>, tier: Tier, manifest: Arc<Manifest>) -> Self
+    fn start<S>(
+        stream: TlsStream<S>,
+        (tier, key): (Tier, Arc<Key>),
+        manifest: Arc<Manifest>,
+    ) -> Self
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -186,12 +215,16 @@ impl Session {
         let shared = Arc::new(Shared {
             waiting: Mutex::default(),
             answers: AtomicU64::new(0),
+            taken: watch::Sender::new(0),
+            retired: AtomicBool::new(false),
             ended: watch::Sender::new(None),
         });
         tokio::spawn(write(writer, outbox, Arc::clone(&shared)));
         tokio::spawn(read(reader, Arc::clone(&shared), manifest));
         Self {
             tier,
+            since: Instant::now(),
+            _key: key,
             frames,
             shared,
         }
@@ -202,8 +235,18 @@ impl Session {
         self.tier
     }
 
-    /// Whether it ended, even if nobody was told yet.
+    /// When it proved itself.
+    pub(super) fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// Whether it takes no job any more, even if nobody was told yet.
     pub(super) fn is_over(&self) -> bool {
+        self.shared.retired.load(Ordering::Relaxed) || self.is_ended()
+    }
+
+    /// Whether nothing is answered any more.
+    pub(super) fn is_ended(&self) -> bool {
         self.shared.ended.borrow().is_some()
     }
 
@@ -214,18 +257,64 @@ impl Session {
         self.shared.why()
     }
 
+    /// Resolves once it has taken so many jobs in all.
+    pub(super) async fn took(&self, jobs: u64) {
+        let mut taken = self.shared.taken.subscribe();
+        if taken.wait_for(|taken| *taken >= jobs).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    /// Jobs taken so far.
+    pub(super) fn taken(&self) -> u64 {
+        *self.shared.taken.borrow()
+    }
+
+    /// Takes no more jobs; those it has are answered.
+    pub(super) fn retire(&self) {
+        let _jobs = self.shared.jobs();
+        self.shared.retired.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a job waits for its answer.
+    pub(super) fn has_jobs(&self) -> bool {
+        !self.shared.jobs().is_empty()
+    }
+
+    /// Ends it: what it says is not believed.
+    pub(super) fn distrust(&self, problem: &str) {
+        self.shared.end(untrusted(problem));
+    }
+
+    /// A place for one job. Where it takes none any more, nothing happened.
+    pub(super) fn enlist(&self, job: JobId, kind: Kind) -> Result<Place, WorkerError> {
+        let (reply, answer) = oneshot::channel();
+        let mut jobs = self.shared.jobs();
+        if self.is_over() {
+            return Err(self.shared.why());
+        }
+        if jobs.len() >= JOBS_IN_FLIGHT {
+            return Err(WorkerError::Busy);
+        }
+        jobs.insert(job, (kind, reply));
+        self.shared.taken.send_modify(|taken| *taken += 1);
+        Ok(Place { job, kind, answer })
+    }
+
     /// Sends one job and waits for its answer, which is of the same kind.
     pub(super) async fn measure(
         &self,
-        job: JobId,
-        kind: Kind,
+        place: Place,
         sample: Handed,
     ) -> Result<Measured, WorkerError> {
-        let frame = frame(job, kind, sample)?;
-        let answer = self.enlist(job, kind)?;
-        if self.frames.try_send(frame).is_err() {
+        let Place { job, kind, answer } = place;
+        let sent = match frame(job, kind, sample) {
+            Ok(frame) => self.frames.try_send(frame).map_err(|_| WorkerError::Busy),
+            Err(refused) => Err(refused),
+        };
+        if let Err(unsent) = sent {
             self.shared.jobs().remove(&job);
-            return Err(WorkerError::Busy);
+            return Err(unsent);
         }
         let before = self.shared.answers.load(Ordering::Relaxed);
         match tokio::time::timeout(ANSWER_WITHIN, answer).await {
@@ -246,19 +335,6 @@ impl Session {
                 Err(WorkerError::Deadline)
             }
         }
-    }
-
-    fn enlist(&self, job: JobId, kind: Kind) -> Result<oneshot::Receiver<Answer>, WorkerError> {
-        let (reply, answer) = oneshot::channel();
-        let mut jobs = self.shared.jobs();
-        if self.shared.ended.borrow().is_some() {
-            return Err(self.shared.why());
-        }
-        if jobs.len() >= JOBS_IN_FLIGHT {
-            return Err(WorkerError::Busy);
-        }
-        jobs.insert(job, (kind, reply));
-        Ok(answer)
     }
 }
 

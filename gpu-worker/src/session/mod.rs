@@ -10,8 +10,10 @@ mod identity;
 mod queue;
 mod serve;
 mod threads;
+mod wait;
 
 pub use identity::{Identity, IdentityError};
-pub use queue::Queue;
+pub use queue::{Queue, Ticket};
 pub use serve::{SessionError, serve};
 pub use threads::{FirstRun, Job, Sample, spawn};
+pub use wait::{Kind, Work};

@@ -133,14 +133,14 @@ fn enqueue(
     sample: Sample,
 ) {
     let wait = Duration::from_millis(deadline_ms.min(JOB_DEADLINE_MS).into());
-    let bytes = sample.bytes();
+    let (bytes, work) = (sample.bytes(), sample.work());
     let job = Job {
         id,
         sample,
         deadline: Instant::now() + wait,
         reply: replies.clone(),
     };
-    if let Err(job) = queue.push(job, bytes) {
+    if let Err(job) = queue.push(job, bytes, work) {
         job.refuse(SampleRefusal::Busy);
     }
 }

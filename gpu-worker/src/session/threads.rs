@@ -8,7 +8,7 @@ use redoubt_shared::JobId;
 use redoubt_shared::worker::{FrameRefusal, SampleRefusal, WorkerResponse};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::Queue;
+use super::{Kind, Queue, Work};
 use crate::pipeline::Pipeline;
 use crate::sandbox::{end, forbid_files};
 
@@ -38,6 +38,29 @@ impl Sample {
         match self {
             Self::Face { image: bytes, .. } | Self::Voice(bytes) => bytes.len(),
             Self::Frames { frames, .. } => frames.iter().map(Vec::len).sum(),
+        }
+    }
+
+    /// What it is to a thread.
+    pub(super) fn work(&self) -> Work {
+        let (kind, pieces) = match self {
+            Self::Face {
+                liveness: false, ..
+            } => (Kind::Face, 1),
+            Self::Face { liveness: true, .. } => (Kind::LiveFace, 1),
+            Self::Voice(_) => (Kind::Voice, 1),
+            Self::Frames {
+                frames,
+                liveness: false,
+            } => (Kind::Frames, frames.len()),
+            Self::Frames {
+                frames,
+                liveness: true,
+            } => (Kind::LiveFrames, frames.len()),
+        };
+        Work {
+            kind,
+            pieces: u32::try_from(pieces).unwrap_or(u32::MAX),
         }
     }
 }
@@ -115,8 +138,10 @@ fn work(pipeline: &mut Pipeline, queue: &Queue<Job>, first: FirstRun) {
         let millis = began.elapsed().as_millis();
         tracing::info!(millis, "the networks have run once");
     }
-    while let Some(job) = queue.pop() {
-        run(pipeline, job);
+    queue.join();
+    while let Some((ticket, job)) = queue.pop() {
+        let measured = run(pipeline, job);
+        queue.done(&ticket, measured);
     }
 }
 
@@ -146,7 +171,8 @@ impl Job {
     }
 }
 
-fn run(pipeline: &mut Pipeline, job: Job) {
+/// Whether the sample was measured.
+fn run(pipeline: &mut Pipeline, job: Job) -> bool {
     // A decoder that panics on a crafted sample costs that sample its answer, not
     // the worker its thread.
     let work = AssertUnwindSafe(|| match &job.sample {
@@ -191,7 +217,23 @@ fn run(pipeline: &mut Pipeline, job: Job) {
         }
     });
     match catch_unwind(work) {
-        Ok(answer) => drop(job.reply.send(answer)),
-        Err(_) => job.refuse(SampleRefusal::Failed),
+        Ok(answer) => {
+            let measured = is_measured(&answer);
+            drop(job.reply.send(answer));
+            measured
+        }
+        Err(_) => {
+            job.refuse(SampleRefusal::Failed);
+            false
+        }
+    }
+}
+
+fn is_measured(answer: &WorkerResponse) -> bool {
+    match answer {
+        WorkerResponse::Face { outcome, .. } => outcome.is_ok(),
+        WorkerResponse::Voice { outcome, .. } => outcome.is_ok(),
+        WorkerResponse::Frames { outcome, .. } => outcome.is_ok(),
+        WorkerResponse::Evidence { .. } => false,
     }
 }

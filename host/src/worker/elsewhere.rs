@@ -1,9 +1,10 @@
-//! Relays the enclave's session to a worker that runs elsewhere, such as in an
-//! image of its own.
+//! Relays the enclave's sessions to workers that run elsewhere, such as in images of
+//! their own.
 //!
-//! Protects against two sessions at one worker: they are relayed one after the
-//! other. Who starts and ends that worker is not this host's matter; nothing is
-//! believed of it but that bytes come and go.
+//! Protects against two sessions at one worker: one that is in use is not tried again
+//! before its session ended, and a session for which none is free is closed. Who
+//! starts and ends workers there is not this host's matter; nothing is believed of them
+//! but that bytes come and go.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use redoubt_shared::{Endpoint, Stream};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::{WorkerHealth, WorkerState, until_either_closes};
 use crate::capture::Capture;
@@ -20,11 +22,11 @@ use crate::relay::Tap;
 /// Time the other machine has to take a stream.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
-/// A worker behind an address.
+/// Workers behind addresses.
 #[derive(Debug)]
 pub struct Elsewhere {
-    /// Where it listens.
-    pub endpoint: Endpoint,
+    /// Where they listen.
+    pub endpoints: Vec<Endpoint>,
     /// Where to say how it goes.
     pub state: WorkerState,
     /// Counters.
@@ -34,35 +36,55 @@ pub struct Elsewhere {
 }
 
 impl Elsewhere {
-    /// Relays until there are no more sessions. One that finds no worker is closed:
-    /// the enclave asks again, at its own pace.
+    /// Relays until there are no more sessions. One that finds no worker that is free
+    /// is closed: the enclave asks again, at its own pace.
     pub async fn run(self, mut sessions: mpsc::Receiver<Stream>) {
         self.state.set(WorkerHealth::Ready, None);
-        while let Some(enclave) = sessions.recv().await {
-            match self.connect().await {
-                Ok(worker) => {
-                    self.one(enclave, worker).await;
-                    self.state.set(WorkerHealth::Ready, None);
+        let (mut busy, mut relayed) = (vec![false; self.endpoints.len()], JoinSet::new());
+        loop {
+            tokio::select! {
+                session = sessions.recv() => {
+                    let Some(enclave) = session else { return };
+                    if let Some((at, worker)) = self.connect(&busy).await {
+                        busy[at] = true;
+                        let (metrics, capture) = (self.metrics.clone(), self.capture.clone());
+                        self.metrics.worker_sessions.fetch_add(1, Relaxed);
+                        relayed.spawn(async move {
+                            let capture = capture.as_ref();
+                            let tap = Tap::new(enclave, Relay::Worker, metrics, capture);
+                            until_either_closes(tap, worker).await;
+                            at
+                        });
+                    }
                 }
-                Err(error) => {
-                    tracing::warn!(%error, endpoint = %self.endpoint, "no worker answers");
-                    self.state.set(WorkerHealth::BackingOff, None);
-                }
+                Some(ended) = relayed.join_next() => match ended {
+                    Ok(at) => busy[at] = false,
+                    Err(error) => tracing::error!(%error, "a relay to a worker failed"),
+                },
             }
+            let health = match (busy.contains(&true), self.state.health()) {
+                (true, _) => WorkerHealth::InUse,
+                (false, WorkerHealth::BackingOff) => WorkerHealth::BackingOff,
+                (false, _) => WorkerHealth::Ready,
+            };
+            self.state.set(health, None);
         }
     }
 
-    async fn connect(&self) -> std::io::Result<Stream> {
-        let connected = tokio::time::timeout(CONNECT_WITHIN, self.endpoint.connect()).await;
-        connected.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
-    }
-
-    async fn one(&self, enclave: Stream, worker: Stream) {
-        self.state.set(WorkerHealth::InUse, None);
-        self.metrics.worker_sessions.fetch_add(1, Relaxed);
-        let capture = self.capture.as_ref();
-        let tap = Tap::new(enclave, Relay::Worker, self.metrics.clone(), capture);
-        until_either_closes(tap, worker).await;
+    /// The first worker that is free and answers.
+    async fn connect(&self, busy: &[bool]) -> Option<(usize, Stream)> {
+        let all = self.endpoints.iter().enumerate();
+        for (at, endpoint) in all.filter(|(at, _)| !busy[*at]) {
+            let connected = tokio::time::timeout(CONNECT_WITHIN, endpoint.connect()).await;
+            match connected.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
+                Ok(worker) => return Some((at, worker)),
+                Err(error) => tracing::warn!(%error, %endpoint, "no worker answers"),
+            }
+        }
+        if !busy.contains(&true) {
+            self.state.set(WorkerHealth::BackingOff, None);
+        }
+        None
     }
 }
 
@@ -81,7 +103,7 @@ mod tests {
         tokio::spawn(accept(at("enclave").listen().await.unwrap(), sender));
         let state = WorkerState::none();
         let elsewhere = Elsewhere {
-            endpoint: at("worker"),
+            endpoints: vec![at("worker")],
             state: state.clone(),
             metrics: Arc::default(),
             capture: None,
@@ -104,8 +126,40 @@ mod tests {
             served.write_all(&[round + 10]).await.unwrap();
             enclave.read_exact(&mut byte).await.unwrap();
             assert_eq!(byte, [round + 10]);
+            // The one worker is in use: another session is closed, not kept waiting.
+            let mut second = at("enclave").connect().await.unwrap();
+            assert_eq!(second.read(&mut byte).await.unwrap(), 0);
             drop(enclave);
             assert_eq!(served.read(&mut byte).await.unwrap(), 0);
+            drop(served);
+            while state.health() != WorkerHealth::Ready {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
         }
+    }
+
+    #[tokio::test]
+    async fn two_sessions_reach_two_workers_and_never_one_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| Endpoint::Unix(dir.path().join(name));
+        let (sender, sessions) = queue();
+        tokio::spawn(accept(at("enclave").listen().await.unwrap(), sender));
+        let elsewhere = Elsewhere {
+            endpoints: vec![at("one"), at("two")],
+            state: WorkerState::none(),
+            metrics: Arc::default(),
+            capture: None,
+        };
+        let mut one = at("one").listen().await.unwrap();
+        let mut two = at("two").listen().await.unwrap();
+        tokio::spawn(elsewhere.run(sessions));
+        let _first = at("enclave").connect().await.unwrap();
+        let _served = one.accept().await.unwrap();
+        let mut second = at("enclave").connect().await.unwrap();
+        let mut served = two.accept().await.unwrap();
+        second.write_all(&[7]).await.unwrap();
+        assert_eq!(served.read_u8().await.unwrap(), 7);
+        let mut third = at("enclave").connect().await.unwrap();
+        assert_eq!(third.read(&mut [0; 1]).await.unwrap(), 0);
     }
 }

@@ -1,35 +1,32 @@
 //! Runs the sealed worker and relays the enclave's session to it.
 //!
 //! Protects against a worker that keeps something between sessions or outlives
-//! its host: every session gets a fresh process, started in advance; when either
-//! side closes, the process is ended; when the host dies, the kernel ends it.
+//! its host: every session gets a fresh process; when either side closes, the
+//! process is ended; when the host dies, the kernel ends it.
 
 mod child;
 mod elsewhere;
+mod supervisor;
 
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use redoubt_shared::{Listener, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy, split};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 pub use child::{Launch, Parent, Worker};
 pub use elsewhere::Elsewhere;
-
-use crate::capture::Capture;
-use crate::metrics::{Metrics, Relay};
-use crate::relay::Tap;
+pub use supervisor::Supervisor;
 
 /// Time a worker has to say its last words once one side closed.
 const GRACE: Duration = Duration::from_secs(1);
-/// A worker that lived shorter than this has crashed.
-const CRASHED_WITHIN: Duration = Duration::from_secs(10);
 const BACK_OFF_MIN: Duration = Duration::from_millis(100);
-const BACK_OFF_MAX: Duration = Duration::from_secs(15);
-/// Enclave sessions that may wait for a worker.
+/// Enclave sessions that may wait to be looked at.
 const WAITING_MAX: usize = 4;
+/// Workers in use at once: an enclave has one or two and a moment long one more, and
+/// so has another that takes over.
+const WORKERS_MAX: usize = 6;
 
 /// What `/healthz` says about the worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -60,7 +57,7 @@ impl WorkerState {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Its process id, while there is one.
+    /// Its process id, while there is one; of several in use, the newest's.
     pub fn pid(&self) -> Option<u32> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).1
     }
@@ -68,19 +65,6 @@ impl WorkerState {
     fn set(&self, health: WorkerHealth, pid: Option<u32>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (health, pid);
     }
-}
-
-/// Everything the supervisor of one worker needs.
-#[derive(Debug)]
-pub struct Supervisor {
-    /// Starts processes.
-    pub parent: Parent,
-    /// Where to say how it goes.
-    pub state: WorkerState,
-    /// Counters.
-    pub metrics: Arc<Metrics>,
-    /// Where to write every relayed byte, if at all.
-    pub capture: Option<Capture>,
 }
 
 /// Accepts enclave sessions; more than a few waiting ones are closed.
@@ -103,71 +87,6 @@ pub async fn accept(mut listener: Listener, sessions: mpsc::Sender<Stream>) {
 /// A queue for [`accept`] and [`Supervisor::run`].
 pub fn queue() -> (mpsc::Sender<Stream>, mpsc::Receiver<Stream>) {
     mpsc::channel(WAITING_MAX)
-}
-
-impl Supervisor {
-    /// Keeps one worker ready or in use until `stop` turns true.
-    pub async fn run(self, mut sessions: mpsc::Receiver<Stream>, mut stop: watch::Receiver<bool>) {
-        let mut back_off = BACK_OFF_MIN;
-        let mut first = true;
-        while !*stop.borrow() {
-            if !std::mem::take(&mut first) {
-                self.metrics.worker_restarts.fetch_add(1, Relaxed);
-            }
-            let began = Instant::now();
-            let served = tokio::select! {
-                served = self.one(&mut sessions) => served,
-                _ = stop.wait_for(|stop| *stop) => break,
-            };
-            if served || began.elapsed() >= CRASHED_WITHIN {
-                back_off = BACK_OFF_MIN;
-                continue;
-            }
-            self.state.set(WorkerHealth::BackingOff, None);
-            tokio::select! {
-                () = tokio::time::sleep(back_off) => {}
-                _ = stop.wait_for(|stop| *stop) => break,
-            }
-            back_off = (back_off * 2).min(BACK_OFF_MAX);
-        }
-        self.state.set(WorkerHealth::None, None);
-    }
-
-    /// One worker's life. Dropping the future ends the process.
-    async fn one(&self, sessions: &mut mpsc::Receiver<Stream>) -> bool {
-        let mut worker = match self.parent.start().await {
-            Ok(worker) => worker,
-            Err(error) => {
-                tracing::error!(%error, "the worker does not start");
-                return false;
-            }
-        };
-        self.state.set(WorkerHealth::Ready, Some(worker.pid()));
-        let session = tokio::select! {
-            status = worker.exited() => {
-                tracing::warn!(%status, "the worker ended before it was used");
-                return false;
-            }
-            session = sessions.recv() => session,
-        };
-        let Some(enclave) = session else {
-            return std::future::pending().await;
-        };
-        self.state.set(WorkerHealth::InUse, Some(worker.pid()));
-        self.metrics.worker_sessions.fetch_add(1, Relaxed);
-        let began = Instant::now();
-        let tap = Tap::new(
-            enclave,
-            Relay::Worker,
-            self.metrics.clone(),
-            self.capture.as_ref(),
-        );
-        until_either_closes(tap, worker.stream()).await;
-        self.state.set(WorkerHealth::BackingOff, None);
-        worker.end(GRACE).await;
-        // A worker that dies at once in every session is crashing, not serving.
-        began.elapsed() >= BACK_OFF_MIN
-    }
 }
 
 /// Copies both ways; once one side closed, what the other still says has [`GRACE`].

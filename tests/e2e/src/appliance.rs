@@ -1,6 +1,7 @@
 //! One appliance: genesis, configuration, credentials, and the processes.
 
 use std::ffi::OsString;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -52,6 +53,8 @@ pub struct Options {
     pub policy_signers: Option<Value>,
     /// Another program than the built one as the enclave.
     pub enclave: Option<PathBuf>,
+    /// Another program than the built one as the worker.
+    pub worker: Option<PathBuf>,
     /// The enclave is no process but an image booted here. A worker is then in a
     /// machine of its own, or absent.
     pub machine: Option<Machine>,
@@ -293,6 +296,45 @@ impl Appliance {
         let host = self.host.as_ref().map(Part::pid);
         let running = |id: Option<u32>| id.context("not running");
         Ok([running(enclave)?, running(host)?, self.worker_pid()?])
+    }
+
+    /// Process ids of all workers that run now.
+    pub fn workers(&self) -> Result<Vec<u32>> {
+        let host = self.host.as_ref().map(Part::pid).context("not running")?;
+        let mut all = Vec::new();
+        for task in std::fs::read_dir(format!("/proc/{host}/task"))? {
+            let children = std::fs::read_to_string(task?.path().join("children"))?;
+            let ids = children.split_whitespace().map(str::parse);
+            all.extend(ids.collect::<Result<Vec<u32>, _>>()?);
+        }
+        Ok(all)
+    }
+
+    /// A counter of the enclave, as the host's metrics show it.
+    pub fn enclave_counter(&self, name: &str) -> Result<u64> {
+        let port = self.read_port("admin.port")?;
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port))?;
+        let request = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes())?;
+        let mut page = String::new();
+        stream.read_to_string(&mut page)?;
+        let head = format!("redoubt_enclave_counter{{name=\"{name}\"}} ");
+        let value = page.lines().find_map(|line| line.strip_prefix(&head));
+        Ok(value
+            .with_context(|| format!("no counter {name}"))?
+            .parse()?)
+    }
+
+    /// Changes the policy of the next boot, and boots.
+    pub fn set_policy(&mut self, counter: u64, change: impl FnOnce(&mut Value)) -> Result<()> {
+        self.kill_all()?;
+        let plain = self.dir().join("config.plain.json");
+        let mut config: Value = serde_json::from_slice(&std::fs::read(&plain)?)?;
+        config["counter"] = counter.into();
+        change(&mut config["policy"]);
+        std::fs::write(&plain, config.to_string())?;
+        self.sign(&plain)?;
+        self.bring_up()
     }
 
     /// The current worker's process id.

@@ -12,6 +12,7 @@ mod ledger;
 mod login;
 mod rows;
 mod webauthn;
+mod worker;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,7 +25,7 @@ use rows::Row;
 /// Measure, and report ratios.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// One benchmark: login, durable, face, documents, compare, webauthn or ledger [default: all]
+    /// One benchmark: login, durable, face, documents, compare, webauthn, worker or ledger [default: all]
     name: Option<String>,
     /// Where the rows go.
     #[arg(long, value_name = "FILE")]
@@ -57,13 +58,14 @@ impl Arguments {
 
 type Bench = fn(&Arguments) -> Result<Vec<Row>>;
 
-const ALL: [(&str, Bench); 7] = [
+const ALL: [(&str, Bench); 8] = [
     ("login", |_| login::run()),
     ("durable", |_| durable::run()),
     ("face", |_| face::run()),
     ("documents", |_| documents::run()),
     ("compare", |_| compare::run()),
     ("webauthn", |_| webauthn::run()),
+    ("worker", |_| worker::run()),
     ("ledger", |arguments| ledger::run(arguments.limits())),
 ];
 
@@ -91,7 +93,7 @@ fn measure(arguments: &Arguments) -> Result<()> {
     };
     if !ALL.iter().any(|(name, _)| wanted(name)) {
         bail!(
-            "no such benchmark; use login, durable, face, documents, compare, webauthn or ledger"
+            "no such benchmark; use login, durable, face, documents, compare, webauthn, worker or ledger"
         );
     }
     let mut all = Vec::new();

@@ -195,3 +195,17 @@ fn a_handover_has_golden_bytes() {
     let fields: Vec<u8> = (1..=4).flat_map(|byte| [byte; 32]).collect();
     assert_eq!(bytes, [&[10][..], &fields, &[0xac, 0x02]].concat());
 }
+
+/// The bytes that are recorded, and a state that does not care.
+#[test]
+fn a_disagreement_of_workers_has_golden_bytes_and_changes_no_state() {
+    let event = ApplianceEvent::WorkerDisagreed {
+        at_ms: 300,
+        tier: "enclave".into(),
+    };
+    let bytes = postcard::to_stdvec(&event).unwrap();
+    assert_eq!(bytes, [&[11, 0xac, 0x02, 7][..], b"enclave"].concat());
+    let mut state = ApplianceState::default();
+    state.apply(&event);
+    assert!(state == ApplianceState::default());
+}

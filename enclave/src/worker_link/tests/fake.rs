@@ -1,7 +1,9 @@
 //! A worker that speaks the protocol well and lies as told.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use redoubt_attestation::attester::{
     AttestRequest, Attester, EmulatedAttester, emulated_root, measure,
@@ -27,6 +29,7 @@ use tokio::io::AsyncWriteExt;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::worker_link::canary;
 use crate::worker_link::manifest::{Embedder, Manifest};
 
 pub(super) const PROGRAM: &[u8] = b"the worker's program";
@@ -57,12 +60,28 @@ pub(super) enum Lie {
     EvidenceUnasked,
     BadFrame,
     Hangup,
+    // sessions
+    /// The host brings no worker.
+    Shut,
+    /// The key of every other session that says this.
+    SameKey,
+    /// Answers late.
+    Slow(Duration),
+    /// From its n-th job on its pictures are sharper than they are.
+    BreaksAt(usize),
+    /// Hangs up at its n-th job.
+    HangupAt(usize),
 }
 
 /// The world the enclave believes in.
 pub(super) struct World {
     root: (String, String),
     pub(super) genesis: Arc<VerifiedGenesis>,
+    same: (Arc<ServerConfig>, Vec<u8>),
+    /// Jobs of each session so far, in the order of the sessions.
+    jobs: Mutex<Vec<usize>>,
+    /// Sessions that are open.
+    open: AtomicUsize,
 }
 
 impl World {
@@ -73,7 +92,23 @@ impl World {
         let mut file = SignedFile::unsigned(&serde_json::to_vec(&manifest).unwrap());
         file.sign("officer-1", &officer).unwrap();
         let genesis = Arc::new(Genesis::verify(&file.to_json()).unwrap());
-        Self { root, genesis }
+        Self {
+            root,
+            genesis,
+            same: tls(),
+            jobs: Mutex::default(),
+            open: AtomicUsize::new(0),
+        }
+    }
+
+    /// Jobs that each session was sent, in their order.
+    pub(super) fn jobs(&self) -> Vec<usize> {
+        self.jobs.lock().unwrap().clone()
+    }
+
+    /// Sessions that are open now.
+    pub(super) fn open(&self) -> usize {
+        self.open.load(Relaxed)
     }
 
     fn attester(&self, lie: Lie) -> EmulatedAttester {
@@ -96,22 +131,55 @@ impl World {
                     lies.front().copied()
                 };
                 let world = Arc::clone(&self);
-                tokio::spawn(async move { world.session(stream, lie.unwrap()).await });
+                let number = {
+                    let mut jobs = self.jobs.lock().unwrap();
+                    jobs.push(0);
+                    jobs.len() - 1
+                };
+                tokio::spawn(async move {
+                    world.open.fetch_add(1, Relaxed);
+                    world.session(stream, lie.unwrap(), number).await;
+                    world.open.fetch_sub(1, Relaxed);
+                });
             }
         });
     }
 
-    async fn session(&self, stream: Stream, lie: Lie) -> Option<()> {
-        let (config, spki) = tls();
+    async fn session(&self, stream: Stream, mut lie: Lie, number: usize) -> Option<()> {
+        let (config, spki) = match lie {
+            Lie::Shut => return None,
+            Lie::SameKey => self.same.clone(),
+            _ => tls(),
+        };
         let mut stream = TlsAcceptor::from(config).accept(stream).await.ok()?;
         loop {
-            match read_frame(&mut stream).await.ok()? {
+            let request = read_frame(&mut stream).await.ok()?;
+            if !matches!(request, WorkerRequest::Prove { .. }) {
+                let jobs = {
+                    let mut jobs = self.jobs.lock().unwrap();
+                    jobs[number] += 1;
+                    jobs[number]
+                };
+                match lie {
+                    Lie::Slow(wait) => tokio::time::sleep(wait).await,
+                    Lie::BreaksAt(first) if jobs >= first => {
+                        lie = Lie::Answer(|s| s.quality.sharpness *= 2.0);
+                    }
+                    Lie::HangupAt(last) if jobs >= last => return None,
+                    _ => {}
+                }
+            }
+            match request {
                 WorkerRequest::Prove { nonce } => {
                     let evidence = self.evidence(lie, nonce, spki.clone(), &stream);
                     write_frame(&mut stream, &evidence).await.ok()?;
                 }
-                WorkerRequest::Face { job, .. } => answer(&mut stream, lie, job).await?,
-                WorkerRequest::Voice { job, .. } => hear(&mut stream, lie, job).await?,
+                WorkerRequest::Face { job, image, .. } => {
+                    answer(&mut stream, lie, (job, image)).await?;
+                }
+                WorkerRequest::Voice { job, audio, .. } => {
+                    hear(&mut stream, lie, (job, audio)).await?;
+                }
                 WorkerRequest::Frames { job, frames, .. } => {
                     follow(&mut stream, lie, (job, frames.len())).await?;
                 }
@@ -161,8 +229,15 @@ impl World {
     }
 }
 
-async fn answer(stream: &mut TlsStream<Stream>, lie: Lie, job: JobId) -> Option<()> {
-    let mut sample = honest_sample();
+async fn answer(
+    stream: &mut TlsStream<Stream>,
+    lie: Lie,
+    (job, image): (JobId, Vec<u8>),
+) -> Option<()> {
+    let mut sample = match *image == *canary::picture() {
+        true => canary::Expected::built_in().face.clone(),
+        false => honest_sample(),
+    };
     let mut named = job;
     match lie {
         Lie::Answer(spoil) => spoil(&mut sample),
@@ -201,8 +276,15 @@ async fn answer(stream: &mut TlsStream<Stream>, lie: Lie, job: JobId) -> Option<
     Some(())
 }
 
-async fn hear(stream: &mut TlsStream<Stream>, lie: Lie, job: JobId) -> Option<()> {
-    let mut sample = honest_voice();
+async fn hear(
+    stream: &mut TlsStream<Stream>,
+    lie: Lie,
+    (job, audio): (JobId, Vec<u8>),
+) -> Option<()> {
+    let mut sample = match *audio == *canary::recording() {
+        true => canary::Expected::built_in().voice.clone(),
+        false => honest_voice(),
+    };
     let response = match lie {
         Lie::OtherKind => unasked(job),
         Lie::Refuse(refusal) => WorkerResponse::Voice {

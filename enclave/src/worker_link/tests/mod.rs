@@ -1,8 +1,13 @@
 //! Lies a worker could tell, each refused for its own reason.
 
+mod canary;
 mod fake;
+mod renewal;
+mod second;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
 use fake::{Lie, World, honest_frame, honest_sample, honest_voice};
 use redoubt_attestation::entropy::SystemEntropy;
@@ -11,10 +16,13 @@ use redoubt_shared::Endpoint;
 use redoubt_shared::worker::{FaceSample, FrameSample, SampleRefusal, VoiceSample};
 
 use super::manifest::Manifest;
-use super::{WorkerError, WorkerLink, WorkerTrust};
+use super::{Rules, Watching, WorkerError, WorkerLink, WorkerTrust};
 
 struct Bench {
     link: WorkerLink,
+    world: Arc<World>,
+    /// Times that somebody was told of a disagreement.
+    told: Arc<AtomicUsize>,
     _folder: tempfile::TempDir,
 }
 
@@ -24,6 +32,14 @@ impl Bench {
     }
 
     async fn accepting(lies: &[Lie], tiers: &[Tier]) -> Self {
+        Self::make(lies, tiers, Rules::NONE).await
+    }
+
+    async fn ruled(lies: &[Lie], rules: Rules) -> Self {
+        Self::make(lies, &[Tier::Process], rules).await
+    }
+
+    async fn make(lies: &[Lie], tiers: &[Tier], rules: Rules) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let endpoint = Endpoint::Unix(folder.path().join("worker"));
         let world = Arc::new(World::new());
@@ -34,11 +50,42 @@ impl Bench {
             entropy: Arc::new(SystemEntropy),
             now_ms: Arc::new(now_ms),
         };
-        let link = WorkerLink::new(endpoint, trust, &Manifest::built_in()).unwrap();
+        let told = Arc::new(AtomicUsize::new(0));
+        let telling = Arc::clone(&told);
+        let watching = Watching {
+            rules,
+            counts: Arc::default(),
+            disagreed: Arc::new(move |tier| {
+                let told = Arc::clone(&telling);
+                Box::pin(async move {
+                    assert_eq!(tier, Tier::Process);
+                    told.fetch_add(1, Relaxed);
+                })
+            }),
+        };
         Self {
-            link,
+            link: WorkerLink::new(endpoint, trust, &Manifest::built_in(), watching).unwrap(),
+            world,
+            told,
             _folder: folder,
         }
+    }
+
+    /// A counter of the link by its name.
+    fn count(&self, name: &str) -> u64 {
+        let all = self.link.common.counts.list();
+        all.iter().find(|(known, _)| *known == name).unwrap().1
+    }
+
+    /// Waits for something to come about.
+    async fn until(&self, what: &str, done: impl Fn(&Self) -> bool) {
+        for _ in 0..1000 {
+            if done(self) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{what} did not come: {:?}", self.link.common.counts);
     }
 
     async fn face(&self) -> Result<(FaceSample, Tier), WorkerError> {
@@ -268,7 +315,7 @@ async fn answers_nobody_waits_for_end_the_session() {
     }
     let bench = Bench::new(&[Lie::Twice, Lie::OtherProgram]).await;
     bench.face().await.unwrap();
-    let mut state = bench.link.state.clone();
+    let mut state = bench.link.seats[0].state.clone();
     let down = state.wait_for(|state| matches!(state, super::State::Down(_)));
     let state = down.await.unwrap().clone();
     let Err(WorkerError::Untrusted(why)) = state.session() else {
@@ -305,7 +352,7 @@ async fn a_worker_that_dies_costs_its_jobs_and_the_next_one_serves() {
 async fn after_a_lie_the_next_worker_must_prove_itself_anew() {
     let bench = Bench::new(&[Lie::OtherJob, Lie::OtherSession, Lie::None]).await;
     assert!(matches!(bench.face().await, Err(WorkerError::Untrusted(_))));
-    let mut state = bench.link.state.clone();
+    let mut state = bench.link.seats[0].state.clone();
     let down = |state: &super::State| matches!(state, super::State::Down(_));
     state.wait_for(down).await.unwrap();
     state

@@ -117,8 +117,10 @@ impl Appliance {
             command.arg("--worker-at").arg(&worker.endpoint);
             return;
         }
+        let built = || self.program("redoubt-worker");
+        let program = self.options.worker.clone().unwrap_or_else(built);
         for (flag, path) in [
-            ("--worker-bin", self.program("redoubt-worker")),
+            ("--worker-bin", program),
             ("--worker-pid-file", self.worker_pid_file()),
             ("--worker-log", self.log_dir().join("worker.log")),
         ] {

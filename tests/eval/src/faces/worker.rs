@@ -17,7 +17,7 @@ use redoubt_attestation::genesis::{
 };
 use redoubt_attestation::sign::Es256Signer;
 use redoubt_enclave::worker_link::manifest::Manifest;
-use redoubt_enclave::worker_link::{WorkerError, WorkerLink, WorkerTrust};
+use redoubt_enclave::worker_link::{Watching, WorkerError, WorkerLink, WorkerTrust};
 use redoubt_shared::Endpoint;
 use redoubt_shared::worker::{FaceSample, FrameSample, SampleRefusal, VoiceSample};
 
@@ -73,7 +73,7 @@ impl Worker {
             entropy: Arc::new(SystemEntropy),
             now_ms: Arc::new(now_ms),
         };
-        let link = WorkerLink::new(endpoint, trust, manifest)?;
+        let link = WorkerLink::new(endpoint, trust, manifest, Watching::none())?;
         let mut worker = Self {
             child,
             link,

@@ -130,6 +130,7 @@ pub(super) fn erasable(content: &Content) -> bool {
             | CoreEvent::FaceRenewed { .. }
             | CoreEvent::VoiceRenewed { .. }
             | CoreEvent::FramesSeen { .. }
+            | CoreEvent::StrangerTried { .. }
             | CoreEvent::BudgetKept { .. }))
 }
 

@@ -325,6 +325,7 @@ kinds! {
     SECOND_DEVICE_REQUIRED second_device_required 409 "This amount needs a second device" "Register a second passkey; of passkeys that sync between devices only one counts.";
     FACE_REQUIRED face_required 409 "A face comes before the last passkey" "Verify it with POST /api/v1/approvals/{id}/face.";
     VOICE_REQUIRED voice_required 409 "A voice comes before the last passkey" "Verify it with POST /api/v1/approvals/{id}/voice.";
+    TOO_MANY_APPROVALS too_many_approvals 429 retry 600 "The tenant has as many approvals as are kept" "Each is kept until a week after its time, in 512 MiB for all of a tenant: wait until older ones leave, or ask for several payments in one batch.";
     TOO_MANY_LISTENERS too_many_listeners 429 retry 5 "Too many of this tenant listen" "Close a feed, or read GET /api/v1/approvals/{id}.";
     APPROVAL_CLOSED approval_closed 409 "The approval is already decided" "Read it with GET /api/v1/approvals/{id}.";
     IDEMPOTENCY_CONFLICT idempotency_conflict 409 "The idempotency key was used for another request" "Use a fresh key for a different request.";

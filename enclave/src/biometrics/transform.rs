@@ -6,12 +6,11 @@
 //! templates do not give embeddings away rests on sealing alone.
 
 use aws_lc_rs::cipher::{AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey};
-use aws_lc_rs::hkdf;
 use aws_lc_rs::iv::FixedLength;
 use zeroize::Zeroizing;
 
 use crate::core::{Modality, SubjectHandle, TenantKeySeeds};
-use crate::keys::{expand, of_tenant};
+use crate::keys::{Prk, expand, of_tenant};
 
 const DOMAIN: &[u8] = b"redoubt/template-transform/v1";
 /// Rounds of signs, order and Hadamard's matrix. After three, distances behave like
@@ -31,7 +30,7 @@ pub struct Owner {
 }
 
 /// Derives the transforms of one tenant's templates.
-pub struct Transforms(hkdf::Prk);
+pub struct Transforms(Prk);
 
 impl Transforms {
     /// Of the tenant with these seeds: as lasting as they are.

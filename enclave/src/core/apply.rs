@@ -6,8 +6,8 @@ use super::approval::{self, ApprovalStatus};
 use super::event::{Content, Event, Recorded};
 use super::state::*;
 use super::{
-    bundle, device, erasure, face, frames, fused, models, renewal, risk, ruling, session, throttle,
-    voice,
+    bundle, device, erasure, face, frames, fused, models, renewal, risk, ruling, session,
+    strangers, throttle, voice,
 };
 use crate::passkeys::CredentialRecord;
 
@@ -33,6 +33,7 @@ fn apply_event(state: &mut TenantState, event: &Event) {
             ..
         } => {
             begin_term(state, *at_ms, *max_failures, *lockout_ms);
+            strangers::begin_term(state, *max_failures, at_ms.saturating_add(*lockout_ms));
             state.kept.prune(*at_ms);
             state.sessions.prune(*at_ms, usize::MAX);
             face::forget(state, *at_ms);
@@ -113,7 +114,12 @@ fn apply_event(state: &mut TenantState, event: &Event) {
         Event::AttemptNoted { .. } | Event::PaymentNoted { .. } | Event::AlertRaised { .. } => {
             risk::apply(state, event)
         }
-        Event::AttemptBegun { .. } | Event::AttemptEnded { .. } => throttle::apply(state, event),
+        Event::AttemptBegun { .. } => throttle::apply(state, event),
+        Event::AttemptEnded { .. } => {
+            throttle::apply(state, event);
+            strangers::apply(state, event);
+        }
+        Event::StrangerTried { .. } => strangers::apply(state, event),
         Event::DeviceUsed { .. } | Event::DeviceRefused { .. } | Event::DeviceDescribed { .. } => {
             device::apply(state, event)
         }
@@ -170,6 +176,10 @@ fn begin_term(state: &mut TenantState, at_ms: u64, max_failures: u32, lockout_ms
     for handle in touched {
         with(state, &handle, |subject| {
             let attempts = &mut subject.attempts;
+            if handle == SubjectHandle::NOBODY {
+                // Strangers' are counted by name.
+                return attempts.reserved.clear();
+            }
             attempts.failures += attempts.reserved.len() as u32;
             attempts.reserved.clear();
             if attempts.failures >= max_failures {
@@ -194,6 +204,7 @@ fn restore(state: &mut TenantState, at_ms: u64, max_failures: u32, until_ms: u64
     state.sessions = Default::default();
     renewal::leave_out(state);
     state.throttle.begin_term(at_ms);
+    strangers::restore(state, until_ms);
     voice::begin_term(state, false);
     let handles: Vec<SubjectHandle> = state.subjects.keys().copied().collect();
     for handle in handles {

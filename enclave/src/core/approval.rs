@@ -24,6 +24,12 @@ pub const IDEMPOTENCY_MS: u64 = 24 * 3_600_000;
 pub const APPROVAL_KEPT_MS: u64 = 7 * 24 * 3_600_000;
 /// The longest that a configuration lets one be answered.
 const OPEN_MOST_MS: u64 = 3_600_000;
+/// Bytes that approvals of one tenant may take, those that ended among them: about 260 000
+/// of one answer each.
+pub(super) const APPROVAL_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// What an approval takes at least, and each of its answers besides.
+const APPROVAL_BYTES: u64 = 1024;
+const ANSWER_BYTES: u64 = 1024;
 /// Keys that snapshots and entries of before keep without a time.
 pub(super) const NO_END: u64 = u64::MAX;
 
@@ -232,7 +238,19 @@ pub struct KeptKey {
     pub expires_ms: u64,
 }
 
+/// About how many bytes an approval of these terms may take until it leaves, with its
+/// challenges, answers and keys.
+pub(super) fn bytes(terms: Terms, transaction_jcs: &str) -> u64 {
+    let answers = u64::from(terms.approvers) * u64::from(terms.devices);
+    APPROVAL_BYTES + ANSWER_BYTES * answers + transaction_jcs.len() as u64
+}
+
 impl Approval {
+    /// About how many bytes it takes.
+    pub(super) fn bytes(&self) -> u64 {
+        bytes(self.terms, &self.transaction_jcs)
+    }
+
     /// Whether it may still be answered at `now_ms`; why not, by name.
     pub fn open(&self, now_ms: u64) -> Result<(), Refusal> {
         match self.status {
@@ -428,11 +446,7 @@ fn ask_one(
     subject: SubjectHandle,
     asks: Vec<Ask>,
 ) {
-    // It is asked no earlier than so long before its own end.
-    leave(
-        state,
-        expires_ms.saturating_sub(APPROVAL_KEPT_MS + OPEN_MOST_MS),
-    );
+    leave(state, leaves_before(expires_ms));
     let new = || {
         Arc::new(Approval {
             terms,
@@ -444,6 +458,9 @@ fn ask_one(
             keys: Vec::new(),
         })
     };
+    if !state.approvals.contains_key(&id) {
+        state.approval_bytes += bytes(terms, transaction_jcs);
+    }
     let approval = state.approvals.entry(id).or_insert_with(new);
     Arc::make_mut(approval).approvers.push(Approver {
         subject,
@@ -519,6 +536,33 @@ pub(super) fn expire(state: &mut TenantState, id: &ApprovalId, at_ms: u64) {
     }
 }
 
+/// With an approval that may be answered until `expires_ms`, what ended before this
+/// leaves: it is asked no earlier than so long before its own end.
+const fn leaves_before(expires_ms: u64) -> u64 {
+    expires_ms.saturating_sub(APPROVAL_KEPT_MS + OPEN_MOST_MS)
+}
+
+/// Whether there is room for an approval of these terms: what leaves with it makes some.
+pub(super) fn has_room(
+    state: &TenantState,
+    terms: Terms,
+    transaction_jcs: &str,
+    expires_ms: u64,
+) -> bool {
+    let more = bytes(terms, transaction_jcs);
+    let mut over = (state.approval_bytes + more).saturating_sub(APPROVAL_BYTES_MAX);
+    let before_ms = leaves_before(expires_ms);
+    let mut ended = state.approval_ends.iter();
+    while over > 0 {
+        let gone = ended.next().filter(|(end_ms, _)| *end_ms < before_ms);
+        let Some(gone) = gone.and_then(|(_, id)| state.approvals.get(id)) else {
+            return false;
+        };
+        over = over.saturating_sub(gone.bytes());
+    }
+    true
+}
+
 /// What ended, given or not, before a time leaves the state. The time comes from what is
 /// asked next, so that a replay forgets at the same places.
 fn leave(state: &mut TenantState, before_ms: u64) {
@@ -534,6 +578,7 @@ fn remove(state: &mut TenantState, id: &ApprovalId) {
         return;
     };
     state.approval_ends.remove(&(approval.expires_ms, *id));
+    state.approval_bytes = state.approval_bytes.saturating_sub(approval.bytes());
     for approver in &approval.approvers {
         state.approvals_of.remove(&(approver.subject, *id));
         with(state, &approver.subject, |known| {

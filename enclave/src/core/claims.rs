@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use redoubt_shared::{ReceiptId, TenantId, UserId};
-use serde_json::{Map, Value, json};
+use redoubt_shared::{ReceiptId, TenantId, UserId, hex};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::command::Facts;
 
@@ -68,34 +69,59 @@ pub(super) fn text(
     worker_tier: Option<&str>,
     own: Value,
 ) -> String {
-    let mut claims = Map::new();
-    let mut put = |name: &str, value: Value| claims.insert(name.to_owned(), value);
-    put("type", kind.into());
-    put("receipt_id", receipt_name(facts.receipt).into());
-    put("tenant", context.tenant.as_str().into());
-    put("user_id", json!(user.map(UserId::as_str)));
-    put("time_ms", facts.now_ms.into());
-    put("time_source", context.time_source.as_str().into());
-    put("environment", context.environment.as_str().into());
-    put("document", context.document.as_str().into());
-    put("policy", context.policy.as_str().into());
-    if let Some(bundle) = bundle {
-        put("policy_bundle", hex::encode(bundle).into());
-    }
-    put("config", context.config.as_str().into());
-    put("models", context.models.as_str().into());
-    put("worker_tier", json!(worker_tier));
-    put("freshness", context.freshness.as_str().into());
-    if let Some(unwitnessed_ms) = context.unwitnessed_ms {
-        put("unwitnessed_ms", unwitnessed_ms.into());
-    }
-    put("restore_count", context.restore_count.into());
-    if let Value::Object(own) = own {
-        own.into_iter().for_each(|(name, value)| {
-            claims.insert(name, value);
-        });
-    }
-    Value::Object(claims).to_string()
+    let mut own = match own {
+        Value::Object(own) => own,
+        _ => Map::new(),
+    };
+    // What tells of passkeys' models names those instead.
+    let models = own.shift_remove("models");
+    let models = models.unwrap_or_else(|| context.models.as_str().into());
+    let members = Members {
+        kind,
+        receipt_id: facts.receipt.to_string(),
+        tenant: context.tenant.as_str(),
+        user_id: user.map(UserId::as_str),
+        time_ms: facts.now_ms,
+        time_source: &context.time_source,
+        environment: &context.environment,
+        document: &context.document,
+        policy: &context.policy,
+        policy_bundle: bundle.map(|digest| hex(&digest)),
+        config: &context.config,
+        models,
+        worker_tier,
+        freshness: &context.freshness,
+        unwitnessed_ms: context.unwitnessed_ms,
+        restore_count: context.restore_count,
+        own: &own,
+    };
+    serde_json::to_string(&members).unwrap_or_default()
+}
+
+/// A claim's members in their order. What is left of `own` has other names.
+#[derive(Serialize)]
+struct Members<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    receipt_id: String,
+    tenant: &'a str,
+    user_id: Option<&'a str>,
+    time_ms: u64,
+    time_source: &'a str,
+    environment: &'a str,
+    document: &'a str,
+    policy: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy_bundle: Option<String>,
+    config: &'a str,
+    models: Value,
+    worker_tier: Option<&'a str>,
+    freshness: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unwitnessed_ms: Option<u64>,
+    restore_count: u32,
+    #[serde(flatten)]
+    own: &'a Map<String, Value>,
 }
 
 /// The receipt named by a claim's text.
@@ -111,6 +137,82 @@ pub fn receipt_of(text: &str) -> Option<ReceiptId> {
         .ok()
 }
 
-fn receipt_name(id: ReceiptId) -> String {
-    id.to_string()
+#[cfg(test)]
+mod tests {
+    use redoubt_shared::ReceiptId;
+    use serde_json::json;
+
+    use super::*;
+    use crate::core::SubjectHandle;
+
+    fn context() -> TermContext {
+        TermContext {
+            tenant: "bank-a".parse().unwrap(),
+            environment: "emulated".into(),
+            time_source: "nsm".into(),
+            document: "d0".into(),
+            policy: "p0".into(),
+            config: "c0".into(),
+            models: "m0".into(),
+            counters_are_reported: false,
+            max_failures: 3,
+            lockout_ms: 1,
+            throttle: crate::core::throttle::Limits::NONE,
+            enrollment_ms: 1,
+            epoch: 1,
+            depends_on: Vec::new(),
+            freshness: "lease".into(),
+            unwitnessed_ms: None,
+            second_device_above: None,
+            restore_count: 2,
+        }
+    }
+
+    fn facts() -> Facts {
+        Facts {
+            now_ms: 1_700_000_000_000,
+            receipt: ReceiptId::from_bytes([0xab; 16]),
+            handle: SubjectHandle([0; 16]),
+            user_handle: [0; 16],
+            subject_key: [0; 32],
+        }
+    }
+
+    /// Receipts are over these very bytes: members and their order stay.
+    #[test]
+    fn the_text_of_a_claim_is_golden() {
+        let own = json!({ "verdict": "accepted", "user": "\"\u{e9}\n" });
+        let user = "x-1".parse().unwrap();
+        let told = text(&context(), &facts(), "a_kind", Some(&user), None, None, own);
+        let id = "ab".repeat(16);
+        let expected = format!(
+            "{{\"type\":\"a_kind\",\"receipt_id\":\"{id}\",\"tenant\":\"bank-a\",\"user_id\":\"x-1\",\
+             \"time_ms\":1700000000000,\"time_source\":\"nsm\",\"environment\":\"emulated\",\
+             \"document\":\"d0\",\"policy\":\"p0\",\"config\":\"c0\",\"models\":\"m0\",\
+             \"worker_tier\":null,\"freshness\":\"lease\",\"restore_count\":2,\
+             \"verdict\":\"accepted\",\"user\":\"\\\"\u{e9}\\n\"}}"
+        );
+        assert_eq!(told, expected);
+        assert_eq!(receipt_of(&told), Some(facts().receipt));
+    }
+
+    #[test]
+    fn what_is_not_always_there_stands_at_its_place() {
+        let context = TermContext {
+            unwitnessed_ms: Some(5),
+            ..context()
+        };
+        let own = json!({ "models": [1], "count": 1 });
+        let bundle = Some([0xcd; 32]);
+        let told = text(&context, &facts(), "k", None, bundle, Some("process"), own);
+        let digest = "cd".repeat(32);
+        let expected = format!(
+            "\"user_id\":null,\"time_ms\":1700000000000,\"time_source\":\"nsm\",\
+             \"environment\":\"emulated\",\"document\":\"d0\",\"policy\":\"p0\",\
+             \"policy_bundle\":\"{digest}\",\"config\":\"c0\",\"models\":[1],\
+             \"worker_tier\":\"process\",\"freshness\":\"lease\",\"unwitnessed_ms\":5,\
+             \"restore_count\":2,\"count\":1}}"
+        );
+        assert!(told.ends_with(&expected), "{told}");
+    }
 }

@@ -161,6 +161,35 @@ impl KeptBudgets {
         self.by_expiry.insert((budget.expires_ms, name));
     }
 
+    /// Locks a name that has used its budget up.
+    pub(super) fn lock_used_up(&mut self, name: &[u8; 32], max_failures: u32, until_ms: u64) {
+        let kept = self.by_name.get(name).copied();
+        let kept = kept.filter(|kept| kept.failures >= max_failures);
+        if let (Some(kept), Some(salt)) = (kept, self.salt) {
+            let locked = KeptBudget {
+                locked_until_ms: Some(until_ms),
+                expires_ms: until_ms,
+                ..kept
+            };
+            self.keep(salt, *name, locked);
+        }
+    }
+
+    /// Locks every name of which anything is kept.
+    pub(super) fn lock_all(&mut self, until_ms: u64) {
+        let names: Vec<_> = self.by_name.keys().copied().collect();
+        names
+            .iter()
+            .for_each(|name| self.lock_used_up(name, 0, until_ms));
+    }
+
+    /// The name that is forgotten first of those that are kept for longer than until
+    /// `after_ms`: of none that is locked, or was a customer's.
+    pub(super) fn gives_way(&self, after_ms: u64) -> Option<[u8; 32]> {
+        let later = (after_ms.saturating_add(1), [0; 32])..;
+        self.by_expiry.range(later).next().map(|(_, name)| *name)
+    }
+
     /// Whether something is kept that no longer holds.
     pub(super) fn has_expired(&self, now_ms: u64) -> bool {
         let first = self.by_expiry.get_min();

@@ -12,7 +12,7 @@ use super::device::DeviceState;
 use super::erasure::{Deletion, Erasure, KeptBudget};
 use super::frames::FrameMark;
 use super::models::Aaguid;
-use super::risk::{Alert, Moment, Tag, Whereabouts};
+use super::risk::{Act, Alert, Moment, Tag, Whereabouts};
 use super::ruling::Decided;
 use super::session::Session;
 use super::state::{Enrollment, SubjectHandle, Template, TenantKeySeeds, Transaction};
@@ -522,5 +522,14 @@ pub enum Event {
         handle: SubjectHandle,
         /// Which.
         id: VerificationId,
+    },
+    /// The attempt that was just reserved is in this name, which nobody has.
+    StrangerTried {
+        /// The hashed name, under the salt of what is kept of its budget.
+        name: [u8; 32],
+        /// Which.
+        id: VerificationId,
+        /// What.
+        act: Act,
     },
 }

@@ -25,6 +25,7 @@ mod ruling;
 mod session;
 mod snapshot;
 mod state;
+mod strangers;
 mod throttle;
 mod voice;
 

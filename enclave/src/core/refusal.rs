@@ -21,6 +21,9 @@ pub enum Refusal {
     /// Too many passkeys, enrolments or approvals are open for one customer.
     #[error("too many are open for this customer")]
     TooMany,
+    /// The tenant's approvals, those that ended lately among them, take all their room.
+    #[error("too many approvals are known")]
+    TooManyApprovals,
     /// Consent was not given.
     #[error("consent is required")]
     ConsentRequired,

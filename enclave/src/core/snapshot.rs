@@ -20,7 +20,7 @@ use super::event::SubjectKey;
 use super::frames::FrameMark;
 use super::fused::Fused;
 use super::models::{Aaguid, Models};
-use super::risk::{Activity, Alert};
+use super::risk::{Act, Activity, Alert};
 use super::ruling::{self, Decided};
 use super::session::Session;
 use super::state::*;
@@ -103,6 +103,10 @@ pub enum Piece {
     FramesSeen(Vec<(SubjectHandle, Vec<FrameMark>)>),
     /// Customers' attempts with face and voice together.
     Fused(Vec<(SubjectHandle, Fused)>),
+    /// Attempts under way in names that nobody has, hashed.
+    StrangersTry(Vec<(VerificationId, [u8; 32], Act)>),
+    /// Those that failed lately: when, in which name, what, which.
+    StrangersFailed(Vec<(u64, [u8; 32], Act, VerificationId)>),
 }
 
 /// An approval as snapshots of before hold it; its fields and their order are fixed.
@@ -229,6 +233,8 @@ impl TenantState {
             .chain(grouped(transforms).map(Piece::Transforms))
             .chain(grouped_by(frames, frames_bytes).map(Piece::FramesSeen))
             .chain(grouped(fused).map(Piece::Fused))
+            .chain(grouped(self.strangers.under_way()).map(Piece::StrangersTry))
+            .chain(grouped(self.strangers.lately()).map(Piece::StrangersFailed))
     }
 
     /// Takes one piece over. All pieces of a state, in any order, make a default
@@ -267,6 +273,16 @@ impl TenantState {
             Piece::Deletions(group) => {
                 for deletion in group {
                     self.deletions.insert(deletion.digest(), Arc::new(deletion));
+                }
+            }
+            Piece::StrangersTry(group) => {
+                for (id, name, act) in group {
+                    self.strangers.begin(id, name, act);
+                }
+            }
+            Piece::StrangersFailed(group) => {
+                for failed in group {
+                    self.strangers.keep(failed);
                 }
             }
             Piece::KeptBudgets { salt, budgets } => {
@@ -346,6 +362,7 @@ impl TenantState {
             self.approvals_of.insert((approver.subject, id));
         }
         self.approval_ends.insert((approval.expires_ms, id));
+        self.approval_bytes += approval.bytes();
         self.approvals.insert(id, Arc::new(approval));
     }
 

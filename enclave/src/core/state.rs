@@ -25,6 +25,7 @@ use super::models::Models;
 use super::risk::Watch;
 use super::ruling::Decided;
 use super::session::Sessions;
+use super::strangers::Strangers;
 use super::throttle::Throttle;
 use super::voice::Voice;
 use crate::passkeys::CredentialRecord;
@@ -56,6 +57,8 @@ pub struct TenantState {
     pub enrollments: OrdMap<EnrollmentId, Enrollment>,
     /// Approvals asked for.
     pub approvals: OrdMap<ApprovalId, Arc<Approval>>,
+    /// About how many bytes they take.
+    pub approval_bytes: u64,
     /// The same approvals by each subject they ask, given ones among them.
     pub approvals_of: OrdSet<(SubjectHandle, ApprovalId)>,
     /// The same approvals by the time until which they may be answered.
@@ -88,6 +91,8 @@ pub struct TenantState {
     pub watch: Watch,
     /// Failures by where they come from.
     pub throttle: Throttle,
+    /// Attempts in names that nobody has.
+    pub strangers: Strangers,
     /// Authenticator models and what was suspended for them.
     pub models: Models,
     /// The tenant's own policy.

@@ -15,6 +15,7 @@ mod models;
 mod policy;
 mod renewal;
 mod risk;
+mod room;
 mod sessions;
 mod strangers;
 mod throttle;

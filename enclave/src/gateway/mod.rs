@@ -31,6 +31,7 @@ mod templates;
 mod tls;
 mod watch;
 pub mod websocket;
+mod whole;
 
 #[cfg(test)]
 mod tests;

@@ -194,6 +194,7 @@ const ASK_APPROVAL: Refusals = &[
     Problem::policy_denied,
     Problem::invalid_transaction,
     Problem::idempotency_conflict,
+    Problem::too_many_approvals,
     Problem::store_unavailable,
 ];
 const READ_APPROVAL: Refusals = &[Problem::unknown_approval, Problem::store_unavailable];

@@ -7,13 +7,14 @@
 
 mod boot;
 mod entropy;
+mod hkdf;
 mod receipt_ids;
 mod root;
 mod tls;
 
 pub use boot::BootKeySet;
 pub use entropy::Pool;
-pub(crate) use entropy::{expand, of_tenant};
+pub(crate) use hkdf::{Prk, expand, of_tenant};
 pub use receipt_ids::{Place, RANDOM_BYTES, ReceiptIds};
-pub use root::{EntryKey, EpochKey, Keyring, ObjectKey, Root, SealError};
+pub use root::{EntryKey, EpochKey, Keyring, ObjectKey, Root, SealError, SubjectPrk};
 pub use tls::{CertificateAuthority, CertificateError, TlsKey};

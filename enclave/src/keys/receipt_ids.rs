@@ -10,7 +10,7 @@ use aws_lc_rs::cipher::{
 use redoubt_shared::{LedgerId, ReceiptId};
 use zeroize::Zeroizing;
 
-use super::entropy::{expand, of_tenant};
+use super::hkdf::{expand, of_tenant};
 use super::root::SealError;
 use crate::core::TenantKeySeeds;
 

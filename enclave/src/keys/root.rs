@@ -9,10 +9,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use aws_lc_rs::hkdf;
 use zeroize::Zeroizing;
 
-use super::entropy::expand;
+use super::hkdf::{Prk, expand};
 
 /// Sealing or opening failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -26,14 +25,14 @@ pub enum SealError {
 }
 
 /// HKDF(officers' secret ‖ epoch secret). Without custodians the epoch secret is empty.
-pub struct Root(hkdf::Prk);
+pub struct Root(Prk);
 
 impl Root {
     /// From the officers' 32-byte secret and the epoch secret.
     pub fn new(officers_secret: &[u8; 32], epoch_secret: &[u8]) -> Self {
         let mut input = Zeroizing::new(officers_secret.to_vec());
         input.extend_from_slice(epoch_secret);
-        Self(hkdf::Salt::new(hkdf::HKDF_SHA256, b"redoubt/root/v1").extract(&input))
+        Self(Prk::extract(b"redoubt/root/v1", &input))
     }
 
     /// The key of an epoch of the appliance whose officers' secret has this
@@ -46,7 +45,7 @@ impl Root {
             &mut bytes[..],
         )
         .map_err(|_| SealError::Library)?;
-        let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, b"redoubt/epoch-key/v1").extract(&bytes[..]);
+        let prk = Prk::extract(b"redoubt/epoch-key/v1", &bytes[..]);
         EpochKey::new(&prk, epoch)
     }
 }
@@ -57,17 +56,17 @@ impl Root {
 pub struct EpochKey {
     epoch: u32,
     entries: EntryKey,
-    wrap: hkdf::Prk,
-    snapshot: hkdf::Prk,
+    wrap: Prk,
+    snapshot: Prk,
 }
 
 impl EpochKey {
-    fn new(prk: &hkdf::Prk, epoch: u32) -> Result<Self, SealError> {
+    fn new(prk: &Prk, epoch: u32) -> Result<Self, SealError> {
         let mut entries = Box::new(Zeroizing::new([0u8; 32]));
         let mut other = Zeroizing::new([0u8; 32]);
         let mut extract = |label: &[u8]| {
             expand(prk, &[label], &mut other[..]).map_err(|_| SealError::Library)?;
-            Ok(hkdf::Salt::new(hkdf::HKDF_SHA256, label).extract(&other[..]))
+            Ok(Prk::extract(label, &other[..]))
         };
         let wrap = extract(b"redoubt/epoch-wrap/v1")?;
         let snapshot = extract(b"redoubt/epoch-snapshot/v1")?;
@@ -106,12 +105,12 @@ impl EpochKey {
 pub struct EntryKey {
     epoch: u32,
     bytes: Box<Zeroizing<[u8; 32]>>,
-    prk: hkdf::Prk,
+    prk: Prk,
 }
 
 impl EntryKey {
     fn of_bytes(epoch: u32, bytes: Box<Zeroizing<[u8; 32]>>) -> Self {
-        let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, b"redoubt/entries/v1").extract(&bytes[..]);
+        let prk = Prk::extract(b"redoubt/entries/v1", &bytes[..]);
         Self { epoch, bytes, prk }
     }
 
@@ -188,23 +187,32 @@ impl Keyring {
     }
 }
 
-fn derive(prk: &hkdf::Prk, info: &[&[u8]]) -> Result<ObjectKey, SealError> {
+fn derive(prk: &Prk, info: &[&[u8]]) -> Result<ObjectKey, SealError> {
     let mut bytes = Zeroizing::new([0u8; 32]);
     expand(prk, info, &mut bytes[..]).map_err(|_| SealError::Library)?;
     let key = UnboundKey::new(&AES_256_GCM, &bytes[..]).map_err(|_| SealError::Library)?;
     Ok(ObjectKey(LessSafeKey::new(key)))
 }
 
+/// What the keys of one subject's events are made from: HKDF-Extract of the subject key.
+pub struct SubjectPrk(Prk);
+
+impl SubjectPrk {
+    /// Of the subject with this key.
+    pub fn new(subject_key: &[u8; 32]) -> Self {
+        Self(Prk::extract(b"redoubt/subject/v1", subject_key))
+    }
+
+    /// The key of one event: HKDF(subject key, 32 random bytes).
+    pub fn event(&self, random: &[u8; 32]) -> Result<ObjectKey, SealError> {
+        derive(&self.0, &[b"redoubt/subject-event/v1", random])
+    }
+}
+
 /// An AES-256-GCM key for one sealed object or one boot's entries of one ledger.
 pub struct ObjectKey(LessSafeKey);
 
 impl ObjectKey {
-    /// The key of one event of one subject: HKDF(subject key, 32 random bytes).
-    pub fn for_subject(subject_key: &[u8; 32], random: &[u8; 32]) -> Result<Self, SealError> {
-        let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, b"redoubt/subject/v1").extract(subject_key);
-        derive(&prk, &[b"redoubt/subject-event/v1", random])
-    }
-
     /// Seals in place and appends the tag. The caller never repeats a counter.
     pub fn seal(&self, counter: u64, aad: &[u8], bytes: &mut Vec<u8>) -> Result<(), SealError> {
         self.0

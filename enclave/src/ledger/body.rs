@@ -9,8 +9,10 @@ use redoubt_shared::frame::decode_canonical;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::core::{Content, Event as CoreEvent, Recorded, SubjectHandle, TenantState, receipt_of};
-use crate::keys::{EpochKey, ObjectKey, Pool, SealError};
+use crate::core::{
+    Content, Event as CoreEvent, Recorded, SubjectHandle, SubjectKey, TenantState, receipt_of,
+};
+use crate::keys::{EpochKey, ObjectKey, Pool, SealError, SubjectPrk};
 
 /// Smallest padded body of a tenant's entry, in bytes: every ordinary event,
 /// with its claim, fits, whatever its kind and verdict.
@@ -128,7 +130,21 @@ pub(super) fn erasable(content: &Content) -> bool {
             | CoreEvent::FaceRenewed { .. }
             | CoreEvent::VoiceRenewed { .. }
             | CoreEvent::FramesSeen { .. }
+            | CoreEvent::StrangerTried { .. }
             | CoreEvent::BudgetKept { .. }))
+}
+
+/// What the last subject's events were sealed with: those of one command are mostly of
+/// one subject. Not kept longer than that, since a subject may be erased.
+#[derive(Default)]
+pub(super) struct LastSubject(Option<(SubjectKey, SubjectPrk)>);
+
+impl LastSubject {
+    fn of(&mut self, key: &SubjectKey) -> &SubjectPrk {
+        let last = self.0.take().filter(|(of, _)| of == key);
+        let made = || (key.clone(), SubjectPrk::new(key.expose()));
+        &self.0.insert(last.unwrap_or_else(made)).1
+    }
 }
 
 /// Encodes one event of a tenant, before it is applied: under its epoch's wrap
@@ -136,7 +152,7 @@ pub(super) fn erasable(content: &Content) -> bool {
 pub(super) fn encode_event(
     recorded: &Recorded,
     state: &TenantState,
-    epoch: &EpochKey,
+    (epoch, last): (&EpochKey, &mut LastSubject),
     pool: &Pool,
 ) -> Result<Encoded, BodyError> {
     let (kind, bytes) = match &recorded.content {
@@ -165,7 +181,7 @@ pub(super) fn encode_event(
     } else if let Some(owner) = recorded.owner {
         let subject = state.subjects.get(&owner).ok_or(BodyError::Encode)?;
         let random: [u8; 32] = pool.draw()?;
-        let key = ObjectKey::for_subject(subject.key.expose(), &random)?;
+        let key = last.of(&subject.key).event(&random)?;
         Event::Owned {
             owner,
             commitment,
@@ -261,7 +277,7 @@ pub(super) fn open_event(
             sealed,
         } => {
             let subject = state.subjects.get(&owner).ok_or(BodyError::Dark)?;
-            let key = ObjectKey::for_subject(subject.key.expose(), &random)?;
+            let key = SubjectPrk::new(subject.key.expose()).event(&random)?;
             Opened::from_bytes(&key.open(0, &commitment, sealed)?)
         }
         Event::Wrapped {

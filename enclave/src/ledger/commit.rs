@@ -14,7 +14,7 @@ use redoubt_shared::{LedgerId, ReceiptId, TenantId};
 use zeroize::Zeroizing;
 
 use super::appliance::{ApplianceEvent, ApplianceState};
-use super::body::{self, Event as BodyEvent};
+use super::body::{self, Event as BodyEvent, LastSubject};
 use super::book::{Anchor, Book, BookError};
 use super::claim::Claim;
 use super::errors::{CommitError, HaltReason};
@@ -224,10 +224,11 @@ impl Core {
             Err(refusal) => return Ok(Err(refusal.into())),
         };
         let mut claim = None;
+        let mut last = LastSubject::default();
         for recorded in &decision.events {
             // Before it is applied: what erases a key is still sealed under it.
             let epoch = self.keys.current();
-            let encoded = body::encode_event(recorded, &core.state, epoch, &self.pool)
+            let encoded = body::encode_event(recorded, &core.state, (epoch, &mut last), &self.pool)
                 .map_err(BookError::from)?;
             apply(&mut core.state, recorded);
             if let (Some(carrying), Some(opened)) = (&mut self.carrying, &encoded.wrapped) {

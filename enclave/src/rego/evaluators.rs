@@ -1,24 +1,31 @@
 //! The appliance's side: one process for each tenant that has a bundle in force.
 //!
 //! Protects everybody else: a process that does not answer in time is killed, and its
-//! tenant's decision is a no. Tenants share no process, and wait for none but their own.
+//! tenant's decision is a no. Tenants share no process. So many run at once, over all
+//! tenants: where one more is wanted, the one that was asked longest ago ends; a tenant
+//! waits for another's only where all of them are at work.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex as Lock};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex as Lock, PoisonError};
 use std::time::Duration;
 
 use redoubt_shared::TenantId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
+use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::room::ARGUMENT;
 use super::wire::{self, Ask, Refused, Texts, Told};
 use crate::core::{Bundle, Ruling};
 
+/// Processes at once that rule, over all tenants; each may take 256 MiB.
+pub(super) const PROCESSES: usize = 8;
+/// And those that check or try a bundle.
+pub(super) const TRIALS: usize = 2;
 /// One ruling, start and way included: for what the budget inside does not see.
 const RULING: Duration = Duration::from_secs(3);
 /// Decisions of a tenant at once, the one that is asked included.
@@ -37,11 +44,21 @@ struct Process {
     output: ChildStdout,
 }
 
+/// A process that waits for its tenant's next decision.
+struct Kept {
+    /// Of the bundle it holds.
+    digest: [u8; 32],
+    process: Process,
+    /// Its place among all.
+    place: OwnedSemaphorePermit,
+    /// Larger than of those asked before.
+    asked: u64,
+}
+
 /// Whoever waits for a tenant's process.
 pub(super) struct Slot {
     pub(super) places: Semaphore,
-    /// The process, and the digest of the bundle it holds.
-    process: Mutex<Option<([u8; 32], Process)>>,
+    process: Mutex<Option<Kept>>,
 }
 
 impl Default for Slot {
@@ -53,8 +70,40 @@ impl Default for Slot {
     }
 }
 
+#[cfg(test)]
+impl Slot {
+    /// Whether a process waits for the next decision.
+    pub(super) fn runs(&self) -> bool {
+        self.process.try_lock().is_ok_and(|kept| kept.is_some())
+    }
+
+    /// As if a decision were under way.
+    pub(super) fn work(&self) -> impl Drop + use<'_> {
+        self.process.try_lock().expect("nobody is at work")
+    }
+}
+
+/// Counts somebody who waits for a place, for as long as they do.
+struct Wanted<'a>(&'a AtomicUsize);
+
+impl<'a> Wanted<'a> {
+    fn one_more(all: &'a AtomicUsize) -> Self {
+        all.fetch_add(1, Ordering::Relaxed);
+        Self(all)
+    }
+}
+
+impl Drop for Wanted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// A tenant's turn to check or to try a bundle.
-pub struct Turn(OwnedMutexGuard<()>);
+pub struct Turn {
+    _own: OwnedMutexGuard<()>,
+    _place: OwnedSemaphorePermit,
+}
 
 /// Every tenant's.
 pub struct Evaluators {
@@ -62,6 +111,12 @@ pub struct Evaluators {
     slots: Lock<HashMap<TenantId, Arc<Slot>>>,
     /// Checks and dry runs, one at a time for each tenant.
     trials: Lock<HashMap<TenantId, Arc<Mutex<()>>>>,
+    /// Places of processes that rule, and how many wait for one.
+    pub(super) ruling: Arc<Semaphore>,
+    wanted: AtomicUsize,
+    trying: Arc<Semaphore>,
+    /// Decisions so far.
+    asked: AtomicU64,
 }
 
 impl Evaluators {
@@ -72,6 +127,10 @@ impl Evaluators {
             program,
             slots: Lock::default(),
             trials: Lock::default(),
+            ruling: Arc::new(Semaphore::new(PROCESSES)),
+            wanted: AtomicUsize::new(0),
+            trying: Arc::new(Semaphore::new(TRIALS)),
+            asked: AtomicU64::new(0),
         }
     }
 
@@ -86,10 +145,17 @@ impl Evaluators {
             return Ruling::failed("policy_busy");
         };
         // Out of the slot while it works: a caller that hangs up leaves no half-read answer.
-        let kept = slot.take().filter(|(digest, _)| *digest == bundle.digest);
+        let kept = slot.take().filter(|kept| kept.digest == bundle.digest);
+        let (kept, place) = match kept {
+            Some(kept) => (Some(kept.process), kept.place),
+            None => match self.place().await {
+                Some(place) => (None, place),
+                None => return Ruling::failed("policy_busy"),
+            },
+        };
         let ruled = async {
             let mut process = match kept {
-                Some((_, process)) => process,
+                Some(process) => process,
                 None => {
                     let mut fresh = Process::start(&self.program)?;
                     let texts = bundle.modules.clone();
@@ -102,7 +168,14 @@ impl Evaluators {
         };
         match timeout(RULING, ruled).await {
             Ok(Some((process, ruling))) => {
-                *slot = Some((bundle.digest, process));
+                // Whoever waits for a place gets this one.
+                let wanted = self.wanted.load(Ordering::Relaxed) > 0;
+                *slot = (!wanted).then_some(Kept {
+                    digest: bundle.digest,
+                    process,
+                    place,
+                    asked: self.asked.fetch_add(1, Ordering::Relaxed),
+                });
                 ruling
             }
             Ok(None) => Ruling::failed("policy_crashed"),
@@ -110,14 +183,45 @@ impl Evaluators {
         }
     }
 
+    /// A place for one more process: a free one, or that of whoever was asked longest ago
+    /// of those that are not at work, or one that comes free in time.
+    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        let free = || Arc::clone(&self.ruling).try_acquire_owned().ok();
+        if let Some(place) = free() {
+            return Some(place);
+        }
+        if let Some(place) = self.take_idle() {
+            return Some(place);
+        }
+        let _wanted = Wanted::one_more(&self.wanted);
+        let place = timeout(QUEUE, Arc::clone(&self.ruling).acquire_owned()).await;
+        place.ok()?.ok()
+    }
+
+    /// Ends the process that was asked longest ago, if one is not at work.
+    fn take_idle(&self) -> Option<OwnedSemaphorePermit> {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = slots.values().filter_map(|slot| {
+            let slot = slot.process.try_lock().ok()?;
+            let asked = slot.as_ref()?.asked;
+            Some((asked, slot))
+        });
+        let (_, mut slot) = idle.min_by_key(|(asked, _)| *asked)?;
+        slot.take().map(|kept| kept.place)
+    }
+
     pub(super) fn slot(&self, tenant: &TenantId) -> Arc<Slot> {
         of(&self.slots, tenant)
     }
 
-    /// The tenant's turn, unless it has a check or dry run already.
+    /// The tenant's turn, unless it has a check or dry run already, or as many others have
+    /// as there may be.
     pub fn turn(&self, tenant: &TenantId) -> Option<Turn> {
         let trial = of(&self.trials, tenant);
-        trial.try_lock_owned().ok().map(Turn)
+        Some(Turn {
+            _own: trial.try_lock_owned().ok()?,
+            _place: Arc::clone(&self.trying).try_acquire_owned().ok()?,
+        })
     }
 
     /// Compiles modules and runs their unit tests, in a process of its own; answers the
@@ -129,7 +233,7 @@ impl Evaluators {
     /// The same, and then a ruling on each of these inputs.
     pub async fn try_out(
         &self,
-        Turn(_held): Turn,
+        _turn: Turn,
         texts: Texts,
         inputs: Vec<String>,
     ) -> Result<(Vec<String>, Vec<Ruling>), Refused> {

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::bundle::{PolicyBundle, PolicyRollback};
 use super::engine::{BUDGET, Loaded};
-use super::evaluators::Evaluators;
+use super::evaluators::{Evaluators, PROCESSES, TRIALS};
 use super::wire::{self, Ask, Texts, Told};
 use crate::core::{
     Bundle, DeviceSeen, Effect, Input, PaymentSeen, PolicyPlace, Risk, Ruling, SampleSeen, Signal,
@@ -380,6 +380,78 @@ async fn one_check_at_a_time_and_so_many_decisions() {
     drop(all);
     let broken = evaluators.rule(&tenant, &bundle, String::new()).await;
     assert_eq!(broken, Ruling::failed("policy_crashed"));
+}
+
+/// A program that answers like a policy process whatever it is asked: it loaded, and
+/// then yes, so many times.
+fn agreeable(dir: &std::path::Path) -> std::path::PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let yes = Ruling {
+        effect: Effect::Allow,
+        reasons: Vec::new(),
+    };
+    let mut answers = wire::framed(&Told::Loaded(Vec::new())).unwrap();
+    (0..8).for_each(|_| answers.extend(wire::framed(&Told::Ruled(yes.clone())).unwrap()));
+    std::fs::write(dir.join("answers"), answers).unwrap();
+    let program = dir.join("program");
+    let text = format!(
+        "#!/bin/sh\ncat '{}/answers'\nexec cat >/dev/null\n",
+        dir.display()
+    );
+    std::fs::write(&program, text).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+    program
+}
+
+#[tokio::test]
+async fn processes_of_all_tenants_are_bounded_and_the_one_asked_longest_ago_gives_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let evaluators = Evaluators::new(agreeable(dir.path()));
+    let bundle = Bundle {
+        version: 1,
+        digest: [1; 32],
+        modules: Vec::new(),
+    };
+    let tenant = |number: usize| -> TenantId { format!("bank-{number}").parse().unwrap() };
+    let rule = async |number: usize| {
+        let tenant = tenant(number);
+        evaluators.rule(&tenant, &bundle, "{}".into()).await
+    };
+    let runs = |number: usize| evaluators.slot(&tenant(number)).runs();
+    for number in 0..PROCESSES {
+        assert_eq!(rule(number).await.effect, Effect::Allow);
+    }
+    assert_eq!(evaluators.ruling.available_permits(), 0);
+    assert!((0..PROCESSES).all(runs));
+    // The first is asked again, so the second is the one asked longest ago.
+    assert_eq!(rule(0).await.effect, Effect::Allow);
+    assert_eq!(rule(PROCESSES).await.effect, Effect::Allow);
+    assert!(runs(0) && !runs(1) && runs(2) && runs(PROCESSES));
+    assert_eq!(rule(1).await.effect, Effect::Allow);
+    assert!(!runs(2));
+    // While all are at work one more waits, and is told in the end.
+    let slots: Vec<_> = (0..=PROCESSES)
+        .map(|number| evaluators.slot(&tenant(number)))
+        .collect();
+    let at_work: Vec<_> = slots.iter().map(|slot| slot.work()).collect();
+    assert_eq!(
+        evaluators.rule(&tenant(99), &bundle, "{}".into()).await,
+        Ruling::failed("policy_busy")
+    );
+    drop(at_work);
+    assert_eq!(rule(99).await.effect, Effect::Allow);
+}
+
+#[tokio::test]
+async fn checks_of_all_tenants_are_bounded() {
+    let evaluators = Evaluators::new("/nonexistent".into());
+    let tenant = |number: usize| -> TenantId { format!("bank-{number}").parse().unwrap() };
+    let mut turns: Vec<_> = (0..TRIALS)
+        .map(|number| evaluators.turn(&tenant(number)).unwrap())
+        .collect();
+    assert!(evaluators.turn(&tenant(TRIALS)).is_none());
+    turns.pop();
+    assert!(evaluators.turn(&tenant(TRIALS)).is_some());
 }
 
 #[test]

@@ -5,7 +5,6 @@
 //! 3 section 14.6.2), and an answer to them is verified, recorded and refused
 //! like a customer's wrong one.
 
-use aws_lc_rs::hkdf;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair,
@@ -18,7 +17,7 @@ use super::problems::{commit, internal};
 use super::serving::Serving;
 use crate::api::{AuthenticationResponse, Caller, Problem};
 use crate::core::TenantKeySeeds;
-use crate::keys::{expand, of_tenant};
+use crate::keys::{Prk, expand, of_tenant};
 use crate::passkeys::{Algorithm, AttestationFormat, CredentialRecord};
 
 /// Lengths of credential ids that synced and built-in authenticators make.
@@ -26,7 +25,7 @@ const LENGTHS: [usize; 4] = [16, 20, 20, 32];
 
 /// Makes the imaginary customers of one tenant.
 pub(super) struct Decoys {
-    prk: hkdf::Prk,
+    prk: Prk,
     key: DecoyKey,
 }
 

@@ -55,6 +55,7 @@ pub(super) fn refused(refusal: Refusal, now_ms: u64) -> Problem {
     match refusal {
         Refusal::UnknownUser | Refusal::UnknownCredential => Problem::no_passkey(),
         Refusal::TooMany => Problem::too_many_requests(),
+        Refusal::TooManyApprovals => Problem::too_many_approvals(),
         Refusal::TooManyDevices => Problem::too_many_devices(),
         Refusal::CredentialTaken => Problem::credential_exists(),
         Refusal::StaleOptions => Problem::registration_failed(),

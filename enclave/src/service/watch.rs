@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use aws_lc_rs::hkdf;
 use redoubt_shared::UserId;
 
 use super::boot::Appliance;
@@ -16,7 +15,7 @@ use crate::core::{
     self, Act, Activity, Alert, AlertKind, DeviceState, Ending, Moment, Place, Risk, Subject,
     SubjectHandle, Tag, TenantKeySeeds, TenantState, Whereabouts,
 };
-use crate::keys::{expand, of_tenant};
+use crate::keys::{Prk, expand, of_tenant};
 
 /// Alerts in one reply.
 const ALERTS: std::ops::RangeInclusive<u16> = 1..=500;
@@ -187,7 +186,7 @@ pub(super) fn flags(risk: &Risk) -> SecurityFlags {
 
 /// Names what the bank reports, for one tenant and without the thing itself.
 pub(super) struct Tags {
-    prk: hkdf::Prk,
+    prk: Prk,
 }
 
 impl Tags {

@@ -1,6 +1,6 @@
 //! Faces and voices tried in a name that nobody has: spent, worked on, recorded and refused like a
 //! customer's, so that no reply tells who is one. What is kept is a salted hash of the
-//! name for as long as a lock lasts, as of a customer who left, of a bounded number.
+//! name, for a month, of a bounded number: the one that would be forgotten first gives way.
 
 use redoubt_shared::{UserId, VerificationId};
 use serde_json::{Value, json};
@@ -8,16 +8,21 @@ use serde_json::{Value, json};
 use super::risk::Noted;
 use super::{Cx, Decision, owned, unowned};
 use crate::core::risk::{Asked, assess};
+use crate::core::strangers::SPEAKS_MS;
 use crate::core::{
     Activity, AlertKind, Comparison, Ending, Event, KeptBudget, KeptBudgets, Means, Recorded,
     Refusal, Reply, Signal, SubjectHandle, Whereabouts,
 };
 
-/// Names that nobody has whose failures are kept; those after them start afresh at
-/// each try. What an erased customer had spent is always kept.
+/// Names that nobody has whose failures are kept. What an erased customer had spent is
+/// always kept, and so is a lock: where those are as many, further names start afresh at
+/// each try.
 const STRANGERS_MAX: usize = 16_384;
-/// Failures in the time of a lock that speak, as in a customer's history.
-const FAILURES: u32 = 2;
+/// For how long failures in such a name are kept, and twice a lock at least. A customer's
+/// are kept for good.
+const KEPT_MS: u64 = 30 * 24 * 3_600_000;
+/// Failures of a kind within half an hour that speak, as in a customer's history.
+const FAILURES: usize = 2;
 const HANDLE: SubjectHandle = SubjectHandle::NOBODY;
 
 /// An attempt in a stranger's name is under way.
@@ -33,11 +38,12 @@ pub(super) fn reserve(
     id: VerificationId,
     from: Whereabouts,
 ) -> Result<Decision, Refusal> {
-    if !cx.state.subjects.contains_key(&HANDLE) {
-        return Err(Refusal::NotEnrolled);
-    }
+    let nobody = cx.state.subjects.get(&HANDLE);
+    let nobody = nobody.ok_or(Refusal::NotEnrolled)?;
     let kept = kept(cx, user);
-    if let Some(until_ms) = kept.locked_until_ms {
+    // After a restore everybody is locked.
+    let all = nobody.attempts.locked_at(cx.facts.now_ms);
+    if let Some(until_ms) = kept.locked_until_ms.or(all) {
         return Err(Refusal::Locked { until_ms });
     }
     if kept.failures >= cx.context.max_failures {
@@ -52,7 +58,14 @@ pub(super) fn reserve(
     let reserved = Event::AttemptReserved { handle: HANDLE, id };
     let mut events = vec![owned(HANDLE, begun), owned(HANDLE, reserved)];
     events.extend(means.tried(HANDLE, id).map(|tried| owned(HANDLE, tried)));
-    events.extend(keep(cx, user, kept.failures + 1, None));
+    let spent = keep(cx, user, kept.failures + 1, None);
+    let tried = Event::StrangerTried {
+        name: hash(cx, user),
+        id,
+        act: means.act(),
+    };
+    let tried = (!spent.is_empty()).then(|| unowned(tried));
+    events.extend(spent.into_iter().chain(tried));
     Ok(Decision {
         events,
         reply: Reply::Subject(HANDLE),
@@ -83,9 +96,10 @@ pub(super) fn conclude(
     claim: impl FnOnce(Ending, Option<u64>) -> Value,
 ) -> Decision {
     let (now_ms, ending) = (cx.facts.now_ms, Ending::Failed);
-    // This one is counted since it began.
-    let failures = kept(cx, user).failures;
-    let locks = failures >= cx.context.max_failures;
+    // Each is counted since it began; those under way have not failed yet.
+    let (spent, name) = (kept(cx, user).failures, hash(cx, user));
+    let failed = spent.saturating_sub(cx.state.strangers.open(&name));
+    let locks = spent.min(failed + 1) >= cx.context.max_failures;
     let locked_until_ms = locks.then(|| now_ms.saturating_add(cx.context.lockout_ms));
     let others = comparison.from.device;
     let others = others.map_or(0, |device| cx.others_on(device, HANDLE));
@@ -96,7 +110,8 @@ pub(super) fn conclude(
         others,
     };
     let mut risk = assess(&Activity::default(), &asked);
-    if failures > FAILURES {
+    let since_ms = now_ms.saturating_sub(SPEAKS_MS);
+    if cx.state.strangers.failed(&name, means.act(), since_ms) >= FAILURES {
         risk.signals.push(Signal::RepeatedFailures);
         risk.signals.sort_unstable();
     }
@@ -114,7 +129,7 @@ pub(super) fn conclude(
     noted.alert = None;
     let tier = Some(comparison.sample.worker_tier.as_str());
     let mut events = ended(id, Some(now_ms));
-    events.extend(keep(cx, user, failures, locked_until_ms));
+    events.extend(keep(cx, user, spent, locked_until_ms));
     events.extend(cx.noted(HANDLE, noted));
     events.push(cx.claim(HANDLE, "verification", user, tier, own));
     Decision {
@@ -139,33 +154,52 @@ fn kept(cx: &Cx<'_>, user: &UserId) -> KeptBudget {
     found.map_or(KeptBudget::default(), |(_, kept)| kept)
 }
 
-/// What this name has spent from now on; nothing, if there is room for no more names.
-fn keep(
-    cx: &Cx<'_>,
-    user: &UserId,
-    failures: u32,
-    locked_until_ms: Option<u64>,
-) -> Option<Recorded> {
-    let (now_ms, kept) = (cx.facts.now_ms, &cx.state.kept);
-    let salt = kept.salt.unwrap_or(cx.facts.subject_key);
-    let name = KeptBudgets::hash(&salt, user);
-    let few = kept.by_name.len() < STRANGERS_MAX || kept.has_expired(now_ms);
-    let room = kept.by_name.contains_key(&name) || few;
-    let lasts = now_ms.saturating_add(cx.context.lockout_ms);
+/// The salt that names are hashed under, drawn anew where nothing is kept.
+fn salt(cx: &Cx<'_>) -> [u8; 32] {
+    cx.state.kept.salt.unwrap_or(cx.facts.subject_key)
+}
+
+fn hash(cx: &Cx<'_>, user: &UserId) -> [u8; 32] {
+    KeptBudgets::hash(&salt(cx), user)
+}
+
+/// What this name has spent from now on, and what gives way to it; nothing, if nothing can.
+fn keep(cx: &Cx<'_>, user: &UserId, failures: u32, locked_until_ms: Option<u64>) -> Vec<Recorded> {
+    let (now_ms, lockout_ms, kept) = (cx.facts.now_ms, cx.context.lockout_ms, &cx.state.kept);
+    let name = hash(cx, user);
+    let lasts = now_ms.saturating_add(KEPT_MS.max(lockout_ms.saturating_mul(2)));
     let budget = KeptBudget {
         failures,
         locked_until_ms,
-        // With nothing spent it leaves at the next occasion.
-        expires_ms: if failures > 0 { lasts } else { now_ms },
+        expires_ms: match locked_until_ms {
+            Some(until_ms) => until_ms,
+            None if failures > 0 => lasts,
+            // With nothing spent it leaves at the next occasion.
+            None => now_ms,
+        },
     };
-    room.then(|| {
+    let told = |name, budget| {
         unowned(Event::BudgetKept {
-            salt,
+            salt: salt(cx),
             name,
             budget,
             at_ms: now_ms,
         })
-    })
+    };
+    let few = kept.by_name.len() < STRANGERS_MAX || kept.has_expired(now_ms);
+    if few || kept.by_name.contains_key(&name) {
+        return vec![told(name, budget)];
+    }
+    // Locks, and what erased customers had spent, do not last longer than this.
+    let last = kept.gives_way(now_ms.saturating_add(lockout_ms));
+    let gone = last.map(|last| {
+        let nothing = KeptBudget {
+            expires_ms: now_ms,
+            ..KeptBudget::default()
+        };
+        [told(last, nothing), told(name, budget)]
+    });
+    gone.map_or_else(Vec::new, Vec::from)
 }
 
 /// Members of a claim about an attempt at which nothing was compared.

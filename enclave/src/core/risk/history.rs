@@ -21,7 +21,7 @@ const CURRENCIES_MAX: usize = 16;
 const ALERTS_MAX: usize = 1000;
 
 /// What was attempted. Variants are append-only: postcard numbers them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Act {
     /// A login with a passkey.
     Login,

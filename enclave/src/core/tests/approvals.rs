@@ -549,6 +549,7 @@ fn large_transactions_share_no_piece() {
             .approvals
             .insert(id, std::sync::Arc::new(approval));
     }
+    world.state.approval_bytes = world.state.approvals.values().map(|one| one.bytes()).sum();
     let largest = world
         .state
         .pieces()

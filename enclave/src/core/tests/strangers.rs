@@ -1,6 +1,8 @@
 //! Names that are no customer's: what is recorded of them is as much as of a customer,
 //! says nothing of them, and does not grow.
 
+use std::collections::BTreeMap;
+
 use super::*;
 
 fn refuse(user: &str, credential_id: &[u8], reason: &'static str) -> Command {
@@ -120,6 +122,179 @@ fn a_face_in_a_stranger_s_name_is_answered_like_a_customer_s_up_to_the_lock() {
     assert_eq!(face(&mut world, "stranger"), known);
 }
 
+/// What is answered in this name and in a customer's, at once.
+fn both(world: &mut World, mut act: impl FnMut(&mut World, &UserId) -> Told) -> Told {
+    let known = act(world, &"customer-1".parse().unwrap());
+    let strange = act(world, &"stranger".parse().unwrap());
+    assert_eq!(known, strange);
+    assert!(world.replayed() == world.state);
+    assert!(through_pieces(&world.state) == world.state);
+    known
+}
+
+/// Of a conclusion whether it locked and what was unusual; of a refusal its name.
+type Told = Result<(bool, Vec<Signal>), Refusal>;
+
+fn told(reply: Result<Reply, Refusal>) -> Told {
+    reply.map(|reply| match reply {
+        Reply::Verdict {
+            locked_until_ms,
+            risk,
+            ..
+        } => (locked_until_ms.is_some(), risk.signals),
+        _ => panic!(),
+    })
+}
+
+fn wrong(world: &mut World, user: &UserId) -> Told {
+    let id = world.reserve(user)?;
+    told(world.conclude(user, id, false))
+}
+
+fn enrolled() -> World {
+    let mut world = world();
+    world.enrol(&"customer-1".parse().unwrap());
+    world
+}
+
+#[test]
+fn of_tries_at_once_the_last_locks_in_both_names() {
+    let mut world = enrolled();
+    let mut ids = BTreeMap::new();
+    let _ = both(&mut world, |world, user| {
+        let all: Vec<_> = (0..3).map(|_| world.reserve(user).unwrap()).collect();
+        ids.insert(user.clone(), all);
+        world.reserve(user).map(|_| (false, Vec::new()))
+    });
+    for turn in 0..3 {
+        let (locked, _) = both(&mut world, |world, user| {
+            told(world.conclude(user, ids[user][turn], false))
+        })
+        .unwrap();
+        assert_eq!(locked, turn == 2);
+    }
+    assert!(matches!(
+        both(&mut world, wrong),
+        Err(Refusal::Locked { .. })
+    ));
+}
+
+#[test]
+fn a_crash_with_tries_under_way_locks_both_names() {
+    for under_way in 1..=3 {
+        let mut world = enrolled();
+        let _ = both(&mut world, |world, user| {
+            (0..under_way).for_each(|_| drop(world.reserve(user).unwrap()));
+            Ok((false, Vec::new()))
+        });
+        world.run(Command::BeginTerm { term: 2 }).unwrap();
+        for _ in under_way..3 {
+            both(&mut world, wrong).unwrap();
+        }
+        assert!(matches!(
+            both(&mut world, wrong),
+            Err(Refusal::Locked { .. })
+        ));
+        world.now_ms += context().lockout_ms + 1;
+        both(&mut world, wrong).unwrap();
+    }
+}
+
+#[test]
+fn after_a_restore_both_names_are_locked_and_whole_again() {
+    let mut world = enrolled();
+    both(&mut world, wrong).unwrap();
+    world.run(Command::Restore { entries: (1, 2) }).unwrap();
+    assert!(matches!(
+        both(&mut world, wrong),
+        Err(Refusal::Locked { .. })
+    ));
+    let never: UserId = "never-tried".parse().unwrap();
+    assert_eq!(wrong(&mut world, &never), both(&mut world, wrong));
+    world.now_ms += context().lockout_ms + 1;
+    for turn in 0..3 {
+        assert_eq!(both(&mut world, wrong).unwrap().0, turn == 2);
+    }
+}
+
+#[test]
+fn failures_are_remembered_in_both_names_and_speak_for_half_an_hour() {
+    let mut world = enrolled();
+    both(&mut world, wrong).unwrap();
+    world.now_ms += context().lockout_ms + 1;
+    both(&mut world, wrong).unwrap();
+    world.now_ms += 20 * 24 * 3_600_000;
+    let (locked, signals) = both(&mut world, wrong).unwrap();
+    assert!(locked, "two failures, a wait, a third");
+    assert!(!signals.contains(&Signal::RepeatedFailures));
+    let mut world = enrolled();
+    let last = (0..3).map(|_| both(&mut world, wrong).unwrap()).last();
+    assert!(last.unwrap().1.contains(&Signal::RepeatedFailures));
+}
+
+#[test]
+fn faces_and_voices_speak_apart_in_a_stranger_s_name() {
+    let mut world = world();
+    let user: UserId = "stranger".parse().unwrap();
+    let mut last = Vec::new();
+    for means in [Means::Face, Means::Voice, Means::Face] {
+        let id = VerificationId::from_bytes(world.draw());
+        let from = Whereabouts::default();
+        let (user, of) = (user.clone(), user.clone());
+        world
+            .run(Command::ReserveAttempt {
+                user,
+                means,
+                id,
+                from,
+            })
+            .unwrap();
+        last = told(world.conclude(&of, id, false)).unwrap().1;
+    }
+    assert!(!last.contains(&Signal::RepeatedFailures), "one of its kind");
+}
+
+#[test]
+fn the_table_of_strangers_is_bounded_and_keeps_locks() {
+    let mut world = world();
+    let locked: UserId = "locked".parse().unwrap();
+    (0..3).for_each(|_| drop(wrong(&mut world, &locked)));
+    let salt = world.state.kept.salt.unwrap();
+    let later = world.now_ms + 20 * 24 * 3_600_000;
+    for number in world.state.kept.by_name.len()..16_384 {
+        let mut name = [7; 32];
+        name[..8].copy_from_slice(&number.to_be_bytes());
+        let budget = KeptBudget {
+            failures: 1,
+            locked_until_ms: None,
+            expires_ms: later + number as u64,
+        };
+        world.state.kept.keep(salt, name, budget);
+    }
+    for number in 0..5 {
+        let user: UserId = format!("further-{number}").parse().unwrap();
+        for turn in 0..3 {
+            assert_eq!(wrong(&mut world, &user).unwrap().0, turn == 2, "{number}");
+        }
+        assert!(world.state.kept.by_name.len() <= 16_385);
+    }
+    assert!(matches!(
+        wrong(&mut world, &locked),
+        Err(Refusal::Locked { .. })
+    ));
+}
+
+#[test]
+fn an_attempt_in_a_stranger_s_name_is_recorded_in_golden_bytes() {
+    let event = Event::StrangerTried {
+        name: [3; 32],
+        id: VerificationId::from_bytes([1; 16]),
+        act: Act::Both,
+    };
+    let golden = [&[54][..], &[3; 32], &[1; 16], &[3]].concat();
+    assert_eq!(postcard::to_stdvec(&event).unwrap(), golden);
+}
+
 #[test]
 fn parallel_tries_crashes_and_coming_back_buy_a_stranger_nothing() {
     let mut world = world();
@@ -140,14 +315,7 @@ fn parallel_tries_crashes_and_coming_back_buy_a_stranger_nothing() {
         world.conclude(&user, ids[2], true),
         Err(Refusal::NotEnrolled)
     );
-    let (reply, _) = face(&mut world, "stranger").unwrap();
-    let Reply::Verdict {
-        locked_until_ms, ..
-    } = reply
-    else {
-        panic!()
-    };
-    assert!(locked_until_ms.is_some());
+    assert!(wrong(&mut world, &user).unwrap().0);
     // Whoever becomes a customer takes over what was spent in their name.
     world.enrol(&user);
     assert!(matches!(world.reserve(&user), Err(Refusal::Locked { .. })));

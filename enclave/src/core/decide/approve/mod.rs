@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::policy::{self, Ruled};
 use super::risk::Paid;
 use super::{Cx, Decision, owned};
-use crate::core::approval::devices;
+use crate::core::approval::{devices, has_room};
 use crate::core::{
     APPROVERS_MAX, AlertKind, Approval, Approver, Band, CreateApproval, Effect, Event, Input,
     PolicyPlace, Recorded, Refusal, Reply, Risk, Subject, SubjectHandle, Terms,
@@ -39,6 +39,9 @@ pub(super) fn create(cx: &Cx<'_>, asked: CreateApproval) -> Result<Decision, Ref
         Effect::Deny => return Ok(denied(cx, &asked, handle, ruled)),
     }
     may_all_be_asked(cx, &asked, terms)?;
+    if !has_room(cx.state, terms, &asked.transaction_jcs, asked.expires_ms) {
+        return Err(Refusal::TooManyApprovals);
+    }
     let mut events = Vec::new();
     for approver in &asked.approvers {
         let (handle, _) = cx.subject(&approver.user)?;

@@ -48,10 +48,18 @@ impl Stall {
     /// Waits for what may take long; what is under way waits on.
     pub(super) async fn patiently<T>(&self, on: On, work: impl Future<Output = T>) -> T {
         let waits = (self.elapsed_ms() << 2) | on as u64;
-        self.waits.store(waits, Ordering::Relaxed);
+        self.tell(waits);
         let done = work.await;
-        self.waits.store(NOBODY, Ordering::Relaxed);
+        self.tell(NOBODY);
         done
+    }
+
+    /// A handover is for good, whatever is still waited for behind it.
+    fn tell(&self, waits: u64) {
+        let open = |now: u64| (now != GONE).then_some(waits);
+        let _ = self
+            .waits
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, open);
     }
 
     /// Nothing is taken any more, for good.
@@ -121,6 +129,12 @@ mod tests {
     fn after_a_handover_nothing_is_taken() {
         let stall = Stall::default();
         stall.handed_over();
+        assert!(matches!(stall.check(), Err(CommitError::HandedOver)));
+        // What was under way goes on, and opens nothing again.
+        let during = waiting_for(&stall, On::Store, Duration::ZERO);
+        assert!(matches!(during, Err(CommitError::HandedOver)));
+        let done = futures::FutureExt::now_or_never(stall.patiently(On::Store, async { 7 }));
+        assert_eq!(done, Some(7));
         assert!(matches!(stall.check(), Err(CommitError::HandedOver)));
     }
 }

@@ -389,8 +389,8 @@ mod tests {
     fn the_committed_embedder_to_add_makes_a_space_of_its_own() {
         let added = include_str!("../../../images/embedders/facenet.toml");
         let manifest = Manifest::parse(&[TEXT, added].concat()).unwrap();
-        let first = &Manifest::built_in().spaces()[0].id;
-        assert_eq!(&manifest.spaces()[0].id, first);
+        let as_it_is = Manifest::built_in();
+        assert_eq!(manifest.spaces()[0].id, as_it_is.spaces()[0].id);
         assert!(manifest.space("inception-resnet-v1").is_some());
     }
 

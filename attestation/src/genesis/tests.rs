@@ -268,7 +268,7 @@ fn a_configuration_is_valid_for_the_manifest_its_officers_signed_it_for() {
 fn each_wrong_member_of_a_configuration_is_named_with_the_remedy() {
     let good = config(Digest32([0; 32]));
     good.validate().unwrap();
-    let cases: [Case<Config>; 19] = [
+    let cases: [Case<Config>; 22] = [
         ("counter", |c| c.counter = 0),
         ("server_names", |c| c.server_names.clear()),
         ("tenants", |c| c.tenants.clear()),

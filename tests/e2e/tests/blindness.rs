@@ -26,6 +26,7 @@ const CAPTURED: Options = Options {
     peers: Vec::new(),
     enclave: None,
     standby: false,
+    worker: None,
     machine: None,
 };
 

@@ -25,7 +25,7 @@ type Told = Result<(), &'static str>;
 pub(in crate::worker_link) fn agree(one: &Opinion, other: &Opinion, tolerance: &Tolerance) -> Told {
     match (one, other) {
         (Ok(one), Ok(other)) => tolerance.measured(one, other),
-        (Err(one), Err(other)) => differ(one != other, "refusal"),
+        (Err(one), Err(other)) => agreed(one == other, "refusal"),
         _ => Err("refusal"),
     }
 }
@@ -36,7 +36,7 @@ impl Tolerance {
             (Measured::Face(one), Measured::Face(other)) => self.face(one, other),
             (Measured::Voice(one), Measured::Voice(other)) => self.voice(one, other),
             (Measured::Frames(one), Measured::Frames(other)) => {
-                differ(one.len() != other.len(), "frames")?;
+                agreed(one.len() == other.len(), "frames")?;
                 let mut both = one.iter().zip(other);
                 both.try_for_each(|(one, other)| self.frame(one, other))
             }
@@ -117,25 +117,25 @@ impl Tolerance {
         for (one, other) in place.iter().zip(other.place) {
             self.near("place", *one, other)?;
         }
-        differ(*picture != other.picture, "pixels")?;
-        differ(*print != other.print, "print")
+        agreed(*picture == other.picture, "pixels")?;
+        agreed(*print == other.print, "print")
     }
 
     fn near_embeddings(&self, one: &[Embedding], other: &[Embedding]) -> Told {
-        differ(one.len() != other.len(), "embedding")?;
+        agreed(one.len() == other.len(), "embedding")?;
         for (one, other) in one.iter().zip(other) {
             let Embedding { model, vector } = one;
             let same = *model == other.model && vector.len() == other.vector.len();
-            differ(!same, "embedding")?;
+            agreed(same, "embedding")?;
             let apart = distance(vector, &other.vector);
-            differ(!(apart <= self.embedding), "embedding")?;
+            agreed(apart <= self.embedding, "embedding")?;
         }
         Ok(())
     }
 
     fn near(&self, what: &'static str, one: f32, other: f32) -> Told {
         let size = one.abs().max(other.abs()).max(1.0);
-        differ(!((one - other).abs() <= self.measure * size), what)
+        agreed((one - other).abs() <= self.measure * size, what)
     }
 }
 
@@ -145,9 +145,9 @@ pub(in crate::worker_link) fn distance(one: &[f32], other: &[f32]) -> f32 {
     squares.sum::<f32>().sqrt()
 }
 
-fn differ(differs: bool, what: &'static str) -> Told {
-    match differs {
-        true => Err(what),
-        false => Ok(()),
+fn agreed(holds: bool, what: &'static str) -> Told {
+    match holds {
+        true => Ok(()),
+        false => Err(what),
     }
 }

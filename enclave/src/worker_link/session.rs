@@ -149,7 +149,8 @@ where
         WorkerResponse::Evidence { document, preimage } => (document, preimage),
         WorkerResponse::Face { .. }
         | WorkerResponse::Voice { .. }
-        | WorkerResponse::Frames { .. } => {
+        | WorkerResponse::Frames { .. }
+        | WorkerResponse::Spoken { .. } => {
             return Err(untrusted("it answered before it was asked"));
         }
     };
@@ -306,7 +307,9 @@ fn frame(job: JobId, kind: Kind, sample: Handed) -> Result<Zeroizing<Vec<u8>>, W
     };
     let frame = encode(&request).map(Zeroizing::new);
     match &mut request {
-        WorkerRequest::Face { image: sent, .. } | WorkerRequest::Voice { audio: sent, .. } => {
+        WorkerRequest::Face { image: sent, .. }
+        | WorkerRequest::Voice { audio: sent, .. }
+        | WorkerRequest::Spoken { audio: sent, .. } => {
             sent.zeroize();
         }
         WorkerRequest::Frames { frames, .. } => frames.zeroize(),
@@ -370,6 +373,9 @@ async fn answers<R: AsyncRead + Unpin>(
             }
             Ok(WorkerResponse::Frames { job, outcome }) => {
                 (job, About::Frames, outcome.map(Measured::Frames))
+            }
+            Ok(WorkerResponse::Spoken { .. }) => {
+                return untrusted("it told of spoken digits unasked");
             }
             Ok(WorkerResponse::Evidence { .. }) => return untrusted("it sent evidence unasked"),
             Err(error) => return blame(error),

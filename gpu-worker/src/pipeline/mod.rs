@@ -22,7 +22,7 @@ mod quality;
 use std::time::{Duration, Instant};
 
 use ort::environment::Environment;
-use redoubt_shared::worker::{Embedding, FaceSample, SampleRefusal, VoiceSample};
+use redoubt_shared::worker::{Embedding, FaceSample, SampleRefusal, SpokenSample, VoiceSample};
 
 pub use align::Square;
 pub use decode::{PIXELS_MAX, SIDE_MAX};
@@ -354,6 +354,15 @@ impl Pipeline {
         deadline: Instant,
     ) -> (Result<VoiceSample, SampleRefusal>, VoiceTimes) {
         self.voice.sample(audio, deadline)
+    }
+
+    /// One job with a recording of spoken digits, where models for them are loaded.
+    pub fn spoken(
+        &mut self,
+        _audio: &[u8],
+        _deadline: Instant,
+    ) -> Result<SpokenSample, SampleRefusal> {
+        Err(SampleRefusal::NotSupported)
     }
 
     fn stages(

@@ -24,6 +24,8 @@ pub enum Sample {
     },
     /// A recording's bytes.
     Voice(Vec<u8>),
+    /// A recording of somebody who reads digits.
+    Spoken(Vec<u8>),
     /// Frames of one face, and whether their passive liveness is wanted.
     Frames {
         /// JPEG, PNG or WebP.
@@ -36,7 +38,9 @@ pub enum Sample {
 impl Sample {
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Face { image: bytes, .. } | Self::Voice(bytes) => bytes.len(),
+            Self::Face { image: bytes, .. } | Self::Voice(bytes) | Self::Spoken(bytes) => {
+                bytes.len()
+            }
             Self::Frames { frames, .. } => frames.iter().map(Vec::len).sum(),
         }
     }
@@ -133,6 +137,10 @@ impl Job {
                 job,
                 outcome: Err(refusal),
             },
+            Sample::Spoken(_) => WorkerResponse::Spoken {
+                job,
+                outcome: Err(refusal),
+            },
             Sample::Frames { .. } => WorkerResponse::Frames {
                 job,
                 outcome: Err(FrameRefusal {
@@ -179,6 +187,10 @@ fn run(pipeline: &mut Pipeline, job: Job) {
                 outcome,
             }
         }
+        Sample::Spoken(audio) => WorkerResponse::Spoken {
+            job: job.id,
+            outcome: pipeline.spoken(audio, job.deadline),
+        },
         Sample::Frames { frames, liveness } => {
             let began = Instant::now();
             let outcome = pipeline.frames(frames, *liveness, job.deadline);

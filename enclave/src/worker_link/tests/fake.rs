@@ -115,6 +115,7 @@ impl World {
                 WorkerRequest::Frames { job, frames, .. } => {
                     follow(&mut stream, lie, (job, frames.len())).await?;
                 }
+                WorkerRequest::Spoken { .. } => return None,
             }
         }
     }

@@ -202,6 +202,7 @@ fn sample_of(model: &str) -> SampleUse {
         quality: 0.9,
         liveness: None,
         performed: None,
+        spoken: None,
     }
 }
 

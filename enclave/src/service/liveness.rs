@@ -233,6 +233,7 @@ impl Appliance {
             quality: face.quality.score,
             liveness: liveness::judged(policy, least_live),
             performed: Some(performed),
+            spoken: None,
             tier,
         })
     }

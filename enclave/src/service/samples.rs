@@ -14,7 +14,7 @@ use super::serving::Serving;
 use super::templates::Fresh;
 use crate::api::{self, Problem, Sample};
 use crate::biometrics::{self, Space, liveness};
-use crate::core::{Liveness, Means, Modality, Performed};
+use crate::core::{Liveness, Means, Modality, Performed, SpokenLapse};
 use crate::worker_link::WorkerError;
 
 /// What to say, and what to record.
@@ -29,6 +29,8 @@ pub(super) struct Measured {
     pub(super) liveness: Option<Liveness>,
     /// Where a challenge was answered.
     pub(super) performed: Option<Performed>,
+    /// Where digits were read.
+    pub(super) spoken: Option<Result<(), SpokenLapse>>,
     pub(super) tier: Tier,
 }
 
@@ -185,6 +187,7 @@ impl Appliance {
                     quality: face.quality.score,
                     liveness: liveness::judged(policy, face.liveness),
                     performed: None,
+                    spoken: None,
                     tier,
                 })
             }
@@ -195,6 +198,7 @@ impl Appliance {
                     quality: voice.quality.score,
                     liveness: None,
                     performed: None,
+                    spoken: None,
                     tier,
                 })
             }

@@ -247,6 +247,7 @@ impl Appliance {
                 quality: sample.quality,
                 liveness: sample.liveness,
                 performed: sample.performed.clone(),
+                spoken: sample.spoken,
             },
         })
     }
@@ -372,6 +373,7 @@ fn of_both(how: &str, face: &SampleUse, voice: &SampleUse) -> SampleUse {
         quality: face.quality.min(voice.quality),
         liveness: face.liveness,
         performed: face.performed.clone(),
+        spoken: voice.spoken,
     }
 }
 

@@ -75,6 +75,7 @@ fn config(genesis: Digest32) -> Config {
             second_device_above: None,
             passive_liveness: None,
             active_liveness: None,
+            spoken_digits: None,
             max_failed_per_device: None,
             max_failed_per_source: None,
             max_failed_per_tenant: None,

@@ -16,6 +16,7 @@ mod policy;
 mod renewal;
 mod risk;
 mod sessions;
+mod spoken;
 mod strangers;
 mod throttle;
 mod voice;

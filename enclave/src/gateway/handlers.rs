@@ -239,7 +239,8 @@ pub(super) async fn enroll_submit<S: Services>(
 /// What is compared is there once, and is not too large.
 fn whole(request: &VerifyRequest, limit: usize) -> Result<(), Problem> {
     if !request.is_one() {
-        let wrong = "Send either biometric_data or liveness.";
+        let wrong = "Send a face as biometric_data or as liveness, a voice as biometric_data (beside a \
+             face as voice_data) or as spoken, and nothing else.";
         return Err(Problem::modality_mismatch().detail(wrong));
     }
     match request.bytes() > limit {
@@ -248,7 +249,7 @@ fn whole(request: &VerifyRequest, limit: usize) -> Result<(), Problem> {
     }
 }
 
-/// Draws a challenge for a customer before a camera; while one is open, the same again.
+/// Draws a challenge for a customer, moves of the face or digits to read; while one is open, the same again.
 #[utoipa::path(
     post, path = "/api/v1/liveness/challenge", tag = "biometrics", request_body = ChallengeRequest,
     responses((status = 200, description = "What the customer is to do", body = LivenessChallenge)),

@@ -11,6 +11,7 @@ use super::boot::Appliance;
 use super::liveness::Answered;
 use super::problems;
 use super::serving::Serving;
+use super::spoken::Recited;
 use super::templates::Fresh;
 use crate::api::{self, Problem, Sample};
 use crate::biometrics::{self, Space, liveness};
@@ -102,34 +103,16 @@ pub(super) enum Given {
     Sample(Sample),
     /// Of a face: frames that answer a challenge.
     Frames(Answered),
+    /// Of a voice: a recording that answers one.
+    Digits(Recited),
 }
 
 /// What a verification sends.
 pub(super) enum Sent {
     /// Of one modality.
     One(Modality, Given),
-    /// A face and a recording.
-    Both(Given, Sample),
-}
-
-impl Sent {
-    /// Whether a request has the samples that its modality takes.
-    pub(super) fn fits(means: Means, voice: Option<&Sample>) -> Result<(), Problem> {
-        match (means == Means::Both) == voice.is_some() {
-            true => Ok(()),
-            false => Err(Problem::modality_mismatch()),
-        }
-    }
-
-    /// The samples of a request, as its modality takes them.
-    pub(super) fn of(means: Means, given: Given, voice: Option<Sample>) -> Result<Self, Problem> {
-        match (means, voice) {
-            (Means::Face, None) => Ok(Self::One(Modality::Face, given)),
-            (Means::Voice, None) => Ok(Self::One(Modality::Voice, given)),
-            (Means::Both, Some(voice)) => Ok(Self::Both(given, voice)),
-            _ => Err(Problem::modality_mismatch()),
-        }
-    }
+    /// A face and a voice.
+    Both(Given, Given),
 }
 
 impl Appliance {
@@ -147,7 +130,7 @@ impl Appliance {
             Sent::Both(face, voice) => (face, voice),
         };
         let face = self.looked_at(serving, Modality::Face, face);
-        let voice = self.measured(serving, Modality::Voice, voice);
+        let voice = self.looked_at(serving, Modality::Voice, voice);
         let (face, voice) = join(face, voice).await;
         let face = face.map_err(|refused| told("biometric_data", refused))?;
         let voice = voice.map_err(|refused| told("voice_data", refused))?;
@@ -167,6 +150,7 @@ impl Appliance {
         match given {
             Given::Sample(sample) => self.measured(serving, modality, sample).await,
             Given::Frames(answered) => self.followed(serving, answered).await,
+            Given::Digits(recited) => self.listened(serving, recited).await,
         }
     }
 

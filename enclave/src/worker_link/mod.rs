@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use redoubt_attestation::entropy::{Entropy, draw};
 use redoubt_attestation::genesis::{Tier, VerifiedGenesis};
-use redoubt_shared::worker::{FaceSample, FrameSample, SampleRefusal, VoiceSample};
+use redoubt_shared::worker::{FaceSample, FrameSample, SampleRefusal, SpokenSample, VoiceSample};
 use redoubt_shared::{Endpoint, JobId};
 use rustls::ClientConfig;
 use tokio::sync::watch;
@@ -150,6 +150,18 @@ impl WorkerLink {
     ) -> Result<(VoiceSample, Tier), WorkerError> {
         match self.measure(Kind::Voice, Handed::One(audio)).await? {
             (Measured::Voice(sample), tier) => Ok((sample, tier)),
+            _ => Err(mixed_up()),
+        }
+    }
+
+    /// The one voice of a recording, cut into words, and the tier of the worker that heard
+    /// it; which digits the words are takes models of those roles.
+    pub async fn spoken(
+        &self,
+        audio: Zeroizing<Vec<u8>>,
+    ) -> Result<(SpokenSample, Tier), WorkerError> {
+        match self.measure(Kind::Spoken, Handed::One(audio)).await? {
+            (Measured::Spoken(sample), tier) => Ok((sample, tier)),
             _ => Err(mixed_up()),
         }
     }

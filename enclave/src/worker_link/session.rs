@@ -15,7 +15,7 @@ use redoubt_attestation::entropy::draw;
 use redoubt_attestation::genesis::Tier;
 use redoubt_shared::limits::{JOB_DEADLINE_MS, JOBS_IN_FLIGHT};
 use redoubt_shared::worker::{
-    FaceSample, FrameRefusal, FrameSample, SampleRefusal, VoiceSample, WorkerRequest,
+    FaceSample, FrameRefusal, FrameSample, SampleRefusal, SpokenSample, VoiceSample, WorkerRequest,
     WorkerResponse,
 };
 use redoubt_shared::{FrameError, JobId, encode, read_frame, write_frame};
@@ -39,6 +39,7 @@ pub(super) enum Measured {
     Face(FaceSample),
     Voice(VoiceSample),
     Frames(Vec<FrameSample>),
+    Spoken(SpokenSample),
 }
 
 /// What a job is about.
@@ -47,6 +48,7 @@ pub(super) enum Kind {
     Face { liveness: bool },
     Voice,
     Frames { liveness: bool, count: usize },
+    Spoken,
 }
 
 /// What is handed in.
@@ -61,6 +63,7 @@ enum About {
     Face,
     Voice,
     Frames,
+    Spoken,
 }
 
 impl Kind {
@@ -68,6 +71,7 @@ impl Kind {
     fn fits(self, about: About, answer: &Answer) -> bool {
         match (self, answer) {
             (Kind::Voice, _) => about == About::Voice,
+            (Kind::Spoken, _) => about == About::Spoken,
             (Kind::Face { liveness }, Ok(Measured::Face(sample))) => {
                 sample.liveness.is_some() == liveness
             }
@@ -295,6 +299,14 @@ fn frame(job: JobId, kind: Kind, sample: Handed) -> Result<Zeroizing<Vec<u8>>, W
             },
             SampleRefusal::TooLong,
         ),
+        Kind::Spoken => (
+            WorkerRequest::Spoken {
+                job,
+                deadline_ms,
+                audio: bytes,
+            },
+            SampleRefusal::TooLong,
+        ),
         Kind::Frames { liveness, .. } => (
             WorkerRequest::Frames {
                 job,
@@ -374,8 +386,9 @@ async fn answers<R: AsyncRead + Unpin>(
             Ok(WorkerResponse::Frames { job, outcome }) => {
                 (job, About::Frames, outcome.map(Measured::Frames))
             }
-            Ok(WorkerResponse::Spoken { .. }) => {
-                return untrusted("it told of spoken digits unasked");
+            Ok(WorkerResponse::Spoken { job, outcome }) => {
+                let outcome = outcome.map(Measured::Spoken).map_err(whole);
+                (job, About::Spoken, outcome)
             }
             Ok(WorkerResponse::Evidence { .. }) => return untrusted("it sent evidence unasked"),
             Err(error) => return blame(error),
@@ -384,6 +397,7 @@ async fn answers<R: AsyncRead + Unpin>(
             Ok(Measured::Face(sample)) => check::face(sample, manifest),
             Ok(Measured::Voice(sample)) => check::voice(sample, manifest),
             Ok(Measured::Frames(frames)) => check::frames(frames, manifest),
+            Ok(Measured::Spoken(sample)) => check::spoken(sample, manifest),
             Err(_) => Ok(()),
         };
         if let Err(problem) = sound {

@@ -157,6 +157,7 @@ fn policy() -> Policy {
         second_device_above: None,
         passive_liveness: None,
         active_liveness: None,
+        spoken_digits: None,
         max_failed_per_device: None,
         max_failed_per_source: None,
         max_failed_per_tenant: None,

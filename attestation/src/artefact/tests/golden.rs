@@ -9,7 +9,7 @@ use super::*;
 const AMOUNT: &str = "250.00";
 
 /// Name, artefact, the client policy that pins its appliance.
-pub(crate) const GOLDEN: [(&str, &[u8], &[u8]); 3] = [
+pub(crate) const GOLDEN: [(&str, &[u8], &[u8]); 4] = [
     (
         "approval-v1",
         include_bytes!("golden/approval-v1.json"),
@@ -24,6 +24,11 @@ pub(crate) const GOLDEN: [(&str, &[u8], &[u8]); 3] = [
         "approval-v2-voice",
         include_bytes!("golden/approval-v2-voice.json"),
         include_bytes!("golden/approval-v2-voice.policy.json"),
+    ),
+    (
+        "approval-v2-digits",
+        include_bytes!("golden/approval-v2-digits.json"),
+        include_bytes!("golden/approval-v2-digits.policy.json"),
     ),
 ];
 

@@ -33,6 +33,7 @@ use crate::dlib::{self, DlibError};
 use crate::manifest::{Format, Manifest, ManifestError, ModelFile};
 use crate::onnx::{InputSize, TensorError, mend};
 use crate::torch::{TorchError, Weights};
+use crate::voice::digits::{self, Digits, head::HeadError};
 use crate::voice::{Voice, VoiceTimes, campplus};
 use align::{align, mirrored};
 use detect::{Face, detect};
@@ -70,12 +71,16 @@ pub enum PipelineError {
     /// The checkpoint of the voice embedder.
     #[error(transparent)]
     Torch(#[from] TorchError),
+    /// The head of spoken digits.
+    #[error(transparent)]
+    Head(#[from] HeadError),
     /// Not exactly one detector, no embedder, not exactly one of voices, two of liveness,
-    /// or some of those for moves.
+    /// or some of those for moves or for spoken digits.
     #[error(
         "model manifest: exactly one face_detector, at least one face_embedder, exactly one \
-         voice_embedder, at most one face_liveness, and one each of face_landmarks, face_eyes \
-         and face_pose or none of them are needed"
+         voice_embedder, at most one face_liveness, one each of face_landmarks, face_eyes and \
+         face_pose or none of them, and one each of speech_spectrogram, speech_embedder and \
+         spoken_digits or none of them are needed"
     )]
     Roles,
 }
@@ -88,6 +93,7 @@ pub struct Graphs {
     liveness: Option<(String, Vec<u8>)>,
     moves: Option<moves::Graphs>,
     voice: (String, Vec<u8>),
+    digits: Option<digits::Graphs>,
 }
 
 /// What turns an aligned face into a vector.
@@ -150,6 +156,7 @@ impl Graphs {
                 voice.id.clone(),
                 campplus::graph(&Weights::read(&voice.bytes)?)?,
             ),
+            digits: digits::Graphs::read(manifest)?,
         })
     }
 }
@@ -204,6 +211,7 @@ pub struct Pipeline {
     liveness: Option<Network>,
     moves: Option<moves::Moves>,
     voice: Voice,
+    digits: Option<Digits>,
 }
 
 #[derive(Debug)]
@@ -293,6 +301,10 @@ impl Pipeline {
                 let (id, graph) = &graphs.voice;
                 Voice::new(id, Network::load(environment, id, graph, threads)?)
             },
+            digits: match &graphs.digits {
+                Some(graphs) => Some(Digits::load(environment, graphs, threads)?),
+                None => None,
+            },
         })
     }
 
@@ -314,6 +326,9 @@ impl Pipeline {
         }
         if let Some(moves) = &mut self.moves {
             moves.warm_up()?;
+        }
+        if let Some(digits) = &mut self.digits {
+            digits.warm_up()?;
         }
         self.voice.warm_up()
     }
@@ -359,10 +374,22 @@ impl Pipeline {
     /// One job with a recording of spoken digits, where models for them are loaded.
     pub fn spoken(
         &mut self,
-        _audio: &[u8],
-        _deadline: Instant,
-    ) -> Result<SpokenSample, SampleRefusal> {
-        Err(SampleRefusal::NotSupported)
+        audio: &[u8],
+        deadline: Instant,
+    ) -> (Result<SpokenSample, SampleRefusal>, VoiceTimes) {
+        let mut times = VoiceTimes::default();
+        let outcome = match &mut self.digits {
+            Some(digits) => self.voice.spoken(digits, audio, deadline, &mut times),
+            None => Err(SampleRefusal::NotSupported),
+        };
+        (outcome, times)
+    }
+
+    /// What the head of spoken digits reads of a word's samples at 16 kHz, for comparing
+    /// with what it was trained on; `None` without models for it.
+    pub fn digit_features(&mut self, word: &[f32]) -> Option<Result<Vec<f32>, NetworkError>> {
+        let digits = self.digits.as_mut()?;
+        Some(digits.features(word))
     }
 
     fn stages(

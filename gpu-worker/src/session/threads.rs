@@ -187,10 +187,21 @@ fn run(pipeline: &mut Pipeline, job: Job) {
                 outcome,
             }
         }
-        Sample::Spoken(audio) => WorkerResponse::Spoken {
-            job: job.id,
-            outcome: pipeline.spoken(audio, job.deadline),
-        },
+        Sample::Spoken(audio) => {
+            let (outcome, times) = pipeline.spoken(audio, job.deadline);
+            tracing::debug!(
+                decode = times.decode.as_micros(),
+                activity = times.activity.as_micros(),
+                features = times.features.as_micros(),
+                embed = times.embed.as_micros(),
+                digits = times.digits.as_micros(),
+                "spoken digits done, microseconds"
+            );
+            WorkerResponse::Spoken {
+                job: job.id,
+                outcome,
+            }
+        }
         Sample::Frames { frames, liveness } => {
             let began = Instant::now();
             let outcome = pipeline.frames(frames, *liveness, job.deadline);

@@ -236,13 +236,8 @@ pub(super) async fn enroll_submit<S: Services>(
     Ok(Reply::ok(enrolled))
 }
 
-/// What is compared is there once, and is not too large.
-fn whole(request: &VerifyRequest, limit: usize) -> Result<(), Problem> {
-    if !request.is_one() {
-        let wrong = "Send a face as biometric_data or as liveness, a voice as biometric_data (beside a \
-             face as voice_data) or as spoken, and nothing else.";
-        return Err(Problem::modality_mismatch().detail(wrong));
-    }
+/// What is compared is not too large.
+fn bounded(request: &VerifyRequest, limit: usize) -> Result<(), Problem> {
     match request.bytes() > limit {
         true => Err(Problem::body_too_large()),
         false => Ok(()),
@@ -273,7 +268,7 @@ pub(super) async fn verify<S: Services>(
     Client(caller): Client,
     ReceivedSample(request, _budget): ReceivedSample<VerifyRequest>,
 ) -> Outcome<Verification> {
-    whole(&request, shared.limits.sample)?;
+    bounded(&request, shared.limits.sample)?;
     let verification = shared.services.verify(caller, request).await?;
     Ok(Reply::ok(verification))
 }
@@ -401,7 +396,7 @@ async fn approval_sample<S: Services>(
     request: VerifyRequest,
 ) -> Outcome<Verification> {
     let id = name.parse(Problem::unknown_approval)?;
-    whole(&request, shared.limits.sample)?;
+    bounded(&request, shared.limits.sample)?;
     let sample = shared
         .services
         .approval_sample(caller, id, modality, request);

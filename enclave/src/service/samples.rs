@@ -129,11 +129,15 @@ impl Appliance {
             }
             Sent::Both(face, voice) => (face, voice),
         };
+        let voice_in = match voice {
+            Given::Digits(_) => "spoken",
+            Given::Sample(_) | Given::Frames(_) => "voice_data",
+        };
         let face = self.looked_at(serving, Modality::Face, face);
         let voice = self.looked_at(serving, Modality::Voice, voice);
         let (face, voice) = join(face, voice).await;
         let face = face.map_err(|refused| told("biometric_data", refused))?;
-        let voice = voice.map_err(|refused| told("voice_data", refused))?;
+        let voice = voice.map_err(|refused| told(voice_in, refused))?;
         // Another worker took over in between: the claim names one tier.
         if face.tier != voice.tier {
             return Err(problems::sample(&WorkerError::Unavailable));

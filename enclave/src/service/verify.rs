@@ -21,6 +21,9 @@ use crate::core::{
     Whereabouts,
 };
 
+const ONE_FORM: &str = "Send a face as biometric_data or as liveness, a voice as biometric_data (beside a \
+     face as voice_data) or as spoken, and nothing else.";
+
 /// A template and whose it is.
 type Kept = (SubjectHandle, Arc<Template>);
 
@@ -72,7 +75,7 @@ impl Appliance {
         let user = request.user_id.clone();
         let from = serving.tenant(&caller.tenant)?.tags.whereabouts(&request);
         if !request.is_one() {
-            return Err(Problem::modality_mismatch());
+            return Err(Problem::modality_mismatch().detail(ONE_FORM));
         }
         let sent = self.sent(&serving, caller, means, request)?;
         let id = VerificationId::from_bytes(self.pool.draw().map_err(|_| internal("no entropy"))?);

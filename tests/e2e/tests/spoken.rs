@@ -48,13 +48,18 @@ struct Asked {
 }
 
 impl Asked {
-    /// The same digits with the first two that differ in each other's place.
-    fn swapped(&self) -> Result<String> {
-        let mut digits: Vec<char> = self.digits.chars().collect();
-        let at = digits.windows(2).position(|two| two[0] != two[1]);
-        let at = at.context("six alike digits")?;
-        digits.swap(at, at + 1);
-        Ok(digits.into_iter().collect())
+    /// The same digits in another order: of some, that with the most in other places.
+    fn reordered(&self) -> Result<String> {
+        let digits = self.digits.as_bytes();
+        let moved = |by: usize| {
+            let mut moved = digits.to_vec();
+            moved.rotate_left(by);
+            moved
+        };
+        let differ = |other: &Vec<u8>| digits.iter().zip(other).filter(|(a, b)| a != b).count();
+        let most = (1..digits.len()).map(moved).max_by_key(differ);
+        let most = most.filter(|other| differ(other) > 0);
+        Ok(String::from_utf8(most.context("six alike digits")?)?)
     }
 
     /// Each digit another.
@@ -273,7 +278,7 @@ async fn attacks(desk: &mut Desk, users: &[String]) -> Result<()> {
     let lapse = desk.rejected(wrong, &asked.id, &recording).await?;
     ensure!(lapse == "other_digits", "{lapse}");
     let asked = desk.ask(wrong).await?;
-    let recording = desk.person.reads(&asked.swapped()?)?;
+    let recording = desk.person.reads(&asked.reordered()?)?;
     let lapse = desk.rejected(wrong, &asked.id, &recording).await?;
     ensure!(lapse == "other_digits", "{}: {lapse}", asked.digits);
     let asked = desk.ask(wrong).await?;

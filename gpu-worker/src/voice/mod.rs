@@ -136,7 +136,8 @@ impl Voice {
         })
     }
 
-    /// The voice of the first half of the words and of the second, pauses left out.
+    /// The voice of the first half of the words and of the second, pauses left out. Both
+    /// lose one mean, that of all words: what differs between them is kept.
     fn halves(
         &mut self,
         samples: &[f32],
@@ -145,13 +146,20 @@ impl Voice {
         if places.len() < 2 {
             return Ok(Vec::new());
         }
-        let (one, other) = places.split_at(places.len().div_ceil(2));
-        let mut embed = |half: &[Range<usize>]| {
-            let words = half.iter().flat_map(|place| &samples[place.clone()]);
-            let (frames, bands) = self.features.of(&words.copied().collect::<Vec<f32>>());
-            self.embed(frames, &bands).map(|(_, embedding)| embedding)
+        let middle = places.len().div_ceil(2);
+        let spoken = places.iter().flat_map(|place| &samples[place.clone()]);
+        let (frames, bands) = self.features.of(&spoken.copied().collect::<Vec<f32>>());
+        let first: usize = places[..middle].iter().map(ExactSizeIterator::len).sum();
+        let cut = frames.min(first / features::STEP);
+        let mut embed = |part: Range<usize>| {
+            let bands = bands
+                .chunks_exact(frames)
+                .flat_map(|band| &band[part.clone()]);
+            let bands: Vec<f32> = bands.copied().collect();
+            let (_, embedding) = self.embed(part.len(), &bands)?;
+            Ok::<_, NetworkError>(embedding)
         };
-        Ok(vec![embed(one)?, embed(other)?])
+        Ok(vec![embed(0..cut)?, embed(cut..frames)?])
     }
 
     fn whole(

@@ -1,4 +1,4 @@
-"""Digits as the synthesiser eSpeak NG (PyPI espeakng-loader) says them, in 64 voices of 5 accents."""
+"""Digits as the synthesiser eSpeak NG (PyPI espeakng-loader) says them, in 61 voices of 4 accents."""
 
 import ctypes
 import os
@@ -8,7 +8,7 @@ import numpy as np
 from scipy.signal import resample_poly
 
 WORDS = "zero one two three four five six seven eight nine".split()
-ACCENTS = ["en-us", "en-gb", "en-gb-scotland", "en-gb-x-gbclan", "en-029"]
+ACCENTS = ["en-us", "en-gb-scotland", "en-gb-x-gbclan", "en-029"]
 VOICES = (
     "m1 m2 m3 m4 m5 m6 m7 f1 f2 f3 f4 f5 adam Andy Annie anikaRobot belinda benjamin boris caleb "
     "croak david Denis Diogo edward edward2 Gene Gene2 grandma grandpa iven iven2 iven3 john "

@@ -9,7 +9,9 @@ use super::compose::Speakers;
 use super::{Judged, Kind, Plan};
 use crate::stats::clopper_pearson;
 
-/// Mean logarithms at which the rates are given beside the one that serves.
+/// Cosines of the halves at which rates are given beside the one that serves.
+const HALVES: [f32; 8] = [0.2, 0.25, 0.3, 0.33, 0.36, 0.4, 0.45, 0.5];
+/// Mean logarithms, likewise.
 const SCORES: [f32; 9] = [-3.0, -2.5, -2.0, -1.5, -1.25, -1.0, -0.75, -0.5, -0.25];
 
 pub(super) fn of(judged: &[Judged], speakers: &Speakers, plan: &Plan) -> Value {
@@ -27,6 +29,7 @@ pub(super) fn of(judged: &[Judged], speakers: &Speakers, plan: &Plan) -> Value {
         "halves_least": HALVES_LEAST,
     });
     report["curve"] = curve(&all);
+    report["halves_curve"] = halves_curve(&all);
     report["eer"] = json!(eer(&all));
     report["seed"] = json!(plan.seed);
     report["note"] = json!(
@@ -109,8 +112,8 @@ fn scores<'a>(judged: &'a [&'a Judged], kind: Kind) -> impl Iterator<Item = f32>
 /// Accepted by the mean logarithm alone, at each of [`SCORES`].
 fn curve(judged: &[&Judged]) -> Value {
     let part = |kind: Kind, least: f32| {
-        let (hits, all) = scores(judged, kind).fold((0, 0), |(hits, all), score| {
-            (hits + usize::from(score >= least), all + 1)
+        let (hits, all) = scores(judged, kind).fold((0u32, 0u32), |(hits, all), score| {
+            (hits + u32::from(score >= least), all + 1)
         });
         f64::from(hits) / f64::from(all.max(1))
     };
@@ -123,6 +126,26 @@ fn curve(judged: &[&Judged]) -> Value {
         })
     };
     json!(SCORES.map(row))
+}
+
+/// At or above each of [`HALVES`], of recordings with six words: by one person, and by two.
+fn halves_curve(judged: &[&Judged]) -> Value {
+    let part = |kind: Kind, least: f32| {
+        let cosines = judged.iter().filter(|one| one.kind == kind);
+        let cosines = cosines.filter_map(|one| Some(one.measures?[2]));
+        let (hits, all) = cosines.fold((0u32, 0u32), |(hits, all), cosine| {
+            (hits + u32::from(cosine >= least), all + 1)
+        });
+        f64::from(hits) / f64::from(all.max(1))
+    };
+    let row = |least: f32| {
+        json!({
+            "halves_least": least,
+            "one_person": part(Kind::Genuine, least),
+            "two_people": part(Kind::TwoVoices, least),
+        })
+    };
+    json!(HALVES.map(row))
 }
 
 /// Where as many genuine recordings are refused as replays of one other digit are accepted,

@@ -13,6 +13,8 @@ pub const FRAMES_MIN: usize = 8;
 pub const FRAMES_MAX: usize = 30;
 /// Most pixels of such a frame.
 pub const FRAME_PIXELS_MAX: u64 = 4_000_000;
+/// Most words that are told of a recording of spoken digits.
+pub const WORDS_MAX: usize = 16;
 /// Largest HTTP request body, in bytes: a base64 sample and its JSON around it.
 pub const BODY_MAX: usize = 12 * 1024 * 1024;
 /// Largest batch one ledger append may carry, in bytes of stored records.

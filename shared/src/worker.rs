@@ -45,6 +45,15 @@ pub enum WorkerRequest {
         /// JPEG, PNG or WebP bytes of each, in the order they were taken.
         frames: Vec<Vec<u8>>,
     },
+    /// Embed the one voice of a recording and hear which digits it reads.
+    Spoken {
+        /// Random per job.
+        job: JobId,
+        /// Milliseconds after which the enclave no longer waits.
+        deadline_ms: u32,
+        /// WAV or FLAC bytes as the bank sent them.
+        audio: Vec<u8>,
+    },
 }
 
 /// What the worker answers. Answers to jobs may come in another order than asked.
@@ -77,6 +86,13 @@ pub enum WorkerResponse {
         job: JobId,
         /// One measure for each frame, in their order, or why there are none.
         outcome: Result<Vec<FrameSample>, FrameRefusal>,
+    },
+    /// Answer to `Spoken`.
+    Spoken {
+        /// The job answered.
+        job: JobId,
+        /// The voice and its words, or why there are none.
+        outcome: Result<SpokenSample, SampleRefusal>,
     },
 }
 
@@ -127,6 +143,30 @@ pub struct VoiceSample {
     pub embeddings: Vec<Embedding>,
     /// Measures behind the quality gate.
     pub quality: VoiceQuality,
+}
+
+/// A recording of somebody who reads digits, cut into words.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SpokenSample {
+    /// What [`WorkerRequest::Voice`] gives for the same bytes.
+    pub voice: VoiceSample,
+    /// In the order they were spoken; at most [`WORDS_MAX`](crate::limits::WORDS_MAX).
+    pub words: Vec<SpokenWord>,
+    /// By the first voice embedder: the first half of the words and the second half, the
+    /// word in the middle of an odd number in the first. Empty with fewer than two words.
+    pub halves: Vec<Embedding>,
+}
+
+/// One word of a recording, and which digit it sounds like.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SpokenWord {
+    /// Milliseconds from the beginning of the recording to that of the word.
+    pub from_ms: u32,
+    /// And to its end.
+    pub to_ms: u32,
+    /// Natural logarithms of the probabilities of the digits 0 to 9: each at most 0,
+    /// and the probabilities at most 1 together.
+    pub digits: [f32; 10],
 }
 
 /// An L2-normalised vector and the model that made it.
@@ -225,6 +265,56 @@ pub enum SampleRefusal {
 mod tests {
     use super::*;
 
+    fn spoken_digits_have_golden_bytes(id: &[u8]) {
+        let asked = WorkerRequest::Spoken {
+            job: job(),
+            deadline_ms: 1000,
+            audio: b"fLaC".to_vec(),
+        };
+        let expected = [&[4][..], id, &[0xe8, 7, 4], b"fLaC"].concat();
+        assert_eq!(bytes(&asked), expected);
+        let half = |x: f32| Embedding {
+            model: "m".into(),
+            vector: vec![x],
+        };
+        let quality = VoiceQuality {
+            speech_seconds: 1.0,
+            level_db: -1.0,
+            clipped: 0.0,
+            signal_to_noise_db: 1.0,
+            embedding_norm: 2.0,
+            score: 0.5,
+        };
+        let sample = SpokenSample {
+            voice: VoiceSample {
+                embeddings: Vec::new(),
+                quality,
+            },
+            words: vec![SpokenWord {
+                from_ms: 300,
+                to_ms: 700,
+                digits: [-1.0; 10],
+            }],
+            halves: vec![half(1.0), half(-1.0)],
+        };
+        let answer = WorkerResponse::Spoken {
+            job: job(),
+            outcome: Ok(sample),
+        };
+        let [one, less, zero, two, middle] = [1.0f32, -1.0, 0.0, 2.0, 0.5].map(f32::to_le_bytes);
+        let voice = [&[0][..], &[one, less, zero, one, two, middle].concat()].concat();
+        // Milliseconds are varints, the ten logarithms stand without a count.
+        let word = [&[1, 0xac, 2, 0xbc, 5][..], &less.repeat(10)].concat();
+        let halves = [&[2, 1, b'm', 1][..], &one, &[1, b'm', 1], &less].concat();
+        let expected = [&[4][..], id, &[0], &voice, &word, &halves].concat();
+        assert_eq!(bytes(&answer), expected);
+        let refused = WorkerResponse::Spoken {
+            job: job(),
+            outcome: Err(SampleRefusal::NotSupported),
+        };
+        assert_eq!(bytes(&refused), [&[4][..], id, &[1, 21]].concat());
+    }
+
     fn bytes(message: &impl Serialize) -> Vec<u8> {
         postcard::to_allocvec(message).unwrap()
     }
@@ -311,6 +401,7 @@ mod tests {
             }),
         };
         assert_eq!(bytes(&refused), [&[3][..], &id, &[1, 6, 2]].concat());
+        spoken_digits_have_golden_bytes(&id);
         for (refusal, number) in refusals {
             assert_eq!(bytes(&refusal), [number], "{refusal:?}");
             let answer = WorkerResponse::Voice {

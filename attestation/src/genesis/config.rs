@@ -202,6 +202,19 @@ pub struct Policy {
     /// Left out or 0: none is, and one worker is enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recompute_one_in: Option<u32>,
+    /// What the answer to another challenge decides: digits that a voice is asked to read.
+    /// Left out: nobody is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spoken_digits: Option<SpokenDigits>,
+}
+
+/// Whether customers are asked to read digits where their voice is verified, and what
+/// follows. Enrolments ask for none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpokenDigits {
+    /// What follows.
+    pub mode: LivenessMode,
 }
 
 /// Whether customers are challenged before a camera, and what follows.
@@ -222,7 +235,7 @@ pub struct PassiveLiveness {
     pub percent: u32,
 }
 
-/// See [`PassiveLiveness`] and [`ActiveLiveness`].
+/// See [`PassiveLiveness`], [`ActiveLiveness`] and [`SpokenDigits`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LivenessMode {
@@ -230,7 +243,8 @@ pub enum LivenessMode {
     Off,
     /// The outcome is told and recorded, and decides nothing.
     Report,
-    /// A face that does not count as live is neither enrolled nor accepted.
+    /// A face that does not count as live is neither enrolled nor accepted; nor is a voice
+    /// accepted that did not read its digits.
     Require,
 }
 
@@ -282,6 +296,12 @@ impl Policy {
     /// What the answer to a challenge decides.
     pub fn challenges(&self) -> LivenessMode {
         let mode = self.active_liveness.map(|active| active.mode);
+        mode.unwrap_or(LivenessMode::Off)
+    }
+
+    /// What the answer to digits that a voice is asked to read decides.
+    pub fn digits(&self) -> LivenessMode {
+        let mode = self.spoken_digits.map(|spoken| spoken.mode);
         mode.unwrap_or(LivenessMode::Off)
     }
 
@@ -341,6 +361,7 @@ impl Policy {
             max_failed_per_tenant: _,
             passive_liveness: _,
             active_liveness: _,
+            spoken_digits: _,
             voice_false_matches_per_million: _,
             worker_jobs_max: _,
             worker_minutes_max: _,

@@ -17,7 +17,8 @@ pub use client_policy::ClientPolicy;
 pub use config::{
     ActiveLiveness, Anchors, Config, ConfigType, LivenessMode, OldLedger, PassiveLiveness, Policy,
     PolicySigners, RETENTION_DAYS, RelyingParty, Restore, Role, RoleMapping,
-    SESSION_ABSOLUTE_MINUTES, SESSION_IDLE_SECONDS, Tenant, VerifiedConfig, anchor_der, spki_of,
+    SESSION_ABSOLUTE_MINUTES, SESSION_IDLE_SECONDS, SpokenDigits, Tenant, VerifiedConfig,
+    anchor_der, spki_of,
 };
 pub use manifest::{
     Environment, Genesis, GenesisType, MeasuredRole, Measurement, Officer, RootKind, Tier,

@@ -78,6 +78,7 @@ fn config(genesis: Digest32) -> Config {
             worker_jobs_max: None,
             worker_minutes_max: None,
             recompute_one_in: None,
+            spoken_digits: None,
             max_failed_per_device: None,
             max_failed_per_source: None,
             max_failed_per_tenant: None,
@@ -560,6 +561,32 @@ fn the_policy_digest_is_that_of_its_canonical_text() {
     );
     assert_eq!(policy.digest(), crate::encode::sha256(&[text.as_bytes()]));
     assert_eq!(policy.voice_false_matches(), 1000);
+}
+
+#[test]
+fn a_policy_that_says_nothing_of_digits_asks_for_none_and_keeps_its_text() {
+    let mut policy = config(Digest32([0; 32])).policy;
+    assert_eq!(policy.digits(), LivenessMode::Off);
+    let text = serde_json::to_string(&policy).unwrap();
+    assert!(!text.contains("spoken_digits"));
+    let before = policy.digest();
+    for (word, mode) in [
+        ("off", LivenessMode::Off),
+        ("report", LivenessMode::Report),
+        ("require", LivenessMode::Require),
+    ] {
+        let said = format!(r#"{{"mode":"{word}"}}"#);
+        policy.spoken_digits = Some(serde_json::from_str(&said).unwrap());
+        assert_eq!(policy.digits(), mode);
+        assert_ne!(policy.digest(), before);
+    }
+    for wrong in [
+        r#"{"mode":"always"}"#,
+        r#"{"mode":"off","percent":9}"#,
+        "{}",
+    ] {
+        assert!(serde_json::from_str::<SpokenDigits>(wrong).is_err());
+    }
 }
 
 #[test]

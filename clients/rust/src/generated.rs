@@ -428,9 +428,23 @@ pub struct BatchPayment {
     pub reference: String,
 }
 
+/// What is challenged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ChallengeModality {
+    /// `facial`
+    #[serde(rename = "facial")]
+    Facial,
+    /// `voice`
+    #[serde(rename = "voice")]
+    Voice,
+}
+
 /// Asks for a challenge.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChallengeRequest {
+    /// What is challenged: a face with moves, if left out, or a voice with digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modality: Option<ChallengeModality>,
     /// The bank's name for its customer.
     pub user_id: String,
 }
@@ -627,6 +641,20 @@ pub struct Devices {
     pub re_enrollment_required: bool,
     /// The bank's name for its customer.
     pub user_id: String,
+}
+
+/// Why a recording is no answer to the digits that were asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DigitsLapse {
+    /// `words_count`
+    #[serde(rename = "words_count")]
+    WordsCount,
+    /// `other_digits`
+    #[serde(rename = "other_digits")]
+    OtherDigits,
+    /// `several_people`
+    #[serde(rename = "several_people")]
+    SeveralPeople,
 }
 
 /// The form of `enroll/submit`, for the OpenAPI document.
@@ -951,19 +979,26 @@ pub struct LivenessAnswer {
     pub frames: Vec<String>,
 }
 
-/// What the customer is to do before the camera.
+/// What the customer is to do before the camera, or to read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LivenessChallenge {
-    /// The moves, in this order, each followed by a look into the camera.
+    /// The moves, in this order, each followed by a look into the camera; none for a voice.
     pub actions: Vec<LivenessAction>,
     /// Names the challenge: good once, for this customer.
     pub challenge_id: String,
+    /// Of a voice: six digits to read one by one, in this order; null for a face.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digits: Option<String>,
     /// When it ends unanswered (RFC 3339, UTC).
     pub expires_at: String,
-    /// Most frames that answer it.
+    /// Most frames that answer it; 0 for a voice.
     pub frames_max: u64,
-    /// Fewest frames that answer it.
+    /// Fewest frames that answer it; 0 for a voice, which frames do not answer.
     pub frames_min: u64,
+    /// What is challenged.
+    pub modality: ChallengeModality,
+    /// For the customer.
+    pub told: String,
 }
 
 /// Why frames are no answer to their challenge.
@@ -1514,6 +1549,27 @@ pub struct ShareSubmission {
     pub officer: String,
 }
 
+/// Answers a challenge that asked for digits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SpokenAnswer {
+    /// WAV or FLAC of the customer reading the digits one by one, in base64 (standard or url alphabet), at most 8 MiB before encoding.
+    pub audio: String,
+    /// From the reply of `liveness/challenge` for `voice`.
+    pub challenge_id: String,
+}
+
+/// What came of digits that a voice was asked to read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SpokenDigits {
+    /// What was wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lapse: Option<DigitsLapse>,
+    /// Whether one person read what was asked, in order.
+    pub passed: bool,
+    /// For the customer.
+    pub told: String,
+}
+
 /// A customer in numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stats {
@@ -1648,6 +1704,9 @@ pub struct Verification {
     pub result: Verdict,
     /// Signals about the attempt.
     pub security_flags: SecurityFlags,
+    /// What came of digits that were to be read; null where none were answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spoken_digits: Option<SpokenDigits>,
     /// RFC 3339, UTC.
     pub timestamp: String,
     /// The bank's name for its customer.
@@ -1660,7 +1719,7 @@ pub struct Verification {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VerifyRequest {
     /// JPEG, PNG or WebP of a face, WAV or FLAC of a voice, in base64 (standard or url alphabet), at most 8 MiB before encoding.
-    /// Left out where `liveness` has frames in its place.
+    /// Left out where `liveness` has frames in its place, or `spoken` the recording.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub biometric_data: Option<String>,
     /// The customer's device.
@@ -1677,6 +1736,10 @@ pub struct VerifyRequest {
     pub liveness: Option<LivenessAnswer>,
     /// What is compared.
     pub modality: Modality,
+    /// Of a voice, alone or beside a face: the answer to a challenge that asked for digits, in
+    /// place of `biometric_data` or `voice_data`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spoken: Option<SpokenAnswer>,
     /// The bank's name for its customer.
     pub user_id: String,
     /// For `multimodal`, and only then: WAV or FLAC of a voice, while `biometric_data` is the
@@ -2072,7 +2135,7 @@ impl Client {
         self.json(request, Body::none()).await
     }
 
-    /// Draws a challenge for a customer before a camera; while one is open, the same again.
+    /// Draws a challenge for a customer, moves of the face or digits to read; while one is open, the same again.
     ///
     /// `POST /api/v1/liveness/challenge`
     pub async fn liveness_challenge(

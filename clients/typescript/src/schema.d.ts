@@ -497,7 +497,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Draws a challenge for a customer before a camera; while one is open, the same again. */
+        /** Draws a challenge for a customer, moves of the face or digits to read; while one is open, the same again. */
         post: operations["liveness_challenge"];
         delete?: never;
         options?: never;
@@ -1215,8 +1215,15 @@ export interface components {
             /** @description Remittance reference. */
             reference: string;
         };
+        /**
+         * @description What is challenged.
+         * @enum {string}
+         */
+        ChallengeModality: "facial" | "voice";
         /** @description Asks for a challenge. */
         ChallengeRequest: {
+            /** @description What is challenged: a face with moves, if left out, or a voice with digits. */
+            modality?: components["schemas"]["ChallengeModality"];
             /** @description The bank's name for its customer. */
             user_id: string;
         };
@@ -1377,6 +1384,11 @@ export interface components {
              */
             score: number;
         };
+        /**
+         * @description Why a recording is no answer to the digits that were asked for.
+         * @enum {string}
+         */
+        DigitsLapse: "words_count" | "other_digits" | "several_people";
         /** @description An enrolment was completed. */
         Enrolled: {
             active_liveness?: components["schemas"]["ActiveLiveness"] | null;
@@ -1653,21 +1665,27 @@ export interface components {
             /** @description 8 to 30 frames in the order they were taken, unmirrored, from before the first move on: JPEG, PNG or WebP of at most 4 million pixels each in base64 (standard or url alphabet), 8 MiB together before encoding. */
             frames: string[];
         };
-        /** @description What the customer is to do before the camera. */
+        /** @description What the customer is to do before the camera, or to read. */
         LivenessChallenge: {
-            /** @description The moves, in this order, each followed by a look into the camera. */
+            /** @description The moves, in this order, each followed by a look into the camera; none for a voice. */
             actions: components["schemas"]["LivenessAction"][];
             /** @description Names the challenge: good once, for this customer. */
             challenge_id: string;
+            /** @description Of a voice: six digits to read one by one, in this order; null for a face. */
+            digits?: string | null;
             /**
              * Format: date-time
              * @description When it ends unanswered (RFC 3339, UTC).
              */
             expires_at: string;
-            /** @description Most frames that answer it. */
+            /** @description Most frames that answer it; 0 for a voice. */
             frames_max: number;
-            /** @description Fewest frames that answer it. */
+            /** @description Fewest frames that answer it; 0 for a voice, which frames do not answer. */
             frames_min: number;
+            /** @description What is challenged. */
+            modality: components["schemas"]["ChallengeModality"];
+            /** @description For the customer. */
+            told: string;
         };
         /**
          * @description Why frames are no answer to their challenge.
@@ -2199,6 +2217,21 @@ export interface components {
             /** @description The officer's id in the genesis manifest. */
             officer: string;
         };
+        /** @description Answers a challenge that asked for digits. */
+        SpokenAnswer: {
+            /** @description WAV or FLAC of the customer reading the digits one by one, in base64 (standard or url alphabet), at most 8 MiB before encoding. */
+            audio: string;
+            /** @description From the reply of `liveness/challenge` for `voice`. */
+            challenge_id: string;
+        };
+        /** @description What came of digits that a voice was asked to read. */
+        SpokenDigits: {
+            lapse?: components["schemas"]["DigitsLapse"] | null;
+            /** @description Whether one person read what was asked, in order. */
+            passed: boolean;
+            /** @description For the customer. */
+            told: string;
+        };
         /** @description A customer in numbers. */
         Stats: {
             /** @description What is enrolled. */
@@ -2330,6 +2363,7 @@ export interface components {
             result: components["schemas"]["Verdict"];
             /** @description Signals about the attempt. */
             security_flags: components["schemas"]["SecurityFlags"];
+            spoken_digits?: components["schemas"]["SpokenDigits"] | null;
             /**
              * Format: date-time
              * @description RFC 3339, UTC.
@@ -2344,7 +2378,7 @@ export interface components {
         VerifyRequest: {
             /**
              * @description JPEG, PNG or WebP of a face, WAV or FLAC of a voice, in base64 (standard or url alphabet), at most 8 MiB before encoding.
-             *     Left out where `liveness` has frames in its place.
+             *     Left out where `liveness` has frames in its place, or `spoken` the recording.
              */
             biometric_data?: string;
             device_info?: components["schemas"]["DeviceInfo"] | null;
@@ -2354,6 +2388,7 @@ export interface components {
             liveness?: components["schemas"]["LivenessAnswer"] | null;
             /** @description What is compared. */
             modality: components["schemas"]["Modality"];
+            spoken?: components["schemas"]["SpokenAnswer"] | null;
             /** @description The bank's name for its customer. */
             user_id: string;
             /**
@@ -4676,6 +4711,7 @@ export interface operations {
                      *       "timestamp": "2026-11-21T22:26:40.123Z",
                      *       "liveness_passed": null,
                      *       "active_liveness": null,
+                     *       "spoken_digits": null,
                      *       "quality_passed": true,
                      *       "security_flags": {
                      *         "fraud_score": 0,
@@ -5795,6 +5831,12 @@ export interface operations {
                      *       "modality": "voice",
                      *       "timestamp": "2026-11-21T22:26:40.123Z",
                      *       "liveness_passed": null,
+                     *       "active_liveness": null,
+                     *       "spoken_digits": {
+                     *         "passed": true,
+                     *         "lapse": null,
+                     *         "told": "Well done."
+                     *       },
                      *       "quality_passed": true,
                      *       "security_flags": {
                      *         "fraud_score": 0,
@@ -8470,7 +8512,8 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "user_id": "customer-4711"
+                 *       "user_id": "customer-4711",
+                 *       "modality": "facial"
                  *     }
                  */
                 "application/json": components["schemas"]["ChallengeRequest"];
@@ -8488,11 +8531,14 @@ export interface operations {
                     /**
                      * @example {
                      *       "challenge_id": "6e0f4b7a91c25d38a4b6c8d0e2f41357",
+                     *       "modality": "facial",
                      *       "actions": [
                      *         "turn_left",
                      *         "blink",
                      *         "look_up"
                      *       ],
+                     *       "digits": null,
+                     *       "told": "Look into the camera, then do what is asked, and look into the camera after each.",
                      *       "expires_at": "2026-11-21T22:27:40.123Z",
                      *       "frames_min": 8,
                      *       "frames_max": 30
@@ -11770,6 +11816,7 @@ export interface operations {
                      *       "timestamp": "2026-11-21T22:26:40.123Z",
                      *       "liveness_passed": null,
                      *       "active_liveness": null,
+                     *       "spoken_digits": null,
                      *       "quality_passed": true,
                      *       "security_flags": {
                      *         "fraud_score": 0,

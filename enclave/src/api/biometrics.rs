@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 
 use super::Document;
 use super::liveness::{ActiveLiveness, LivenessAnswer};
+use super::spoken::{SpokenAnswer, SpokenDigits};
 use super::text::{SessionToken, Text, Timestamp, id};
 
 /// What is measured.
@@ -189,7 +190,7 @@ pub struct VerifyRequest {
     /// What is compared.
     pub modality: Modality,
     /// JPEG, PNG or WebP of a face, WAV or FLAC of a voice, in base64 (standard or url alphabet), at most 8 MiB before encoding.
-    /// Left out where `liveness` has frames in its place.
+    /// Left out where `liveness` has frames in its place, or `spoken` the recording.
     #[serde(default)]
     #[schema(value_type = String, required = false, min_length = 2, pattern = r"^(([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw](==)?|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=?)?|([A-Za-z0-9_-]{4})*([A-Za-z0-9_-][AQgw](==)?|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048]=?)?)$")]
     pub biometric_data: Sample,
@@ -201,6 +202,10 @@ pub struct VerifyRequest {
     #[serde(default)]
     #[schema(value_type = Option<String>, min_length = 2, pattern = r"^(([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw](==)?|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=?)?|([A-Za-z0-9_-]{4})*([A-Za-z0-9_-][AQgw](==)?|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048]=?)?)$")]
     pub voice_data: Option<Sample>,
+    /// Of a voice, alone or beside a face: the answer to a challenge that asked for digits, in
+    /// place of `biometric_data` or `voice_data`.
+    #[serde(default)]
+    pub spoken: Option<SpokenAnswer>,
     /// The customer's device.
     #[serde(default)]
     pub device_info: Option<DeviceInfo>,
@@ -287,6 +292,8 @@ pub struct Verification {
     pub liveness_passed: Option<bool>,
     /// What came of a challenge; null where none was answered.
     pub active_liveness: Option<ActiveLiveness>,
+    /// What came of digits that were to be read; null where none were answered.
+    pub spoken_digits: Option<SpokenDigits>,
     /// Whether the sample passed the quality gate.
     pub quality_passed: bool,
     /// Signals about the attempt.
@@ -312,19 +319,25 @@ const fn lenient(alphabet: &alphabet::Alphabet) -> GeneralPurpose {
 }
 
 impl VerifyRequest {
-    /// Whether there is one picture or recording, or frames, and not both.
+    /// Whether each modality is there in one form, and nothing else is.
     pub fn is_one(&self) -> bool {
-        self.biometric_data.as_bytes().is_empty() == self.liveness.is_some()
+        let data = !self.biometric_data.as_bytes().is_empty();
+        let (frames, read) = (self.liveness.is_some(), self.spoken.is_some());
+        let voice = self.voice_data.is_some();
+        match self.modality {
+            Modality::Facial => data != frames && !voice && !read,
+            Modality::Voice => data != read && !voice && !frames,
+            Modality::Multimodal => data != frames && voice != read,
+        }
     }
 
     /// Bytes of whatever there is.
     pub fn bytes(&self) -> usize {
         let frames = self.liveness.as_ref().map_or(0, LivenessAnswer::bytes);
-        let voice = self
-            .voice_data
-            .as_ref()
-            .map_or(0, |one| one.as_bytes().len());
-        self.biometric_data.as_bytes().len() + frames + voice
+        let read = self.spoken.as_ref().map(|answer| &answer.audio);
+        let recordings = self.voice_data.iter().chain(read);
+        let recordings: usize = recordings.map(|one| one.as_bytes().len()).sum();
+        self.biometric_data.as_bytes().len() + frames + recordings
     }
 }
 
@@ -397,6 +410,41 @@ mod tests {
         assert!(read(r#"{"lat":48.2,"lng":16.4}"#).is_ok());
         assert!(read(r#"{"lat":91,"lng":0}"#).is_err());
         assert!(read(r#"{"lat":0,"lng":-180.5}"#).is_err());
+    }
+
+    #[test]
+    fn each_modality_is_sent_in_one_form() {
+        let id = "0".repeat(32);
+        let frames = format!(r#""liveness":{{"challenge_id":"{id}","frames":["AAAA"]}}"#);
+        let read = format!(r#""spoken":{{"challenge_id":"{id}","audio":"AAAA"}}"#);
+        let (data, voice) = (r#""biometric_data":"AAAA""#, r#""voice_data":"AAAA""#);
+        let members = [data, &frames, voice, &read];
+        // Data, frames, a voice beside a face, digits: a bit for each, as they stand here.
+        let good = [
+            ("facial", vec![0b0001, 0b0010]),
+            ("voice", vec![0b0001, 0b1000]),
+            ("multimodal", vec![0b0101, 0b0110, 0b1001, 0b1010]),
+        ];
+        for (modality, good) in good {
+            for bits in 0..16 {
+                let mut text = format!(r#"{{"user_id":"a","modality":"{modality}""#);
+                let there = members
+                    .iter()
+                    .enumerate()
+                    .filter(|(at, _)| bits >> at & 1 == 1);
+                let count = there.clone().count();
+                there.for_each(|(_, member)| text = format!("{text},{member}"));
+                let request: VerifyRequest = serde_json::from_str(&(text + "}")).unwrap();
+                assert_eq!(
+                    request.is_one(),
+                    good.contains(&bits),
+                    "{modality} {bits:b}"
+                );
+                assert_eq!(request.bytes(), 3 * count);
+            }
+        }
+        let text = format!(r#"{{"challenge_id":"{id}","audio":"AAAA","digits":"1"}}"#);
+        assert!(serde_json::from_str::<SpokenAnswer>(&text).is_err());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Challenges before a camera: what is asked, and what answers it.
+//! Challenges: what is asked before a camera or a microphone, and what frames answer.
 //!
 //! Protects against: frames that linger. Each is wiped when it is dropped, and a
 //! refusal repeats nothing of them.
@@ -23,6 +23,20 @@ pub struct ChallengeRequest {
     /// The bank's name for its customer.
     #[schema(value_type = String, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     pub user_id: UserId,
+    /// What is challenged: a face with moves, if left out, or a voice with digits.
+    #[serde(default)]
+    pub modality: ChallengeModality,
+}
+
+/// What is challenged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ChallengeModality {
+    /// A face: moves before a camera.
+    #[default]
+    Facial,
+    /// A voice: digits to read.
+    Voice,
 }
 
 /// One move.
@@ -50,22 +64,60 @@ impl From<Move> for LivenessAction {
     }
 }
 
-/// What the customer is to do before the camera.
+/// What the customer is to do before the camera, or to read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LivenessChallenge {
     /// Names the challenge: good once, for this customer.
     #[serde(with = "id")]
     #[schema(value_type = String)]
     pub challenge_id: ChallengeId,
-    /// The moves, in this order, each followed by a look into the camera.
+    /// What is challenged.
+    pub modality: ChallengeModality,
+    /// The moves, in this order, each followed by a look into the camera; none for a voice.
     pub actions: Vec<LivenessAction>,
+    /// Of a voice: six digits to read one by one, in this order; null for a face.
+    #[schema(min_length = 6, max_length = 6, pattern = "^[0-9]{6}$")]
+    pub digits: Option<String>,
+    /// For the customer.
+    pub told: &'static str,
     /// When it ends unanswered (RFC 3339, UTC).
     #[schema(value_type = String, format = DateTime)]
     pub expires_at: Timestamp,
-    /// Fewest frames that answer it.
+    /// Fewest frames that answer it; 0 for a voice, which frames do not answer.
     pub frames_min: usize,
-    /// Most frames that answer it.
+    /// Most frames that answer it; 0 for a voice.
     pub frames_max: usize,
+}
+
+impl LivenessChallenge {
+    /// Of a face.
+    pub fn moves(id: ChallengeId, actions: &[LivenessAction], expires_at: Timestamp) -> Self {
+        Self {
+            challenge_id: id,
+            modality: ChallengeModality::Facial,
+            actions: actions.to_vec(),
+            digits: None,
+            told: "Look into the camera, then do what is asked, and look into the camera after each.",
+            expires_at,
+            frames_min: FRAMES_MIN,
+            frames_max: FRAMES_MAX,
+        }
+    }
+
+    /// Of a voice.
+    pub fn digits(id: ChallengeId, digits: &[u8], expires_at: Timestamp) -> Self {
+        let digits = digits.iter().map(u8::to_string);
+        Self {
+            challenge_id: id,
+            modality: ChallengeModality::Voice,
+            actions: Vec::new(),
+            digits: Some(digits.collect()),
+            told: "Read these digits aloud one by one, with a short pause after each.",
+            expires_at,
+            frames_min: 0,
+            frames_max: 0,
+        }
+    }
 }
 
 /// Answers a challenge.

@@ -22,6 +22,7 @@ mod policy;
 mod problem;
 mod services;
 mod sessions;
+mod spoken;
 mod templates;
 mod text;
 mod transactions;
@@ -58,8 +59,8 @@ pub use erasures::{
 pub use extensions::{Hint, PrfInput, PrfValues};
 pub use handover::{HaltRequest, Halted, HandedOver, HandoverRequest, TakeRequest, TakingOver};
 pub use liveness::{
-    ActiveLiveness, ChallengeRequest, LivenessAction, LivenessAnswer, LivenessChallenge,
-    LivenessLapse, told,
+    ActiveLiveness, ChallengeModality, ChallengeRequest, LivenessAction, LivenessAnswer,
+    LivenessChallenge, LivenessLapse, told,
 };
 pub use metadata::{MetadataStatus, MetadataTaken, ModelStatus};
 pub use passkeys::{
@@ -76,6 +77,7 @@ pub use sessions::{
     Confirmation, Introspected, Introspection, IntrospectionForm, JwkSet, SessionClaims,
     SessionScope, SessionsEnded, TokenForm,
 };
+pub use spoken::{DigitsLapse, SpokenAnswer, SpokenDigits};
 pub use templates::Renewed;
 pub use text::{SessionToken, Text, Timestamp};
 pub use transactions::{Amount, Batch, BatchPayment, Currency, Payee, Payment, Transaction};

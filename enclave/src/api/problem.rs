@@ -294,13 +294,13 @@ kinds! {
     TOO_BRIGHT too_bright 422 "The face is too bright" "Find softer light.";
     BLURRED blurred 422 "The face is out of focus" "Hold still and take the picture again.";
     NOT_LIVE not_live 422 "This does not look like a live person" "Take the picture again, of the person and not of a print or a screen.";
-    CHALLENGE_REQUIRED challenge_required 409 "A challenge must be answered" "Ask for one with POST /api/v1/liveness/challenge and send its frames as liveness; for an enrolment, as biometric_file.";
-    CHALLENGES_OFF challenges_off 409 "Policy challenges nobody" "Have officers sign a configuration with policy.active_liveness, or send one picture.";
+    CHALLENGE_REQUIRED challenge_required 409 "A challenge must be answered" "Ask for one with POST /api/v1/liveness/challenge and send its frames as liveness, for an enrolment as biometric_file; of a voice, the recording as spoken.";
+    CHALLENGES_OFF challenges_off 409 "Policy challenges nobody" "Have officers sign a configuration with policy.active_liveness, for a voice with policy.spoken_digits; or send one picture or recording.";
     UNKNOWN_CHALLENGE unknown_challenge 409 "This challenge is not open for this customer" "It is good once and for a minute; ask for another with POST /api/v1/liveness/challenge.";
     FRAME_COUNT frame_count 400 "That is not as many frames as answer a challenge" "Send 8 to 30 frames.";
     CHALLENGE_FAILED challenge_failed 422 "The challenge was not answered" "The detail says what was missing; ask for another challenge.";
     SAMPLE_COUNT sample_count 400 "That is not as many samples as this enrolment takes" "Send one picture for a face; three recordings for a voice, as biometric_file, biometric_file_2 and biometric_file_3.";
-    MODALITY_MISMATCH modality_mismatch 422 "The samples are not those of the modality" "For multimodal send a picture in biometric_data and a recording in voice_data; for any other modality no voice_data.";
+    MODALITY_MISMATCH modality_mismatch 422 "The samples are not those of the modality" "For multimodal send a picture in biometric_data and a recording in voice_data; for any other modality no voice_data. Frames of a face stand as liveness in place of the picture, a recording of digits as spoken in place of the recording.";
     NOT_AUDIO not_audio 422 "The sample is not a recording" "Send WAV or FLAC, whole.";
     AUDIO_NOT_SUPPORTED audio_not_supported 422 "This kind of recording is not supported" "Record one or two channels at 8 to 96 kHz.";
     RECORDING_TOO_LONG recording_too_long 422 "The recording is too long" "Send a minute at most; some seconds are enough.";

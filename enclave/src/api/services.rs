@@ -130,7 +130,7 @@ pub trait Services: Send + Sync + 'static {
         samples: Vec<Sample>,
     ) -> impl Future<Output = Result<Enrolled, Problem>> + Send;
 
-    /// Draws a challenge for a customer before a camera.
+    /// Draws a challenge for a customer before a camera or a microphone.
     fn liveness_challenge(
         &self,
         caller: Caller,

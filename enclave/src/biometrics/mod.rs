@@ -10,6 +10,7 @@ mod int8;
 pub mod liveness;
 mod protected;
 mod space;
+pub mod spoken;
 mod transform;
 mod voice;
 

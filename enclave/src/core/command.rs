@@ -14,6 +14,7 @@ use super::models::Aaguid;
 use super::risk::{Ending, Risk, Whereabouts};
 use super::ruling::Answer;
 use super::session::Session;
+use super::spoken::SpokenLapse;
 use super::state::{SubjectHandle, Template, TenantKeySeeds};
 use super::voice::Modality;
 use crate::passkeys::CredentialRecord;
@@ -414,6 +415,8 @@ pub struct SampleUse {
     pub liveness: Option<Liveness>,
     /// The challenge that was answered with it, if one was.
     pub performed: Option<Performed>,
+    /// Of a voice: whether the digits that were asked for were read, if any were.
+    pub spoken: Option<Result<(), SpokenLapse>>,
 }
 
 /// What a look at a face's texture said.

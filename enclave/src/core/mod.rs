@@ -24,6 +24,7 @@ mod risk;
 mod ruling;
 mod session;
 mod snapshot;
+mod spoken;
 mod state;
 mod strangers;
 mod throttle;
@@ -60,6 +61,7 @@ pub use ruling::{
 };
 pub use session::{Assurance, SESSIONS_MAX, Session, Sessions};
 pub use snapshot::{ApprovalV1, Piece, SubjectPiece};
+pub use spoken::SpokenLapse;
 pub use state::{
     Attempts, Enrollment, EnrollmentStatus, Subject, SubjectHandle, Template, TenantKeySeeds,
     TenantState, Transaction,

@@ -17,6 +17,7 @@ mod renewal;
 mod risk;
 mod room;
 mod sessions;
+mod spoken;
 mod strangers;
 mod throttle;
 mod voice;
@@ -203,6 +204,7 @@ fn sample_of(model: &str) -> SampleUse {
         quality: 0.9,
         liveness: None,
         performed: None,
+        spoken: None,
     }
 }
 

@@ -236,19 +236,15 @@ pub(super) async fn enroll_submit<S: Services>(
     Ok(Reply::ok(enrolled))
 }
 
-/// What is compared is there once, and is not too large.
-fn whole(request: &VerifyRequest, limit: usize) -> Result<(), Problem> {
-    if !request.is_one() {
-        let wrong = "Send either biometric_data or liveness.";
-        return Err(Problem::modality_mismatch().detail(wrong));
-    }
+/// What is compared is not too large.
+fn bounded(request: &VerifyRequest, limit: usize) -> Result<(), Problem> {
     match request.bytes() > limit {
         true => Err(Problem::body_too_large()),
         false => Ok(()),
     }
 }
 
-/// Draws a challenge for a customer before a camera; while one is open, the same again.
+/// Draws a challenge for a customer, moves of the face or digits to read; while one is open, the same again.
 #[utoipa::path(
     post, path = "/api/v1/liveness/challenge", tag = "biometrics", request_body = ChallengeRequest,
     responses((status = 200, description = "What the customer is to do", body = LivenessChallenge)),
@@ -272,7 +268,7 @@ pub(super) async fn verify<S: Services>(
     Client(caller): Client,
     ReceivedSample(request, _budget): ReceivedSample<VerifyRequest>,
 ) -> Outcome<Verification> {
-    whole(&request, shared.limits.sample)?;
+    bounded(&request, shared.limits.sample)?;
     let verification = shared.services.verify(caller, request).await?;
     Ok(Reply::ok(verification))
 }
@@ -400,7 +396,7 @@ async fn approval_sample<S: Services>(
     request: VerifyRequest,
 ) -> Outcome<Verification> {
     let id = name.parse(Problem::unknown_approval)?;
-    whole(&request, shared.limits.sample)?;
+    bounded(&request, shared.limits.sample)?;
     let sample = shared
         .services
         .approval_sample(caller, id, modality, request);

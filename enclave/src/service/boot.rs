@@ -96,6 +96,11 @@ pub enum BootError {
         "policy.active_liveness needs models of the roles face_landmarks, face_eyes and face_pose, and images/models.toml has none; add them or leave it out"
     )]
     NoMoves,
+    /// The policy asks customers to read digits, and no models hear which.
+    #[error(
+        "policy.spoken_digits needs models of the roles speech_spectrogram, speech_embedder and spoken_digits, and one of the role voice_embedder, and images/models.toml has none; add them or leave it out"
+    )]
+    NoDigits,
     /// A tenant's passkey policy asks for what this enclave does not know.
     #[error("configuration: tenant {tenant}: passkeys.{member}: {problem}")]
     Passkeys {
@@ -200,6 +205,7 @@ impl Appliance {
         check_calibration(&manifest, &verified.config.policy)?;
         check_liveness(&manifest, verified.config.policy.liveness().mode)?;
         check_moves(&manifest, verified.config.policy.challenges())?;
+        check_digits(&manifest, verified.config.policy.digits())?;
         for tenant in &verified.config.tenants {
             PasskeyRules::new(tenant)?;
         }
@@ -346,6 +352,15 @@ fn check_moves(manifest: &Manifest, mode: LivenessMode) -> Result<(), BootError>
     }
 }
 
+/// Whoever asks for digits needs models that hear them, and whose voice it is.
+fn check_digits(manifest: &Manifest, mode: LivenessMode) -> Result<(), BootError> {
+    let hears = manifest.has_digits() && !manifest.voice_spaces().is_empty();
+    match mode != LivenessMode::Off && !hears {
+        true => Err(BootError::NoDigits),
+        false => Ok(()),
+    }
+}
+
 /// The client anchors of the configuration.
 pub(super) fn anchors(verified: &VerifiedConfig) -> Result<Vec<Anchor>, BootError> {
     use redoubt_attestation::genesis::{Role as Signed, anchor_der};
@@ -411,6 +426,37 @@ mod tests {
                 .map(|error| error.to_string());
             assert_eq!(refused.is_some(), mode != LivenessMode::Off);
             assert!(refused.is_none_or(|error| error.starts_with("policy.active_liveness needs")));
+        }
+    }
+
+    #[test]
+    fn nobody_is_asked_for_digits_without_models_that_hear_them() {
+        let text = include_str!("../../../images/models.toml");
+        let model = |role: &str| {
+            format!("[[model]]\nid = \"{role}-made\"\nrole = \"{role}\"\ndimension = 10\n")
+        };
+        let roles = ["speech_spectrogram", "speech_embedder", "spoken_digits"];
+        let without = roles.iter().fold(text.to_owned(), |text, role| {
+            text.replace(&format!("role = \"{role}\""), "role = \"another\"")
+        });
+        let made: String = roles.iter().copied().map(model).collect();
+        let with = format!("{without}\n{made}");
+        let voiceless = with.replace("role = \"voice_embedder\"", "role = \"another\"");
+        let voiceless = voiceless.split("[[multimodal]]").next().unwrap().to_owned() + &made;
+        let read = |text: &str| Manifest::parse(text).unwrap();
+        let (with, without, voiceless) = (read(&with), read(&without), read(&voiceless));
+        for mode in [
+            LivenessMode::Off,
+            LivenessMode::Report,
+            LivenessMode::Require,
+        ] {
+            assert!(check_digits(&with, mode).is_ok());
+            for lacking in [&without, &voiceless] {
+                let refused = check_digits(lacking, mode).err().map(|e| e.to_string());
+                assert_eq!(refused.is_some(), mode != LivenessMode::Off);
+                let named = |error: String| error.starts_with("policy.spoken_digits needs models");
+                assert!(refused.is_none_or(named));
+            }
         }
     }
 

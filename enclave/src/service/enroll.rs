@@ -111,7 +111,7 @@ impl Appliance {
         };
         let user_id = name_of(serving, caller, handle).await?;
         if challenged {
-            serving.live_challenges.forget(&caller.tenant, &user_id);
+            serving.moves.forget(&caller.tenant, &user_id);
         }
         let fresh = enrolling.fresh;
         Ok(Enrolled {

@@ -42,7 +42,8 @@ impl Appliance {
         let salt = self.pool.draw().map_err(|_| internal("no entropy"))?;
         // Before and after: what a ceremony under way would register is gone too.
         serving.challenges.forget(&caller.tenant, &user);
-        serving.live_challenges.forget(&caller.tenant, &user);
+        serving.moves.forget(&caller.tenant, &user);
+        serving.digits.forget(&caller.tenant, &user);
         let command = Command::EraseSubject {
             user: user.clone(),
             id,
@@ -50,7 +51,8 @@ impl Appliance {
         };
         let erased = self.erase(&serving, caller, &user, command, id).await?;
         serving.challenges.forget(&caller.tenant, &user);
-        serving.live_challenges.forget(&caller.tenant, &user);
+        serving.moves.forget(&caller.tenant, &user);
+        serving.digits.forget(&caller.tenant, &user);
         Ok(erased)
     }
 

@@ -1,116 +1,29 @@
-//! Challenges before a camera: drawn here, good once, for a minute, for one customer.
+//! Challenges before a camera, and what answers them.
 //!
-//! Protects against replay, and against asking until a challenge comes that a recording
-//! fits: while one is open, whoever asks again is given the same. They live in memory
-//! only, so a crash leaves every one of them unknown, which is as good as spent. Nothing
-//! here looks for the customer, so that nothing tells who is one.
+//! Protects against a recording of before: what is to be seen is drawn here, for one
+//! customer, good once. Whoever the name is of, or whether it is anybody's, makes no
+//! difference to what is asked, worked on and told.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::HashSet;
 
 use redoubt_attestation::encode::sha256;
 use redoubt_attestation::genesis::LivenessMode;
-use redoubt_shared::limits::{FRAMES_MAX, FRAMES_MIN};
-use redoubt_shared::{ChallengeId, TenantId, UserId};
+use redoubt_shared::{ChallengeId, UserId};
 use zeroize::Zeroizing;
 
 use super::boot::Appliance;
+use super::drawn::Drawn;
 use super::problems::{self, internal};
 use super::samples::{Measured, Refused};
 use super::serving::Serving;
 use crate::api::{
-    Caller, ChallengeRequest, LivenessAnswer, LivenessChallenge, Problem, Sample, Timestamp,
+    Caller, ChallengeModality, ChallengeRequest, LivenessAnswer, LivenessChallenge, Problem,
+    Sample, Timestamp,
 };
 use crate::biometrics::{challenge, liveness};
 use crate::core::{FrameMark, Lapse, Modality, Move, Performed};
 
-/// Challenges one tenant may have open.
-const OPEN_PER_TENANT: usize = 100_000;
-/// How long one is open, in milliseconds.
-const OPEN_MS: u64 = 60_000;
-/// For how long a name is asked for the same moves until an answer was judged.
-const SAME_MOVES_MS: u64 = 15 * 60_000;
-
-type Moves = [Move; challenge::MOVES];
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Open {
-    id: ChallengeId,
-    moves: Moves,
-    expires_ms: u64,
-    /// Whether somebody answered it; what came of that is not known.
-    spent: bool,
-    same_until_ms: u64,
-}
-
-impl Open {
-    fn is_open(&self, now_ms: u64) -> bool {
-        !self.spent && self.expires_ms > now_ms
-    }
-}
-
-/// Every challenge that may still be answered, one for each name.
-#[derive(Default)]
-pub(super) struct LiveChallenges(Mutex<HashMap<TenantId, HashMap<UserId, Open>>>);
-
-impl LiveChallenges {
-    /// The open challenge of this name, or `fresh`, for the moves of the last one if no
-    /// answer to that was judged. `None`: this tenant has too many open.
-    fn open(&self, tenant: &TenantId, user: &UserId, fresh: Open, now_ms: u64) -> Option<Open> {
-        let mut all = self.lock();
-        let open = all.entry(tenant.clone()).or_default();
-        if let Some(known) = open.get_mut(user).filter(|one| one.same_until_ms > now_ms) {
-            if !known.is_open(now_ms) {
-                let (moves, same_until_ms) = (known.moves, known.same_until_ms);
-                *known = Open {
-                    moves,
-                    same_until_ms,
-                    ..fresh
-                };
-            }
-            return Some(*known);
-        }
-        if open.len() >= OPEN_PER_TENANT {
-            open.retain(|_, known| known.same_until_ms > now_ms);
-        }
-        if open.len() >= OPEN_PER_TENANT {
-            open.retain(|_, known| known.is_open(now_ms));
-        }
-        if open.len() >= OPEN_PER_TENANT {
-            return None;
-        }
-        open.insert(user.clone(), fresh);
-        Some(fresh)
-    }
-
-    /// Spends a challenge: whatever comes of the answer, it is gone. `None` if it is not
-    /// open for exactly this tenant and user.
-    fn spend(
-        &self,
-        tenant: &TenantId,
-        user: &UserId,
-        id: ChallengeId,
-        now_ms: u64,
-    ) -> Option<Moves> {
-        let mut all = self.lock();
-        let open = all.get_mut(tenant)?;
-        let known = open.get_mut(user).filter(|known| known.id == id)?;
-        let was_open = known.is_open(now_ms);
-        known.spent = true;
-        was_open.then_some(known.moves)
-    }
-
-    /// Forgets the challenge of one user: an answer was judged, or they are erased.
-    pub(super) fn forget(&self, tenant: &TenantId, user: &UserId) {
-        if let Some(open) = self.lock().get_mut(tenant) {
-            open.remove(user);
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, HashMap<UserId, Open>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+pub(super) type Moves = [Move; challenge::MOVES];
 
 /// Frames, and the moves they are to show.
 pub(super) struct Answered {
@@ -119,34 +32,45 @@ pub(super) struct Answered {
 }
 
 impl Appliance {
+    /// What a customer is asked for, before a camera or a microphone.
     pub(super) async fn liveness_challenge(
         &self,
         caller: &Caller,
         request: ChallengeRequest,
     ) -> Result<LivenessChallenge, Problem> {
         let (serving, now_ms) = (self.serving()?, self.time()?);
+        let user = &request.user_id;
+        match request.modality {
+            ChallengeModality::Facial => {
+                let open = self.draw_moves(&serving, caller, user, now_ms)?;
+                let actions = open.asked.map(Into::into);
+                let (id, ends) = (open.id, Timestamp(open.expires_ms));
+                Ok(LivenessChallenge::moves(id, &actions, ends))
+            }
+            ChallengeModality::Voice => {
+                let open = self.draw_digits(&serving, caller, user, now_ms)?;
+                let (id, ends) = (open.id, Timestamp(open.expires_ms));
+                Ok(LivenessChallenge::digits(id, &open.asked, ends))
+            }
+        }
+    }
+
+    fn draw_moves(
+        &self,
+        serving: &Serving,
+        caller: &Caller,
+        user: &UserId,
+        now_ms: u64,
+    ) -> Result<Drawn<Moves>, Problem> {
         if self.challenges_mode() == LivenessMode::Off {
             return Err(Problem::challenges_off());
         }
-        let drawn = || self.pool.draw::<16>().map_err(|_| internal("no entropy"));
-        let random = u64::from_le_bytes(*drawn()?.first_chunk().unwrap_or(&[0; 8]));
-        let fresh = Open {
-            id: ChallengeId::from_bytes(drawn()?),
-            moves: challenge::drawn(random),
-            expires_ms: now_ms.saturating_add(OPEN_MS),
-            spent: false,
-            same_until_ms: now_ms.saturating_add(SAME_MOVES_MS),
-        };
-        let challenges = &serving.live_challenges;
-        let open = challenges.open(&caller.tenant, &request.user_id, fresh, now_ms);
-        let open = open.ok_or_else(Problem::too_many_requests)?;
-        Ok(LivenessChallenge {
-            challenge_id: open.id,
-            actions: open.moves.map(Into::into).to_vec(),
-            expires_at: Timestamp(open.expires_ms),
-            frames_min: FRAMES_MIN,
-            frames_max: FRAMES_MAX,
-        })
+        let random = self.pool.draw().map_err(|_| internal("no entropy"))?;
+        let moves = challenge::drawn(u64::from_le_bytes(random));
+        let id = self.pool.draw().map_err(|_| internal("no entropy"))?;
+        let fresh = Drawn::new(ChallengeId::from_bytes(id), moves, now_ms);
+        let open = serving.moves.open(&caller.tenant, user, fresh, now_ms);
+        open.ok_or_else(Problem::too_many_requests)
     }
 
     fn challenges_mode(&self) -> LivenessMode {
@@ -179,8 +103,8 @@ impl Appliance {
         if !answer.is_counted() {
             return Err(Problem::frame_count());
         }
-        let (challenges, now_ms) = (&serving.live_challenges, self.time()?);
-        let moves = challenges.spend(&caller.tenant, user, answer.challenge_id, now_ms);
+        let (id, now_ms) = (answer.challenge_id, self.time()?);
+        let moves = serving.moves.spend(&caller.tenant, user, id, now_ms);
         Ok(Some(Answered {
             moves: moves.ok_or_else(Problem::unknown_challenge)?,
             frames: answer.frames,
@@ -233,6 +157,8 @@ impl Appliance {
             quality: face.quality.score,
             liveness: liveness::judged(policy, least_live),
             performed: Some(performed),
+            spoken: None,
+            halves: Vec::new(),
             tier,
         })
     }
@@ -256,86 +182,6 @@ pub(super) fn answer_among(samples: &[Sample]) -> Result<Option<LivenessAnswer>,
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn open(id: u8, expires_ms: u64) -> Open {
-        Open {
-            id: ChallengeId::from_bytes([id; 16]),
-            moves: challenge::drawn(u64::from(id)),
-            expires_ms,
-            spent: false,
-            same_until_ms: expires_ms + 100,
-        }
-    }
-
-    #[test]
-    fn a_challenge_is_good_once_for_its_own_tenant_and_user_and_time() {
-        let (a, b): (TenantId, TenantId) = ("a".parse().unwrap(), "b".parse().unwrap());
-        let (x, y): (UserId, UserId) = ("x".parse().unwrap(), "y".parse().unwrap());
-        let challenges = LiveChallenges::default();
-        let one = open(1, 100);
-        assert_eq!(challenges.open(&a, &x, one, 0), Some(one));
-        assert_eq!(challenges.spend(&b, &x, one.id, 50), None);
-        assert_eq!(challenges.spend(&a, &y, one.id, 50), None);
-        assert_eq!(challenges.spend(&a, &x, open(2, 0).id, 50), None);
-        assert_eq!(challenges.spend(&a, &x, one.id, 50), Some(one.moves));
-        assert_eq!(challenges.spend(&a, &x, one.id, 50), None, "spent");
-        challenges.forget(&a, &x);
-        challenges.open(&a, &x, one, 0);
-        assert_eq!(challenges.spend(&a, &x, one.id, 100), None, "expired");
-        challenges.forget(&a, &x);
-        challenges.open(&a, &x, one, 0);
-        challenges.forget(&a, &x);
-        assert_eq!(challenges.spend(&a, &x, one.id, 50), None, "forgotten");
-    }
-
-    /// Nobody asks until moves come that a recording fits: neither by waiting nor by
-    /// answers that nobody can judge.
-    #[test]
-    fn who_asks_again_is_asked_for_the_same_moves_until_an_answer_was_judged() {
-        let (a, x): (TenantId, UserId) = ("a".parse().unwrap(), "x".parse().unwrap());
-        let challenges = LiveChallenges::default();
-        let (one, two, three) = (open(1, 100), open(2, 150), open(3, 400));
-        assert_ne!(one.moves, two.moves);
-        assert_eq!(challenges.open(&a, &x, one, 0), Some(one));
-        assert_eq!(challenges.open(&a, &x, two, 99), Some(one));
-        let again = challenges.open(&a, &x, two, 100).unwrap();
-        assert_eq!((again.id, again.moves), (two.id, one.moves), "it ran out");
-        assert_eq!(again.same_until_ms, one.same_until_ms, "not for ever");
-        assert_eq!(challenges.spend(&a, &x, two.id, 120), Some(one.moves));
-        let again = challenges.open(&a, &x, three, 130).unwrap();
-        assert_eq!((again.id, again.moves), (three.id, one.moves), "not judged");
-        challenges.forget(&a, &x);
-        assert_eq!(challenges.open(&a, &x, two, 130), Some(two), "judged");
-        assert_eq!(challenges.open(&a, &x, three, 250), Some(three), "over");
-    }
-
-    #[test]
-    fn a_tenant_has_a_bounded_number_open_and_what_is_over_makes_room() {
-        let a: TenantId = "a".parse().unwrap();
-        let challenges = LiveChallenges::default();
-        let user = |number: usize| -> UserId { format!("u{number}").parse().unwrap() };
-        for number in 0..OPEN_PER_TENANT {
-            assert!(
-                challenges
-                    .open(&a, &user(number), open(1, 100), 0)
-                    .is_some()
-            );
-        }
-        assert!(
-            challenges
-                .open(&a, &user(OPEN_PER_TENANT), open(1, 100), 0)
-                .is_none()
-        );
-        assert!(
-            challenges.open(&a, &user(0), open(2, 100), 0).is_some(),
-            "its own"
-        );
-        assert!(
-            challenges
-                .open(&a, &user(OPEN_PER_TENANT), open(1, 300), 100)
-                .is_some()
-        );
-    }
 
     #[test]
     fn an_enrolment_file_is_an_answer_or_a_picture() {

@@ -11,10 +11,11 @@ use super::boot::Appliance;
 use super::liveness::Answered;
 use super::problems;
 use super::serving::Serving;
+use super::spoken::Recited;
 use super::templates::Fresh;
 use crate::api::{self, Problem, Sample};
 use crate::biometrics::{self, Space, liveness};
-use crate::core::{Liveness, Means, Modality, Performed};
+use crate::core::{Liveness, Means, Modality, Performed, SpokenLapse};
 use crate::worker_link::WorkerError;
 
 /// What to say, and what to record.
@@ -29,6 +30,10 @@ pub(super) struct Measured {
     pub(super) liveness: Option<Liveness>,
     /// Where a challenge was answered.
     pub(super) performed: Option<Performed>,
+    /// Where digits were read.
+    pub(super) spoken: Option<Result<(), SpokenLapse>>,
+    /// Of digits that policy requires: both halves, each of which is to be the customer's.
+    pub(super) halves: Vec<Embedding>,
     pub(super) tier: Tier,
 }
 
@@ -100,34 +105,16 @@ pub(super) enum Given {
     Sample(Sample),
     /// Of a face: frames that answer a challenge.
     Frames(Answered),
+    /// Of a voice: a recording that answers one.
+    Digits(Recited),
 }
 
 /// What a verification sends.
 pub(super) enum Sent {
     /// Of one modality.
     One(Modality, Given),
-    /// A face and a recording.
-    Both(Given, Sample),
-}
-
-impl Sent {
-    /// Whether a request has the samples that its modality takes.
-    pub(super) fn fits(means: Means, voice: Option<&Sample>) -> Result<(), Problem> {
-        match (means == Means::Both) == voice.is_some() {
-            true => Ok(()),
-            false => Err(Problem::modality_mismatch()),
-        }
-    }
-
-    /// The samples of a request, as its modality takes them.
-    pub(super) fn of(means: Means, given: Given, voice: Option<Sample>) -> Result<Self, Problem> {
-        match (means, voice) {
-            (Means::Face, None) => Ok(Self::One(Modality::Face, given)),
-            (Means::Voice, None) => Ok(Self::One(Modality::Voice, given)),
-            (Means::Both, Some(voice)) => Ok(Self::Both(given, voice)),
-            _ => Err(Problem::modality_mismatch()),
-        }
-    }
+    /// A face and a voice.
+    Both(Given, Given),
 }
 
 impl Appliance {
@@ -144,11 +131,15 @@ impl Appliance {
             }
             Sent::Both(face, voice) => (face, voice),
         };
+        let voice_in = match voice {
+            Given::Digits(_) => "spoken",
+            Given::Sample(_) | Given::Frames(_) => "voice_data",
+        };
         let face = self.looked_at(serving, Modality::Face, face);
-        let voice = self.measured(serving, Modality::Voice, voice);
+        let voice = self.looked_at(serving, Modality::Voice, voice);
         let (face, voice) = join(face, voice).await;
         let face = face.map_err(|refused| told("biometric_data", refused))?;
-        let voice = voice.map_err(|refused| told("voice_data", refused))?;
+        let voice = voice.map_err(|refused| told(voice_in, refused))?;
         // Another worker took over in between: the claim names one tier.
         if face.tier != voice.tier {
             return Err(problems::sample(&WorkerError::Unavailable));
@@ -165,6 +156,7 @@ impl Appliance {
         match given {
             Given::Sample(sample) => self.measured(serving, modality, sample).await,
             Given::Frames(answered) => self.followed(serving, answered).await,
+            Given::Digits(recited) => self.listened(serving, recited).await,
         }
     }
 
@@ -185,6 +177,8 @@ impl Appliance {
                     quality: face.quality.score,
                     liveness: liveness::judged(policy, face.liveness),
                     performed: None,
+                    spoken: None,
+                    halves: Vec::new(),
                     tier,
                 })
             }
@@ -195,6 +189,8 @@ impl Appliance {
                     quality: voice.quality.score,
                     liveness: None,
                     performed: None,
+                    spoken: None,
+                    halves: Vec::new(),
                     tier,
                 })
             }

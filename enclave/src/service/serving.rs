@@ -14,12 +14,14 @@ use super::approvals::Listeners;
 use super::boot::{Appliance, BootError, Counters, anchors};
 use super::challenges::Challenges;
 use super::decoys::Decoys;
+use super::drawn::DrawnChallenges;
 use super::freshness::NoteKeys;
 use super::idle::Idle;
-use super::liveness::LiveChallenges;
+use super::liveness::Moves;
 use super::passkey_rules::PasskeyRules;
 use super::problems::{commit, internal};
 use super::rotate::Epochs;
+use super::spoken::Digits;
 use super::watch::Tags;
 use crate::api::{self, *};
 use crate::biometrics::Transforms;
@@ -50,7 +52,10 @@ pub(super) struct Serving {
     pub(super) ca: CertificateAuthority,
     pub(super) term: u64,
     pub(super) challenges: Challenges,
-    pub(super) live_challenges: LiveChallenges,
+    /// Moves that faces are asked for.
+    pub(super) moves: DrawnChallenges<Moves>,
+    /// Digits that voices are asked for.
+    pub(super) digits: DrawnChallenges<Digits>,
     pub(super) idle: Idle,
     pub(super) listeners: Arc<Listeners>,
     pub(super) note_keys: NoteKeys,

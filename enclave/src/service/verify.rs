@@ -12,13 +12,17 @@ use super::samples::{Given, Measured, Refused, Sent, means_of};
 use super::serving::{Serving, TenantService};
 use super::watch::{flags, verdict};
 use crate::api::{
-    ActionTaken, ActiveLiveness, Caller, Problem, Timestamp, Verification, VerifyRequest,
+    ActionTaken, ActiveLiveness, Caller, Problem, SpokenDigits, Timestamp, Verification,
+    VerifyRequest,
 };
 use crate::biometrics::{self, Limits, Made, Owner};
 use crate::core::{
     Band, Command, Comparison, Means, Modality, Reply, SampleUse, SubjectHandle, Template,
     Whereabouts,
 };
+
+const ONE_FORM: &str = "Send a face as biometric_data or as liveness, a voice as biometric_data (beside a \
+     face as voice_data) or as spoken, and nothing else.";
 
 /// A template and whose it is.
 type Kept = (SubjectHandle, Arc<Template>);
@@ -38,7 +42,7 @@ struct Likeness {
     cosine: f32,
     /// The false-match rate it stands for.
     rate: f64,
-    /// Whether policy refuses the sample for how live it looks.
+    /// Whether policy refuses the sample for how live it looks, or for what it read.
     barred: bool,
     sample: SampleUse,
 }
@@ -70,16 +74,10 @@ impl Appliance {
         }
         let user = request.user_id.clone();
         let from = serving.tenant(&caller.tenant)?.tags.whereabouts(&request);
-        Sent::fits(means, request.voice_data.as_ref())?;
-        // Where there is a face, it is challenged.
-        let first = means
-            .modalities()
-            .first()
-            .copied()
-            .unwrap_or(Modality::Face);
-        let answered = self.challenged(&serving, caller, (&user, first), request.liveness)?;
-        let given = answered.map_or(Given::Sample(request.biometric_data), Given::Frames);
-        let sent = Sent::of(means, given, request.voice_data)?;
+        if !request.is_one() {
+            return Err(Problem::modality_mismatch().detail(ONE_FORM));
+        }
+        let sent = self.sent(&serving, caller, means, request)?;
         let id = VerificationId::from_bytes(self.pool.draw().map_err(|_| internal("no entropy"))?);
         let reserve = Command::ReserveAttempt {
             user: user.clone(),
@@ -91,6 +89,42 @@ impl Appliance {
         let attempt = (user, id, means, approval);
         let ended = self.attempt(&serving, caller, attempt, (sent, from));
         ended.await.map_err(problems::in_part)
+    }
+
+    /// What a request has of each modality, the challenges that it answers spent.
+    fn sent(
+        &self,
+        serving: &Serving,
+        caller: &Caller,
+        means: Means,
+        request: VerifyRequest,
+    ) -> Result<Sent, Problem> {
+        let user = &request.user_id;
+        // Nothing is spent where an answer lacks.
+        if means != Means::Face {
+            self.digits_due(request.spoken.as_ref())?;
+        }
+        // Where there is a face, it is challenged.
+        let modality = match means {
+            Means::Voice => Modality::Voice,
+            Means::Face | Means::Both => Modality::Face,
+        };
+        let answered = self.challenged(serving, caller, (user, modality), request.liveness)?;
+        let spoken = request
+            .spoken
+            .map(|answer| self.recited(serving, caller, user, answer));
+        let read = spoken.transpose()?.map(Given::Digits);
+        let (data, frames) = (
+            Given::Sample(request.biometric_data),
+            answered.map(Given::Frames),
+        );
+        let voice = read.or(request.voice_data.map(Given::Sample));
+        Ok(match (means, voice) {
+            (Means::Voice, voice) => Sent::One(Modality::Voice, voice.unwrap_or(data)),
+            (Means::Face, _) => Sent::One(Modality::Face, frames.unwrap_or(data)),
+            (Means::Both, Some(voice)) => Sent::Both(frames.unwrap_or(data), voice),
+            (Means::Both, None) => return Err(Problem::modality_mismatch()),
+        })
     }
 
     /// What follows an attempt that is reserved.
@@ -105,9 +139,12 @@ impl Appliance {
         match self.measure(serving, caller, &user, sent).await {
             Ok(mut comparison) => {
                 comparison.from = from;
-                // A challenge was judged: the next one is another. A voice alone judges none.
+                // A challenge was judged: the next one of its kind is another.
                 if comparison.sample.performed.is_some() {
-                    serving.live_challenges.forget(&caller.tenant, &user);
+                    serving.moves.forget(&caller.tenant, &user);
+                }
+                if comparison.sample.spoken.is_some() {
+                    serving.digits.forget(&caller.tenant, &user);
                 }
                 let concluded = Concluded {
                     user,
@@ -235,11 +272,14 @@ impl Appliance {
         let space = self.space(modality, &template.model)?;
         let sample_there = space.of(&sample.embeddings)?;
         let cosine = tenant.transforms.cosine(owner, template, &sample_there)?;
+        let whole = biometrics::false_match_rate(&space.calibration, cosine);
+        let throughout = self.throughout(tenant, (owner, template), space, &sample.halves);
         Some(Likeness {
             modality,
             cosine,
-            rate: biometrics::false_match_rate(&space.calibration, cosine),
-            barred: self.bars(modality, sample.liveness),
+            // Half of somebody is nobody.
+            rate: if throughout { whole } else { 1.0 },
+            barred: self.bars(modality, sample.liveness) || self.bars_reading(sample.spoken),
             sample: SampleUse {
                 model: template.model.clone(),
                 worker_tier: sample.tier.name().to_owned(),
@@ -247,6 +287,7 @@ impl Appliance {
                 quality: sample.quality,
                 liveness: sample.liveness,
                 performed: sample.performed.clone(),
+                spoken: sample.spoken,
             },
         })
     }
@@ -277,7 +318,7 @@ impl Appliance {
         };
         Some(Comparison {
             accepted: accepted && !barred,
-            // A picture of the customer shall not learn that it matches.
+            // A picture or a recording of the customer shall not learn that it matches.
             confidence: match barred {
                 true => 0.0,
                 false => biometrics::confidence(rate),
@@ -305,6 +346,7 @@ impl Appliance {
         let performed = comparison.sample.performed.as_ref();
         let barred = performed.is_some_and(|one| one.required);
         let challenged = performed.is_some();
+        let spoken = comparison.sample.spoken;
         let (confidence_score, seen) = (comparison.confidence, comparison.sample.liveness);
         let conclude = || match approval {
             None => Command::ConcludeAttempt {
@@ -345,6 +387,7 @@ impl Appliance {
             timestamp: Timestamp(now_ms),
             liveness_passed: seen.map(|seen| seen.passed),
             active_liveness: challenged.then(|| ActiveLiveness::new(lapse)),
+            spoken_digits: spoken.map(SpokenDigits::new),
             quality_passed: true,
             security_flags: flags(&risk),
             action_taken: match (locked_until_ms, risk.band()) {
@@ -372,6 +415,7 @@ fn of_both(how: &str, face: &SampleUse, voice: &SampleUse) -> SampleUse {
         quality: face.quality.min(voice.quality),
         liveness: face.liveness,
         performed: face.performed.clone(),
+        spoken: voice.spoken,
     }
 }
 

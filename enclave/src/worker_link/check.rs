@@ -4,9 +4,10 @@
 //! or length, not of unit norm, or with a number that is none, could turn a
 //! cosine into anything. A lie ends the session; it is never repaired.
 
-use redoubt_shared::limits::FRAME_PIXELS_MAX;
+use redoubt_shared::limits::{FRAME_PIXELS_MAX, WORDS_MAX};
 use redoubt_shared::worker::{
-    Embedding, FaceQuality, FaceSample, FrameSample, VoiceQuality, VoiceSample,
+    Embedding, FaceQuality, FaceSample, FrameSample, SpokenSample, SpokenWord, VoiceQuality,
+    VoiceSample,
 };
 
 use super::manifest::{Embedder, Manifest};
@@ -15,6 +16,10 @@ use super::manifest::{Embedder, Manifest};
 const NORM_TOLERANCE: f32 = 1e-3;
 /// Where the worker's quality gate passes.
 const SCORE_MIN: f32 = 0.5;
+/// Longest recording that a worker decodes, in milliseconds, and a little more.
+const RECORDING_MS_MAX: u32 = 61_000;
+/// By how much probabilities may be more than one together.
+const SUM_TOLERANCE: f32 = 1e-3;
 
 /// Checks a face against the manifest; the error says what was wrong.
 pub(super) fn face(sample: &FaceSample, manifest: &Manifest) -> Result<(), String> {
@@ -95,6 +100,51 @@ pub(super) fn voice(sample: &VoiceSample, manifest: &Manifest) -> Result<(), Str
     within("signal_to_noise_db", signal_to_noise_db, -200.0, 200.0)?;
     within("embedding_norm", embedding_norm, 0.0, f32::MAX)?;
     within("score", score, SCORE_MIN, 1.0)
+}
+
+/// Checks a voice that read digits against the manifest; the error says what was wrong.
+pub(super) fn spoken(sample: &SpokenSample, manifest: &Manifest) -> Result<(), String> {
+    let SpokenSample {
+        voice: whole,
+        words,
+        halves,
+    } = sample;
+    voice(whole, manifest)?;
+    if words.len() > WORDS_MAX {
+        return Err(format!("{} words where {WORDS_MAX} are most", words.len()));
+    }
+    let mut end_ms = 0;
+    for word in words {
+        end_ms = check_word(word, end_ms)?;
+    }
+    match halves.len() {
+        0 => Ok(()),
+        2 if words.len() >= 2 => {
+            let embedder = manifest.voice_embedders().first();
+            let embedder = embedder.ok_or("halves of a voice where no model is for voices")?;
+            let mut each = halves.iter();
+            each.try_for_each(|half| check_embedding(half, embedder))
+        }
+        count => Err(format!("{count} halves of {} words", words.len())),
+    }
+}
+
+/// Checks a word that begins at `after_ms` or later, and says where it ends.
+fn check_word(word: &SpokenWord, after_ms: u32) -> Result<u32, String> {
+    let SpokenWord {
+        from_ms,
+        to_ms,
+        digits,
+    } = *word;
+    if !(after_ms <= from_ms && from_ms < to_ms && to_ms <= RECORDING_MS_MAX) {
+        return Err("a word before the one before it, or beyond its recording".into());
+    }
+    for log in digits {
+        within("digit's logarithm", log, f32::MIN, 0.0)?;
+    }
+    let sum = digits.iter().map(|log| log.exp()).sum();
+    within("sum of digits", sum, 0.0, 1.0 + SUM_TOLERANCE)?;
+    Ok(to_ms)
 }
 
 fn check_embeddings(embeddings: &[Embedding], expected: &[Embedder]) -> Result<(), String> {

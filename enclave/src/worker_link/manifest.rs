@@ -18,6 +18,9 @@ const TEXT: &str = include_str!("../../../images/models.toml");
 /// Roles of those that follow the moves of a face.
 const MOVES: [&str; 3] = ["face_landmarks", "face_eyes", "face_pose"];
 
+/// Roles of those that hear which digits a voice reads.
+const DIGITS: [&str; 3] = ["speech_spectrogram", "speech_embedder", "spoken_digits"];
+
 /// Why the manifest this program was built with cannot be used.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ManifestError {
@@ -49,6 +52,7 @@ pub struct Manifest {
     multimodal: Vec<Multimodal>,
     liveness: bool,
     moves: bool,
+    digits: bool,
 }
 
 #[derive(Deserialize)]
@@ -126,12 +130,8 @@ impl Manifest {
         }
         let looks = |model: &Model| model.role == "face_liveness";
         let liveness = document.model.iter().any(looks);
-        let follows = |role: &&&str| document.model.iter().any(|model| model.role == ***role);
-        let moves = MOVES.iter().filter(follows).count();
-        if moves != 0 && moves != MOVES.len() {
-            let wrong = "face_landmarks, face_eyes and face_pose belong together";
-            return Err(ManifestError::Content(wrong.into()));
-        }
+        let moves = together(&document.model, &MOVES)?;
+        let digits = together(&document.model, &DIGITS)?;
         let (voices, models): (Vec<Model>, Vec<Model>) = document
             .model
             .into_iter()
@@ -165,7 +165,8 @@ impl Manifest {
             spaces,
             multimodal: Vec::new(),
             liveness,
-            moves: moves > 0,
+            moves,
+            digits,
         };
         for both in document.multimodal {
             manifest.multimodal.push(manifest.both(both)?);
@@ -176,6 +177,11 @@ impl Manifest {
     /// Whether models follow the moves of a face.
     pub fn has_moves(&self) -> bool {
         self.moves
+    }
+
+    /// Whether models hear which digits a voice reads.
+    pub fn has_digits(&self) -> bool {
+        self.digits
     }
 
     fn both(&self, both: FaceAndVoice) -> Result<Multimodal, ManifestError> {
@@ -261,6 +267,20 @@ impl Manifest {
     /// Where templates of that name were made.
     pub fn space(&self, id: &str) -> Option<&Space> {
         self.spaces.iter().find(|space| space.id == id)
+    }
+}
+
+/// Whether there are models of these roles: of all of them, or of none.
+fn together(models: &[Model], roles: &[&str; 3]) -> Result<bool, ManifestError> {
+    let there = |role: &&&str| models.iter().any(|model| model.role == ***role);
+    match roles.iter().filter(there).count() {
+        0 => Ok(false),
+        3 => Ok(true),
+        _ => {
+            let [one, two, three] = roles;
+            let wrong = format!("{one}, {two} and {three} belong together");
+            Err(ManifestError::Content(wrong))
+        }
     }
 }
 
@@ -404,6 +424,27 @@ mod tests {
             text.replace(&format!("role = \"{role}\""), "role = \"another\"")
         });
         assert!(!Manifest::parse(&none).unwrap().has_moves());
+    }
+
+    #[test]
+    fn models_that_hear_digits_belong_together() {
+        let model =
+            |role: &str| format!("[[model]]\nid = \"{role}\"\nrole = \"{role}\"\ndimension = 10\n");
+        let text = |roles: &[&str]| {
+            let table = "calibration = [{ false_match_rate = 1e-4, cosine = 0.5 }]\n";
+            let others: String = roles.iter().copied().map(model).collect();
+            format!("format = 1\n{}{table}{others}", model("face_embedder"))
+        };
+        assert!(!Manifest::parse(&text(&[])).unwrap().has_digits());
+        assert!(Manifest::parse(&text(&DIGITS)).unwrap().has_digits());
+        for at in 0..DIGITS.len() {
+            for few in [&DIGITS[..at], &DIGITS[at + 1..], &DIGITS[at..=at]] {
+                let refused = Manifest::parse(&text(few));
+                let told = refused.err().map(|error| error.to_string());
+                let named = told.is_some_and(|told| told.contains("spoken_digits belong"));
+                assert_eq!(named, !few.is_empty(), "{few:?}");
+            }
+        }
     }
 
     #[test]

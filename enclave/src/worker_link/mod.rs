@@ -31,7 +31,7 @@ use futures::future::BoxFuture;
 
 use redoubt_attestation::entropy::{Entropy, draw};
 use redoubt_attestation::genesis::{Tier, VerifiedGenesis};
-use redoubt_shared::worker::{FaceSample, FrameSample, SampleRefusal, VoiceSample};
+use redoubt_shared::worker::{FaceSample, FrameSample, SampleRefusal, SpokenSample, VoiceSample};
 use redoubt_shared::{Endpoint, JobId};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -212,6 +212,18 @@ impl WorkerLink {
     ) -> Result<(VoiceSample, Tier), WorkerError> {
         match self.measure(Kind::Voice, Handed::One(audio)).await? {
             (Measured::Voice(sample), tier) => Ok((sample, tier)),
+            _ => Err(mixed_up()),
+        }
+    }
+
+    /// The one voice of a recording, cut into words, and the tier of the worker that heard
+    /// it; which digits the words are takes models of those roles.
+    pub async fn spoken(
+        &self,
+        audio: Zeroizing<Vec<u8>>,
+    ) -> Result<(SpokenSample, Tier), WorkerError> {
+        match self.measure(Kind::Spoken, Handed::One(audio)).await? {
+            (Measured::Spoken(sample), tier) => Ok((sample, tier)),
             _ => Err(mixed_up()),
         }
     }

@@ -15,7 +15,7 @@ use redoubt_attestation::entropy::draw;
 use redoubt_attestation::genesis::Tier;
 use redoubt_shared::limits::{JOB_DEADLINE_MS, JOBS_IN_FLIGHT};
 use redoubt_shared::worker::{
-    FaceSample, FrameRefusal, FrameSample, SampleRefusal, VoiceSample, WorkerRequest,
+    FaceSample, FrameRefusal, FrameSample, SampleRefusal, SpokenSample, VoiceSample, WorkerRequest,
     WorkerResponse,
 };
 use redoubt_shared::{FrameError, JobId, encode, read_frame, write_frame};
@@ -41,6 +41,7 @@ pub(super) enum Measured {
     Face(FaceSample),
     Voice(VoiceSample),
     Frames(Vec<FrameSample>),
+    Spoken(SpokenSample),
 }
 
 /// What a job is about.
@@ -49,6 +50,7 @@ pub(super) enum Kind {
     Face { liveness: bool },
     Voice,
     Frames { liveness: bool, count: usize },
+    Spoken,
 }
 
 /// What is handed in.
@@ -64,6 +66,7 @@ enum About {
     Face,
     Voice,
     Frames,
+    Spoken,
 }
 
 impl Kind {
@@ -71,6 +74,7 @@ impl Kind {
     fn fits(self, about: About, answer: &Answer) -> bool {
         match (self, answer) {
             (Kind::Voice, _) => about == About::Voice,
+            (Kind::Spoken, _) => about == About::Spoken,
             (Kind::Face { liveness }, Ok(Measured::Face(sample))) => {
                 sample.liveness.is_some() == liveness
             }
@@ -167,7 +171,8 @@ where
         WorkerResponse::Evidence { document, preimage } => (document, preimage),
         WorkerResponse::Face { .. }
         | WorkerResponse::Voice { .. }
-        | WorkerResponse::Frames { .. } => {
+        | WorkerResponse::Frames { .. }
+        | WorkerResponse::Spoken { .. } => {
             return Err(untrusted("it answered before it was asked"));
         }
     };
@@ -370,6 +375,14 @@ fn frame(job: JobId, kind: Kind, sample: Handed) -> Result<Zeroizing<Vec<u8>>, W
             },
             SampleRefusal::TooLong,
         ),
+        Kind::Spoken => (
+            WorkerRequest::Spoken {
+                job,
+                deadline_ms,
+                audio: bytes,
+            },
+            SampleRefusal::TooLong,
+        ),
         Kind::Frames { liveness, .. } => (
             WorkerRequest::Frames {
                 job,
@@ -382,7 +395,9 @@ fn frame(job: JobId, kind: Kind, sample: Handed) -> Result<Zeroizing<Vec<u8>>, W
     };
     let frame = encode(&request).map(Zeroizing::new);
     match &mut request {
-        WorkerRequest::Face { image: sent, .. } | WorkerRequest::Voice { audio: sent, .. } => {
+        WorkerRequest::Face { image: sent, .. }
+        | WorkerRequest::Voice { audio: sent, .. }
+        | WorkerRequest::Spoken { audio: sent, .. } => {
             sent.zeroize();
         }
         WorkerRequest::Frames { frames, .. } => frames.zeroize(),
@@ -447,6 +462,10 @@ async fn answers<R: AsyncRead + Unpin>(
             Ok(WorkerResponse::Frames { job, outcome }) => {
                 (job, About::Frames, outcome.map(Measured::Frames))
             }
+            Ok(WorkerResponse::Spoken { job, outcome }) => {
+                let outcome = outcome.map(Measured::Spoken).map_err(whole);
+                (job, About::Spoken, outcome)
+            }
             Ok(WorkerResponse::Evidence { .. }) => return untrusted("it sent evidence unasked"),
             Err(error) => return blame(error),
         };
@@ -454,6 +473,7 @@ async fn answers<R: AsyncRead + Unpin>(
             Ok(Measured::Face(sample)) => check::face(sample, manifest),
             Ok(Measured::Voice(sample)) => check::voice(sample, manifest),
             Ok(Measured::Frames(frames)) => check::frames(frames, manifest),
+            Ok(Measured::Spoken(sample)) => check::spoken(sample, manifest),
             Err(_) => Ok(()),
         };
         if let Err(problem) = sound {

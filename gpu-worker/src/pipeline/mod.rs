@@ -23,7 +23,7 @@ mod quality;
 use std::time::{Duration, Instant};
 
 use ort::environment::Environment;
-use redoubt_shared::worker::{Embedding, FaceSample, SampleRefusal, VoiceSample};
+use redoubt_shared::worker::{Embedding, FaceSample, SampleRefusal, SpokenSample, VoiceSample};
 
 pub use align::Square;
 pub use alone::{Alone, Form, Inputs};
@@ -37,6 +37,7 @@ use crate::manifest::{Colours, Format, Manifest, ManifestError, ModelFile};
 use crate::onnx::{InputSize, TensorError, mend};
 use crate::tensorflow::{self, TensorflowError};
 use crate::torch::{TorchError, Weights};
+use crate::voice::digits::{self, Digits, head::HeadError};
 use crate::voice::{Voice, VoiceTimes, campplus};
 use align::{align, mirrored};
 use detect::{Face, detect};
@@ -77,12 +78,16 @@ pub enum PipelineError {
     /// The checkpoint of the voice embedder.
     #[error(transparent)]
     Torch(#[from] TorchError),
+    /// The head of spoken digits.
+    #[error(transparent)]
+    Head(#[from] HeadError),
     /// Not exactly one detector, no embedder, not exactly one of voices, two of liveness,
-    /// or some of those for moves.
+    /// or some of those for moves or for spoken digits.
     #[error(
         "model manifest: exactly one face_detector, at least one face_embedder, exactly one \
-         voice_embedder, at most one face_liveness, and one each of face_landmarks, face_eyes \
-         and face_pose or none of them are needed"
+         voice_embedder, at most one face_liveness, one each of face_landmarks, face_eyes and \
+         face_pose or none of them, and one each of speech_spectrogram, speech_embedder and \
+         spoken_digits or none of them are needed"
     )]
     Roles,
 }
@@ -95,6 +100,7 @@ pub struct Graphs {
     liveness: Option<(String, Vec<u8>)>,
     moves: Option<moves::Graphs>,
     voice: (String, Vec<u8>),
+    digits: Option<digits::Graphs>,
 }
 
 /// What turns an aligned face into a vector.
@@ -164,6 +170,7 @@ impl Graphs {
                 voice.id.clone(),
                 campplus::graph(&Weights::read(&voice.bytes)?)?,
             ),
+            digits: digits::Graphs::read(manifest)?,
         })
     }
 }
@@ -218,6 +225,7 @@ pub struct Pipeline {
     liveness: Option<Network>,
     moves: Option<moves::Moves>,
     voice: Voice,
+    digits: Option<Digits>,
 }
 
 #[derive(Debug)]
@@ -311,6 +319,10 @@ impl Pipeline {
                 let (id, graph) = &graphs.voice;
                 Voice::new(id, Network::load(environment, id, graph, threads)?)
             },
+            digits: match &graphs.digits {
+                Some(graphs) => Some(Digits::load(environment, graphs, threads)?),
+                None => None,
+            },
         })
     }
 
@@ -332,6 +344,9 @@ impl Pipeline {
         }
         if let Some(moves) = &mut self.moves {
             moves.warm_up()?;
+        }
+        if let Some(digits) = &mut self.digits {
+            digits.warm_up()?;
         }
         self.voice.warm_up()
     }
@@ -356,6 +371,27 @@ impl Pipeline {
         deadline: Instant,
     ) -> (Result<VoiceSample, SampleRefusal>, VoiceTimes) {
         self.voice.sample(audio, deadline)
+    }
+
+    /// One job with a recording of spoken digits, where models for them are loaded.
+    pub fn spoken(
+        &mut self,
+        audio: &[u8],
+        deadline: Instant,
+    ) -> (Result<SpokenSample, SampleRefusal>, VoiceTimes) {
+        let mut times = VoiceTimes::default();
+        let outcome = match &mut self.digits {
+            Some(digits) => self.voice.spoken(digits, audio, deadline, &mut times),
+            None => Err(SampleRefusal::NotSupported),
+        };
+        (outcome, times)
+    }
+
+    /// What the head of spoken digits reads of a word's samples at 16 kHz, for comparing
+    /// with what it was trained on; `None` without models for it.
+    pub fn digit_features(&mut self, word: &[f32]) -> Option<Result<Vec<f32>, NetworkError>> {
+        let digits = self.digits.as_mut()?;
+        Some(digits.features(word))
     }
 
     fn stages(

@@ -75,9 +75,9 @@ impl Network {
     }
 
     /// Runs on one input of this shape and hands the outputs to `read`.
-    pub(crate) fn run<T>(
+    pub(crate) fn run<T, const AXES: usize>(
         &mut self,
-        shape: [usize; 4],
+        shape: [usize; AXES],
         numbers: &[f32],
         read: impl FnOnce(&Outputs<'_, '_>) -> Result<T, NetworkError>,
     ) -> Result<T, NetworkError> {

@@ -88,6 +88,7 @@ async fn requests<R: AsyncRead + Unpin>(
             WorkerRequest::Face { .. }
             | WorkerRequest::Voice { .. }
             | WorkerRequest::Frames { .. }
+            | WorkerRequest::Spoken { .. }
                 if !proven =>
             {
                 return Err(SessionError::Unproven);
@@ -109,6 +110,11 @@ async fn requests<R: AsyncRead + Unpin>(
                 deadline_ms,
                 audio,
             } => enqueue(queue, replies, job, deadline_ms, Sample::Voice(audio)),
+            WorkerRequest::Spoken {
+                job,
+                deadline_ms,
+                audio,
+            } => enqueue(queue, replies, job, deadline_ms, Sample::Spoken(audio)),
             WorkerRequest::Frames {
                 job,
                 deadline_ms,

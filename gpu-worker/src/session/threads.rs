@@ -24,6 +24,8 @@ pub enum Sample {
     },
     /// A recording's bytes.
     Voice(Vec<u8>),
+    /// A recording of somebody who reads digits.
+    Spoken(Vec<u8>),
     /// Frames of one face, and whether their passive liveness is wanted.
     Frames {
         /// JPEG, PNG or WebP.
@@ -36,7 +38,9 @@ pub enum Sample {
 impl Sample {
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Face { image: bytes, .. } | Self::Voice(bytes) => bytes.len(),
+            Self::Face { image: bytes, .. } | Self::Voice(bytes) | Self::Spoken(bytes) => {
+                bytes.len()
+            }
             Self::Frames { frames, .. } => frames.iter().map(Vec::len).sum(),
         }
     }
@@ -158,6 +162,10 @@ impl Job {
                 job,
                 outcome: Err(refusal),
             },
+            Sample::Spoken(_) => WorkerResponse::Spoken {
+                job,
+                outcome: Err(refusal),
+            },
             Sample::Frames { .. } => WorkerResponse::Frames {
                 job,
                 outcome: Err(FrameRefusal {
@@ -201,6 +209,21 @@ fn run(pipeline: &mut Pipeline, job: Job) -> bool {
                 "voice done, microseconds"
             );
             WorkerResponse::Voice {
+                job: job.id,
+                outcome,
+            }
+        }
+        Sample::Spoken(audio) => {
+            let (outcome, times) = pipeline.spoken(audio, job.deadline);
+            tracing::debug!(
+                decode = times.decode.as_micros(),
+                activity = times.activity.as_micros(),
+                features = times.features.as_micros(),
+                embed = times.embed.as_micros(),
+                digits = times.digits.as_micros(),
+                "spoken digits done, microseconds"
+            );
+            WorkerResponse::Spoken {
                 job: job.id,
                 outcome,
             }

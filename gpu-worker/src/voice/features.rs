@@ -10,7 +10,7 @@ use super::fft::Fft;
 pub const MELS: usize = 80;
 /// Samples of a frame, and from one frame to the next: 25 and 10 milliseconds.
 pub const FRAME: usize = 400;
-const STEP: usize = 160;
+pub(super) const STEP: usize = 160;
 const FFT: usize = 512;
 const LOWEST_HZ: f32 = 20.0;
 const HIGHEST_HZ: f32 = 8000.0;

@@ -160,6 +160,7 @@ fn policy() -> Policy {
         worker_jobs_max: None,
         worker_minutes_max: None,
         recompute_one_in: None,
+        spoken_digits: None,
         max_failed_per_device: None,
         max_failed_per_source: None,
         max_failed_per_tenant: None,

@@ -11,6 +11,7 @@ pub mod authenticator;
 pub mod blindness;
 pub mod client;
 pub mod dev;
+pub mod digits;
 pub mod huge;
 pub mod load;
 pub mod media;

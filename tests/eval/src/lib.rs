@@ -11,6 +11,7 @@
 //! 1 - FNMR.
 
 pub mod challenges;
+pub mod digits;
 pub mod faces;
 pub mod fusion;
 pub mod liveness;

@@ -1,4 +1,4 @@
-//! `redoubt-eval faces|voices|fusion|liveness|challenges|risk|calibrate`: error rates over data of
+//! `redoubt-eval faces|voices|digits|fusion|liveness|challenges|risk|calibrate`: error rates over data of
 //! one's own.
 
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 use redoubt_eval::faces::{self, Plan, Start, calibrate};
-use redoubt_eval::{challenges, fusion, liveness, risk, voices};
+use redoubt_eval::{challenges, digits, fusion, liveness, risk, voices};
 
 /// Measure error rates.
 #[derive(Debug, Parser)]
@@ -36,6 +36,20 @@ enum Task {
         /// Where the report goes; a page and what the worker answered go beside it
         #[arg(long, value_name = "OUT")]
         json: PathBuf,
+    },
+    /// Spoken digits: recordings of six, put together of single ones, through the sealed worker
+    Digits {
+        /// A folder of `DIGIT_SPEAKER_N.wav`, at any depth
+        dir: PathBuf,
+        /// Where the report goes
+        #[arg(long, value_name = "OUT")]
+        json: PathBuf,
+        /// Recordings for each speaker, of each sort
+        #[arg(long, default_value_t = 100)]
+        trials: usize,
+        /// What is put together of what
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
     },
     /// Face and voice together, beside each alone, over the same pairs of chimeric customers
     Fusion {
@@ -133,6 +147,25 @@ fn run(task: Task) -> Result<()> {
             };
             let page = voices::evaluate(&plan)?;
             println!("a page to look at: {}", page.display());
+        }
+        Task::Digits {
+            dir,
+            json,
+            trials,
+            seed,
+        } => {
+            let plan = digits::Plan {
+                root: dir,
+                trials,
+                seed,
+                report: json,
+                start: start(false)?,
+            };
+            let report = digits::evaluate(&plan)?;
+            for figure in ["words_found", "words_right", "genuine_accepted"] {
+                println!("{figure} {}", report[figure]);
+            }
+            println!("replay_accepted {}", report["replay_accepted"]);
         }
         Task::Fusion {
             faces,

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::manifest::{Manifest, Package, PinnedFile};
+use crate::manifest::{Manifest, Package, PinnedFile, REPOSITORY};
 use crate::work::Scratch;
 use crate::{digest, registry, repo, say};
 
@@ -62,9 +62,21 @@ pub(crate) fn fetch_into(manifest: &Manifest, folder: &Path, download: Download<
     for package in &manifest.packages {
         fetch_package(manifest, package, &partial, download)?;
     }
+    let own = manifest.files.iter();
+    for file in own.filter(|file| file.package == REPOSITORY) {
+        copy_own(file, &repo::root()?, &partial)?;
+    }
     fs::rename(&partial, folder)?;
     File::open(parent)?.sync_all()?;
     Ok(())
+}
+
+/// A file of this repository, which is as pinned as any other.
+fn copy_own(file: &PinnedFile, root: &Path, partial: &Path) -> Result<()> {
+    let (from, to) = (root.join(&file.path), partial.join(&file.install));
+    digest::require(&from, &file.sha256, &file.path)?;
+    fs::copy(&from, &to).with_context(|| from.display().to_string())?;
+    Ok(File::open(&to)?.sync_all()?)
 }
 
 fn fetch_package(

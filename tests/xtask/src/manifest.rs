@@ -42,6 +42,9 @@ pub(crate) struct Package {
     pub(crate) platform: Option<String>,
 }
 
+/// In place of a package's id: the file is this repository's own, its path from the root.
+pub(crate) const REPOSITORY: &str = "repository";
+
 /// Which client fetches it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -107,11 +110,12 @@ impl Manifest {
             package
                 .check()
                 .with_context(|| format!("package {}", package.id))?;
-            ensure!(ids.insert(&package.id), "package id {} twice", package.id);
+            let free = package.id != REPOSITORY && ids.insert(&package.id);
+            ensure!(free, "package id {} twice or taken", package.id);
         }
         let mut names = BTreeSet::new();
         for file in &self.files {
-            let known = ids.contains(&file.package);
+            let known = ids.contains(&file.package) || file.package == REPOSITORY;
             ensure!(known, "file {}: no package {:?}", file.id, file.package);
             file.check().with_context(|| format!("file {}", file.id))?;
             ensure!(
@@ -155,6 +159,10 @@ impl Package {
 impl PinnedFile {
     fn check(&self) -> Result<()> {
         check_digest(&self.sha256)?;
+        let plain = |part| matches!(part, std::path::Component::Normal(_));
+        if self.package == REPOSITORY && !Path::new(&self.path).components().all(plain) {
+            bail!("path = {:?} must stay inside the repository", self.path);
+        }
         let name = &self.install;
         if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\', '\0']) {
             bail!("install = {name:?} must be a plain file name");
@@ -262,6 +270,18 @@ mod tests {
     fn a_file_of_an_unknown_package_is_refused() {
         let text = GOOD.replace(r#"package = "p""#, r#"package = "q""#);
         assert!(refusal(&text).contains("no package"), "{}", refusal(&text));
+    }
+
+    #[test]
+    fn a_file_of_the_repository_stays_inside() {
+        let own = GOOD.replace(r#"package = "p""#, r#"package = "repository""#);
+        assert!(Manifest::parse(own.as_bytes()).is_ok());
+        for path in ["../yunet.onnx", "/etc/passwd", "images/../../x"] {
+            let text = own.replace("inside/yunet.onnx", path);
+            assert!(refusal(&text).contains("inside the repository"), "{path}");
+        }
+        let taken = GOOD.replace(r#"id = "p""#, r#"id = "repository""#);
+        assert!(refusal(&taken).contains("taken"), "{}", refusal(&taken));
     }
 
     #[test]

@@ -9,6 +9,16 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
+/// The folder of the workspace's `Cargo.toml`.
+pub(crate) fn root() -> Result<PathBuf> {
+    let manifest_dir = std::env::var_os("CARGO_MANIFEST_DIR")
+        .filter(|dir| Path::new(dir).ends_with("tests/xtask"))
+        .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    let root = manifest_dir.ancestors().nth(2);
+    let root = root.context("xtask must live in tests/xtask of the repository")?;
+    Ok(root.to_path_buf())
+}
+
 /// The repository this program was started from.
 #[derive(Debug, Clone)]
 pub(crate) struct Repo {
@@ -21,14 +31,7 @@ pub(crate) struct Repo {
 impl Repo {
     /// Finds it and makes it the current folder.
     pub(crate) fn find() -> Result<Self> {
-        let manifest_dir = std::env::var_os("CARGO_MANIFEST_DIR")
-            .filter(|dir| Path::new(dir).ends_with("tests/xtask"))
-            .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
-        let root = manifest_dir
-            .ancestors()
-            .nth(2)
-            .context("xtask must live in tests/xtask of the repository")?
-            .to_path_buf();
+        let root = root()?;
         ensure!(
             root.join("Cargo.lock").exists(),
             "{}: no Cargo.lock here; run `cargo xtask` inside a checkout",

@@ -9,7 +9,7 @@ use super::*;
 const AMOUNT: &str = "250.00";
 
 /// Name, artefact, the client policy that pins its appliance.
-pub(crate) const GOLDEN: [(&str, &[u8], &[u8]); 3] = [
+pub(crate) const GOLDEN: [(&str, &[u8], &[u8]); 4] = [
     (
         "approval-v1",
         include_bytes!("golden/approval-v1.json"),
@@ -24,6 +24,11 @@ pub(crate) const GOLDEN: [(&str, &[u8], &[u8]); 3] = [
         "approval-v2-voice",
         include_bytes!("golden/approval-v2-voice.json"),
         include_bytes!("golden/approval-v2-voice.policy.json"),
+    ),
+    (
+        "approval-v2-digits",
+        include_bytes!("golden/approval-v2-digits.json"),
+        include_bytes!("golden/approval-v2-digits.policy.json"),
     ),
 ];
 
@@ -49,22 +54,21 @@ fn artefacts_of_every_version_go_on_verifying() {
 #[test]
 #[ignore = "writes the golden file of a new version into GOLDEN_OUT"]
 fn make() {
-    use super::several::{besides, by, face};
+    use super::several::{besides, by, face, reading};
     let folder = std::path::PathBuf::from(std::env::var("GOLDEN_OUT").unwrap());
     let court = Court::new();
     let key = super::passkeys::Passkey::new(-7);
-    let answers = [face("anna"), face("anna"), by("anna", &key, 1)];
-    let asked = besides(&["face", "voice"]);
-    let artefact = court.several(&asked, &answers, |at, claims| {
-        if let Some(modality) = ["facial", "voice"].get(at) {
-            claims["modality"] = (*modality).into();
+    let answers = [face("anna"), by("anna", &key, 1)];
+    let artefact = court.several(&besides(&["voice"]), &answers, |at, claims| {
+        if at == 0 {
+            reading(claims);
         }
     });
     let pretty = serde_json::to_vec_pretty(&artefact).unwrap();
-    std::fs::write(folder.join("approval-v2-voice.json"), pretty).unwrap();
+    std::fs::write(folder.join("approval-v2-digits.json"), pretty).unwrap();
     let policy = crate::genesis::ClientPolicy::pin(&court.bench.genesis);
     std::fs::write(
-        folder.join("approval-v2-voice.policy.json"),
+        folder.join("approval-v2-digits.policy.json"),
         policy.to_json(),
     )
     .unwrap();

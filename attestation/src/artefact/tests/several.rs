@@ -208,10 +208,26 @@ fn samples(court: &Court, passkey: &Passkey) -> Vec<(&'static str, Artefact, &'s
             "malformed",
         ),
     ];
+    let read = court.several(
+        &besides(&["voice"]),
+        &[face("anna"), by("anna", passkey, 1)],
+        |at, claims| {
+            if at == 0 {
+                reading(claims);
+            }
+        },
+    );
     cases
         .into_iter()
         .map(|(name, asked, with, code)| (name, answered(asked, with), code))
+        .chain([("a voice that read its digits", read, "accepted")])
         .collect()
+}
+
+/// Members of a claim about a voice that read the digits it was asked for.
+pub(crate) fn reading(claims: &mut Value) {
+    claims["modality"] = "voice".into();
+    claims["spoken_digits"] = "passed".into();
 }
 
 /// Named cases of many kinds, good and bad, for both verifiers.

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use super::policy::{Ruled, hundredths};
 use super::risk::Noted;
 use super::{Cx, Decision, owned, stranger};
-use crate::core::frames;
 use crate::core::{
     AlertKind, Band, Comparison, Effect, Ending, Event, Input, Liveness, Means, Modality,
     PolicyPlace, Recorded, Refusal, Reply, Risk, SampleSeen, SampleUse, Subject, SubjectHandle,
     Whereabouts,
 };
+use crate::core::{frames, spoken};
 
 pub(super) fn reserve(
     cx: &Cx<'_>,
@@ -205,6 +205,7 @@ fn told(
         "locked_until_ms": locked_until_ms,
     });
     frames::tell(comparison.sample.performed.as_ref(), &mut own);
+    spoken::tell(comparison.sample.spoken, &mut own);
     if !comparison.parts.is_empty() {
         own["parts"] = comparison.parts.iter().map(part).collect();
     }

@@ -320,12 +320,13 @@ impl Services for Fake {
     ) -> Result<LivenessChallenge, Problem> {
         self.seen(caller);
         self.obey(request.user_id.as_str()).await?;
-        Ok(LivenessChallenge {
-            challenge_id: redoubt_shared::ChallengeId::from_bytes([1; 16]),
-            actions: vec![LivenessAction::TurnLeft, LivenessAction::Blink],
-            expires_at: Timestamp(0),
-            frames_min: 8,
-            frames_max: 30,
+        let id = redoubt_shared::ChallengeId::from_bytes([1; 16]);
+        let actions = [LivenessAction::TurnLeft, LivenessAction::Blink];
+        Ok(match request.modality {
+            ChallengeModality::Facial => LivenessChallenge::moves(id, &actions, Timestamp(0)),
+            ChallengeModality::Voice => {
+                LivenessChallenge::digits(id, &[4, 0, 2, 9, 1, 7], Timestamp(0))
+            }
         })
     }
 
@@ -347,6 +348,7 @@ impl Services for Fake {
             timestamp: Timestamp(0),
             liveness_passed: None,
             active_liveness: None,
+            spoken_digits: None,
             quality_passed: true,
             security_flags: SecurityFlags {
                 fraud_score: 0.0,

@@ -86,6 +86,7 @@ async fn length_tells_neither_kind_nor_verdict() {
         quality: 0.875,
         liveness: None,
         performed: None,
+        spoken: None,
     };
     let comparison = crate::core::Comparison {
         accepted: false,

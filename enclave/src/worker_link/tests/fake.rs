@@ -19,8 +19,8 @@ use redoubt_attestation::genesis::{
 };
 use redoubt_attestation::sign::Es256Signer;
 use redoubt_shared::worker::{
-    Embedding, FaceQuality, FaceSample, FrameRefusal, FrameSample, SampleRefusal, VoiceQuality,
-    VoiceSample, WorkerRequest, WorkerResponse,
+    Embedding, FaceQuality, FaceSample, FrameRefusal, FrameSample, SampleRefusal, SpokenSample,
+    SpokenWord, VoiceQuality, VoiceSample, WorkerRequest, WorkerResponse,
 };
 use redoubt_shared::{Endpoint, JobId, Stream, read_frame, write_frame};
 use rustls::ServerConfig;
@@ -51,6 +51,7 @@ pub(super) enum Lie {
     // answers
     Answer(fn(&mut FaceSample)),
     Hear(fn(&mut VoiceSample)),
+    Recite(fn(&mut SpokenSample)),
     Follow(fn(&mut Vec<FrameSample>)),
     RefuseFrame(u8, SampleRefusal),
     OtherKind,
@@ -183,6 +184,7 @@ impl World {
                 WorkerRequest::Frames { job, frames, .. } => {
                     follow(&mut stream, lie, (job, frames.len())).await?;
                 }
+                WorkerRequest::Spoken { job, .. } => recite(&mut stream, lie, job).await?,
             }
         }
     }
@@ -304,6 +306,31 @@ async fn hear(
     write_frame(stream, &response).await.ok()
 }
 
+async fn recite(stream: &mut TlsStream<Stream>, lie: Lie, job: JobId) -> Option<()> {
+    let mut sample = honest_reading();
+    let response = match lie {
+        // A voice is what it is asked for, and not all of it.
+        Lie::OtherKind => WorkerResponse::Voice {
+            job,
+            outcome: Ok(sample.voice),
+        },
+        Lie::Refuse(refusal) => WorkerResponse::Spoken {
+            job,
+            outcome: Err(refusal),
+        },
+        lie => {
+            if let Lie::Recite(spoil) = lie {
+                spoil(&mut sample);
+            }
+            WorkerResponse::Spoken {
+                job,
+                outcome: Ok(sample),
+            }
+        }
+    };
+    write_frame(stream, &response).await.ok()
+}
+
 async fn follow(
     stream: &mut TlsStream<Stream>,
     lie: Lie,
@@ -368,6 +395,22 @@ pub(super) fn honest_voice() -> VoiceSample {
             embedding_norm: 6.5,
             score: 0.9,
         },
+    }
+}
+
+/// As many words as there may be, none sure to be any digit.
+pub(super) fn honest_reading() -> SpokenSample {
+    let word = |at: u32| SpokenWord {
+        from_ms: 700 * at,
+        to_ms: 700 * at + 700,
+        digits: [0.1f32.ln(); 10],
+    };
+    let voice = honest_voice();
+    let half = voice.embeddings[0].clone();
+    SpokenSample {
+        voice,
+        words: (0..16).map(word).collect(),
+        halves: vec![half.clone(), half],
     }
 }
 

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use fake::{Lie, World, honest_frame, honest_sample, honest_voice};
+use fake::{Lie, World, honest_frame, honest_reading, honest_sample, honest_voice};
 use redoubt_attestation::entropy::SystemEntropy;
 use redoubt_attestation::genesis::Tier;
 use redoubt_shared::Endpoint;
-use redoubt_shared::worker::{FaceSample, FrameSample, SampleRefusal, VoiceSample};
+use redoubt_shared::worker::{FaceSample, FrameSample, SampleRefusal, SpokenSample, VoiceSample};
 
 use super::manifest::Manifest;
 use super::{Rules, Watching, WorkerError, WorkerLink, WorkerTrust};
@@ -99,6 +99,10 @@ impl Bench {
 
     async fn voice(&self) -> Result<(VoiceSample, Tier), WorkerError> {
         self.link.voice(vec![1, 2, 3].into()).await
+    }
+
+    async fn spoken(&self) -> Result<(SpokenSample, Tier), WorkerError> {
+        self.link.spoken(vec![1, 2, 3].into()).await
     }
 }
 
@@ -284,6 +288,70 @@ async fn measures_of_frames_are_one_for_each_and_well_formed() {
         Err(WorkerError::Untrusted(said)) => assert!(said.contains("something else"), "{said}"),
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn words_are_in_their_order_and_of_a_recording_and_sure_of_no_more_than_all() {
+    let bench = Bench::new(&[Lie::None]).await;
+    let heard = (honest_reading(), Tier::Process);
+    assert_eq!(bench.spoken().await.unwrap(), heard);
+    assert_eq!(bench.voice().await.unwrap().0, honest_voice());
+    type Spoil = fn(&mut SpokenSample);
+    let fine: [Spoil; 4] = [
+        |s| (s.words.clear(), s.halves.clear()).1,
+        |s| s.halves.clear(),
+        |s| (s.words.truncate(1), s.halves.clear()).1,
+        |s| s.words[3].digits = [0.0, -9e9, -1e3, -1e3, -1e3, -1e3, -1e3, -1e3, -1e3, -1e3],
+    ];
+    for (at, spoil) in fine.into_iter().enumerate() {
+        let mut wanted = honest_reading();
+        spoil(&mut wanted);
+        let heard = Bench::new(&[Lie::Recite(spoil)]).await.spoken().await;
+        assert_eq!(heard.unwrap().0, wanted, "{at}");
+    }
+    let cases: [(Spoil, &str); 25] = [
+        (|s| s.voice.embeddings.clear(), "0 embeddings"),
+        (|s| s.voice.embeddings[0].vector.fill(0.0), "unit norm"),
+        (|s| s.voice.quality.score = 0.1, "score"),
+        (|s| s.words.push(s.words[15]), "17 words"),
+        (|s| s.words.swap(3, 4), "a word before"),
+        (|s| s.words[4] = s.words[3], "a word before"),
+        (|s| s.words[3].to_ms = s.words[3].from_ms, "a word before"),
+        (|s| s.words[3].to_ms += 1, "a word before"),
+        (|s| s.words[15].to_ms = 61_001, "a word before"),
+        (|s| s.words[15].to_ms = u32::MAX, "a word before"),
+        (|s| s.words[0].digits[9] = f32::NAN, "logarithm"),
+        (|s| s.words[0].digits[9] = f32::NEG_INFINITY, "logarithm"),
+        (|s| s.words[0].digits[9] = f32::INFINITY, "logarithm"),
+        (|s| s.words[0].digits[9] = 1e-6, "logarithm"),
+        (|s| s.words[9].digits = [-2.2; 10], "sum of digits"),
+        (|s| s.words[9].digits = [0.0; 10], "sum of digits"),
+        (|s| s.words.clear(), "2 halves of 0 words"),
+        (|s| s.words.truncate(1), "2 halves of 1 words"),
+        (|s| s.halves.truncate(1), "1 halves"),
+        (|s| s.halves.push(s.halves[0].clone()), "3 halves"),
+        (|s| s.halves[1].vector.fill(0.0), "unit norm"),
+        (|s| s.halves[1].vector[0] = f32::NAN, "not finite"),
+        (
+            |s| s.halves[0].vector.iter_mut().for_each(|v| *v *= 1.01),
+            "unit norm",
+        ),
+        (|s| s.halves[0].vector.push(0.0), "193 numbers where 192"),
+        (|s| s.halves[0].model = "another".into(), "another model"),
+    ];
+    for (spoil, why) in cases {
+        match Bench::new(&[Lie::Recite(spoil)]).await.spoken().await {
+            Err(WorkerError::Untrusted(said)) => assert!(said.contains(why), "{why}: {said}"),
+            other => panic!("{why}: {other:?}"),
+        }
+    }
+    match Bench::new(&[Lie::OtherKind]).await.spoken().await {
+        Err(WorkerError::Untrusted(said)) => assert!(said.contains("something else"), "{said}"),
+        other => panic!("{other:?}"),
+    }
+    let refused = Bench::new(&[Lie::Refuse(SampleRefusal::TooLong)]).await;
+    let refusal = WorkerError::Refused(SampleRefusal::TooLong);
+    assert_eq!(refused.spoken().await.unwrap_err(), refusal);
 }
 
 #[tokio::test]

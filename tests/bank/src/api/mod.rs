@@ -233,6 +233,36 @@ impl Bank {
         self.post("/api/v1/liveness/challenge", &body).await?.read()
     }
 
+    /// The digits that a customer is to read.
+    pub async fn spoken_challenge(&self, user: &str) -> Result<Value, BankError> {
+        let body = json!({ "user_id": user, "modality": "voice" });
+        self.post("/api/v1/liveness/challenge", &body).await?.read()
+    }
+
+    /// Verifies a voice that reads them.
+    pub async fn verify_spoken(
+        &self,
+        user: &str,
+        challenge: &str,
+        recording: &[u8],
+    ) -> Result<Value, BankError> {
+        let body = spoken_body(user, challenge, recording);
+        self.post("/api/v1/verify", &body).await?.read()
+    }
+
+    /// Verifies a customer by a picture and such a recording together.
+    pub async fn verify_both_spoken(
+        &self,
+        user: &str,
+        face: &[u8],
+        (challenge, recording): (&str, &[u8]),
+    ) -> Result<Value, BankError> {
+        let mut body = spoken_body(user, challenge, recording);
+        body["modality"] = json!("multimodal");
+        body["biometric_data"] = b64u(face).into();
+        self.post("/api/v1/verify", &body).await?.read()
+    }
+
     /// Verifies a customer by frames that answer a challenge.
     pub async fn verify_live(
         &self,
@@ -283,6 +313,17 @@ pub fn verify_body(user: &str, sample: &[u8]) -> Value {
         "geolocation": {"lat": 52.52, "lng": 13.405},
         "ip_address": address_of(user),
     })
+}
+
+/// The same of a voice that answers a challenge.
+pub fn spoken_body(user: &str, challenge: &str, recording: &[u8]) -> Value {
+    let mut body = verify_body(user, &[]);
+    body["modality"] = json!("voice");
+    body["spoken"] = json!({ "challenge_id": challenge, "audio": b64u(recording) });
+    if let Some(members) = body.as_object_mut() {
+        members.remove("biometric_data");
+    }
+    body
 }
 
 /// The same of a face and a voice.

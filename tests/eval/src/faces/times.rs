@@ -16,7 +16,9 @@ pub struct Stages(pub [u64; 4]);
 pub fn stages(line: &str) -> Option<Stages> {
     let names = if line.contains("job done, microseconds") {
         STAGES
-    } else if line.contains("voice done, microseconds") {
+    } else if line.contains("voice done, microseconds")
+        || line.contains("spoken digits done, microseconds")
+    {
         VOICE_STAGES
     } else {
         return None;

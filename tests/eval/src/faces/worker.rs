@@ -19,7 +19,7 @@ use redoubt_attestation::sign::Es256Signer;
 use redoubt_enclave::worker_link::manifest::Manifest;
 use redoubt_enclave::worker_link::{Watching, WorkerError, WorkerLink, WorkerTrust};
 use redoubt_shared::Endpoint;
-use redoubt_shared::worker::{FaceSample, FrameSample, SampleRefusal, VoiceSample};
+use redoubt_shared::worker::{FaceSample, FrameSample, SampleRefusal, SpokenSample, VoiceSample};
 
 use super::times::{Stages, stages};
 
@@ -115,6 +115,12 @@ impl Worker {
     /// One recording. What may pass is tried again.
     pub async fn voice(&self, audio: Vec<u8>) -> Result<VoiceSample, WorkerError> {
         let asked = patiently(async || self.link.voice(audio.clone().into()).await);
+        asked.await.map(|(sample, _)| sample)
+    }
+
+    /// One recording of spoken digits. What may pass is tried again.
+    pub async fn spoken(&self, audio: Vec<u8>) -> Result<SpokenSample, WorkerError> {
+        let asked = patiently(async || self.link.spoken(audio.clone().into()).await);
         asked.await.map(|(sample, _)| sample)
     }
 

@@ -5,8 +5,8 @@ use redoubt_shared::peers::{PeerRequest, PeerResponse};
 use redoubt_shared::store::{StoreRefusal, StoreRequest, StoreResponse, StoredRecord};
 use redoubt_shared::supervise::{Phase, SuperviseRequest, SuperviseResponse};
 use redoubt_shared::worker::{
-    Embedding, FaceQuality, FaceSample, FrameRefusal, FrameSample, SampleRefusal, VoiceQuality,
-    VoiceSample, WorkerRequest, WorkerResponse,
+    Embedding, FaceQuality, FaceSample, FrameRefusal, FrameSample, SampleRefusal, SpokenSample,
+    SpokenWord, VoiceQuality, VoiceSample, WorkerRequest, WorkerResponse,
 };
 use redoubt_shared::{JobId, LedgerId, read_frame};
 use serde::Serialize;
@@ -110,6 +110,11 @@ pub(super) fn worker() -> Prepared {
             liveness: true,
             frames: vec![vec![0xff, 0xd8, 0xff], b"RIFF".to_vec()],
         },
+        WorkerRequest::Spoken {
+            job,
+            deadline_ms: 1000,
+            audio: b"fLaC".to_vec(),
+        },
     ];
     let sample = FaceSample {
         embeddings: vec![Embedding {
@@ -149,6 +154,14 @@ pub(super) fn worker() -> Prepared {
             job,
             outcome: Ok(voice()),
         },
+        WorkerResponse::Spoken {
+            job,
+            outcome: Ok(spoken()),
+        },
+        WorkerResponse::Spoken {
+            job,
+            outcome: Err(SampleRefusal::NotSupported),
+        },
     ];
     let seeds = requests.iter().map(body).chain(responses.iter().map(body));
     let seeds = seeds.collect();
@@ -186,6 +199,23 @@ fn voice() -> VoiceSample {
             embedding_norm: 6.5,
             score: 0.9,
         },
+    }
+}
+
+fn spoken() -> SpokenSample {
+    let voice = voice();
+    let half = voice.embeddings[0].clone();
+    SpokenSample {
+        voice,
+        words: vec![
+            SpokenWord {
+                from_ms: 210,
+                to_ms: 590,
+                digits: [-2.5; 10],
+            };
+            6
+        ],
+        halves: vec![half.clone(), half],
     }
 }
 

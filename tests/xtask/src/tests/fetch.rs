@@ -156,3 +156,23 @@ fn what_a_killed_run_left_is_removed_and_what_is_at_work_is_not() {
     clear_leftovers_in(dir.path()).unwrap();
     assert!(!there("busy.partial"));
 }
+
+#[test]
+fn a_file_of_the_repository_is_taken_if_it_is_what_is_pinned() {
+    let case = Case::new();
+    let own = case.dir.path().join("own.txt");
+    fs::write(&own, b"head").unwrap();
+    let partial = case.dir.path().join("partial");
+    fs::create_dir(&partial).unwrap();
+    let file = |bytes: &[u8]| PinnedFile {
+        id: "own".into(),
+        package: REPOSITORY.into(),
+        path: "own.txt".into(),
+        sha256: sha256_hex(bytes),
+        install: "installed.txt".into(),
+    };
+    assert!(copy_own(&file(b"other"), case.dir.path(), &partial).is_err());
+    assert!(!partial.join("installed.txt").exists());
+    copy_own(&file(b"head"), case.dir.path(), &partial).unwrap();
+    assert_eq!(fs::read(partial.join("installed.txt")).unwrap(), b"head");
+}

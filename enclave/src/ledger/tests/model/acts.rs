@@ -352,6 +352,7 @@ fn comparison(accepted: bool) -> Comparison {
         quality: 0.9,
         liveness: None,
         performed: None,
+        spoken: None,
     };
     Comparison {
         accepted,

@@ -53,6 +53,7 @@ impl Sample {
             } => (Kind::Face, 1),
             Self::Face { liveness: true, .. } => (Kind::LiveFace, 1),
             Self::Voice(_) => (Kind::Voice, 1),
+            Self::Spoken(_) => (Kind::Spoken, 1),
             Self::Frames {
                 frames,
                 liveness: false,
@@ -256,6 +257,7 @@ fn is_measured(answer: &WorkerResponse) -> bool {
     match answer {
         WorkerResponse::Face { outcome, .. } => outcome.is_ok(),
         WorkerResponse::Voice { outcome, .. } => outcome.is_ok(),
+        WorkerResponse::Spoken { outcome, .. } => outcome.is_ok(),
         WorkerResponse::Frames { outcome, .. } => outcome.is_ok(),
         WorkerResponse::Evidence { .. } => false,
     }

@@ -25,13 +25,15 @@ pub enum Kind {
     LiveFace,
     /// One recording.
     Voice,
+    /// One recording of digits.
+    Spoken,
     /// Frames of one face.
     Frames,
     /// Frames of one face, and how live each looks.
     LiveFrames,
 }
 
-const KINDS: usize = 5;
+const KINDS: usize = 6;
 
 /// What a job is to a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

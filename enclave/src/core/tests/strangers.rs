@@ -184,7 +184,9 @@ fn a_crash_with_tries_under_way_locks_both_names() {
     for under_way in 1..=3 {
         let mut world = enrolled();
         let _ = both(&mut world, |world, user| {
-            (0..under_way).for_each(|_| drop(world.reserve(user).unwrap()));
+            for _ in 0..under_way {
+                world.reserve(user).unwrap();
+            }
             Ok((false, Vec::new()))
         });
         world.run(Command::BeginTerm { term: 2 }).unwrap();

@@ -5,7 +5,8 @@
 //! far below what turns a comparison.
 
 use redoubt_shared::worker::{
-    Embedding, FaceQuality, FaceSample, FrameSample, VoiceQuality, VoiceSample,
+    Embedding, FaceQuality, FaceSample, FrameSample, SpokenSample, SpokenWord, VoiceQuality,
+    VoiceSample,
 };
 
 use super::Opinion;
@@ -40,7 +41,11 @@ impl Tolerance {
                 let mut both = one.iter().zip(other);
                 both.try_for_each(|(one, other)| self.frame(one, other))
             }
-            (Measured::Face(_) | Measured::Voice(_) | Measured::Frames(_), _) => Err("kind"),
+            (Measured::Spoken(one), Measured::Spoken(other)) => self.spoken(one, other),
+            (
+                Measured::Face(_) | Measured::Voice(_) | Measured::Frames(_) | Measured::Spoken(_),
+                _,
+            ) => Err("kind"),
         }
     }
 
@@ -96,6 +101,31 @@ impl Tolerance {
         self.near("signal_to_noise_db", *signal_to_noise_db, noise)?;
         self.near("embedding_norm", *embedding_norm, other.embedding_norm)?;
         self.near("score", *score, other.score)
+    }
+
+    fn spoken(&self, one: &SpokenSample, other: &SpokenSample) -> Told {
+        let SpokenSample {
+            voice,
+            words,
+            halves,
+        } = one;
+        self.voice(voice, &other.voice)?;
+        self.near_embeddings(halves, &other.halves)?;
+        agreed(words.len() == other.words.len(), "words")?;
+        for (one, other) in words.iter().zip(&other.words) {
+            let SpokenWord {
+                from_ms,
+                to_ms,
+                digits,
+            } = one;
+            let place = (*from_ms, *to_ms) == (other.from_ms, other.to_ms);
+            agreed(place, "words")?;
+            // As probabilities: the logarithm of hardly any is far from that of none.
+            for (one, other) in digits.iter().zip(other.digits) {
+                self.near("digit", one.exp(), other.exp())?;
+            }
+        }
+        Ok(())
     }
 
     fn frame(&self, one: &FrameSample, other: &FrameSample) -> Told {

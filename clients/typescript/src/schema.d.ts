@@ -4038,7 +4038,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemBody"];
                 };
             };
-            /** @description `too_many_requests`: Too many requests */
+            /**
+             * @description `too_many_requests`: Too many requests
+             *
+             *     `too_many_approvals`: The tenant has as many approvals as are kept
+             */
             429: {
                 headers: {
                     /** @description Seconds; absent where waiting does not help */

@@ -10,6 +10,7 @@ pub mod appraisal;
 pub mod attested;
 pub mod behaviour;
 pub mod blobs;
+pub mod bundles;
 pub mod customer;
 pub mod desk;
 pub mod embeddings;

@@ -4,85 +4,15 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use bytes::Bytes;
-use http::Method;
-use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
-use redoubt_attestation::genesis::SignedFile;
-use redoubt_attestation::sign::Es256Signer;
-use redoubt_bank::client::whole;
 use redoubt_bank::{Bank, BankError};
+use redoubt_e2e::bundles::{PATH, STRICTER, Signers, bundle, ledger_of, put};
 use redoubt_e2e::customer::{expect_code, payment};
 use redoubt_e2e::sessions::introspect;
-use redoubt_e2e::{Appliance, Customer, Needs, Options, alone};
+use redoubt_e2e::{Appliance, Customer, Needs, alone};
 use serde_json::{Value, json};
-
-const PATH: &str = "/api/v1/admin/policy";
-const STRICTER: &str = include_str!("../../../docs/policy/stricter.rego");
-const STRICTER_TEST: &str = include_str!("../../../docs/policy/stricter_test.rego");
-
-/// Three people, of whom two sign.
-struct Signers(Vec<(String, Es256Signer)>);
-
-impl Signers {
-    fn new() -> Result<Self> {
-        let make = |name: &str| {
-            let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-            let signer = Es256Signer::from_pkcs8_pem(&key.serialize_pem())?;
-            anyhow::Ok((name.to_owned(), signer))
-        };
-        let all = ["ada", "bert", "cleo"].into_iter().map(make);
-        Ok(Self(all.collect::<Result<_>>()?))
-    }
-
-    fn options(&self) -> Options {
-        let named = self.0.iter();
-        let named = named.map(|(id, key)| json!({ "id": id, "key": key.jwk() }));
-        let signers: Vec<Value> = named.collect();
-        Options {
-            policy_signers: Some(json!({ "signers": signers, "threshold": 2 })),
-            without_worker: true,
-            ..Options::default()
-        }
-    }
-
-    /// Signed by so many of them.
-    fn sign(&self, payload: &Value, by: usize) -> Result<Value> {
-        let mut file = SignedFile::unsigned(payload.to_string().as_bytes());
-        for (id, key) in &self.0[..by] {
-            file.sign(id, key)?;
-        }
-        Ok(serde_json::from_slice(&file.to_json())?)
-    }
-}
-
-/// The ledger of the first tenant, which everything signed must name.
-fn ledger_of(appliance: &Appliance) -> Result<String> {
-    let plain = std::fs::read(appliance.dir().join("config.plain.json"))?;
-    let plain: Value = serde_json::from_slice(&plain)?;
-    let ledger = plain["tenants"][0]["ledger"].as_str();
-    Ok(ledger.context("ledger")?.to_owned())
-}
-
-fn bundle(ledger: &str, version: u64, modules: &[&str]) -> Value {
-    let numbered = modules.iter().enumerate();
-    let modules: Vec<Value> = numbered
-        .map(|(at, rego)| json!({ "path": format!("{at}.rego"), "rego": rego }))
-        .collect();
-    json!({
-        "type": "redoubt/policy-bundle/v1", "tenant": "bank-a", "ledger": ledger,
-        "version": version, "modules": modules,
-    })
-}
 
 fn rules(rules: &str) -> String {
     format!("package redoubt\nimport rego.v1\n{rules}\ntest_it_is_read if true\n")
-}
-
-async fn put(bank: &Bank, signed: &Value) -> Result<Value, BankError> {
-    let body = json!({ "bundle": signed }).to_string();
-    let headers = [("content-type", "application/json")];
-    let body = whole(Bytes::from(body));
-    bank.send(Method::PUT, PATH, &headers, body).await?.read()
 }
 
 async fn back(
@@ -133,7 +63,7 @@ fn a_bundle_rules_from_its_activation_on_and_over_a_killed_appliance() {
         let mut alice = Customer::registered(&bank, &appliance.banks.a).await?;
         alice.approve(&bank, &payment("200000.00")).await?;
         let other = appliance.bank(&appliance.banks.b)?;
-        let stricter = bundle(&ledger, 1, &[STRICTER, STRICTER_TEST]);
+        let stricter = bundle(&ledger, 1, &STRICTER);
         let signed = signers.sign(&stricter, 2)?;
         expect_code(put(&other, &signed).await, "policy_not_configured")?;
         refused(put(&bank, &signers.sign(&stricter, 1)?).await, "not_signed").await?;
@@ -351,7 +281,7 @@ fn a_dry_run_lists_what_would_change_and_changes_nothing() {
         alice.login(&bank).await?;
         alice.approve(&bank, &payment("200000.00")).await?;
         alice.approve(&bank, &payment("2.00")).await?;
-        let trial = json!({ "bundle": bundle(&ledger, 1, &[STRICTER, STRICTER_TEST]) });
+        let trial = json!({ "bundle": bundle(&ledger, 1, &STRICTER) });
         let path = format!("{PATH}/dry-run");
         let begun = Instant::now();
         let told: Value = bank.post(&path, &trial).await?.read()?;

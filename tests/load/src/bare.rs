@@ -1,6 +1,9 @@
 //! The peer of the gateway: the same TLS and HTTP libraries, answering a fixed
-//! body and nothing else. What it spends is what any such server must.
+//! body and nothing else. What it spends is what any such server must. At [`STORED`]
+//! it hands a record to a store outside before it answers, since an enclave has no disk.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -16,9 +19,19 @@ use hyper_util::rt::TokioIo;
 use redoubt_bank::client::{Bank, Connection};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::sync::Mutex;
 
 /// About the size of an options reply and of a login's reply with its receipt.
 const REPLY: usize = 2048;
+
+/// The path whose answers wait for the store.
+pub(crate) const STORED: &str = "/stored";
+/// About the size of a sealed entry with its frame.
+const RECORD: usize = 4400;
+/// What the store answers.
+const KEPT: usize = 8;
 
 /// A running bare server.
 pub(crate) struct Bare {
@@ -32,6 +45,16 @@ impl Bare {
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])?;
         std::fs::write(dir.path().join("cert.pem"), made.cert.pem())?;
         std::fs::write(dir.path().join("key.pem"), made.signing_key.serialize_pem())?;
+        let store = UnixListener::bind(dir.path().join("store"))?;
+        std::thread::spawn(move || {
+            // Ends with the server, whose stream it reads.
+            if let Ok((mut stream, _)) = store.accept() {
+                let mut record = vec![0; RECORD];
+                while stream.read_exact(&mut record).is_ok() && stream.write_all(&[0; KEPT]).is_ok()
+                {
+                }
+            }
+        });
         let child = Command::new(std::env::current_exe()?)
             .args(["--json", "/dev/null", "--bare-server"])
             .arg(dir.path())
@@ -90,9 +113,11 @@ async fn accept(dir: &Path, config: Arc<rustls::ServerConfig>) -> Result<()> {
     std::fs::write(&partial, port.to_string()).context("port file")?;
     std::fs::rename(partial, dir.join("port"))?;
     let acceptor = tokio_rustls::TlsAcceptor::from(config);
+    let store = UnixStream::connect(dir.join("store")).await?;
+    let store = Arc::new(Mutex::new(store));
     loop {
         let (stream, _) = listener.accept().await?;
-        let acceptor = acceptor.clone();
+        let (acceptor, store) = (acceptor.clone(), store.clone());
         tokio::spawn(async move {
             let Ok(stream) = acceptor.accept(stream).await else {
                 return;
@@ -100,13 +125,25 @@ async fn accept(dir: &Path, config: Arc<rustls::ServerConfig>) -> Result<()> {
             let served = hyper::server::conn::http1::Builder::new();
             // The client closes when it is done; nobody waits for the outcome.
             let _ = served
-                .serve_connection(TokioIo::new(stream), service_fn(answer))
+                .serve_connection(
+                    TokioIo::new(stream),
+                    service_fn(|request| answer(request, &store)),
+                )
                 .await;
         });
     }
 }
 
-async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
+async fn answer(
+    request: Request<Incoming>,
+    store: &Mutex<UnixStream>,
+) -> Result<Response<Full<Bytes>>> {
+    let stored = request.uri().path() == STORED;
     request.into_body().collect().await?;
+    if stored {
+        let mut store = store.lock().await;
+        store.write_all(&[0; RECORD]).await?;
+        store.read_exact(&mut [0; KEPT]).await?;
+    }
     Ok(Response::new(Full::new(Bytes::from_static(&[b'x'; REPLY]))))
 }

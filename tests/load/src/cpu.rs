@@ -20,6 +20,18 @@ pub(crate) fn of_process(pid: u32) -> Result<f64> {
     Ok((tick(11)? + tick(12)?) / TICKS * 1e6)
 }
 
+/// The same of the children that a process has now.
+pub(crate) fn of_children(pid: u32) -> Result<f64> {
+    let mut sum = 0.0;
+    for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let children = std::fs::read_to_string(task?.path().join("children"))?;
+        for child in children.split_whitespace() {
+            sum += of_process(child.parse()?)?;
+        }
+    }
+    Ok(sum)
+}
+
 /// Time this thread was on a processor, in microseconds.
 pub(crate) fn of_thread() -> Result<f64> {
     let path = "/proc/thread-self/schedstat";
@@ -41,4 +53,17 @@ pub(crate) fn per_call(calls: usize, mut work: impl FnMut()) -> Result<f64> {
         best = best.min((of_thread()? - before) / calls as f64);
     }
     Ok(best)
+}
+
+/// Processor time of one call, in microseconds, on average over a while: for what is
+/// compared with a server that was as disturbed by others as this.
+pub(crate) fn on_average(mut work: impl FnMut()) -> Result<f64> {
+    const CALLS: usize = 64;
+    let (before, begun) = (of_thread()?, std::time::Instant::now());
+    let mut calls = 0;
+    while begun.elapsed() < std::time::Duration::from_millis(200) {
+        (0..CALLS).for_each(|_| work());
+        calls += CALLS;
+    }
+    Ok((of_thread()? - before) / calls as f64)
 }

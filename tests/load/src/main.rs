@@ -10,6 +10,7 @@ mod durable;
 mod face;
 mod ledger;
 mod login;
+mod policy;
 mod rows;
 mod webauthn;
 mod worker;

@@ -464,7 +464,10 @@ async fn for_an_approval(
     ensure!(given["status"] == "approved", "{given}");
     let audit = appliance.auditor().verify_value(&given["artefact"])?;
     ensure!(audit.accepted(), "{audit:?}");
-    let audit = appliance.auditor().verify_value(&seen["receipt"])?;
+    let claim = claims(&seen["receipt"])?;
+    let id = claim["receipt_id"].as_str().context("receipt_id")?;
+    let receipt = desk.bank.receipt(id).await?;
+    let audit = appliance.auditor().verify_value(&receipt)?;
     ensure!(audit.accepted(), "{audit:?}");
     let grants = given["artefact"]["grants"].to_string();
     ensure!(grants.contains("spoken_digits"), "{grants}");

@@ -172,8 +172,8 @@ fn digits_are_answered_by_reading_them_and_by_nothing_else() {
         async |appliance| {
             let media = appliance.environment().media()?;
             let readers = (
-                Reader::new(folder.clone(), "jackson"),
-                Reader::new(folder, "nicolas"),
+                Reader::new(folder.clone(), "george"),
+                Reader::new(folder, "jackson"),
             );
             let mut desk = desk(appliance, readers)?;
             let bank = appliance.bank(&appliance.banks.a)?;
@@ -309,24 +309,29 @@ async fn attacks(desk: &mut Desk, users: &[String]) -> Result<()> {
     let locked = desk.answer(wrong, &asked.id, &recording).await;
     expect_code(locked, "account_locked")?;
 
-    // Half of it in somebody else's voice.
-    let asked = desk.ask(spliced).await?;
-    let mut said = desk.person.says(&asked.digits[..3])?;
-    said.extend(desk.other.says(&asked.digits[3..])?);
-    let lapse = desk.rejected(spliced, &asked.id, &file(&said)).await?;
-    let known = ["several_people", "other_digits"];
-    ensure!(known.contains(&lapse.as_str()), "{}: {lapse}", asked.digits);
-    println!("half of it somebody else's: {lapse}");
-    // All of it.
-    let asked = desk.ask(spliced).await?;
-    let recording = desk.other.reads(&asked.digits)?;
-    let seen = desk.answer(spliced, &asked.id, &recording).await?;
-    ensure!(seen["result"] == "rejected", "{seen}");
+    // Half of it in somebody else's voice, three times. What is measured passes in five of
+    // a hundred (docs/voices.md), so one of three may.
+    let mut passed = 0;
+    for _ in 0..3 {
+        let asked = desk.ask(spliced).await?;
+        let mut said = desk.person.says(&asked.digits[..3])?;
+        said.extend(desk.other.says(&asked.digits[3..])?);
+        let seen = desk.answer(spliced, &asked.id, &file(&said)).await?;
+        println!(
+            "half of it somebody else's: {} {}",
+            seen["result"], seen["spoken_digits"]
+        );
+        passed += usize::from(seen["result"] == "verified");
+    }
     ensure!(
-        seen["spoken_digits"]["passed"] == true,
-        "{}: {seen}",
-        asked.digits
+        passed < 2,
+        "{passed} of three passed with half of them somebody else's"
     );
+    // All of it.
+    let asked = desk.ask(lent).await?;
+    let recording = desk.other.reads(&asked.digits)?;
+    let seen = desk.answer(lent, &asked.id, &recording).await?;
+    ensure!(seen["result"] == "rejected", "{seen}");
 
     // A challenge of somebody else's, with the very digits it asks for.
     let asked = desk.ask(owner).await?;
@@ -459,7 +464,10 @@ async fn for_an_approval(
     ensure!(given["status"] == "approved", "{given}");
     let audit = appliance.auditor().verify_value(&given["artefact"])?;
     ensure!(audit.accepted(), "{audit:?}");
-    let audit = appliance.auditor().verify_value(&seen["receipt"])?;
+    let claim = claims(&seen["receipt"])?;
+    let id = claim["receipt_id"].as_str().context("receipt_id")?;
+    let receipt = desk.bank.receipt(id).await?;
+    let audit = appliance.auditor().verify_value(&receipt)?;
     ensure!(audit.accepted(), "{audit:?}");
     let grants = given["artefact"]["grants"].to_string();
     ensure!(grants.contains("spoken_digits"), "{grants}");

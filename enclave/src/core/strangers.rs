@@ -15,7 +15,7 @@ use super::state::TenantState;
 type Name = [u8; 32];
 
 /// For how long a failure may speak: as in a customer's history.
-pub const SPEAKS_MS: u64 = 30 * 60_000;
+pub(super) const SPEAKS_MS: u64 = 30 * 60_000;
 /// Failures that are known at once; the oldest gives way.
 const FAILED_MAX: usize = 65_536;
 

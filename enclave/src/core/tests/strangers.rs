@@ -168,7 +168,8 @@ fn of_tries_at_once_the_last_locks_in_both_names() {
     });
     for turn in 0..3 {
         let (locked, _) = both(&mut world, |world, user| {
-            told(world.conclude(user, ids[user][turn], false))
+            let id = ids.get_mut(user).unwrap().pop().unwrap();
+            told(world.conclude(user, id, false))
         })
         .unwrap();
         assert_eq!(locked, turn == 2);
@@ -184,7 +185,9 @@ fn a_crash_with_tries_under_way_locks_both_names() {
     for under_way in 1..=3 {
         let mut world = enrolled();
         let _ = both(&mut world, |world, user| {
-            (0..under_way).for_each(|_| drop(world.reserve(user).unwrap()));
+            for _ in 0..under_way {
+                world.reserve(user).unwrap();
+            }
             Ok((false, Vec::new()))
         });
         world.run(Command::BeginTerm { term: 2 }).unwrap();

@@ -168,7 +168,8 @@ fn of_tries_at_once_the_last_locks_in_both_names() {
     });
     for turn in 0..3 {
         let (locked, _) = both(&mut world, |world, user| {
-            told(world.conclude(user, ids[user][turn], false))
+            let id = ids.get_mut(user).unwrap().pop().unwrap();
+            told(world.conclude(user, id, false))
         })
         .unwrap();
         assert_eq!(locked, turn == 2);

@@ -26,7 +26,7 @@ pub(super) fn of(judged: &[Judged], speakers: &Speakers, plan: &Plan) -> Value {
     report["limits"] = json!({
         "score_least": SCORE_LEAST,
         "beaten_most": BEATEN_MOST,
-        "halves_least": HALVES_LEAST,
+        "halves_least": (f64::from(HALVES_LEAST) * 100.0).round() / 100.0,
     });
     report["curve"] = curve(&all);
     report["halves_curve"] = halves_curve(&all);
@@ -140,7 +140,7 @@ fn halves_curve(judged: &[&Judged]) -> Value {
     };
     let row = |least: f32| {
         json!({
-            "halves_least": least,
+            "halves_least": (f64::from(least) * 100.0).round() / 100.0,
             "one_person": part(Kind::Genuine, least),
             "two_people": part(Kind::TwoVoices, least),
         })

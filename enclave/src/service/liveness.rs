@@ -158,6 +158,7 @@ impl Appliance {
             liveness: liveness::judged(policy, least_live),
             performed: Some(performed),
             spoken: None,
+            halves: Vec::new(),
             tier,
         })
     }

@@ -32,6 +32,8 @@ pub(super) struct Measured {
     pub(super) performed: Option<Performed>,
     /// Where digits were read.
     pub(super) spoken: Option<Result<(), SpokenLapse>>,
+    /// Of digits that policy requires: both halves, each of which is to be the customer's.
+    pub(super) halves: Vec<Embedding>,
     pub(super) tier: Tier,
 }
 
@@ -176,6 +178,7 @@ impl Appliance {
                     liveness: liveness::judged(policy, face.liveness),
                     performed: None,
                     spoken: None,
+                    halves: Vec::new(),
                     tier,
                 })
             }
@@ -187,6 +190,7 @@ impl Appliance {
                     liveness: None,
                     performed: None,
                     spoken: None,
+                    halves: Vec::new(),
                     tier,
                 })
             }

@@ -5,15 +5,18 @@
 //! difference to what is asked, worked on and told.
 
 use redoubt_attestation::genesis::LivenessMode;
+use redoubt_shared::worker::Embedding;
 use redoubt_shared::{ChallengeId, UserId};
 
 use super::boot::Appliance;
 use super::drawn::Drawn;
 use super::problems::{self, internal};
 use super::samples::{Measured, Refused};
-use super::serving::Serving;
+use super::serving::{Serving, TenantService};
 use crate::api::{Caller, Problem, Sample, SpokenAnswer};
 use crate::biometrics::spoken::{self, DIGITS, SpokenLapse};
+use crate::biometrics::{Owner, Space};
+use crate::core::Template;
 
 pub(super) type Digits = [u8; DIGITS];
 
@@ -92,8 +95,29 @@ impl Appliance {
             liveness: None,
             performed: None,
             spoken: Some(judged),
+            halves: match self.digits_mode() {
+                LivenessMode::Require => sample.halves,
+                LivenessMode::Off | LivenessMode::Report => Vec::new(),
+            },
             tier,
         })
+    }
+
+    /// Whether each half is like this template: nobody lends the customer a voice for some
+    /// of the digits. What comes of it is told as a wrong voice is, and not otherwise.
+    pub(super) fn throughout(
+        &self,
+        tenant: &TenantService,
+        (owner, template): (&Owner, &Template),
+        space: &Space,
+        halves: &[Embedding],
+    ) -> bool {
+        let alike = |half: &Embedding| {
+            let there = space.of(std::slice::from_ref(half))?;
+            tenant.transforms.cosine(owner, template, &there)
+        };
+        let enough = |half| alike(half).is_some_and(|cosine| cosine >= spoken::HALF_LEAST);
+        halves.iter().all(enough)
     }
 
     /// Whether policy refuses a voice for what it read.

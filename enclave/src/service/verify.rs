@@ -272,10 +272,13 @@ impl Appliance {
         let space = self.space(modality, &template.model)?;
         let sample_there = space.of(&sample.embeddings)?;
         let cosine = tenant.transforms.cosine(owner, template, &sample_there)?;
+        let whole = biometrics::false_match_rate(&space.calibration, cosine);
+        let throughout = self.throughout(tenant, (owner, template), space, &sample.halves);
         Some(Likeness {
             modality,
             cosine,
-            rate: biometrics::false_match_rate(&space.calibration, cosine),
+            // Half of somebody is nobody.
+            rate: if throughout { whole } else { 1.0 },
             barred: self.bars(modality, sample.liveness) || self.bars_reading(sample.spoken),
             sample: SampleUse {
                 model: template.model.clone(),

@@ -44,7 +44,7 @@ use manifest::Manifest;
 use session::{Handed, Kind, Measured, Place, Session};
 
 /// How long a job waits for a worker that is just being started.
-const WAIT_FOR_WORKER: Duration = Duration::from_secs(5);
+const WAIT_FOR_WORKER: Duration = Duration::from_secs(10);
 /// Longest time from handing a sample in to an embedding, or to none.
 pub const LONGEST_JOB: Duration = WAIT_FOR_WORKER.saturating_add(session::ANSWER_WITHIN);
 /// Oldest evidence accepted. It is made on request for our nonce, which is what

@@ -60,9 +60,10 @@ fn who_reads_what_is_asked_is_accepted_and_other_digits_are_not() {
     assert!(two < genuine, "{report:#}");
     assert_eq!(report["speakers"].as_object().unwrap().len(), 4);
     let written = std::fs::read_to_string(&plan.report).unwrap();
+    let written: serde_json::Value = serde_json::from_str(&written).unwrap();
     assert_eq!(
-        serde_json::from_str::<serde_json::Value>(&written).unwrap(),
-        report
+        hits(&written["genuine_accepted"]),
+        (Some(genuine), Some(40))
     );
     let nobody = Plan {
         root: out.path().to_owned(),

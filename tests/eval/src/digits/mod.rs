@@ -51,6 +51,8 @@ pub(crate) struct Judged {
     pub(crate) measures: Option<[f32; 3]>,
     /// By the rule that serves; the reason where it is refused.
     pub(crate) outcome: Result<(), String>,
+    /// The whole voice and both halves, of unit length.
+    pub(crate) voices: Option<[Vec<f32>; 3]>,
     pub(crate) millis: f64,
 }
 
@@ -135,9 +137,18 @@ async fn judge(worker: &Worker, trial: Trial, space: &Space) -> Result<Vec<Judge
         outcome: heard.as_ref().map_err(Clone::clone).and_then(|sample| {
             spoken::judge(&asked, sample, space).map_err(|lapse| format!("{lapse:?}"))
         }),
+        voices: heard.as_ref().ok().and_then(voices),
         millis,
     });
     Ok(each.collect())
+}
+
+fn voices(sample: &SpokenSample) -> Option<[Vec<f32>; 3]> {
+    let whole = sample.voice.embeddings.first()?;
+    let [one, other] = &sample.halves[..] else {
+        return None;
+    };
+    Some([whole, one, other].map(|embedding| embedding.vector.clone()))
 }
 
 fn right(sample: &SpokenSample, spoken: &[u8; DIGITS]) -> Option<[bool; DIGITS]> {

@@ -1,8 +1,10 @@
 //! What is reported of a run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use redoubt_enclave::biometrics::spoken::{BEATEN_MOST, DIGITS, HALVES_LEAST, SCORE_LEAST};
+use redoubt_enclave::biometrics::spoken::{
+    BEATEN_MOST, DIGITS, HALF_LEAST, HALVES_LEAST, SCORE_LEAST,
+};
 use serde_json::{Value, json};
 
 use super::compose::Speakers;
@@ -26,10 +28,12 @@ pub(super) fn of(judged: &[Judged], speakers: &Speakers, plan: &Plan) -> Value {
     report["limits"] = json!({
         "score_least": SCORE_LEAST,
         "beaten_most": BEATEN_MOST,
-        "halves_least": HALVES_LEAST,
+        "halves_least": (f64::from(HALVES_LEAST) * 100.0).round() / 100.0,
+        "half_least": (f64::from(HALF_LEAST) * 100.0).round() / 100.0,
     });
     report["curve"] = curve(&all);
     report["halves_curve"] = halves_curve(&all);
+    report["with_template"] = with_template(&all);
     report["eer"] = json!(eer(&all));
     report["seed"] = json!(plan.seed);
     report["note"] = json!(
@@ -140,12 +144,61 @@ fn halves_curve(judged: &[&Judged]) -> Value {
     };
     let row = |least: f32| {
         json!({
-            "halves_least": least,
+            "halves_least": (f64::from(least) * 100.0).round() / 100.0,
             "one_person": part(Kind::Genuine, least),
             "two_people": part(Kind::TwoVoices, least),
         })
     };
     json!(HALVES.map(row))
+}
+
+/// Recordings of which a template is made, as an enrolment makes it.
+const ENROLLED: usize = 3;
+
+/// The lesser cosine of both halves with the speaker's template: of recordings by that
+/// speaker, and of those that somebody else ends. The template is the mean of the speaker's
+/// first recordings of six words, which are left out here.
+fn with_template(judged: &[&Judged]) -> Value {
+    let (mut one, mut two) = (Vec::new(), Vec::new());
+    let speakers: BTreeSet<usize> = judged.iter().map(|one| one.speaker).collect();
+    for speaker in speakers {
+        let of = |kind| {
+            judged
+                .iter()
+                .filter(move |one| one.speaker == speaker && one.kind == kind)
+        };
+        let heard = |kind| of(kind).filter_map(|one| one.voices.as_ref());
+        let mut template = vec![0.0; heard(Kind::Genuine).next().map_or(0, |all| all[0].len())];
+        for [whole, _, _] in heard(Kind::Genuine).take(ENROLLED) {
+            template
+                .iter_mut()
+                .zip(whole)
+                .for_each(|(sum, part)| *sum += part);
+        }
+        let lesser = |[_, a, b]: &[Vec<f32>; 3]| cosine(&template, a).min(cosine(&template, b));
+        one.extend(heard(Kind::Genuine).skip(ENROLLED).map(lesser));
+        two.extend(heard(Kind::TwoVoices).map(lesser));
+    }
+    let part = |cosines: &[f32], least: f32| {
+        let above = cosines.iter().filter(|cosine| **cosine >= least).count();
+        share(above, cosines.len())
+    };
+    let row = |least: f32| {
+        json!({
+            "half_least": (f64::from(least) * 100.0).round() / 100.0,
+            "one_person": part(&one, least),
+            "two_people": part(&two, least),
+        })
+    };
+    json!(HALVES.map(row))
+}
+
+fn cosine(one: &[f32], other: &[f32]) -> f32 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    dot(one, other)
+        / (dot(one, one) * dot(other, other))
+            .sqrt()
+            .max(f32::MIN_POSITIVE)
 }
 
 /// Where as many genuine recordings are refused as replays of one other digit are accepted,
@@ -176,8 +229,33 @@ mod tests {
             right: Some([true, true, true, true, true, false]),
             measures: Some([score, 0.0, 0.5]),
             outcome,
+            voices: None,
             millis: 5.0,
         }
+    }
+
+    #[test]
+    fn halves_are_compared_with_a_template_that_they_are_not_part_of() {
+        let along = |axis: usize| (0..2).map(|at| f32::from(at == axis)).collect::<Vec<f32>>();
+        let spoken = |kind, axes: [usize; 3]| {
+            let mut judged = one(kind, 0.0, Ok(()));
+            judged.voices = Some(axes.map(along));
+            judged
+        };
+        let mut all = vec![spoken(Kind::Genuine, [0, 1, 1]); ENROLLED];
+        all.push(spoken(Kind::Genuine, [0, 0, 0]));
+        all.push(spoken(Kind::TwoVoices, [0, 0, 1]));
+        let all: Vec<&Judged> = all.iter().collect();
+        let rows = with_template(&all);
+        let row = &rows[HALVES.len() - 1];
+        assert_eq!(
+            [&row["one_person"]["hits"], &row["one_person"]["of"]],
+            [1, 1]
+        );
+        assert_eq!(
+            [&row["two_people"]["hits"], &row["two_people"]["of"]],
+            [0, 1]
+        );
     }
 
     #[test]

@@ -24,8 +24,8 @@ pub const BEATEN_MOST: f32 = 5.0;
 /// of two people in 52, so that this finds the coarsest alone (docs/voices.md).
 pub const HALVES_LEAST: f32 = 0.25;
 /// Cosine of each half with the customer's template from which on it may be theirs: both
-/// of the customer's reach it in 97 to 98 of 100 recordings, somebody else's second half
-/// in 5 to 7.
+/// of the customer's reach it in 96 to 98 of 100 recordings, a second half by somebody else
+/// in 5 to 9 (docs/voices.md).
 pub const HALF_LEAST: f32 = 0.40;
 
 /// Six digits by a uniform number; each of the million strings as likely as any other, but

@@ -64,6 +64,21 @@ fn judged(sample: &SpokenSample) -> Result<(), SpokenLapse> {
 }
 
 #[test]
+fn a_word_longer_than_a_digit_is_none() {
+    for (millis, judged) in [
+        (WORD_MS_MAX, Ok(())),
+        (WORD_MS_MAX + 1, Err(SpokenLapse::WordsCount)),
+        (7000, Err(SpokenLapse::WordsCount)),
+    ] {
+        for at in 0..DIGITS {
+            let mut sample = heard(&ASKED, 0.99, 0.9);
+            sample.words[at].to_ms = sample.words[at].from_ms + millis;
+            assert_eq!(judge(&ASKED, &sample, &space()), judged, "{at}: {millis}");
+        }
+    }
+}
+
+#[test]
 fn every_string_of_six_digits_is_drawn_as_often() {
     let mut seen = vec![false; 1_000_000];
     for random in 0..1_000_000 {

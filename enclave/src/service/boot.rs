@@ -101,6 +101,11 @@ pub enum BootError {
         "policy.spoken_digits needs models of the roles speech_spectrogram, speech_embedder and spoken_digits, and one of the role voice_embedder, and images/models.toml has none; add them or leave it out"
     )]
     NoDigits,
+    /// The policy asks for second opinions, and lets the two be of different tiers.
+    #[error(
+        "policy.recompute_one_in needs one tier in policy.accepted_tiers: a receipt names one, and a second worker of another could have seen the sample too"
+    )]
+    MixedTiers,
     /// A tenant's passkey policy asks for what this enclave does not know.
     #[error("configuration: tenant {tenant}: passkeys.{member}: {problem}")]
     Passkeys {
@@ -206,6 +211,7 @@ impl Appliance {
         check_liveness(&manifest, verified.config.policy.liveness().mode)?;
         check_moves(&manifest, verified.config.policy.challenges())?;
         check_digits(&manifest, verified.config.policy.digits())?;
+        check_tiers(&verified.config.policy)?;
         for tenant in &verified.config.tenants {
             PasskeyRules::new(tenant)?;
         }
@@ -352,6 +358,16 @@ fn check_moves(manifest: &Manifest, mode: LivenessMode) -> Result<(), BootError>
     }
 }
 
+/// A receipt names the one tier of who saw a sample.
+fn check_tiers(policy: &Policy) -> Result<(), BootError> {
+    let first = policy.accepted_tiers.first();
+    let mixed = policy.accepted_tiers.iter().any(|tier| Some(tier) != first);
+    match policy.recompute() > 0 && mixed {
+        true => Err(BootError::MixedTiers),
+        false => Ok(()),
+    }
+}
+
 /// Whoever asks for digits needs models that hear them, and whose voice it is.
 fn check_digits(manifest: &Manifest, mode: LivenessMode) -> Result<(), BootError> {
     let hears = manifest.has_digits() && !manifest.voice_spaces().is_empty();
@@ -458,6 +474,23 @@ mod tests {
                 assert!(refused.is_none_or(named));
             }
         }
+    }
+
+    #[test]
+    fn second_opinions_are_of_one_tier() {
+        let refused = |tiers: &[&str], one_in: u32| {
+            let policy: Policy = serde_json::from_value(serde_json::json!({
+                "face_false_matches_per_million": 100, "max_failed_attempts": 3,
+                "lockout_minutes": 30, "accepted_tiers": tiers, "enrollment_minutes": 30,
+                "challenge_seconds": 300, "approval_seconds": 300, "recompute_one_in": one_in,
+            }))
+            .unwrap();
+            check_tiers(&policy).err().map(|error| error.to_string())
+        };
+        let error = refused(&["process", "enclave"], 5).unwrap();
+        assert!(error.starts_with("policy.recompute_one_in needs one tier"));
+        assert_eq!(refused(&["process", "enclave"], 0), None);
+        assert_eq!(refused(&["enclave"], 5), None);
     }
 
     #[test]

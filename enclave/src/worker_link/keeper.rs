@@ -101,10 +101,17 @@ impl Keeper {
         let unproven = tls::handshake(Arc::clone(config), stream).await;
         let unproven = unproven.map_err(unavailable)?;
         let session = session::prove(unproven, trust, manifest, keys).await?;
-        tracing::info!(tier = session.tier().name(), "a sealed worker is connected");
+        let tier = session.tier().name();
+        tracing::info!(tier, "a sealed worker proved itself");
         if self.common.rules.canary_jobs > 0 {
-            canary::sing(&session, &self.common).await?;
+            let sung = canary::sing(&session, &self.common).await;
+            // Too slow for now is not there yet.
+            sung.map_err(|why| match why {
+                WorkerError::Busy | WorkerError::Deadline => WorkerError::Unavailable,
+                why => why,
+            })?;
         }
+        tracing::info!(tier, "a sealed worker is connected");
         Ok(session)
     }
 
@@ -124,8 +131,8 @@ impl Keeper {
                 Due::Ended(why) => return why,
                 Due::Turn if limit.last(&session, rules) => return self.end(session).await,
                 Due::Canary => {
-                    limit.canary = next_canary(session.taken(), rules);
-                    self.sings(&session).await;
+                    let sung = self.sings(&session).await;
+                    limit.canary = next_canary(session.taken(), rules, sung);
                     continue;
                 }
                 Due::Turn => {}
@@ -144,18 +151,20 @@ impl Keeper {
                         jobs = session.taken(),
                         "a sealed worker has served its turn and no other one came; it goes on"
                     );
-                    limit = Limit::again(&session, rules);
+                    limit = limit.again(&session, rules);
                 }
             }
         }
     }
 
-    /// Has a worker measure what is known. One that answers otherwise is over; one that
-    /// has no time is asked another time.
-    async fn sings(&self, session: &Session) {
-        if let Err(why) = canary::sing(session, &self.common).await {
+    /// Has a worker measure what is known, and whether it did. One that answers otherwise
+    /// is over; one that has no time is asked again soon.
+    async fn sings(&self, session: &Session) -> bool {
+        let sung = canary::sing(session, &self.common).await;
+        if let Err(why) = &sung {
             tracing::debug!(%why, "a sealed worker gave no answer that is known");
         }
+        sung.is_ok()
     }
 
     /// A new worker while the old one serves, if one came. Where the old one ended
@@ -216,20 +225,20 @@ impl Limit {
             jobs: rules.renew_jobs,
             at: Instant::now().checked_add(rules.renew_after),
             tried: false,
-            canary: next_canary(0, rules),
+            canary: next_canary(0, rules, true),
         }
     }
 
     /// When to look for another one again: soon, and at the latest when this one is
-    /// to end without.
-    fn again(session: &Session, rules: &Rules) -> Self {
+    /// to end without. Canaries go on as they do.
+    fn again(&self, session: &Session, rules: &Rules) -> Self {
         let (jobs, last) = overdue(session, rules);
         let soon = Instant::now().checked_add(rules.renew_again);
         Self {
             jobs,
             at: soon.into_iter().chain(last).min(),
             tried: true,
-            canary: next_canary(session.taken(), rules),
+            canary: self.canary,
         }
     }
 
@@ -263,9 +272,11 @@ fn overdue(session: &Session, rules: &Rules) -> (u64, Option<Instant>) {
     (rules.renew_jobs.saturating_mul(OVERDUE.into()), at)
 }
 
-fn next_canary(taken: u64, rules: &Rules) -> u64 {
-    match rules.canary_jobs {
-        0 => u64::MAX,
-        jobs => taken.saturating_add(jobs),
+/// After how many jobs the next one is due; a tenth of them where the last had no answer.
+fn next_canary(taken: u64, rules: &Rules, sung: bool) -> u64 {
+    match (rules.canary_jobs, sung) {
+        (0, _) => u64::MAX,
+        (jobs, true) => taken.saturating_add(jobs),
+        (jobs, false) => taken.saturating_add(jobs.div_ceil(10)),
     }
 }

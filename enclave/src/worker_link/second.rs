@@ -4,11 +4,12 @@
 //! can tell from the truth. Which of two workers is asked first is drawn anew for each
 //! sample, and whether the other one is asked as well only once the first has answered:
 //! neither of them, nor the host between, knows beforehand which answer will be looked
-//! at. An opinion that does not come is owed: the next sample needs one, so that nobody
-//! gains by holding the second worker up. Without a second worker nothing is measured.
+//! at. An opinion that does not come is owed by the next sample, and ends the worker
+//! whose answer it was to be of. Without a second worker nothing is measured.
 //!
 //! Not covered: workers that lie alike. At tier `process` root on the host makes both
-//! answers.
+//! answers. A host that helps a liar sees that another one is asked, and can cut that one
+//! off: the lie is not told, at the price of the liar's process.
 
 mod agree;
 
@@ -24,13 +25,14 @@ use super::session::{ANSWER_WITHIN, Handed, Kind, Measured, Session};
 use super::{Seat, WorkerError, WorkerLink};
 pub(super) use agree::{Tolerance, agree};
 
-/// What is tolerated of two workers, on one kind of processor or on two, with a GPU or
-/// without.
+/// What is tolerated of two workers: far above what honest ones on one kind of processor
+/// differ by. On two kinds a picture at the limit of a refusal may part them.
 const TOLERANCE: Tolerance = Tolerance {
     embedding: 1e-3,
     measure: 1e-3,
 };
 const PROBLEM: &str = "it and another worker disagree about a sample";
+const UNDOUBTED: &str = "no second opinion of its answer came";
 
 /// What a worker made of a sample: measures, or a refusal that is about the sample.
 pub(super) type Opinion = Result<Measured, WorkerError>;
@@ -63,6 +65,10 @@ impl WorkerLink {
                 Ok((other, again)) => self.compare((&session, &answer), (&other, &again)).await?,
                 Err(why) => {
                     Counts::add(&self.common.counts.recomputed_not);
+                    // Whoever holds the other one up may do it for this one's answer.
+                    if why != WorkerError::Busy {
+                        session.distrust(UNDOUBTED);
+                    }
                     return Err(why);
                 }
             }

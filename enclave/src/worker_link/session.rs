@@ -20,6 +20,7 @@ use redoubt_shared::worker::{
 };
 use redoubt_shared::{FrameError, JobId, encode, read_frame, write_frame};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_rustls::client::TlsStream;
 use zeroize::{Zeroize, Zeroizing};
@@ -314,7 +315,10 @@ impl Session {
     ) -> Result<Measured, WorkerError> {
         let Place { job, kind, answer } = place;
         let sent = match frame(job, kind, sample) {
-            Ok(frame) => self.frames.try_send(frame).map_err(|_| WorkerError::Busy),
+            Ok(frame) => self.frames.try_send(frame).map_err(|unsent| match unsent {
+                TrySendError::Full(_) => WorkerError::Busy,
+                TrySendError::Closed(_) => self.shared.why(),
+            }),
             Err(refused) => Err(refused),
         };
         if let Err(unsent) = sent {

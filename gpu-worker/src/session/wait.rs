@@ -95,8 +95,9 @@ pub(super) fn expected<'a>(
     free.into_iter().min().unwrap_or_default()
 }
 
-/// Whether a job is answered in time after such a wait.
+/// Whether a job is answered in time after such a wait. What need not wait is tried: a mean
+/// that one frozen job spoiled is learned anew by no other way.
 pub(super) fn bearable(wait: Duration, own: Duration) -> bool {
     let deadline = Duration::from_millis(JOB_DEADLINE_MS.into());
-    wait <= WAIT_MAX.max(own * PATIENCE) && wait + own <= deadline
+    wait.is_zero() || (wait <= WAIT_MAX.max(own * PATIENCE) && wait + own <= deadline)
 }

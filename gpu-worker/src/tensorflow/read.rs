@@ -1,7 +1,8 @@
 //! A frozen TensorFlow graph as nodes in order.
 //!
 //! Protects against a file that lies about its own lengths: fields are borrowed, every
-//! length is checked against what is left, and nothing is allocated by a declared size.
+//! length is checked against what is left, and nothing is allocated by a declared size
+//! but up to 65,536 numbers where one stands for all.
 //!
 //! Source: TensorFlow's `graph.proto`, `node_def.proto`, `attr_value.proto`,
 //! `tensor.proto` and `tensor_shape.proto`; the numbers below are their fields.

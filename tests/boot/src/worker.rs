@@ -24,7 +24,7 @@ const STEP: Duration = Duration::from_millis(50);
 const LISTENS: &str = "waiting for the one stream";
 const SEALED: &str = "sealed and ready";
 const AGAIN: &str = "is started again";
-const ACCEPTED: &str = "a sealed worker is connected";
+const ACCEPTED: &str = "a sealed worker proved itself";
 const REFUSED: &str = "a sealed worker was refused";
 
 /// A booted worker. Its machine ends with it.

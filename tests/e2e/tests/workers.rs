@@ -370,5 +370,37 @@ fn canaries_are_answered_as_the_enclave_expects() -> Result<()> {
         ensure!(seen.model == known.model && seen.vector.len() == known.vector.len());
         ensure!(apart <= 1e-3, "{}: {apart}", seen.model);
     }
-    Ok(())
+    let measures = |one: &Expected| -> Result<Value> {
+        let Expected { face, voice } = one;
+        Ok(json!([face.quality, face.liveness, voice.quality]))
+    };
+    let (seen, known) = (measures(&measured)?, measures(expected)?);
+    println!("{seen}");
+    near(&seen, &known)
+}
+
+/// Every number within a hundredth of what is known, or of its size where that is above one.
+fn near(seen: &Value, known: &Value) -> Result<()> {
+    match (seen, known) {
+        (Value::Array(seen), Value::Array(known)) => {
+            ensure!(seen.len() == known.len());
+            let mut both = seen.iter().zip(known);
+            both.try_for_each(|(seen, known)| near(seen, known))
+        }
+        (Value::Object(seen), Value::Object(known)) => {
+            ensure!(seen.keys().eq(known.keys()));
+            let mut both = seen.values().zip(known.values());
+            both.try_for_each(|(seen, known)| near(seen, known))
+        }
+        _ => {
+            let both = seen.as_f64().zip(known.as_f64());
+            let (seen, known) = both.with_context(|| format!("{seen} and {known}"))?;
+            let size = seen.abs().max(known.abs()).max(1.0);
+            ensure!(
+                (seen - known).abs() <= 0.01 * size,
+                "{seen} where {known} is known"
+            );
+            Ok(())
+        }
+    }
 }

@@ -5,7 +5,8 @@
 //! makes of them was measured once and is part of this program. Each worker answers both
 //! before its first job, and again after every so many.
 //!
-//! Not covered: a liar, who knows these two samples as everybody does. Second opinions
+//! Not covered: the networks that follow moves or hear digits, which neither sample needs;
+//! and a liar, who knows these two as everybody does. Second opinions
 //! are for that.
 
 mod draw;

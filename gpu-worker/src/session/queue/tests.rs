@@ -161,6 +161,19 @@ fn on_a_slow_machine_a_few_wait_all_the_same() {
 }
 
 #[test]
+fn a_job_that_froze_refuses_none_after_it_for_good() {
+    let mut queue = Clock::new(1).learned(FACE, ms(60_000));
+    for _ in 0..40 {
+        assert!(queue.push(FACE), "nothing is before it");
+        assert!(!queue.push(FACE));
+        let ticket = queue.take();
+        queue.now += ms(40);
+        queue.state.done(&ticket, true, queue.now);
+    }
+    assert!(queue.room(FACE) >= 4);
+}
+
+#[test]
 fn a_mean_follows_what_is_measured() {
     let mut means = Means::default();
     means.learn(FACE, ms(40));

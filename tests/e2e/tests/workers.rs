@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use redoubt_bank::load::{self, Kind, Plan};
 use redoubt_bank::speech::{BASS, wav};
 use redoubt_bank::{Bank, random_name};
@@ -19,7 +19,7 @@ use redoubt_enclave::worker_link::canary::{self, Expected};
 use redoubt_worker::manifest::Manifest;
 use redoubt_worker::pipeline::{Graphs, Pipeline, Settings};
 use redoubt_worker::runtime;
-use serde_json::json;
+use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 

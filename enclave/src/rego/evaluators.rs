@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex as Lock, PoisonError};
@@ -32,6 +33,8 @@ const RULING: Duration = Duration::from_secs(3);
 const WAITING: usize = 32;
 /// How long a decision waits for others of its tenant.
 const QUEUE: Duration = Duration::from_secs(3);
+/// How often whoever waits for a place looks for a process that became idle meanwhile.
+const LOOK: Duration = Duration::from_millis(50);
 /// Compiling and every unit test.
 const CHECK: Duration = Duration::from_secs(5);
 /// Rulings on everything that is remembered.
@@ -190,12 +193,21 @@ impl Evaluators {
         if let Some(place) = free() {
             return Some(place);
         }
-        if let Some(place) = self.take_idle() {
-            return Some(place);
-        }
         let _wanted = Wanted::one_more(&self.wanted);
-        let place = timeout(QUEUE, Arc::clone(&self.ruling).acquire_owned()).await;
-        place.ok()?.ok()
+        let mut free = pin!(Arc::clone(&self.ruling).acquire_owned());
+        // A decision that ended just before anybody waited keeps its place: it is idle only
+        // a moment later, and wakes nobody.
+        let found = async {
+            loop {
+                if let Some(place) = self.take_idle() {
+                    return Some(place);
+                }
+                if let Ok(place) = timeout(LOOK, free.as_mut()).await {
+                    return place.ok();
+                }
+            }
+        };
+        timeout(QUEUE, found).await.ok()?
     }
 
     /// Ends the process that was asked longest ago, if one is not at work.

@@ -294,7 +294,7 @@ pub(super) fn apply(state: &mut TenantState, event: &Event) {
             locked_until_ms,
         } => {
             state.kept.remove(name);
-            strangers::forget_salt(state);
+            strangers::taken_up(state, name);
             with(state, handle, |subject| {
                 subject.attempts.failures = *failures;
                 subject.attempts.locked_until_ms = *locked_until_ms;

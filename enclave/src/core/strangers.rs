@@ -34,6 +34,12 @@ impl Strangers {
         all.filter(|(of, _)| of == name).count() as u32
     }
 
+    /// Whether this attempt is under way in this name.
+    pub fn holds(&self, id: &VerificationId, name: &Name) -> bool {
+        let held = self.under_way.get(id);
+        held.is_some_and(|(of, _)| of == name)
+    }
+
     /// How many of one kind failed in this name since `since_ms`, Unix milliseconds.
     pub fn failed(&self, name: &Name, act: Act, since_ms: u64) -> usize {
         let (first, last) = (
@@ -116,8 +122,22 @@ pub(super) fn restore(state: &mut TenantState, until_ms: u64) {
     state.kept.lock_all(until_ms);
 }
 
+/// Somebody took the name over with what was spent in it: its attempts under way stay
+/// spent, and change nothing that is kept of it later.
+pub(super) fn taken_up(state: &mut TenantState, name: &Name) {
+    let all = state.strangers.under_way.iter();
+    let own: Vec<_> = all
+        .filter(|(_, (of, _))| of == name)
+        .map(|(id, _)| *id)
+        .collect();
+    for id in &own {
+        state.strangers.under_way.remove(id);
+    }
+    forget_salt(state);
+}
+
 /// Names are hashed under another salt once nothing of any is known.
-pub(super) fn forget_salt(state: &mut TenantState) {
+fn forget_salt(state: &mut TenantState) {
     let strangers = &state.strangers;
     if state.kept.by_name.is_empty()
         && strangers.under_way.is_empty()

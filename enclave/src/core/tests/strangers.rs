@@ -395,3 +395,47 @@ fn a_match_in_a_stranger_s_name_is_none() {
     assert_eq!(ending, Ending::Failed);
     assert!(world.state.subject(&user).is_none() && world.state.faces_matched.is_empty());
 }
+
+/// Gives an attempt back, or ends it with a wrong face.
+fn end(world: &mut World, user: &UserId, id: VerificationId, back: bool) {
+    let release = Command::ReleaseAttempt {
+        user: user.clone(),
+        id,
+        worker_tier: None,
+        reason: "no_face",
+    };
+    match back {
+        true => world.run(release).map(drop).unwrap(),
+        false => world.conclude(user, id, false).map(drop).unwrap(),
+    }
+}
+
+#[test]
+fn attempts_of_before_a_customer_came_and_left_change_nothing_that_is_kept_of_them() {
+    let user: UserId = "stranger".parse().unwrap();
+    for back in [true, false] {
+        // Used up: whoever enrols is locked, and so is the name after they left.
+        let mut world = world();
+        let held: Vec<_> = (0..3).map(|_| world.reserve(&user).unwrap()).collect();
+        world.enrol(&user);
+        let locked = world.reserve(&user);
+        assert!(matches!(locked, Err(Refusal::Locked { .. })));
+        world.erase_subject(&user).unwrap();
+        let kept = world.state.kept.clone();
+        for id in held {
+            end(&mut world, &user, id, back);
+            assert!(world.state.kept == kept);
+            assert_eq!(world.reserve(&user), locked);
+        }
+        assert!(world.replayed() == world.state);
+        // One of three, and one of the customer's own: both stay spent, and nothing more.
+        let mut world = self::world();
+        let held = world.reserve(&user).unwrap();
+        world.enrol(&user);
+        assert!(!wrong(&mut world, &user).unwrap().0);
+        world.erase_subject(&user).unwrap();
+        end(&mut world, &user, held, back);
+        assert!(wrong(&mut world, &user).unwrap().0, "the third");
+        assert!(world.replayed() == world.state);
+    }
+}

@@ -27,6 +27,9 @@ use crate::core::{Bundle, Ruling};
 pub(super) const PROCESSES: usize = 8;
 /// And those that check or try a bundle.
 pub(super) const TRIALS: usize = 2;
+/// Of these, those that may be at a dry run, which anybody at a tenant asks for: an
+/// upload, which takes its signers, finds a place beside them.
+const DRY_RUNS: usize = 1;
 /// One ruling, start and way included: for what the budget inside does not see.
 const RULING: Duration = Duration::from_secs(3);
 /// Decisions of a tenant at once, the one that is asked included.
@@ -105,6 +108,7 @@ impl Drop for Wanted<'_> {
 /// A tenant's turn to check or to try a bundle.
 pub struct Turn {
     _own: OwnedMutexGuard<()>,
+    _dry: Option<OwnedSemaphorePermit>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -118,6 +122,7 @@ pub struct Evaluators {
     pub(super) ruling: Arc<Semaphore>,
     wanted: AtomicUsize,
     trying: Arc<Semaphore>,
+    dry: Arc<Semaphore>,
     /// Decisions so far.
     asked: AtomicU64,
 }
@@ -133,6 +138,7 @@ impl Evaluators {
             ruling: Arc::new(Semaphore::new(PROCESSES)),
             wanted: AtomicUsize::new(0),
             trying: Arc::new(Semaphore::new(TRIALS)),
+            dry: Arc::new(Semaphore::new(DRY_RUNS)),
             asked: AtomicU64::new(0),
         }
     }
@@ -226,13 +232,24 @@ impl Evaluators {
         of(&self.slots, tenant)
     }
 
-    /// The tenant's turn, unless it has a check or dry run already, or as many others have
-    /// as there may be.
+    /// The tenant's turn to have an upload checked, unless it has a check or dry run
+    /// already, or as many others have as there may be.
     pub fn turn(&self, tenant: &TenantId) -> Option<Turn> {
         let trial = of(&self.trials, tenant);
         Some(Turn {
             _own: trial.try_lock_owned().ok()?,
+            _dry: None,
             _place: Arc::clone(&self.trying).try_acquire_owned().ok()?,
+        })
+    }
+
+    /// The same for a dry run, which takes no place that uploads need.
+    pub fn dry_turn(&self, tenant: &TenantId) -> Option<Turn> {
+        let dry = Arc::clone(&self.dry).try_acquire_owned().ok()?;
+        let turn = self.turn(tenant)?;
+        Some(Turn {
+            _dry: Some(dry),
+            ..turn
         })
     }
 

@@ -485,6 +485,27 @@ async fn checks_of_all_tenants_are_bounded() {
     assert!(evaluators.turn(&tenant(TRIALS)).is_some());
 }
 
+#[tokio::test]
+async fn dry_runs_of_all_tenants_leave_uploads_a_place() {
+    let evaluators = Evaluators::new("/nonexistent".into());
+    let tenant = |number: usize| -> TenantId { format!("bank-{number}").parse().unwrap() };
+    let dry: Vec<_> = (0..PROCESSES)
+        .filter_map(|number| evaluators.dry_turn(&tenant(number)))
+        .collect();
+    assert_eq!(dry.len(), TRIALS - 1);
+    assert!(evaluators.turn(&tenant(0)).is_none(), "one for each tenant");
+    let upload = evaluators.turn(&tenant(1)).unwrap();
+    assert!(evaluators.turn(&tenant(2)).is_none());
+    drop((dry, upload));
+    // One that finds no place holds none.
+    let uploads: Vec<_> = (0..TRIALS)
+        .map(|number| evaluators.turn(&tenant(number)).unwrap())
+        .collect();
+    assert!(evaluators.dry_turn(&tenant(TRIALS)).is_none());
+    drop(uploads);
+    assert!(evaluators.dry_turn(&tenant(TRIALS)).is_some());
+}
+
 #[test]
 fn messages_are_read_whole_and_bounded() {
     let framed = wire::framed(&Ask::Rule("{}".to_owned())).unwrap();

@@ -33,8 +33,7 @@ fn apply_event(state: &mut TenantState, event: &Event) {
             ..
         } => {
             begin_term(state, *at_ms, *max_failures, *lockout_ms);
-            strangers::begin_term(state, *max_failures, at_ms.saturating_add(*lockout_ms));
-            state.kept.prune(*at_ms);
+            strangers::begin_term(state, *at_ms, *max_failures, *lockout_ms);
             state.sessions.prune(*at_ms, usize::MAX);
             face::forget(state, *at_ms);
             state.throttle.begin_term(*at_ms);

@@ -24,7 +24,7 @@ pub const IDEMPOTENCY_MS: u64 = 24 * 3_600_000;
 pub const APPROVAL_KEPT_MS: u64 = 7 * 24 * 3_600_000;
 /// The longest that a configuration lets one be answered.
 const OPEN_MOST_MS: u64 = 3_600_000;
-/// Bytes that approvals of one tenant may take, those that ended among them: about 260 000
+/// Bytes that approvals of one tenant may take, those that ended among them: about 240 000
 /// of one answer each.
 pub(super) const APPROVAL_BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// What an approval takes at least, and each of its answers besides.

@@ -16,7 +16,7 @@ use super::apply::with;
 use super::approval::GrantedWith;
 use super::event::Event;
 use super::state::{Attempts, SubjectHandle, TenantState};
-use super::{approval, fused, voice};
+use super::{approval, fused, strangers, voice};
 
 /// Erasures that one command may mark.
 pub const MARK_MAX: usize = 1024;
@@ -127,7 +127,7 @@ impl KeptBudget {
 /// Budgets of erased names, under salted hashes of the names.
 #[derive(Clone, Default, PartialEq)]
 pub struct KeptBudgets {
-    /// Drawn anew whenever nothing is kept.
+    /// Drawn anew whenever nothing is kept, and no stranger's failure speaks.
     pub salt: Option<[u8; 32]>,
     /// By hashed name.
     pub by_name: OrdMap<[u8; 32], KeptBudget>,
@@ -175,6 +175,17 @@ impl KeptBudgets {
         }
     }
 
+    /// Locks every name that has used its budget up and is not locked, of those that
+    /// are still kept at `now_ms`.
+    pub(super) fn lock_unlocked(&mut self, now_ms: u64, max_failures: u32, until_ms: u64) {
+        let open = |kept: &KeptBudget| kept.locked_until_ms.is_none() && kept.expires_ms > now_ms;
+        let names = self.by_name.iter().filter(|(_, kept)| open(kept));
+        let names: Vec<_> = names.map(|(name, _)| *name).collect();
+        names
+            .iter()
+            .for_each(|name| self.lock_used_up(name, max_failures, until_ms));
+    }
+
     /// Locks every name of which anything is kept.
     pub(super) fn lock_all(&mut self, until_ms: u64) {
         let names: Vec<_> = self.by_name.keys().copied().collect();
@@ -196,7 +207,7 @@ impl KeptBudgets {
         first.is_some_and(|(expires_ms, _)| *expires_ms <= now_ms)
     }
 
-    /// Forgets what no longer holds, and the salt with the last of it.
+    /// Forgets what no longer holds.
     pub(super) fn prune(&mut self, now_ms: u64) {
         while let Some((expires_ms, name)) = self.by_expiry.get_min().copied()
             && expires_ms <= now_ms
@@ -208,9 +219,6 @@ impl KeptBudgets {
     fn remove(&mut self, name: &[u8; 32]) {
         if let Some(budget) = self.by_name.remove(name) {
             self.by_expiry.remove(&(budget.expires_ms, *name));
-        }
-        if self.by_name.is_empty() {
-            self.salt = None;
         }
     }
 }
@@ -286,6 +294,7 @@ pub(super) fn apply(state: &mut TenantState, event: &Event) {
             locked_until_ms,
         } => {
             state.kept.remove(name);
+            strangers::taken_up(state, name);
             with(state, handle, |subject| {
                 subject.attempts.failures = *failures;
                 subject.attempts.locked_until_ms = *locked_until_ms;

@@ -187,6 +187,10 @@ impl TenantState {
         let deletions = self.deletions.values().map(|d| Deletion::clone(d));
         let salt = self.kept.salt.unwrap_or_default();
         let budgets = self.kept.by_name.iter().map(|(name, kept)| (*name, *kept));
+        // Strangers' failures are hashed under the salt also where no budget is kept.
+        let alone = self.kept.by_name.is_empty() && self.kept.salt.is_some();
+        let alone = alone.then(Vec::new);
+        let budgets = grouped(budgets).chain(alone);
         let sessions = self.sessions.iter();
         let sessions = sessions.map(|(hash, session)| (*hash, Session::clone(session)));
         let devices = self.devices.iter();
@@ -217,7 +221,7 @@ impl TenantState {
             .chain(grouped(idempotency).map(Piece::IdempotencyKept))
             .chain(grouped(erasures).map(Piece::Erasures))
             .chain(grouped(deletions).map(Piece::Deletions))
-            .chain(grouped(budgets).map(move |budgets| Piece::KeptBudgets { salt, budgets }))
+            .chain(budgets.map(move |budgets| Piece::KeptBudgets { salt, budgets }))
             .chain(grouped(sessions).map(Piece::Sessions))
             .chain(grouped(devices).map(Piece::Devices))
             .chain(grouped(matched).map(Piece::FacesMatched))
@@ -286,6 +290,7 @@ impl TenantState {
                 }
             }
             Piece::KeptBudgets { salt, budgets } => {
+                self.kept.salt = Some(salt);
                 for (name, budget) in budgets {
                     self.kept.keep(salt, name, budget);
                 }

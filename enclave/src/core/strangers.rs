@@ -34,6 +34,12 @@ impl Strangers {
         all.filter(|(of, _)| of == name).count() as u32
     }
 
+    /// Whether this attempt is under way in this name.
+    pub fn holds(&self, id: &VerificationId, name: &Name) -> bool {
+        let held = self.under_way.get(id);
+        held.is_some_and(|(of, _)| of == name)
+    }
+
     /// How many of one kind failed in this name since `since_ms`, Unix milliseconds.
     pub fn failed(&self, name: &Name, act: Act, since_ms: u64) -> usize {
         let (first, last) = (
@@ -95,16 +101,48 @@ pub(super) fn apply(state: &mut TenantState, event: &Event) {
 }
 
 /// What a dead term left under way counts as failed, which it does since it began; a
-/// name whose budget is used up by it is locked, as a customer is.
-pub(super) fn begin_term(state: &mut TenantState, max_failures: u32, until_ms: u64) {
+/// name whose budget is used up, by that or under the policy of now, is locked, as a
+/// customer is. What no longer holds or speaks is forgotten.
+pub(super) fn begin_term(state: &mut TenantState, at_ms: u64, max_failures: u32, lockout_ms: u64) {
+    let until_ms = at_ms.saturating_add(lockout_ms);
     let left = std::mem::take(&mut state.strangers.under_way);
     for (name, _) in left.values() {
         state.kept.lock_used_up(name, max_failures, until_ms);
     }
+    state.kept.lock_unlocked(at_ms, max_failures, until_ms);
+    state.strangers.prune(at_ms);
+    state.kept.prune(at_ms);
+    forget_salt(state);
 }
 
-/// What was lost may have spent every attempt, in whatever name.
+/// What was lost may have spent every attempt, in whatever name. Failures go on
+/// speaking, as in customers' histories.
 pub(super) fn restore(state: &mut TenantState, until_ms: u64) {
-    state.strangers = Strangers::default();
+    state.strangers.under_way.clear();
     state.kept.lock_all(until_ms);
+}
+
+/// Somebody took the name over with what was spent in it: its attempts under way stay
+/// spent, and change nothing that is kept of it later.
+pub(super) fn taken_up(state: &mut TenantState, name: &Name) {
+    let all = state.strangers.under_way.iter();
+    let own: Vec<_> = all
+        .filter(|(_, (of, _))| of == name)
+        .map(|(id, _)| *id)
+        .collect();
+    for id in &own {
+        state.strangers.under_way.remove(id);
+    }
+    forget_salt(state);
+}
+
+/// Names are hashed under another salt once nothing of any is known.
+fn forget_salt(state: &mut TenantState) {
+    let strangers = &state.strangers;
+    if state.kept.by_name.is_empty()
+        && strangers.under_way.is_empty()
+        && strangers.failed.is_empty()
+    {
+        state.kept.salt = None;
+    }
 }

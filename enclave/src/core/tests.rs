@@ -59,6 +59,10 @@ struct World {
     log: Vec<Recorded>,
     now_ms: u64,
     drawn: u64,
+    /// What commands run under.
+    context: TermContext,
+    /// What is drawn for keys and salts.
+    key: [u8; 32],
 }
 
 impl World {
@@ -68,6 +72,8 @@ impl World {
             log: Vec::new(),
             now_ms: 1_000_000,
             drawn: 0,
+            context: context(),
+            key: [7; 32],
         }
     }
 
@@ -84,12 +90,13 @@ impl World {
             receipt: ReceiptId::from_bytes(self.draw()),
             handle: SubjectHandle(self.draw()),
             user_handle: self.draw(),
-            subject_key: [7; 32],
+            subject_key: self.key,
         }
     }
 
     fn run(&mut self, command: Command) -> Result<Reply, Refusal> {
-        self.run_under(&context(), command)
+        let context = self.context.clone();
+        self.run_under(&context, command)
     }
 
     fn run_under(&mut self, context: &TermContext, command: Command) -> Result<Reply, Refusal> {

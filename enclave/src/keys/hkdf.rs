@@ -4,7 +4,7 @@
 
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::core::TenantKeySeeds;
 
@@ -43,7 +43,6 @@ pub(crate) fn expand(prk: &Prk, info: &[&[u8]], out: &mut [u8]) -> Result<(), Un
         block.copy_from_slice(mac.sign().as_ref());
         chunk.copy_from_slice(&block[..chunk.len()]);
     }
-    block.zeroize();
     Ok(())
 }
 

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex as Lock, PoisonError};
@@ -26,12 +27,17 @@ use crate::core::{Bundle, Ruling};
 pub(super) const PROCESSES: usize = 8;
 /// And those that check or try a bundle.
 pub(super) const TRIALS: usize = 2;
+/// Of these, those that may be at a dry run, which anybody at a tenant asks for: an
+/// upload, which takes its signers, finds a place beside them.
+const DRY_RUNS: usize = 1;
 /// One ruling, start and way included: for what the budget inside does not see.
 const RULING: Duration = Duration::from_secs(3);
 /// Decisions of a tenant at once, the one that is asked included.
 const WAITING: usize = 32;
 /// How long a decision waits for others of its tenant.
 const QUEUE: Duration = Duration::from_secs(3);
+/// How often whoever waits for a place looks for a process that became idle meanwhile.
+const LOOK: Duration = Duration::from_millis(50);
 /// Compiling and every unit test.
 const CHECK: Duration = Duration::from_secs(5);
 /// Rulings on everything that is remembered.
@@ -102,6 +108,7 @@ impl Drop for Wanted<'_> {
 /// A tenant's turn to check or to try a bundle.
 pub struct Turn {
     _own: OwnedMutexGuard<()>,
+    _dry: Option<OwnedSemaphorePermit>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -115,6 +122,7 @@ pub struct Evaluators {
     pub(super) ruling: Arc<Semaphore>,
     wanted: AtomicUsize,
     trying: Arc<Semaphore>,
+    dry: Arc<Semaphore>,
     /// Decisions so far.
     asked: AtomicU64,
 }
@@ -130,6 +138,7 @@ impl Evaluators {
             ruling: Arc::new(Semaphore::new(PROCESSES)),
             wanted: AtomicUsize::new(0),
             trying: Arc::new(Semaphore::new(TRIALS)),
+            dry: Arc::new(Semaphore::new(DRY_RUNS)),
             asked: AtomicU64::new(0),
         }
     }
@@ -190,12 +199,21 @@ impl Evaluators {
         if let Some(place) = free() {
             return Some(place);
         }
-        if let Some(place) = self.take_idle() {
-            return Some(place);
-        }
         let _wanted = Wanted::one_more(&self.wanted);
-        let place = timeout(QUEUE, Arc::clone(&self.ruling).acquire_owned()).await;
-        place.ok()?.ok()
+        let mut free = pin!(Arc::clone(&self.ruling).acquire_owned());
+        // A decision that ended just before anybody waited keeps its place: it is idle only
+        // a moment later, and wakes nobody.
+        let found = async {
+            loop {
+                if let Some(place) = self.take_idle() {
+                    return Some(place);
+                }
+                if let Ok(place) = timeout(LOOK, free.as_mut()).await {
+                    return place.ok();
+                }
+            }
+        };
+        timeout(QUEUE, found).await.ok()?
     }
 
     /// Ends the process that was asked longest ago, if one is not at work.
@@ -214,13 +232,24 @@ impl Evaluators {
         of(&self.slots, tenant)
     }
 
-    /// The tenant's turn, unless it has a check or dry run already, or as many others have
-    /// as there may be.
+    /// The tenant's turn to have an upload checked, unless it has a check or dry run
+    /// already, or as many others have as there may be.
     pub fn turn(&self, tenant: &TenantId) -> Option<Turn> {
         let trial = of(&self.trials, tenant);
         Some(Turn {
             _own: trial.try_lock_owned().ok()?,
+            _dry: None,
             _place: Arc::clone(&self.trying).try_acquire_owned().ok()?,
+        })
+    }
+
+    /// The same for a dry run, which takes no place that uploads need.
+    pub fn dry_turn(&self, tenant: &TenantId) -> Option<Turn> {
+        let dry = Arc::clone(&self.dry).try_acquire_owned().ok()?;
+        let turn = self.turn(tenant)?;
+        Some(Turn {
+            _dry: Some(dry),
+            ..turn
         })
     }
 

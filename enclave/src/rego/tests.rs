@@ -443,6 +443,37 @@ async fn processes_of_all_tenants_are_bounded_and_the_one_asked_longest_ago_give
 }
 
 #[tokio::test]
+async fn whoever_waits_already_finds_a_process_that_becomes_idle_and_keeps_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let evaluators = Evaluators::new(agreeable(dir.path()));
+    let bundle = Bundle {
+        version: 1,
+        digest: [1; 32],
+        modules: Vec::new(),
+    };
+    let tenant = |number: usize| -> TenantId { format!("bank-{number}").parse().unwrap() };
+    for number in 0..PROCESSES {
+        let tenant = tenant(number);
+        let ruling = evaluators.rule(&tenant, &bundle, "{}".into()).await;
+        assert_eq!(ruling.effect, Effect::Allow);
+    }
+    let slots: Vec<_> = (0..PROCESSES)
+        .map(|number| evaluators.slot(&tenant(number)))
+        .collect();
+    let mut at_work: Vec<_> = slots.iter().map(|slot| slot.work()).collect();
+    let becomes_idle = async {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        drop(at_work.pop());
+        assert_eq!(evaluators.ruling.available_permits(), 0);
+    };
+    let late = tenant(99);
+    let waits = evaluators.rule(&late, &bundle, "{}".into());
+    let (ruling, ()) = tokio::join!(waits, becomes_idle);
+    assert_eq!(ruling.effect, Effect::Allow);
+    assert!(evaluators.slot(&late).runs() && !slots[PROCESSES - 1].runs());
+}
+
+#[tokio::test]
 async fn checks_of_all_tenants_are_bounded() {
     let evaluators = Evaluators::new("/nonexistent".into());
     let tenant = |number: usize| -> TenantId { format!("bank-{number}").parse().unwrap() };
@@ -452,6 +483,27 @@ async fn checks_of_all_tenants_are_bounded() {
     assert!(evaluators.turn(&tenant(TRIALS)).is_none());
     turns.pop();
     assert!(evaluators.turn(&tenant(TRIALS)).is_some());
+}
+
+#[tokio::test]
+async fn dry_runs_of_all_tenants_leave_uploads_a_place() {
+    let evaluators = Evaluators::new("/nonexistent".into());
+    let tenant = |number: usize| -> TenantId { format!("bank-{number}").parse().unwrap() };
+    let dry: Vec<_> = (0..PROCESSES)
+        .filter_map(|number| evaluators.dry_turn(&tenant(number)))
+        .collect();
+    assert_eq!(dry.len(), TRIALS - 1);
+    assert!(evaluators.turn(&tenant(0)).is_none(), "one for each tenant");
+    let upload = evaluators.turn(&tenant(1)).unwrap();
+    assert!(evaluators.turn(&tenant(2)).is_none());
+    drop((dry, upload));
+    // One that finds no place holds none.
+    let uploads: Vec<_> = (0..TRIALS)
+        .map(|number| evaluators.turn(&tenant(number)).unwrap())
+        .collect();
+    assert!(evaluators.dry_turn(&tenant(TRIALS)).is_none());
+    drop(uploads);
+    assert!(evaluators.dry_turn(&tenant(TRIALS)).is_some());
 }
 
 #[test]

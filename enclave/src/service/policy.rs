@@ -20,7 +20,7 @@ use crate::core::{
     Activation, Answer, Bundle, Bundles, Command, Decided, Question, Refusal, Reply, Ruling,
 };
 use crate::ledger::{Claim, CommitError};
-use crate::rego::{BundleError, PolicyBundle, PolicyRollback, Refused, Turn};
+use crate::rego::{BundleError, PolicyBundle, PolicyRollback, Refused};
 
 /// How often a decision is asked again because its facts changed meanwhile.
 const ROUNDS: usize = 4;
@@ -37,7 +37,8 @@ impl Appliance {
         let bundle = bundle.map_err(unread)?;
         let version = bundle.version;
         let texts = bundle.texts();
-        let turn = self.turn(caller)?;
+        let turn = self.evaluators.turn(&caller.tenant);
+        let turn = turn.ok_or_else(Problem::busy)?;
         let checked = self.evaluators.check(turn, texts.clone()).await;
         let tests = checked.map_err(|error| unfit(&error))?;
         let bundle = Box::new(Bundle {
@@ -96,7 +97,8 @@ impl Appliance {
         let payload = request.bundle.to_string();
         let bundle = PolicyBundle::read(payload.as_bytes(), &caller.tenant, ledger);
         let bundle = bundle.map_err(unread)?;
-        let turn = self.turn(caller)?;
+        let turn = self.evaluators.dry_turn(&caller.tenant);
+        let turn = turn.ok_or_else(Problem::busy)?;
         let tenant = caller.tenant.clone();
         let look = serving.ledgers.look(move |core| -> Vec<Arc<Decided>> {
             let core = core.tenants.get(&tenant);
@@ -122,11 +124,6 @@ impl Appliance {
             unchanged: (decisions.len() - changes.len()) as u64,
             changes,
         })
-    }
-
-    fn turn(&self, caller: &Caller) -> Result<Turn, Problem> {
-        let turn = self.evaluators.turn(&caller.tenant);
-        turn.ok_or_else(Problem::busy)
     }
 
     /// A decision on which the tenant's own policy has a say: asked when the decision

@@ -80,9 +80,11 @@ pub(super) fn release(
     worker_tier: Option<&str>,
     own: Value,
 ) -> Decision {
-    let failures = kept(cx, user).failures.saturating_sub(1);
+    let kept = kept(cx, user);
     let mut events = ended(id, None);
-    events.extend(keep(cx, user, failures, None));
+    if counts(cx, user, id, &kept) {
+        events.extend(keep(cx, user, kept.failures.saturating_sub(1), None));
+    }
     events.push(cx.claim(HANDLE, "verification", user, worker_tier, own));
     cx.done(events)
 }
@@ -97,9 +99,10 @@ pub(super) fn conclude(
 ) -> Decision {
     let (now_ms, ending) = (cx.facts.now_ms, Ending::Failed);
     // Each is counted since it began; those under way have not failed yet.
-    let (spent, name) = (kept(cx, user).failures, hash(cx, user));
+    let (kept, name) = (kept(cx, user), hash(cx, user));
+    let (spent, counts) = (kept.failures, counts(cx, user, id, &kept));
     let failed = spent.saturating_sub(cx.state.strangers.open(&name));
-    let locks = spent.min(failed + 1) >= cx.context.max_failures;
+    let locks = counts && spent.min(failed + 1) >= cx.context.max_failures;
     let locked_until_ms = locks.then(|| now_ms.saturating_add(cx.context.lockout_ms));
     let others = comparison.from.device;
     let others = others.map_or(0, |device| cx.others_on(device, HANDLE));
@@ -129,7 +132,9 @@ pub(super) fn conclude(
     noted.alert = None;
     let tier = Some(comparison.sample.worker_tier.as_str());
     let mut events = ended(id, Some(now_ms));
-    events.extend(keep(cx, user, spent, locked_until_ms));
+    if counts {
+        events.extend(keep(cx, user, spent, locked_until_ms));
+    }
     events.extend(cx.noted(HANDLE, noted));
     events.push(cx.claim(HANDLE, "verification", user, tier, own));
     Decision {
@@ -152,6 +157,12 @@ fn ended(id: VerificationId, failed_ms: Option<u64>) -> Vec<Recorded> {
 fn kept(cx: &Cx<'_>, user: &UserId) -> KeptBudget {
     let found = cx.state.kept.find(user, cx.facts.now_ms);
     found.map_or(KeptBudget::default(), |(_, kept)| kept)
+}
+
+/// Whether what is kept of the name has this attempt in it, and may change with it: not
+/// if somebody was enrolled under the name since and left, nor where it is locked.
+fn counts(cx: &Cx<'_>, user: &UserId, id: VerificationId, kept: &KeptBudget) -> bool {
+    kept.locked_until_ms.is_none() && cx.state.strangers.holds(&id, &hash(cx, user))
 }
 
 /// The salt that names are hashed under, drawn anew where nothing is kept.

@@ -287,6 +287,7 @@ fn every_order_of_answers_ends_as_the_table_says() {
                 log: Vec::new(),
                 now_ms: base.now_ms,
                 drawn: 1 << 20,
+                ..World::new()
             };
             world
                 .run(Asking::of(1, &["anna", "ben", "cleo"], needed).command())

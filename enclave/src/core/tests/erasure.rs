@@ -16,7 +16,7 @@ impl World {
         .map(|_| id)
     }
 
-    fn erase_subject(&mut self, user: &UserId) -> Result<ErasureId, Refusal> {
+    pub(super) fn erase_subject(&mut self, user: &UserId) -> Result<ErasureId, Refusal> {
         let id = ErasureId::from_bytes(self.draw());
         let (user, salt) = (user.clone(), [id.as_bytes()[7]; 32]);
         self.run(Command::EraseSubject { user, id, salt })

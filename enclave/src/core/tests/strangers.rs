@@ -116,7 +116,7 @@ fn a_face_in_a_stranger_s_name_is_answered_like_a_customer_s_up_to_the_lock() {
     }
     // The lock is over for both, and was no alert of a stranger's.
     assert_eq!(world.state.watch.alerts().count(), 1);
-    world.now_ms += context().lockout_ms + 1;
+    world.now_ms += world.context.lockout_ms + 1;
     let known = face(&mut world, "customer-1");
     assert!(known.is_ok());
     assert_eq!(face(&mut world, "stranger"), known);
@@ -157,6 +157,15 @@ fn enrolled() -> World {
     world
 }
 
+/// Under a lock as long as failures speak, and under a shorter one.
+fn locks() -> impl Iterator<Item = World> {
+    [30, 5].into_iter().map(|minutes| {
+        let mut world = enrolled();
+        world.context.lockout_ms = minutes * 60_000;
+        world
+    })
+}
+
 #[test]
 fn of_tries_at_once_the_last_locks_in_both_names() {
     let mut world = enrolled();
@@ -182,8 +191,8 @@ fn of_tries_at_once_the_last_locks_in_both_names() {
 
 #[test]
 fn a_crash_with_tries_under_way_locks_both_names() {
-    for under_way in 1..=3 {
-        let mut world = enrolled();
+    let cases = (1..=3).flat_map(|under_way| locks().map(move |world| (under_way, world)));
+    for (under_way, mut world) in cases {
         let _ = both(&mut world, |world, user| {
             for _ in 0..under_way {
                 world.reserve(user).unwrap();
@@ -198,41 +207,91 @@ fn a_crash_with_tries_under_way_locks_both_names() {
             both(&mut world, wrong),
             Err(Refusal::Locked { .. })
         ));
-        world.now_ms += context().lockout_ms + 1;
+        world.now_ms += world.context.lockout_ms + 1;
         both(&mut world, wrong).unwrap();
     }
 }
 
 #[test]
 fn after_a_restore_both_names_are_locked_and_whole_again() {
-    let mut world = enrolled();
-    both(&mut world, wrong).unwrap();
-    world.run(Command::Restore { entries: (1, 2) }).unwrap();
-    assert!(matches!(
-        both(&mut world, wrong),
-        Err(Refusal::Locked { .. })
-    ));
-    let never: UserId = "never-tried".parse().unwrap();
-    assert_eq!(wrong(&mut world, &never), both(&mut world, wrong));
-    world.now_ms += context().lockout_ms + 1;
-    for turn in 0..3 {
-        assert_eq!(both(&mut world, wrong).unwrap().0, turn == 2);
+    for mut world in locks() {
+        both(&mut world, wrong).unwrap();
+        world.run(Command::Restore { entries: (1, 2) }).unwrap();
+        assert!(matches!(
+            both(&mut world, wrong),
+            Err(Refusal::Locked { .. })
+        ));
+        let never: UserId = "never-tried".parse().unwrap();
+        assert_eq!(wrong(&mut world, &never), both(&mut world, wrong));
+        world.now_ms += world.context.lockout_ms + 1;
+        for turn in 0..3 {
+            assert_eq!(both(&mut world, wrong).unwrap().0, turn == 2);
+        }
     }
 }
 
 #[test]
+fn failures_speak_in_both_names_over_a_restart_and_a_restore_after_a_short_lock() {
+    let term = |world: &mut World| {
+        world.key[0] += 1;
+        world.run(Command::BeginTerm { term: 2 }).unwrap();
+    };
+    let restore = |world: &mut World| {
+        world.run(Command::Restore { entries: (1, 2) }).unwrap();
+        term(world);
+        world.now_ms += world.context.lockout_ms + 1;
+        term(world);
+    };
+    let events: [&dyn Fn(&mut World); 2] = [&term, &restore];
+    for event in events {
+        let mut world = enrolled();
+        world.context.lockout_ms = 5 * 60_000;
+        (0..3).for_each(|_| drop(both(&mut world, wrong).unwrap()));
+        world.now_ms += world.context.lockout_ms + 1;
+        event(&mut world);
+        let (_, signals) = both(&mut world, wrong).unwrap();
+        assert!(signals.contains(&Signal::RepeatedFailures));
+        // A month later nothing of it is kept, the salt neither.
+        world.now_ms += 31 * 24 * 3_600_000;
+        term(&mut world);
+        assert!(world.state.kept == KeptBudgets::default());
+        assert!(world.state.strangers == Default::default());
+    }
+}
+
+#[test]
+fn a_budget_used_up_under_a_stricter_policy_locks_both_names() {
+    let mut world = enrolled();
+    let _ = (0..2).map(|_| both(&mut world, wrong).unwrap()).last();
+    world.context.max_failures = 2;
+    world.run(Command::BeginTerm { term: 2 }).unwrap();
+    assert!(matches!(
+        both(&mut world, wrong),
+        Err(Refusal::Locked { .. })
+    ));
+    // A further term does not make the lock longer.
+    world.now_ms += 60_000;
+    world.run(Command::BeginTerm { term: 3 }).unwrap();
+    world.now_ms += world.context.lockout_ms - 60_000;
+    assert!(!both(&mut world, wrong).unwrap().0);
+    assert!(both(&mut world, wrong).unwrap().0);
+}
+
+#[test]
 fn failures_are_remembered_in_both_names_and_speak_for_half_an_hour() {
-    let mut world = enrolled();
-    both(&mut world, wrong).unwrap();
-    world.now_ms += context().lockout_ms + 1;
-    both(&mut world, wrong).unwrap();
-    world.now_ms += 20 * 24 * 3_600_000;
-    let (locked, signals) = both(&mut world, wrong).unwrap();
-    assert!(locked, "two failures, a wait, a third");
-    assert!(!signals.contains(&Signal::RepeatedFailures));
-    let mut world = enrolled();
-    let last = (0..3).map(|_| both(&mut world, wrong).unwrap()).last();
-    assert!(last.unwrap().1.contains(&Signal::RepeatedFailures));
+    for mut world in locks() {
+        both(&mut world, wrong).unwrap();
+        world.now_ms += 30 * 60_000 + 1;
+        both(&mut world, wrong).unwrap();
+        world.now_ms += 20 * 24 * 3_600_000;
+        let (locked, signals) = both(&mut world, wrong).unwrap();
+        assert!(locked, "two failures, a wait, a third");
+        assert!(!signals.contains(&Signal::RepeatedFailures));
+    }
+    for mut world in locks() {
+        let last = (0..3).map(|_| both(&mut world, wrong).unwrap()).last();
+        assert!(last.unwrap().1.contains(&Signal::RepeatedFailures));
+    }
 }
 
 #[test]
@@ -335,4 +394,48 @@ fn a_match_in_a_stranger_s_name_is_none() {
     };
     assert_eq!(ending, Ending::Failed);
     assert!(world.state.subject(&user).is_none() && world.state.faces_matched.is_empty());
+}
+
+/// Gives an attempt back, or ends it with a wrong face.
+fn end(world: &mut World, user: &UserId, id: VerificationId, back: bool) {
+    let release = Command::ReleaseAttempt {
+        user: user.clone(),
+        id,
+        worker_tier: None,
+        reason: "no_face",
+    };
+    match back {
+        true => world.run(release).map(drop).unwrap(),
+        false => world.conclude(user, id, false).map(drop).unwrap(),
+    }
+}
+
+#[test]
+fn attempts_of_before_a_customer_came_and_left_change_nothing_that_is_kept_of_them() {
+    let user: UserId = "stranger".parse().unwrap();
+    for back in [true, false] {
+        // Used up: whoever enrols is locked, and so is the name after they left.
+        let mut world = world();
+        let held: Vec<_> = (0..3).map(|_| world.reserve(&user).unwrap()).collect();
+        world.enrol(&user);
+        let locked = world.reserve(&user);
+        assert!(matches!(locked, Err(Refusal::Locked { .. })));
+        world.erase_subject(&user).unwrap();
+        let kept = world.state.kept.clone();
+        for id in held {
+            end(&mut world, &user, id, back);
+            assert!(world.state.kept == kept);
+            assert_eq!(world.reserve(&user), locked);
+        }
+        assert!(world.replayed() == world.state);
+        // One of three, and one of the customer's own: both stay spent, and nothing more.
+        let mut world = self::world();
+        let held = world.reserve(&user).unwrap();
+        world.enrol(&user);
+        assert!(!wrong(&mut world, &user).unwrap().0);
+        world.erase_subject(&user).unwrap();
+        end(&mut world, &user, held, back);
+        assert!(wrong(&mut world, &user).unwrap().0, "the third");
+        assert!(world.replayed() == world.state);
+    }
 }

@@ -31,7 +31,6 @@ mod templates;
 mod tls;
 mod watch;
 pub mod websocket;
-mod whole;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! The gateway as a whole: accepts connections and answers requests.
 //!
-//! Protects against: one request harming another. Each is done to its end
-//! (`whole`), a panic is one 500 and a client that hangs up leaves no half-done work;
+//! Protects against: one request harming another. Each runs as its own task, so
+//! that a panic is one 500 and a client that hangs up leaves no half-done work;
 //! requests at once, their time, and connections are bounded.
 
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -29,7 +29,6 @@ use super::rate::Bucket;
 use super::reply::{REQUEST_ID, finish};
 use super::routes::table;
 use super::tls::{Clock, Session, Tls};
-use super::whole::{Panicked, Whole};
 use crate::api::{Problem, RequestId, Services};
 
 /// What handlers share.
@@ -172,15 +171,15 @@ impl<S: Services> Gateway<S> {
         let mut request = head.map(|()| body);
         request.extensions_mut().insert(exchange.clone());
         let mut router = self.router.clone();
-        let work = Whole::new(async move {
+        let task = tokio::spawn(async move {
             let response = router.call(request).await;
             drop(permit);
             response
         });
-        match tokio::time::timeout(self.limits.request, work).await {
+        match tokio::time::timeout(self.limits.request, task).await {
             Ok(Ok(Ok(response))) => response,
             Ok(Ok(Err(never))) => match never {},
-            Ok(Err(Panicked)) => {
+            Ok(Err(_panic)) => {
                 self.counters.panics_total.add();
                 Problem::internal_error()
                     .because("a handler panicked")

@@ -2,6 +2,7 @@
 //!
 //! Protects nothing by itself: every key of the enclave that is derived, is derived here.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
 use zeroize::Zeroizing;
@@ -10,14 +11,32 @@ use crate::core::TenantKeySeeds;
 
 /// Bytes of one block of output.
 const BLOCK: usize = 32;
+/// Bytes of one block of the hash's input.
+const PAD: usize = 64;
 
 /// A pseudorandom key (RFC 5869 section 2.2), ready to be expanded.
 pub(crate) struct Prk(hmac::Key);
 
 impl Prk {
-    /// HKDF-Extract (RFC 5869 section 2.2).
+    /// HKDF-Extract (RFC 5869 section 2.2). HMAC's two hashes (RFC 2104) are made in one go each: the library's streaming context keeps the last bytes of its
+    /// input, here a secret, and leaves them on the stack wherever it is moved.
     pub(crate) fn extract(salt: &[u8], input: &[u8]) -> Self {
-        let tag = hmac::sign(&hmac::Key::new(HMAC_SHA256, salt), input);
+        let hashed;
+        let salt = match salt.len() > PAD {
+            true => {
+                hashed = digest(&SHA256, salt);
+                hashed.as_ref()
+            }
+            false => salt,
+        };
+        let hash = |pad: u8, text: &[u8]| {
+            let mut whole = Zeroizing::new(Vec::with_capacity(PAD + text.len()));
+            whole.extend((0..PAD).map(|at| salt.get(at).unwrap_or(&0) ^ pad));
+            whole.extend_from_slice(text);
+            digest(&SHA256, &whole)
+        };
+        let inner = hash(0x36, input);
+        let tag = hash(0x5c, inner.as_ref());
         let mut key = Zeroizing::new([0u8; BLOCK]);
         key.copy_from_slice(tag.as_ref());
         Self(hmac::Key::new(HMAC_SHA256, &key[..]))

@@ -30,7 +30,9 @@ pub struct Root(Prk);
 impl Root {
     /// From the officers' 32-byte secret and the epoch secret.
     pub fn new(officers_secret: &[u8; 32], epoch_secret: &[u8]) -> Self {
-        let mut input = Zeroizing::new(officers_secret.to_vec());
+        let length = officers_secret.len() + epoch_secret.len();
+        let mut input = Zeroizing::new(Vec::with_capacity(length));
+        input.extend_from_slice(officers_secret);
         input.extend_from_slice(epoch_secret);
         Self(Prk::extract(b"redoubt/root/v1", &input))
     }

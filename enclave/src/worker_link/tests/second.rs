@@ -109,7 +109,7 @@ async fn voices_and_frames_are_doubted_as_faces_are() {
         Lie::Recite(|s| s.words[2].digits[0] = 0.05f32.ln()),
         Lie::Recite(|s| s.halves[1].vector.iter_mut().for_each(|v| *v = -*v)),
         Lie::Recite(|s| s.words[15].to_ms -= 1),
-        Lie::Recite(|s| drop(s.words.pop())),
+        Lie::Recite(|s| s.words.truncate(15)),
     ] {
         let bench = Bench::ruled(&[Lie::None, lie], one_in(1)).await;
         assert_eq!(bench.spoken().await.unwrap_err(), WorkerError::Disagreed);

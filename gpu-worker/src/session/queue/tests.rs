@@ -163,9 +163,11 @@ fn on_a_slow_machine_a_few_wait_all_the_same() {
 #[test]
 fn a_job_that_froze_refuses_none_after_it_for_good() {
     let mut queue = Clock::new(1).learned(FACE, ms(60_000));
-    for _ in 0..40 {
+    assert_eq!(queue.room(FACE), 1, "what need not wait");
+    let ticket = queue.take();
+    queue.state.done(&ticket, false, queue.now);
+    for _ in 0..100 {
         assert!(queue.push(FACE), "nothing is before it");
-        assert!(!queue.push(FACE));
         let ticket = queue.take();
         queue.now += ms(40);
         queue.state.done(&ticket, true, queue.now);

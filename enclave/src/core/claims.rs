@@ -95,7 +95,7 @@ pub(super) fn text(
         restore_count: context.restore_count,
         own: &own,
     };
-    serde_json::to_string(&members).unwrap_or_default()
+    serde_json::to_string(&members).expect("names are texts, and values are JSON already")
 }
 
 /// A claim's members in their order. What is left of `own` has other names.

@@ -8,14 +8,12 @@ use imbl::{OrdMap, OrdSet};
 use redoubt_shared::VerificationId;
 
 use super::event::Event;
-use super::risk::Act;
+use super::risk::{Act, FAILURES_MS};
 use super::state::TenantState;
 
 /// A hashed name.
 type Name = [u8; 32];
 
-/// For how long a failure may speak: as in a customer's history.
-pub(super) const SPEAKS_MS: u64 = 30 * 60_000;
 /// Failures that are known at once; the oldest gives way.
 const FAILED_MAX: usize = 65_536;
 
@@ -82,7 +80,7 @@ impl Strangers {
 
     fn prune(&mut self, now_ms: u64) {
         while let Some(first) = self.by_time.get_min().copied()
-            && (first.0.saturating_add(SPEAKS_MS) < now_ms || self.by_time.len() > FAILED_MAX)
+            && (first.0.saturating_add(FAILURES_MS) < now_ms || self.by_time.len() > FAILED_MAX)
         {
             let (at_ms, name, act, id) = first;
             self.by_time.remove(&first);

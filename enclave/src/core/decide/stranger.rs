@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 
 use super::risk::Noted;
 use super::{Cx, Decision, owned, unowned};
-use crate::core::risk::{Asked, assess};
-use crate::core::strangers::SPEAKS_MS;
+use crate::core::risk::{Asked, FAILURES, FAILURES_MS, assess};
 use crate::core::{
     Activity, AlertKind, Comparison, Ending, Event, KeptBudget, KeptBudgets, Means, Recorded,
     Refusal, Reply, Signal, SubjectHandle, Whereabouts,
@@ -21,8 +20,6 @@ const STRANGERS_MAX: usize = 16_384;
 /// For how long failures in such a name are kept, and twice a lock at least. A customer's
 /// are kept for good.
 const KEPT_MS: u64 = 30 * 24 * 3_600_000;
-/// Failures of a kind within half an hour that speak, as in a customer's history.
-const FAILURES: usize = 2;
 const HANDLE: SubjectHandle = SubjectHandle::NOBODY;
 
 /// An attempt in a stranger's name is under way.
@@ -113,7 +110,7 @@ pub(super) fn conclude(
         others,
     };
     let mut risk = assess(&Activity::default(), &asked);
-    let since_ms = now_ms.saturating_sub(SPEAKS_MS);
+    let since_ms = now_ms.saturating_sub(FAILURES_MS);
     if cx.state.strangers.failed(&name, means.act(), since_ms) >= FAILURES {
         risk.signals.push(Signal::RepeatedFailures);
         risk.signals.sort_unstable();

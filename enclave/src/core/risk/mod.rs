@@ -12,7 +12,7 @@ pub use history::{Act, Activity, Alert, AlertKind, Counts, Ending, HISTORY_MAX, 
 pub(super) use history::{apply, forget};
 use serde::{Deserialize, Serialize};
 pub use signals::assess_payment;
-pub(super) use signals::{Asked, assess};
+pub(super) use signals::{Asked, FAILURES, FAILURES_MS, assess};
 
 /// From here on an account is watched more closely.
 const MEDIUM: f64 = 0.3;

@@ -11,8 +11,9 @@ const FASTEST_KMH: f64 = 1000.0;
 const NEAR_KM: f64 = 100.0;
 /// Attempts of the same kind before this one, within a minute and within ten, that are many.
 const MANY: [(u64, usize); 2] = [(MINUTE_MS, 5), (10 * MINUTE_MS, 10)];
-/// Failures within half an hour that count.
-const FAILURES: usize = 2;
+/// Failures of one kind that count, and within how long.
+pub(in crate::core) const FAILURES: usize = 2;
+pub(in crate::core) const FAILURES_MS: u64 = 30 * MINUTE_MS;
 /// Accepted attempts before anything is called usual.
 const USUAL: usize = 10;
 /// Hours from every earlier attempt that are unusual.
@@ -149,7 +150,7 @@ fn device_mismatch(past: &Activity, now: &Asked) -> bool {
 }
 
 fn repeated_failures(past: &Activity, now: &Asked) -> bool {
-    let recent = past.since(now.at_ms.saturating_sub(30 * MINUTE_MS), now.act);
+    let recent = past.since(now.at_ms.saturating_sub(FAILURES_MS), now.act);
     let failed = recent.filter(|moment| moment.ending != Ending::Accepted);
     failed.count() >= FAILURES
 }

@@ -12,7 +12,7 @@ use redoubt_shared::{ChallengeId, UserId};
 use zeroize::Zeroizing;
 
 use super::boot::Appliance;
-use super::drawn::Drawn;
+use super::drawn::{Drawn, DrawnChallenges};
 use super::problems::{self, internal};
 use super::samples::{Measured, Refused};
 use super::serving::Serving;
@@ -20,7 +20,7 @@ use crate::api::{
     Caller, ChallengeModality, ChallengeRequest, LivenessAnswer, LivenessChallenge, Problem,
     Sample, Timestamp,
 };
-use crate::biometrics::{challenge, liveness};
+use crate::biometrics::{challenge, liveness, spoken};
 use crate::core::{FrameMark, Lapse, Modality, Move, Performed};
 
 pub(super) type Moves = [Move; challenge::MOVES];
@@ -38,38 +38,40 @@ impl Appliance {
         caller: &Caller,
         request: ChallengeRequest,
     ) -> Result<LivenessChallenge, Problem> {
-        let (serving, now_ms) = (self.serving()?, self.time()?);
-        let user = &request.user_id;
+        let (serving, user) = (self.serving()?, &request.user_id);
         match request.modality {
             ChallengeModality::Facial => {
-                let open = self.draw_moves(&serving, caller, user, now_ms)?;
+                let (moves, asked) = (&serving.moves, challenge::drawn);
+                let open = self.draw((self.challenges_mode(), moves), caller, user, asked)?;
                 let actions = open.asked.map(Into::into);
                 let (id, ends) = (open.id, Timestamp(open.expires_ms));
                 Ok(LivenessChallenge::moves(id, &actions, ends))
             }
             ChallengeModality::Voice => {
-                let open = self.draw_digits(&serving, caller, user, now_ms)?;
+                let (digits, asked) = (&serving.digits, spoken::drawn);
+                let open = self.draw((self.digits_mode(), digits), caller, user, asked)?;
                 let (id, ends) = (open.id, Timestamp(open.expires_ms));
                 Ok(LivenessChallenge::digits(id, &open.asked, ends))
             }
         }
     }
 
-    fn draw_moves(
+    /// The open challenge of a name; who asks again is asked for the same.
+    fn draw<A: Copy>(
         &self,
-        serving: &Serving,
+        (mode, challenges): (LivenessMode, &DrawnChallenges<A>),
         caller: &Caller,
         user: &UserId,
-        now_ms: u64,
-    ) -> Result<Drawn<Moves>, Problem> {
-        if self.challenges_mode() == LivenessMode::Off {
+        asked: fn(u64) -> A,
+    ) -> Result<Drawn<A>, Problem> {
+        if mode == LivenessMode::Off {
             return Err(Problem::challenges_off());
         }
-        let random = self.pool.draw().map_err(|_| internal("no entropy"))?;
-        let moves = challenge::drawn(u64::from_le_bytes(random));
-        let id = self.pool.draw().map_err(|_| internal("no entropy"))?;
-        let fresh = Drawn::new(ChallengeId::from_bytes(id), moves, now_ms);
-        let open = serving.moves.open(&caller.tenant, user, fresh, now_ms);
+        let (no_entropy, now_ms) = (|_| internal("no entropy"), self.time()?);
+        let asked = asked(u64::from_le_bytes(self.pool.draw().map_err(no_entropy)?));
+        let id = ChallengeId::from_bytes(self.pool.draw().map_err(no_entropy)?);
+        let fresh = Drawn::new(id, asked, now_ms);
+        let open = challenges.open(&caller.tenant, user, fresh, now_ms);
         open.ok_or_else(Problem::too_many_requests)
     }
 

@@ -5,11 +5,10 @@
 //! difference to what is asked, worked on and told.
 
 use redoubt_attestation::genesis::LivenessMode;
+use redoubt_shared::UserId;
 use redoubt_shared::worker::Embedding;
-use redoubt_shared::{ChallengeId, UserId};
 
 use super::boot::Appliance;
-use super::drawn::Drawn;
 use super::problems::{self, internal};
 use super::samples::{Measured, Refused};
 use super::serving::{Serving, TenantService};
@@ -27,27 +26,8 @@ pub(super) struct Recited {
 }
 
 impl Appliance {
-    fn digits_mode(&self) -> LivenessMode {
+    pub(super) fn digits_mode(&self) -> LivenessMode {
         self.config.config.policy.digits()
-    }
-
-    /// The open challenge of a name; who asks again is asked for the same digits.
-    pub(super) fn draw_digits(
-        &self,
-        serving: &Serving,
-        caller: &Caller,
-        user: &UserId,
-        now_ms: u64,
-    ) -> Result<Drawn<Digits>, Problem> {
-        if self.digits_mode() == LivenessMode::Off {
-            return Err(Problem::challenges_off());
-        }
-        let drawn = || self.pool.draw().map_err(|_| internal("no entropy"));
-        let digits = spoken::drawn(u64::from_le_bytes(drawn()?));
-        let id = self.pool.draw().map_err(|_| internal("no entropy"))?;
-        let fresh = Drawn::new(ChallengeId::from_bytes(id), digits, now_ms);
-        let open = serving.digits.open(&caller.tenant, user, fresh, now_ms);
-        open.ok_or_else(Problem::too_many_requests)
     }
 
     /// Whether a voice that is sent may come with this answer, or without one; nothing is

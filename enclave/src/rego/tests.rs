@@ -403,16 +403,23 @@ fn agreeable(dir: &std::path::Path) -> std::path::PathBuf {
     program
 }
 
+fn no_modules() -> Bundle {
+    Bundle {
+        version: 1,
+        digest: [1; 32],
+        modules: Vec::new(),
+    }
+}
+
+fn tenant(number: usize) -> TenantId {
+    format!("bank-{number}").parse().unwrap()
+}
+
 #[tokio::test]
 async fn processes_of_all_tenants_are_bounded_and_the_one_asked_longest_ago_gives_way() {
     let dir = tempfile::tempdir().unwrap();
     let evaluators = Evaluators::new(agreeable(dir.path()));
-    let bundle = Bundle {
-        version: 1,
-        digest: [1; 32],
-        modules: Vec::new(),
-    };
-    let tenant = |number: usize| -> TenantId { format!("bank-{number}").parse().unwrap() };
+    let bundle = no_modules();
     let rule = async |number: usize| {
         let tenant = tenant(number);
         evaluators.rule(&tenant, &bundle, "{}".into()).await
@@ -446,12 +453,7 @@ async fn processes_of_all_tenants_are_bounded_and_the_one_asked_longest_ago_give
 async fn whoever_waits_already_finds_a_process_that_becomes_idle_and_keeps_its_place() {
     let dir = tempfile::tempdir().unwrap();
     let evaluators = Evaluators::new(agreeable(dir.path()));
-    let bundle = Bundle {
-        version: 1,
-        digest: [1; 32],
-        modules: Vec::new(),
-    };
-    let tenant = |number: usize| -> TenantId { format!("bank-{number}").parse().unwrap() };
+    let bundle = no_modules();
     for number in 0..PROCESSES {
         let tenant = tenant(number);
         let ruling = evaluators.rule(&tenant, &bundle, "{}".into()).await;

@@ -181,8 +181,8 @@ impl Graphs {
         &self.embedders
     }
 
-    /// An embedder on the CPU, for one square of scaled colours at a time. The environment must live
-    /// as long.
+    /// An embedder on the CPU, for one square of scaled colours at a time. The environment
+    /// must live as long.
     pub fn reference(
         &self,
         environment: &Environment,

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::{Kind, Queue, Work};
 use crate::pipeline::Pipeline;
 use crate::sandbox::{end, forbid_files};
+use crate::voice::VoiceTimes;
 
 /// What to look at or listen to.
 #[derive(Debug)]
@@ -202,13 +203,7 @@ fn run(pipeline: &mut Pipeline, job: Job) -> bool {
         }
         Sample::Voice(audio) => {
             let (outcome, times) = pipeline.voice(audio, job.deadline);
-            tracing::debug!(
-                decode = times.decode.as_micros(),
-                activity = times.activity.as_micros(),
-                features = times.features.as_micros(),
-                embed = times.embed.as_micros(),
-                "voice done, microseconds"
-            );
+            tell(&times);
             WorkerResponse::Voice {
                 job: job.id,
                 outcome,
@@ -216,14 +211,7 @@ fn run(pipeline: &mut Pipeline, job: Job) -> bool {
         }
         Sample::Spoken(audio) => {
             let (outcome, times) = pipeline.spoken(audio, job.deadline);
-            tracing::debug!(
-                decode = times.decode.as_micros(),
-                activity = times.activity.as_micros(),
-                features = times.features.as_micros(),
-                embed = times.embed.as_micros(),
-                digits = times.digits.as_micros(),
-                "spoken digits done, microseconds"
-            );
+            tell(&times);
             WorkerResponse::Spoken {
                 job: job.id,
                 outcome,
@@ -251,6 +239,18 @@ fn run(pipeline: &mut Pipeline, job: Job) -> bool {
             false
         }
     }
+}
+
+/// Says what each stage of a recording took.
+fn tell(times: &VoiceTimes) {
+    tracing::debug!(
+        decode = times.decode.as_micros(),
+        activity = times.activity.as_micros(),
+        features = times.features.as_micros(),
+        embed = times.embed.as_micros(),
+        digits = times.digits.as_micros(),
+        "voice done, microseconds"
+    );
 }
 
 fn is_measured(answer: &WorkerResponse) -> bool {

@@ -57,15 +57,14 @@ impl Reader {
     fn word(&self, digit: char) -> Result<Vec<f32>> {
         let file = format!("{digit}_{}_{}.wav", self.name, self.next);
         let path = self.folder.join(&self.name).join(file);
-        let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
-        let (head, data) = bytes
-            .split_at_checked(44)
-            .context("shorter than its head")?;
-        let known = head.starts_with(b"RIFF") && head[24..28] == RATE.to_le_bytes();
-        ensure!(known, "{}: no WAV of 8 kHz", path.display());
-        let (samples, _) = data.as_chunks::<2>();
-        let sample = |bytes: &[u8; 2]| f32::from(i16::from_le_bytes(*bytes)) / 32_768.0;
-        Ok(samples.iter().map(sample).collect())
+        let named = || path.display().to_string();
+        let file = hound::WavReader::open(&path).with_context(named)?;
+        let spec = file.spec();
+        let known = (spec.sample_rate, spec.channels, spec.bits_per_sample) == (RATE, 1, 16);
+        ensure!(known, "{}: no WAV of 8 kHz, one channel, 16 bits", named());
+        let samples = file.into_samples::<i16>();
+        let samples = samples.map(|sample| Ok(f32::from(sample?) / 32_768.0));
+        samples.collect()
     }
 }
 

@@ -2,47 +2,20 @@
 //! silence, a digit, a pause, a digit. What is drawn follows from the seed alone.
 
 use std::collections::BTreeMap;
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use redoubt_enclave::biometrics::spoken::DIGITS;
 
 use super::Kind;
+use crate::stats::SplitMix;
 
 /// Milliseconds of silence at both ends, and between two digits: from and to.
 const ENDS_MS: (usize, usize) = (100, 600);
 const PAUSE_MS: (usize, usize) = (200, 600);
 /// Noise in all of it: its amplitude at most, as a part of full scale.
 const NOISE: f32 = 0.0005;
-
-/// A generator (SplitMix64, Steele et al. 2014): evaluations repeat, secrets are not drawn.
-pub(super) struct Draw(u64);
-
-impl Draw {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, most: usize) -> usize {
-        (self.next() % most as u64) as usize
-    }
-
-    fn between(&mut self, (from, to): (usize, usize)) -> usize {
-        from + self.below(to - from)
-    }
-
-    fn digit(&mut self) -> u8 {
-        self.below(10) as u8
-    }
-}
 
 /// A recording to be judged.
 pub(super) struct Trial {
@@ -95,9 +68,9 @@ impl Speakers {
     }
 
     /// What a speaker reads, and the same begun by the speaker and ended by another.
-    pub(super) fn trial(&self, speaker: usize, draw: &mut Draw) -> Result<[Trial; 2]> {
-        let spoken = [(); DIGITS].map(|()| draw.digit());
-        let other = spoken.map(|digit| (digit + 1 + draw.digit() % 9) % 10);
+    pub(super) fn trial(&self, speaker: usize, draw: &mut SplitMix) -> Result<[Trial; 2]> {
+        let spoken = [(); DIGITS].map(|()| draw.below(10) as u8);
+        let other = spoken.map(|digit| (digit + 1 + draw.below(9) as u8) % 10);
         let mut one = spoken;
         let at = draw.below(DIGITS);
         one[at] = other[at];
@@ -126,9 +99,9 @@ impl Speakers {
     }
 
     /// A WAV file of these words, each by its speaker.
-    fn recording(&self, words: &[(usize, u8)], draw: &mut Draw) -> Result<Vec<u8>> {
+    fn recording(&self, words: &[(usize, u8)], draw: &mut SplitMix) -> Result<Vec<u8>> {
         let (mut said, mut rate) = (Vec::new(), None);
-        let mut pause = draw.between(ENDS_MS);
+        let mut pause = between(ENDS_MS, draw);
         for (speaker, digit) in words {
             let files = &self.files[*speaker][usize::from(*digit)];
             let path = &files[draw.below(files.len())];
@@ -141,11 +114,11 @@ impl Speakers {
             );
             said.extend(silence(pause, own, draw));
             said.extend(samples);
-            pause = draw.between(PAUSE_MS);
+            pause = between(PAUSE_MS, draw);
         }
         let rate = rate.context("no words")?;
-        said.extend(silence(draw.between(ENDS_MS), rate, draw));
-        Ok(wav(&said, rate))
+        said.extend(silence(between(ENDS_MS, draw), rate, draw));
+        wav(&said, rate)
     }
 }
 
@@ -161,57 +134,41 @@ fn named(path: &Path) -> Option<(usize, String)> {
 
 /// Rate and samples of a WAV file of one channel and 16 bits.
 fn read(path: &Path) -> Result<(u32, Vec<i16>)> {
-    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
-    let wrong = || format!("{}: no WAV of one channel and 16 bits", path.display());
-    let mut rest = bytes.strip_prefix(b"RIFF").and_then(|bytes| bytes.get(8..));
-    let mut rate = None;
-    while let Some([a, b, c, d, l0, l1, l2, l3, body @ ..]) = rest {
-        let length = u32::from_le_bytes([*l0, *l1, *l2, *l3]) as usize;
-        let inside = &body[..length.min(body.len())];
-        match [*a, *b, *c, *d] {
-            [b'f', b'm', b't', b' '] => {
-                let head: &[u8; 16] = inside.first_chunk().with_context(wrong)?;
-                let plain = head[..4] == [1, 0, 1, 0] && head[14..] == [16, 0];
-                ensure!(plain, wrong());
-                rate = Some(u32::from_le_bytes([head[4], head[5], head[6], head[7]]));
-            }
-            [b'd', b'a', b't', b'a'] => {
-                let (pairs, _) = inside.as_chunks::<2>();
-                let samples = pairs.iter().map(|pair| i16::from_le_bytes(*pair));
-                return Ok((rate.with_context(wrong)?, samples.collect()));
-            }
-            _ => {}
-        }
-        rest = body.get(length + length % 2..);
-    }
-    anyhow::bail!(wrong())
+    let named = || path.display().to_string();
+    let file = hound::WavReader::open(path).with_context(named)?;
+    let spec = file.spec();
+    let plain = (spec.channels, spec.bits_per_sample) == (1, 16);
+    ensure!(plain, "{}: no WAV of one channel and 16 bits", named());
+    let samples = file.into_samples().collect::<Result<_, _>>();
+    Ok((spec.sample_rate, samples.with_context(named)?))
+}
+
+fn between((from, to): (usize, usize), draw: &mut SplitMix) -> usize {
+    from + draw.below(to - from)
 }
 
 /// Nearly: as a quiet room is.
-fn silence(ms: usize, rate: u32, draw: &mut Draw) -> Vec<i16> {
+fn silence(ms: usize, rate: u32, draw: &mut SplitMix) -> Vec<i16> {
     let count = ms * rate as usize / 1000;
     let amplitude = f32::from(i16::MAX) * NOISE;
     let sample = |part: usize| ((part as f32 / 500.0 - 1.0) * amplitude) as i16;
     (0..count).map(|_| sample(draw.below(1001))).collect()
 }
 
-fn wav(samples: &[i16], rate: u32) -> Vec<u8> {
-    let data: Vec<u8> = samples
+fn wav(samples: &[i16], rate: u32) -> Result<Vec<u8>> {
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: rate,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut file = Cursor::new(Vec::new());
+    let mut writer = hound::WavWriter::new(&mut file, spec)?;
+    samples
         .iter()
-        .flat_map(|sample| sample.to_le_bytes())
-        .collect();
-    let length = data.len() as u32;
-    [
-        b"RIFF".as_slice(),
-        &(36 + length).to_le_bytes(),
-        b"WAVEfmt \x10\0\0\0\x01\0\x01\0",
-        &rate.to_le_bytes(),
-        &(2 * rate).to_le_bytes(),
-        b"\x02\0\x10\0data",
-        &length.to_le_bytes(),
-        &data,
-    ]
-    .concat()
+        .try_for_each(|sample| writer.write_sample(*sample))?;
+    writer.finalize()?;
+    Ok(file.into_inner())
 }
 
 #[cfg(test)]
@@ -224,7 +181,7 @@ mod tests {
             for digit in 0..10i16 {
                 let samples = vec![1000 * digit + number as i16 + 100; 800];
                 let path = folder.path().join(format!("{digit}_{speaker}_0.wav"));
-                std::fs::write(path, wav(&samples, 8000)).unwrap();
+                std::fs::write(path, wav(&samples, 8000).unwrap()).unwrap();
             }
         }
         folder
@@ -235,7 +192,7 @@ mod tests {
         let folder = folder();
         let speakers = Speakers::find(folder.path()).unwrap();
         assert_eq!(speakers.names, ["ada", "ben_two"]);
-        let trials = |seed| speakers.trial(1, &mut Draw::new(seed)).unwrap();
+        let trials = |seed| speakers.trial(1, &mut SplitMix::new(seed)).unwrap();
         let [own, two] = trials(3);
         assert_eq!(own.file, trials(3)[0].file);
         assert_ne!(own.file, trials(4)[0].file);

@@ -18,7 +18,8 @@ use redoubt_shared::worker::SpokenSample;
 use serde_json::Value;
 
 use crate::faces::{Start, Worker};
-use compose::{Draw, Speakers, Trial};
+use crate::stats::SplitMix;
+use compose::{Speakers, Trial};
 
 /// Jobs under way at once.
 const UNDER_WAY: usize = 2;
@@ -91,7 +92,7 @@ async fn judge_all(plan: &Plan, speakers: &Speakers) -> Result<Vec<Judged>> {
         .context("images/models.toml has no voice_embedder")?
         .single;
     let worker = Worker::start(&plan.start, &manifest).await?;
-    let mut draw = Draw::new(plan.seed);
+    let mut draw = SplitMix::new(plan.seed);
     let mut trials = Vec::new();
     for speaker in 0..speakers.count() {
         for _ in 0..plan.trials {

@@ -327,11 +327,16 @@ impl Appliance {
 
     /// Changes the policy of the next boot, and boots.
     pub fn set_policy(&mut self, counter: u64, change: impl FnOnce(&mut Value)) -> Result<()> {
+        self.set_config(counter, |config| change(&mut config["policy"]))
+    }
+
+    /// Changes the configuration of the next boot, and boots.
+    pub fn set_config(&mut self, counter: u64, change: impl FnOnce(&mut Value)) -> Result<()> {
         self.kill_all()?;
         let plain = self.dir().join("config.plain.json");
         let mut config: Value = serde_json::from_slice(&std::fs::read(&plain)?)?;
         config["counter"] = counter.into();
-        change(&mut config["policy"]);
+        change(&mut config);
         std::fs::write(&plain, config.to_string())?;
         self.sign(&plain)?;
         self.bring_up()

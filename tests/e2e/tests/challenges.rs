@@ -5,6 +5,7 @@ use anyhow::{Context, Result, ensure};
 use redoubt_bank::api::BankError;
 use redoubt_bank::media::Media;
 use redoubt_bank::moving::{Camera, Portrait, Stance, recoded};
+use redoubt_bank::receipts::claims;
 use redoubt_bank::speech::{BASS, wav};
 use redoubt_bank::{Bank, random_name};
 use redoubt_e2e::customer::expect_code;
@@ -13,14 +14,9 @@ use serde_json::{Value, json};
 
 /// The next boot's policy.
 fn set(appliance: &mut Appliance, counter: u64, mode: &str) -> Result<()> {
-    appliance.kill_all()?;
-    let plain = appliance.dir().join("config.plain.json");
-    let mut config: Value = serde_json::from_slice(&std::fs::read(&plain)?)?;
-    config["counter"] = json!(counter);
-    config["policy"]["active_liveness"] = json!({ "mode": mode });
-    std::fs::write(&plain, config.to_string())?;
-    appliance.sign(&plain)?;
-    appliance.bring_up()
+    appliance.set_policy(counter, |policy| {
+        policy["active_liveness"] = json!({ "mode": mode })
+    })
 }
 
 /// A bank with two faces before a camera that is set up anew for every film.
@@ -89,11 +85,6 @@ impl Studio {
         ensure!(claim["active_liveness_lapse"] == lapse.as_str(), "{claim}");
         Ok(lapse)
     }
-}
-
-fn claims(receipt: &Value) -> Result<Value> {
-    let text = receipt["claims"].as_str().unwrap_or_default();
-    Ok(serde_json::from_str(text)?)
 }
 
 #[test]

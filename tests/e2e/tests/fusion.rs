@@ -4,6 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use redoubt_bank::api::{Verification, both_body, verify_body, with_user};
 use redoubt_bank::media::Media;
+use redoubt_bank::receipts::claims;
 use redoubt_bank::speech::{BASS, CHILD, wav};
 use redoubt_bank::{Bank, BankError, random_name};
 use redoubt_e2e::customer::{Customer, expect_code, payment};
@@ -52,11 +53,6 @@ async fn failures(bank: &Bank, user: &str) -> Result<Value> {
     Ok(stats["failures"].clone())
 }
 
-fn claims(verification: &Verification) -> Result<Value> {
-    let text = verification.receipt["claims"].as_str().context("claims")?;
-    Ok(serde_json::from_str(text)?)
-}
-
 #[test]
 fn a_customer_is_verified_by_face_and_voice_together() {
     let test = "a_customer_is_verified_by_face_and_voice_together";
@@ -70,7 +66,7 @@ fn a_customer_is_verified_by_face_and_voice_together() {
             "{both:?}"
         );
         ensure!(both.confidence_score >= 0.8, "{both:?}");
-        let claims = claims(&both)?;
+        let claims = claims(&both.receipt)?;
         ensure!(claims["type"] == "verification" && claims["model"] == "face-voice-1");
         ensure!(claims["modality"] == "multimodal" && claims["worker_tier"] == "process");
         let models = ["sface-dlib-1", "campplus-zh-en-common-of-3"];

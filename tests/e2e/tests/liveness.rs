@@ -3,26 +3,15 @@
 use anyhow::{Result, ensure};
 use redoubt_bank::media::Media;
 use redoubt_bank::random_name;
+use redoubt_bank::receipts::claims;
 use redoubt_e2e::customer::expect_code;
 use redoubt_e2e::{Appliance, Needs, Options, alone};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// The next boot's policy.
 fn set(appliance: &mut Appliance, counter: u64, mode: &str, percent: u32) -> Result<()> {
-    appliance.kill_all()?;
-    let plain = appliance.dir().join("config.plain.json");
-    let mut config: Value = serde_json::from_slice(&std::fs::read(&plain)?)?;
-    config["counter"] = json!(counter);
-    config["policy"]["passive_liveness"] = json!({ "mode": mode, "percent": percent });
-    std::fs::write(&plain, config.to_string())?;
-    appliance.sign(&plain)?;
-    appliance.bring_up()
-}
-
-fn claims(receipt: &Value) -> Result<Value> {
-    Ok(serde_json::from_str(
-        receipt["claims"].as_str().unwrap_or_default(),
-    )?)
+    let asked = json!({ "mode": mode, "percent": percent });
+    appliance.set_policy(counter, |policy| policy["passive_liveness"] = asked)
 }
 
 #[test]

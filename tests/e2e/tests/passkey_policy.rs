@@ -324,21 +324,16 @@ fn a_model_that_officers_deny_later_is_not_used_any_more() {
         let shown: Value = bank.get(related).await?.read()?;
         ensure!(shown == json!({ "origins": [] }), "{shown}");
 
-        appliance.kill_all()?;
-        let plain = appliance.dir().join("config.plain.json");
-        let mut config: Value = serde_json::from_slice(&std::fs::read(&plain)?)?;
-        config["counter"] = json!(2);
-        let tenant = &mut config["tenants"][0];
-        tenant["passkeys"] = json!({ "denied_aaguids": [DENIED] });
         let pages = [
             appliance.banks.a.origin,
             "https://shop.example",
             "https://shop.example:8443",
         ];
-        tenant["rp"]["origins"] = json!(pages);
-        std::fs::write(&plain, config.to_string())?;
-        appliance.sign(&plain)?;
-        appliance.bring_up()?;
+        appliance.set_config(2, |config| {
+            let tenant = &mut config["tenants"][0];
+            tenant["passkeys"] = json!({ "denied_aaguids": [DENIED] });
+            tenant["rp"]["origins"] = json!(pages);
+        })?;
 
         let bank = appliance.bank(&appliance.banks.a)?;
         let origin = appliance.banks.a.origin;

@@ -226,15 +226,10 @@ fn a_session_ends_when_it_idles_and_when_it_is_old() {
             ..Options::default()
         },
         async |appliance| {
-            appliance.kill_all()?;
-            let plain = appliance.dir().join("config.plain.json");
-            let mut config: Value = serde_json::from_slice(&std::fs::read(&plain)?)?;
-            config["counter"] = json!(2);
-            config["policy"]["session_idle_seconds"] = json!(10);
-            config["policy"]["session_absolute_minutes"] = json!(1);
-            std::fs::write(&plain, config.to_string())?;
-            appliance.sign(&plain)?;
-            appliance.bring_up()?;
+            appliance.set_policy(2, |policy| {
+                policy["session_idle_seconds"] = json!(10);
+                policy["session_absolute_minutes"] = json!(1);
+            })?;
             let bank = appliance.bank(&appliance.banks.a)?;
             let (mut customer, used) = logged_in(&bank, appliance).await?;
             let idle = customer.login(&bank).await?;

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use redoubt_bank::api::{BankError, spoken_body, verify_body, with_user};
 use redoubt_bank::digits::{Reader, file};
 use redoubt_bank::media::Media;
+use redoubt_bank::receipts::claims;
 use redoubt_bank::{Bank, random_name};
 use redoubt_e2e::customer::{Customer, expect_code, payment};
 use redoubt_e2e::{Appliance, Needs, Options, alone};
@@ -26,14 +27,9 @@ fn digits(test: &str) -> Option<PathBuf> {
 
 /// The next boot's policy.
 fn set(appliance: &mut Appliance, counter: u64, mode: &str) -> Result<()> {
-    appliance.kill_all()?;
-    let plain = appliance.dir().join("config.plain.json");
-    let mut config: Value = serde_json::from_slice(&std::fs::read(&plain)?)?;
-    config["counter"] = json!(counter);
-    config["policy"]["spoken_digits"] = json!({ "mode": mode });
-    std::fs::write(&plain, config.to_string())?;
-    appliance.sign(&plain)?;
-    appliance.bring_up()
+    appliance.set_policy(counter, |policy| {
+        policy["spoken_digits"] = json!({ "mode": mode })
+    })
 }
 
 /// A bank with two people who read.
@@ -131,11 +127,7 @@ impl Desk {
     /// The same of the person whose voice it is. A few readings in a hundred are refused
     /// (docs/voices.md), so that one of two may be.
     async fn genuine(&mut self, user: &str) -> Result<(Asked, Vec<u8>, Value)> {
-        let first = self.answered(user).await?;
-        match is_verified(&first.2) {
-            true => Ok(first),
-            false => self.answered(user).await,
-        }
+        one_of_two(async || self.answered(user).await, |(_, _, seen)| seen).await
     }
 
     /// Refused like a wrong voice, for this reason.
@@ -157,9 +149,16 @@ impl Desk {
     }
 }
 
-fn claims(receipt: &Value) -> Result<Value> {
-    let text = receipt["claims"].as_str().unwrap_or_default();
-    Ok(serde_json::from_str(text)?)
+/// The first try if it is verified, else the second.
+async fn one_of_two<T>(
+    mut read: impl AsyncFnMut() -> Result<T>,
+    seen: fn(&T) -> &Value,
+) -> Result<T> {
+    let first = read().await?;
+    match is_verified(seen(&first)) {
+        true => Ok(first),
+        false => read().await,
+    }
 }
 
 fn is_verified(seen: &Value) -> bool {
@@ -430,15 +429,14 @@ async fn strangers(desk: &mut Desk, customer: &str) -> Result<()> {
 
 async fn with_a_face(desk: &mut Desk, media: &Media, user: &str) -> Result<()> {
     let picture = &media.person_again;
-    let mut tries = Vec::new();
-    while tries.len() < 2 && !tries.last().is_some_and(|(_, seen)| is_verified(seen)) {
+    let read = async || {
         let asked = desk.ask(user).await?;
         let recording = desk.person.reads(&asked.digits)?;
         let answer = (asked.id.as_str(), recording.as_slice());
         let seen = desk.bank.verify_both_spoken(user, picture, answer).await?;
-        tries.push((asked, seen));
-    }
-    let (asked, seen) = tries.pop().context("no try")?;
+        Ok((asked, seen))
+    };
+    let (asked, seen) = one_of_two(read, |(_, seen)| seen).await?;
     verified(&seen, &asked)?;
     ensure!(seen["modality"] == "multimodal", "{seen}");
     // The right face and voice, and other digits.
@@ -482,15 +480,14 @@ async fn for_an_approval(
     plain["modality"] = json!("voice");
     let sent: Result<Value, _> = desk.bank.post(&path, &plain).await?.read();
     expect_code(sent, "challenge_required")?;
-    let mut tries = Vec::new();
-    while tries.len() < 2 && !tries.last().is_some_and(|(_, seen)| is_verified(seen)) {
+    let read = async || {
         let asked = desk.ask(&user).await?;
         let recording = desk.person.reads(&asked.digits)?;
         let body = spoken_body(&user, &asked.id, &recording);
         let seen: Value = desk.bank.post(&path, &body).await?.read()?;
-        tries.push((asked, seen));
-    }
-    let (asked, seen) = tries.pop().context("no try")?;
+        Ok((asked, seen))
+    };
+    let (asked, seen) = one_of_two(read, |(_, seen)| seen).await?;
     verified(&seen, &asked)?;
     let signed = payer
         .key

@@ -86,7 +86,7 @@ macro_rules! random_id {
         }
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&crate::hex(&self.0))
+                f.write_str(&hex::encode(self.0))
             }
         }
         impl fmt::Debug for $name {

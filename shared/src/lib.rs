@@ -8,7 +8,6 @@
 
 pub mod endpoint;
 pub mod frame;
-mod hex;
 pub mod ids;
 pub mod limits;
 pub mod peers;
@@ -18,7 +17,6 @@ pub mod worker;
 
 pub use endpoint::{Endpoint, EndpointError, Listener, Stream};
 pub use frame::{FrameError, decode, encode, read_frame, write_frame};
-pub use hex::hex;
 pub use ids::{
     ApprovalId, ChallengeId, DeviceId, EnrollmentId, ErasureId, JobId, LedgerId, ReceiptId,
     SessionId, TenantId, UserId, VerificationId,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use redoubt_shared::{ReceiptId, TenantId, UserId, hex};
+use redoubt_shared::{ReceiptId, TenantId, UserId};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -86,7 +86,7 @@ pub(super) fn text(
         environment: &context.environment,
         document: &context.document,
         policy: &context.policy,
-        policy_bundle: bundle.map(|digest| hex(&digest)),
+        policy_bundle: bundle.map(hex::encode),
         config: &context.config,
         models,
         worker_tier,

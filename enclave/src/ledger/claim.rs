@@ -5,7 +5,6 @@ use std::sync::Arc;
 use redoubt_attestation::encode::b64u;
 use redoubt_attestation::ledger::entry::Hash;
 use redoubt_attestation::ledger::{Receipt, receipt::RECEIPT_TYPE};
-use redoubt_shared::hex;
 
 use super::book::Committed;
 
@@ -36,7 +35,7 @@ pub struct Claim {
 impl Claim {
     /// The receipt, without evidence.
     pub fn receipt(&self) -> Receipt {
-        let hexes = |path: Vec<Hash>| path.iter().map(|hash| hex(hash)).collect();
+        let hexes = |path: Vec<Hash>| path.iter().map(hex::encode).collect();
         let count = self.entry.events.size();
         let path = self.entry.events.inclusion(u64::from(self.event), count);
         Receipt {
@@ -46,7 +45,7 @@ impl Claim {
             event_index: u64::from(self.event),
             event_count: count,
             event_path: hexes(path.unwrap_or_default()),
-            header: hex(&self.entry.header.encode()),
+            header: hex::encode(self.entry.header.encode()),
             tree_size: self.entry.size,
             leaf_path: hexes(self.entry.leaf_path.clone()),
             checkpoint: self.entry.note.clone(),

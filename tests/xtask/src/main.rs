@@ -30,7 +30,7 @@ mod tools;
 mod work;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::Result;
@@ -197,7 +197,7 @@ fn run(task: Task) -> Result<bool> {
         Task::CudaCheck { tests } => return cuda::run(&repo, tests),
         Task::BootTest(arguments) => return boot::run(&repo, &arguments),
         Task::Fuzz { arguments } => return fuzz::run(&repo, &arguments),
-        Task::Bench { arguments } => return built(&repo, "redoubt-bench", &arguments),
+        Task::Bench { arguments } => return bench(&repo, &arguments),
     }
     Ok(true)
 }
@@ -205,9 +205,26 @@ fn run(task: Task) -> Result<bool> {
 /// Builds, then becomes one of the programs, in the folder this was called from.
 fn built(repo: &repo::Repo, program: &str, arguments: &[OsString]) -> Result<bool> {
     programs::build(repo)?;
-    let mut command = Command::new(repo.bin(program));
+    start(repo, &repo.bin_dir(), program, arguments)
+}
+
+/// Benchmarks measure enclave and worker as images hold them.
+fn bench(repo: &repo::Repo, arguments: &[OsString]) -> Result<bool> {
+    programs::build(repo)?;
+    let shipped = image::programs(repo)?;
+    let dir = repo.bench_dir();
+    programs::install_all(&repo.bin_dir(), &dir)?;
+    for (name, file) in shipped {
+        programs::install(&file, &dir.join(name))?;
+    }
+    start(repo, &dir, "redoubt-bench", arguments)
+}
+
+/// Becomes a program of a folder, among the others of that folder.
+fn start(repo: &repo::Repo, dir: &Path, program: &str, arguments: &[OsString]) -> Result<bool> {
+    let mut command = Command::new(dir.join(program));
     command.args(arguments);
-    command.env("REDOUBT_BIN_DIR", repo.bin_dir());
+    command.env("REDOUBT_BIN_DIR", dir);
     for (name, path) in [
         ("REDOUBT_MODELS_DIR", repo.models_toml()),
         ("REDOUBT_MEDIA_DIR", repo.media_toml()),

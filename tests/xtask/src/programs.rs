@@ -124,6 +124,15 @@ pub(crate) fn executables(cargo: &mut Command) -> Result<BTreeMap<String, PathBu
     Ok(made)
 }
 
+/// Copies every finished program from one folder to another.
+pub(crate) fn install_all(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to).with_context(|| to.display().to_string())?;
+    for (name, _) in PROGRAMS {
+        install(&from.join(name), &to.join(name))?;
+    }
+    Ok(())
+}
+
 /// Copies so that a program that is running keeps its own file.
 pub(crate) fn install(from: &Path, to: &Path) -> Result<()> {
     let temporary = to.with_extension(format!("{}.tmp", std::process::id()));

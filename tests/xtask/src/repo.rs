@@ -46,6 +46,11 @@ impl Repo {
         self.target.join("redoubt-bin")
     }
 
+    /// The same for benchmarks, with the images' programs in place of their like.
+    pub(crate) fn bench_dir(&self) -> PathBuf {
+        self.target.join("redoubt-bench")
+    }
+
     /// A finished program.
     pub(crate) fn bin(&self, name: &str) -> PathBuf {
         self.bin_dir().join(name)

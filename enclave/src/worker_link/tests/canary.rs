@@ -111,3 +111,23 @@ async fn a_worker_that_breaks_later_ends_and_one_that_renews_it_sings_first() {
     bench.until("a renewal", renewed).await;
     assert_eq!(bench.count("worker_renewals_late"), 1);
 }
+
+#[tokio::test]
+async fn a_worker_that_serves_beyond_its_turn_goes_on_being_watched() {
+    // Its turn ends at forty jobs, nobody replaces it, and its canaries are due at sixty.
+    let rules = Rules {
+        canary_jobs: 60,
+        renew_jobs: 40,
+        renew_again: Duration::from_millis(10),
+        ..Rules::NONE
+    };
+    let bench = Bench::ruled(&[Lie::BreaksAt(50), Lie::Shut], rules).await;
+    let mut told = None;
+    while told.is_none() && bench.world.jobs().first().is_none_or(|jobs| *jobs < 75) {
+        told = bench.face().await.err();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(matches!(told, Some(WorkerError::Untrusted(_))), "{told:?}");
+    assert_eq!(bench.count("worker_canaries_failed"), 1);
+    assert!(bench.count("worker_renewals_late") >= 1);
+}

@@ -101,7 +101,7 @@ pub(crate) fn build(repo: &Repo, options: &Options) -> Result<Built> {
     for kind in kinds {
         images.insert(kind, Image::read(repo, kind)?);
     }
-    let programs = programs(&images);
+    let programs = crates_of(&images);
     let inputs = inputs(repo, &sources)?;
     let committed = read_committed(repo, options)?;
     warn_of_other_inputs(&inputs, committed.as_ref());
@@ -163,8 +163,17 @@ pub(crate) fn build(repo: &Repo, options: &Options) -> Result<Built> {
     Ok(built)
 }
 
+/// The programs of both images, by the crates' names.
+pub(crate) fn programs(repo: &Repo) -> Result<BTreeMap<String, PathBuf>> {
+    let mut images = BTreeMap::new();
+    for kind in Kind::ALL {
+        images.insert(kind, Image::read(repo, kind)?);
+    }
+    compile::build(repo, &crates_of(&images), false)
+}
+
 /// Every crate whose program is in one of the images, and how it is linked.
-fn programs(images: &BTreeMap<Kind, Image>) -> BTreeMap<String, Linkage> {
+fn crates_of(images: &BTreeMap<Kind, Image>) -> BTreeMap<String, Linkage> {
     let crates = images.values().flat_map(Image::crates);
     crates
         .map(|(name, linkage)| (name.to_owned(), linkage))

@@ -4,6 +4,7 @@
 //! first head, idle time and the whole life of a connection are bounded, and it
 //! ends no later than the certificate that opened it.
 
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -19,6 +20,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::feed::{self, GoesOn};
 use super::limits::Limits;
+use super::prompt::Prompt;
 use super::serve::Gateway;
 use super::tls::Session;
 use super::websocket::Changing;
@@ -168,13 +170,14 @@ async fn drive<C: Future>(
     ask_to_end: impl FnOnce(Pin<&mut C>),
     (activity, limits, end): (&Activity, &Limits, Instant),
 ) {
+    let prompt = Arc::<Prompt>::default();
     loop {
         let idle_end = activity
             .idle_since()
             .map_or_else(|| Instant::now() + limits.idle, |since| since + limits.idle);
         let check = idle_end.min(end);
         tokio::select! {
-            _ = connection.as_mut() => return,
+            _ = poll_fn(|cx| prompt.poll(connection.as_mut(), cx)) => return,
             () = tokio::time::sleep_until(check) => {}
         }
         let idle = activity

@@ -21,6 +21,7 @@ mod identity;
 mod limits;
 mod openapi;
 mod policy;
+mod prompt;
 mod rate;
 mod reply;
 mod routes;
@@ -31,6 +32,7 @@ mod templates;
 mod tls;
 mod watch;
 pub mod websocket;
+mod whole;
 
 #[cfg(test)]
 mod tests;

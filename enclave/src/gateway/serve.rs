@@ -1,7 +1,7 @@
 //! The gateway as a whole: accepts connections and answers requests.
 //!
-//! Protects against: one request harming another. Each runs as its own task, so
-//! that a panic is one 500 and a client that hangs up leaves no half-done work;
+//! Protects against: one request harming another. Each is done to its end
+//! ([`Whole`]), a panic is one 500 and a client that hangs up leaves no half-done work;
 //! requests at once, their time, and connections are bounded.
 
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -29,7 +29,12 @@ use super::rate::Bucket;
 use super::reply::{REQUEST_ID, finish};
 use super::routes::table;
 use super::tls::{Clock, Session, Tls};
+use super::whole::{Panicked, Whole};
 use crate::api::{Problem, RequestId, Services};
+
+/// Where officers hand in their shares. Worked on where its connection waits, what is made
+/// of them would stay on a stack that nothing else gets as deep into.
+pub(super) const SHARES: &str = "/api/v1/unseal/share";
 
 /// What handlers share.
 pub(super) struct Shared<S> {
@@ -170,16 +175,18 @@ impl<S: Services> Gateway<S> {
         let body = Body::new(Lingering::new(&head, body, &self.limits));
         let mut request = head.map(|()| body);
         request.extensions_mut().insert(exchange.clone());
+        let apart = request.uri().path() == SHARES;
         let mut router = self.router.clone();
-        let task = tokio::spawn(async move {
+        let work = Whole::new(async move {
             let response = router.call(request).await;
             drop(permit);
             response
         });
-        match tokio::time::timeout(self.limits.request, task).await {
+        let work = if apart { work.apart() } else { work };
+        match tokio::time::timeout(self.limits.request, work).await {
             Ok(Ok(Ok(response))) => response,
             Ok(Ok(Err(never))) => match never {},
-            Ok(Err(_panic)) => {
+            Ok(Err(Panicked)) => {
                 self.counters.panics_total.add();
                 Problem::internal_error()
                     .because("a handler panicked")

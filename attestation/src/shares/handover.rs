@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::seal::seal;
 use super::{OfficersSecret, ShareError, UnsealKey};
 use crate::binding::Head;
-use crate::encode::{Digest32, as_text, b64u_bytes, exactly, sha256};
+use crate::encode::{Digest32, as_text, b64u_bytes, sha256};
 use crate::entropy::Entropy;
 
 const INFO: &[u8] = b"redoubt/handover/v1";
@@ -102,9 +102,14 @@ impl UnsealKey {
             ciphertext,
         } = envelope;
         let plaintext = self.open(INFO, aad, enc, ciphertext)?;
-        let secret = Zeroizing::new(exactly(&plaintext).map_err(|error| malformed(&error))?);
+        // Filled where it stays: what moves leaves a copy behind.
+        let mut secret = Box::new(Zeroizing::new([0; 32]));
+        if plaintext.len() != secret.len() {
+            return Err(malformed(&"the secret has another length"));
+        }
+        secret.copy_from_slice(&plaintext);
         let aad = serde_json::from_slice(aad).map_err(|error| malformed(&error))?;
-        Ok((OfficersSecret(Box::new(secret)), aad))
+        Ok((OfficersSecret(secret), aad))
     }
 }
 

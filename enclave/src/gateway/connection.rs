@@ -188,7 +188,8 @@ async fn drive<C: Future>(
         }
     }
     ask_to_end(connection.as_mut());
-    let _ = tokio::time::timeout(limits.goodbye, connection).await;
+    let rest = poll_fn(|cx| prompt.poll(connection.as_mut(), cx));
+    let _ = tokio::time::timeout(limits.goodbye, rest).await;
 }
 
 /// Bounded by the limits and by the certificate that opened the connection.

@@ -11,15 +11,16 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use futures::task::AtomicWaker;
 
-/// Polls in a row.
-const TURNS: usize = 4;
+/// Polls in a row: one that reads a request, one that reads what came of its body, and one
+/// that finds nothing. The connection's own protocol may take several requests in each.
+const TURNS: usize = 3;
 
 /// Nobody polls: who wakes, wakes the task.
 const WAITING: u8 = 0;
 /// It is being polled and was not woken meanwhile.
 const POLLED: u8 = 1;
-/// It is being polled, and must be again.
-const AGAIN: u8 = 2;
+/// It was woken: while it is polled, to be polled again.
+const WOKEN: u8 = 2;
 
 /// Polls one future, and is what wakes it.
 #[derive(Default)]
@@ -38,26 +39,23 @@ impl Prompt {
         self.task.register(cx.waker());
         let waker = Waker::from(Arc::clone(self));
         for _ in 0..TURNS {
-            self.state.store(POLLED, Ordering::SeqCst);
+            // Each of these also reads, so that what was done before a wake is seen.
+            self.state.swap(POLLED, Ordering::SeqCst);
             let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
-            if polled.is_ready() {
+            if polled.is_ready() || self.rests() {
                 return polled;
             }
-            let slept = self.swap(POLLED, WAITING);
-            if slept {
-                return Poll::Pending;
-            }
         }
-        self.state.store(WAITING, Ordering::SeqCst);
+        self.state.swap(WAITING, Ordering::SeqCst);
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    fn swap(&self, from: u8, to: u8) -> bool {
-        let swapped = self
-            .state
-            .compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst);
-        swapped.is_ok()
+    /// Whether nothing woke it while it was polled. From then on wakes are the task's.
+    fn rests(&self) -> bool {
+        let order = Ordering::SeqCst;
+        let rests = self.state.compare_exchange(POLLED, WAITING, order, order);
+        rests.is_ok()
     }
 }
 
@@ -67,10 +65,10 @@ impl Wake for Prompt {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if self.swap(POLLED, AGAIN) || self.state.load(Ordering::SeqCst) == AGAIN {
-            return;
+        let before = self.state.fetch_or(WOKEN, Ordering::SeqCst);
+        if before & POLLED == 0 {
+            self.task.wake();
         }
-        self.task.wake();
     }
 }
 

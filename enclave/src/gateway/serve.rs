@@ -32,9 +32,9 @@ use super::tls::{Clock, Session, Tls};
 use super::whole::{Panicked, Whole};
 use crate::api::{Problem, RequestId, Services};
 
-/// Where officers hand in their shares. Worked on where its connection waits, what is made
-/// of them would stay on a stack that nothing else gets as deep into.
-pub(super) const SHARES: &str = "/api/v1/unseal/share";
+/// Where the officers' secret, or shares of it, come in. Worked on where its connection
+/// waits, what is made of them would stay on a stack that nothing else gets as deep into.
+pub(super) const SECRETS: [&str; 2] = ["/api/v1/unseal/share", "/api/v1/handover/take"];
 
 /// What handlers share.
 pub(super) struct Shared<S> {
@@ -175,7 +175,7 @@ impl<S: Services> Gateway<S> {
         let body = Body::new(Lingering::new(&head, body, &self.limits));
         let mut request = head.map(|()| body);
         request.extensions_mut().insert(exchange.clone());
-        let apart = request.uri().path() == SHARES;
+        let apart = SECRETS.contains(&request.uri().path());
         let mut router = self.router.clone();
         let work = Whole::new(async move {
             let response = router.call(request).await;

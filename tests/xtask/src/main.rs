@@ -211,13 +211,7 @@ fn built(repo: &repo::Repo, program: &str, arguments: &[OsString]) -> Result<boo
 /// Benchmarks measure enclave and worker as images hold them.
 fn bench(repo: &repo::Repo, arguments: &[OsString]) -> Result<bool> {
     programs::build(repo)?;
-    let shipped = image::programs(repo)?;
-    let dir = repo.bench_dir();
-    programs::install_all(&repo.bin_dir(), &dir)?;
-    for (name, file) in shipped {
-        programs::install(&file, &dir.join(name))?;
-    }
-    start(repo, &dir, "redoubt-bench", arguments)
+    start(repo, &image::programs(repo)?, "redoubt-bench", arguments)
 }
 
 /// Becomes a program of a folder, among the others of that folder.

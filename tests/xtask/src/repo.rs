@@ -46,9 +46,9 @@ impl Repo {
         self.target.join("redoubt-bin")
     }
 
-    /// The same for benchmarks, with the images' programs in place of their like.
-    pub(crate) fn bench_dir(&self) -> PathBuf {
-        self.target.join("redoubt-bench")
+    /// The same with the images' programs in place of their like.
+    pub(crate) fn shipped_dir(&self) -> PathBuf {
+        self.target.join("redoubt-shipped")
     }
 
     /// A finished program.

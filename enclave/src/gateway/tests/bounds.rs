@@ -47,6 +47,25 @@ async fn a_client_that_hangs_up_leaves_no_half_done_work() {
 }
 
 #[tokio::test]
+async fn a_connection_whose_time_is_over_answers_what_it_was_asked() {
+    let limits = Limits {
+        connection_age: Duration::from_millis(150),
+        goodbye: Duration::from_secs(5),
+        ..Limits::default()
+    };
+    let door = Door::with(limits).await;
+    for http2 in [false, true] {
+        let chain = Some(door.world.client_a());
+        let mut client = match http2 {
+            false => door.http1(chain).await.unwrap(),
+            true => door.http2(chain).await.unwrap(),
+        };
+        let answer = client.post(LOGIN, &json!({"user_id": "slow"})).await;
+        assert_eq!(answer.status(), 200, "http2: {http2}");
+    }
+}
+
+#[tokio::test]
 async fn requests_beyond_the_limit_are_told_to_come_back() {
     let limits = Limits {
         requests: 2,

@@ -13,7 +13,7 @@ use crate::api::{ApplianceRole, Identity, Peer, Problem, RequestId, Role};
 use crate::gateway::Limits;
 use crate::gateway::admit::Exchange;
 use crate::gateway::routes::{ALWAYS, table};
-use crate::gateway::serve::{SHARES, Shared, router};
+use crate::gateway::serve::{SECRETS, Shared, router};
 use crate::gateway::tls::Session;
 
 /// Method, path, phases (b a r s o h; o: handing over), who (- none, b bank, r read-only, n tenant
@@ -182,7 +182,9 @@ fn the_table_has_exactly_the_routes_that_are_meant() {
     let meant: Vec<_> = MEANT.iter().map(|row| (row.0, row.1)).collect();
     assert_eq!(named, meant);
     // Worked on apart: see there.
-    assert!(named.contains(&("POST", SHARES)));
+    for path in SECRETS {
+        assert!(named.contains(&("POST", path)), "{path}");
+    }
 }
 
 #[tokio::test]

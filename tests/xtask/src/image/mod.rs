@@ -163,13 +163,20 @@ pub(crate) fn build(repo: &Repo, options: &Options) -> Result<Built> {
     Ok(built)
 }
 
-/// The programs of both images, by the crates' names.
-pub(crate) fn programs(repo: &Repo) -> Result<BTreeMap<String, PathBuf>> {
+/// All finished programs in one folder, those of the images as images hold them.
+pub(crate) fn programs(repo: &Repo) -> Result<PathBuf> {
+    toolchain::require()?;
+    settings::require_plain(repo)?;
     let mut images = BTreeMap::new();
     for kind in Kind::ALL {
         images.insert(kind, Image::read(repo, kind)?);
     }
-    compile::build(repo, &crates_of(&images), false)
+    let dir = repo.shipped_dir();
+    crate::programs::install_all(&repo.bin_dir(), &dir)?;
+    for (name, file) in compile::build(repo, &crates_of(&images), false)? {
+        crate::programs::install(&file, &dir.join(name))?;
+    }
+    Ok(dir)
 }
 
 /// Every crate whose program is in one of the images, and how it is linked.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{Outcome, Suite, of_error};
+use super::{Outcome, Suite, named, of_error};
 use crate::image::{self, BuiltImage, Kind};
 use crate::{boot, say, tools};
 
@@ -25,9 +25,12 @@ struct Eifs {
 /// begun later than this, they would outlast the hour that everything may take.
 const LAST_START: Duration = Duration::from_secs(30 * 60);
 
+/// End-to-end tests that search an enclave's memory after a handover.
+const HANDOVERS: [&str; 2] = ["handover_image", "handover_load"];
+
 impl Suite<'_> {
-    /// Two stages. From nothing, most of the first is the kernel and most of the
-    /// second the emulator, both made once.
+    /// Three stages. From nothing, most of the first is the kernel and most of the
+    /// last the emulator, both made once.
     pub(super) fn images(&mut self) -> Result<()> {
         let mut eifs = Eifs::default();
         if self.start.elapsed() > LAST_START {
@@ -39,7 +42,19 @@ impl Suite<'_> {
             return Ok(());
         }
         self.stage("images", 600, |suite| Ok(suite.build_images(&mut eifs)))?;
+        if self.built {
+            self.stage("the images' programs forget", 90, Suite::handovers)?;
+        }
         self.stage("the images boot", 480, |suite| suite.boot_images(eifs))
+    }
+
+    /// What stays on a stack is the compiler's doing, so memory is searched in what ships too.
+    fn handovers(&mut self) -> Result<Outcome> {
+        self.programs = image::programs(self.repo)?;
+        let tests = HANDOVERS.map(str::to_owned).into();
+        let outcome = self.cargo_test("handovers", &named(&tests));
+        self.programs = self.repo.bin_dir();
+        outcome
     }
 
     /// One by one: what keeps one image from being built need not keep the other.

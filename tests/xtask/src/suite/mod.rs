@@ -56,6 +56,7 @@ pub(crate) fn run(repo: &Repo, options: &Options) -> Result<bool> {
         repo,
         start,
         logs: repo.report_dir("test"),
+        programs: repo.bin_dir(),
         models: PathBuf::new(),
         media: PathBuf::new(),
         cuda: PathBuf::new(),
@@ -95,6 +96,7 @@ struct Suite<'a> {
     repo: &'a Repo,
     start: Instant,
     logs: PathBuf,
+    programs: PathBuf,
     models: PathBuf,
     media: PathBuf,
     cuda: PathBuf,
@@ -205,7 +207,7 @@ impl Suite<'_> {
 
     /// Programs, models, photographs and the Python that were made ready before.
     fn point_to_files(&self, command: &mut Command) {
-        command.env("REDOUBT_BIN_DIR", self.repo.bin_dir());
+        command.env("REDOUBT_BIN_DIR", &self.programs);
         command.env("REDOUBT_MODELS_DIR", &self.models);
         command.env("REDOUBT_MEDIA_DIR", &self.media);
         command.env("REDOUBT_CUDA_DIR", &self.cuda);

@@ -30,7 +30,7 @@ pub enum WorkerRequest {
         job: JobId,
         /// Milliseconds after which the enclave no longer waits.
         deadline_ms: u32,
-        /// WAV or FLAC bytes as the bank sent them.
+        /// WAV, FLAC, Ogg or WebM bytes as the bank sent them.
         audio: Vec<u8>,
     },
     /// Follow one face through frames, [`FRAMES_MIN`](crate::limits::FRAMES_MIN) to
@@ -51,7 +51,7 @@ pub enum WorkerRequest {
         job: JobId,
         /// Milliseconds after which the enclave no longer waits.
         deadline_ms: u32,
-        /// WAV or FLAC bytes as the bank sent them.
+        /// WAV, FLAC, Ogg or WebM bytes as the bank sent them.
         audio: Vec<u8>,
     },
 }
@@ -237,7 +237,7 @@ pub enum SampleRefusal {
     Busy,
     /// The worker failed at this job.
     Failed,
-    /// Neither WAV nor FLAC, or broken.
+    /// Neither WAV, FLAC, Ogg nor WebM, or broken.
     NotAudio,
     /// A rate, number of channels or kind of samples that the worker does not decode.
     AudioNotSupported,

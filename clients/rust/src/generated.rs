@@ -660,7 +660,7 @@ pub enum DigitsLapse {
 /// The form of `enroll/submit`, for the OpenAPI document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EnrollForm {
-    /// JPEG, PNG or WebP of a face, or the first recording of a voice, WAV or FLAC;
+    /// JPEG, PNG or WebP of a face, or the first recording of a voice, WAV, FLAC or Opus (in Ogg or WebM);
     /// at most 8 MiB. In place of a picture, the JSON of a `LivenessAnswer`.
     pub biometric_file: String,
     /// Of a voice: the second recording.
@@ -1552,7 +1552,7 @@ pub struct ShareSubmission {
 /// Answers a challenge that asked for digits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SpokenAnswer {
-    /// WAV or FLAC of the customer reading the digits one by one, in base64 (standard or url alphabet), at most 8 MiB before encoding.
+    /// WAV, FLAC or Opus (in Ogg or WebM) of the customer reading the digits one by one, in base64 (standard or url alphabet), at most 8 MiB before encoding.
     pub audio: String,
     /// From the reply of `liveness/challenge` for `voice`.
     pub challenge_id: String,
@@ -1718,7 +1718,7 @@ pub struct Verification {
 /// Compares a sample with the customer's template.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VerifyRequest {
-    /// JPEG, PNG or WebP of a face, WAV or FLAC of a voice, in base64 (standard or url alphabet), at most 8 MiB before encoding.
+    /// JPEG, PNG or WebP of a face, WAV, FLAC or Opus (in Ogg or WebM) of a voice, in base64 (standard or url alphabet), at most 8 MiB before encoding.
     /// Left out where `liveness` has frames in its place, or `spoken` the recording.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub biometric_data: Option<String>,
@@ -1742,7 +1742,7 @@ pub struct VerifyRequest {
     pub spoken: Option<SpokenAnswer>,
     /// The bank's name for its customer.
     pub user_id: String,
-    /// For `multimodal`, and only then: WAV or FLAC of a voice, while `biometric_data` is the
+    /// For `multimodal`, and only then: WAV, FLAC or Opus (in Ogg or WebM) of a voice, while `biometric_data` is the
     /// picture; in base64, both together at most 8 MiB before encoding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub voice_data: Option<String>,

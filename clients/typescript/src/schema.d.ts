@@ -1451,7 +1451,7 @@ export interface components {
         EnrollForm: {
             /**
              * Format: binary
-             * @description JPEG, PNG or WebP of a face, or the first recording of a voice, WAV or FLAC;
+             * @description JPEG, PNG or WebP of a face, or the first recording of a voice, WAV, FLAC or Opus (in Ogg or WebM);
              *     at most 8 MiB. In place of a picture, the JSON of a `LivenessAnswer`.
              */
             biometric_file: string;
@@ -2219,7 +2219,7 @@ export interface components {
         };
         /** @description Answers a challenge that asked for digits. */
         SpokenAnswer: {
-            /** @description WAV or FLAC of the customer reading the digits one by one, in base64 (standard or url alphabet), at most 8 MiB before encoding. */
+            /** @description WAV, FLAC or Opus (in Ogg or WebM) of the customer reading the digits one by one, in base64 (standard or url alphabet), at most 8 MiB before encoding. */
             audio: string;
             /** @description From the reply of `liveness/challenge` for `voice`. */
             challenge_id: string;
@@ -2377,7 +2377,7 @@ export interface components {
         /** @description Compares a sample with the customer's template. */
         VerifyRequest: {
             /**
-             * @description JPEG, PNG or WebP of a face, WAV or FLAC of a voice, in base64 (standard or url alphabet), at most 8 MiB before encoding.
+             * @description JPEG, PNG or WebP of a face, WAV, FLAC or Opus (in Ogg or WebM) of a voice, in base64 (standard or url alphabet), at most 8 MiB before encoding.
              *     Left out where `liveness` has frames in its place, or `spoken` the recording.
              */
             biometric_data?: string;
@@ -2392,7 +2392,7 @@ export interface components {
             /** @description The bank's name for its customer. */
             user_id: string;
             /**
-             * @description For `multimodal`, and only then: WAV or FLAC of a voice, while `biometric_data` is the
+             * @description For `multimodal`, and only then: WAV, FLAC or Opus (in Ogg or WebM) of a voice, while `biometric_data` is the
              *     picture; in base64, both together at most 8 MiB before encoding.
              */
             voice_data?: string | null;

@@ -189,7 +189,7 @@ pub struct VerifyRequest {
     pub user_id: UserId,
     /// What is compared.
     pub modality: Modality,
-    /// JPEG, PNG or WebP of a face, WAV or FLAC of a voice, in base64 (standard or url alphabet), at most 8 MiB before encoding.
+    /// JPEG, PNG or WebP of a face, WAV, FLAC or Opus (in Ogg or WebM) of a voice, in base64 (standard or url alphabet), at most 8 MiB before encoding.
     /// Left out where `liveness` has frames in its place, or `spoken` the recording.
     #[serde(default)]
     #[schema(value_type = String, required = false, min_length = 2, pattern = r"^(([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw](==)?|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=?)?|([A-Za-z0-9_-]{4})*([A-Za-z0-9_-][AQgw](==)?|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048]=?)?)$")]
@@ -197,7 +197,7 @@ pub struct VerifyRequest {
     /// Of a face: the answer to a challenge, in place of one picture.
     #[serde(default)]
     pub liveness: Option<LivenessAnswer>,
-    /// For `multimodal`, and only then: WAV or FLAC of a voice, while `biometric_data` is the
+    /// For `multimodal`, and only then: WAV, FLAC or Opus (in Ogg or WebM) of a voice, while `biometric_data` is the
     /// picture; in base64, both together at most 8 MiB before encoding.
     #[serde(default)]
     #[schema(value_type = Option<String>, min_length = 2, pattern = r"^(([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw](==)?|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=?)?|([A-Za-z0-9_-]{4})*([A-Za-z0-9_-][AQgw](==)?|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048]=?)?)$")]

@@ -301,8 +301,8 @@ kinds! {
     CHALLENGE_FAILED challenge_failed 422 "The challenge was not answered" "The detail says what was missing; ask for another challenge.";
     SAMPLE_COUNT sample_count 400 "That is not as many samples as this enrolment takes" "Send one picture for a face; three recordings for a voice, as biometric_file, biometric_file_2 and biometric_file_3.";
     MODALITY_MISMATCH modality_mismatch 422 "The samples are not those of the modality" "For multimodal send a picture in biometric_data and a recording in voice_data; for any other modality no voice_data. Frames of a face stand as liveness in place of the picture, a recording of digits as spoken in place of the recording.";
-    NOT_AUDIO not_audio 422 "The sample is not a recording" "Send WAV or FLAC, whole.";
-    AUDIO_NOT_SUPPORTED audio_not_supported 422 "This kind of recording is not supported" "Record one or two channels at 8 to 96 kHz.";
+    NOT_AUDIO not_audio 422 "The sample is not a recording" "Send WAV, FLAC, or Opus in Ogg or WebM, whole.";
+    AUDIO_NOT_SUPPORTED audio_not_supported 422 "This kind of recording is not supported" "Record one track of sound, one or two channels at 8 to 96 kHz: WAV, FLAC, or Opus in Ogg or WebM.";
     RECORDING_TOO_LONG recording_too_long 422 "The recording is too long" "Send a minute at most; some seconds are enough.";
     RECORDING_BROKEN recording_broken 422 "The recording holds samples that are no numbers" "Record again.";
     RECORDING_SILENT recording_silent 422 "Nothing is heard" "Check that the microphone is on.";

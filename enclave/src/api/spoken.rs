@@ -16,7 +16,7 @@ pub struct SpokenAnswer {
     #[serde(with = "id")]
     #[schema(value_type = String, pattern = "^[0-9a-f]{32}$")]
     pub challenge_id: ChallengeId,
-    /// WAV or FLAC of the customer reading the digits one by one, in base64 (standard or url alphabet), at most 8 MiB before encoding.
+    /// WAV, FLAC or Opus (in Ogg or WebM) of the customer reading the digits one by one, in base64 (standard or url alphabet), at most 8 MiB before encoding.
     #[schema(value_type = String, min_length = 2, pattern = r"^(([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw](==)?|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=?)?|([A-Za-z0-9_-]{4})*([A-Za-z0-9_-][AQgw](==)?|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048]=?)?)$")]
     pub audio: Sample,
 }

@@ -205,7 +205,7 @@ pub(super) async fn enroll_initiate<S: Services>(
 #[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "describes a form that is read as a stream")]
 pub(super) struct EnrollForm {
-    /// JPEG, PNG or WebP of a face, or the first recording of a voice, WAV or FLAC;
+    /// JPEG, PNG or WebP of a face, or the first recording of a voice, WAV, FLAC or Opus (in Ogg or WebM);
     /// at most 8 MiB. In place of a picture, the JSON of a `LivenessAnswer`.
     #[schema(value_type = String, format = Binary, min_length = 1)]
     biometric_file: Vec<u8>,

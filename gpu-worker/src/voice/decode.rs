@@ -9,6 +9,7 @@ use claxon::{FlacReader, FlacReaderOptions};
 use hound::{SampleFormat, WavReader};
 use redoubt_shared::worker::SampleRefusal;
 
+use super::opus;
 use super::resample::resample;
 
 /// Sampling rates decoded, in hertz.
@@ -28,7 +29,8 @@ pub(super) struct Recording {
     samples: Vec<f32>,
 }
 
-/// Decodes WAV (whole numbers of 8, 16, 24 and 32 bits, floats of 32) or FLAC.
+/// Decodes WAV (whole numbers of 8, 16, 24 and 32 bits, floats of 32), FLAC, or Opus in
+/// Ogg or WebM.
 pub(super) fn decode(bytes: &[u8]) -> Result<Recording, SampleRefusal> {
     let recording = match bytes {
         [
@@ -47,6 +49,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Recording, SampleRefusal> {
             ..,
         ] => wav(bytes),
         [b'f', b'L', b'a', b'C', ..] => flac(bytes),
+        _ if bytes.starts_with(opus::OGG) => opus::from_ogg(bytes).map(at_48_khz),
+        _ if bytes.starts_with(opus::WEBM) => opus::from_webm(bytes).map(at_48_khz),
         _ => Err(SampleRefusal::NotAudio),
     }?;
     let sound = |sample: &f32| sample.is_finite() && sample.abs() <= BEYOND;
@@ -71,7 +75,15 @@ impl Recording {
     }
 }
 
-fn check(rate: u32, channels: u32, length: u64) -> Result<(), SampleRefusal> {
+fn at_48_khz(samples: Vec<f32>) -> Recording {
+    Recording {
+        rate: opus::RATE,
+        samples,
+    }
+}
+
+/// Whether so many samples of each channel are decoded.
+pub(super) fn check(rate: u32, channels: u32, length: u64) -> Result<(), SampleRefusal> {
     if !RATES.contains(&rate) || !(1..=CHANNELS_MAX).contains(&channels) {
         return Err(SampleRefusal::AudioNotSupported);
     }

@@ -11,6 +11,7 @@ mod decode;
 pub mod digits;
 pub mod features;
 mod fft;
+mod opus;
 mod quality;
 mod resample;
 

@@ -5,6 +5,7 @@
 pub(crate) mod audio;
 pub(crate) mod client;
 pub(crate) mod graphdef;
+pub(crate) mod opus;
 pub(crate) mod picture;
 
 use std::path::{Path, PathBuf};

@@ -31,7 +31,7 @@ enum Task {
     },
     /// Voices: all pairs of recordings, through the sealed worker
     Voices {
-        /// A folder of WAV and FLAC files for each speaker, at any depth
+        /// A folder of WAV, FLAC and Opus files for each speaker, at any depth
         dir: PathBuf,
         /// Where the report goes; a page and what the worker answered go beside it
         #[arg(long, value_name = "OUT")]
@@ -55,7 +55,7 @@ enum Task {
     Fusion {
         /// A folder of images for each person
         faces: PathBuf,
-        /// A folder of WAV and FLAC files for each speaker, at any depth
+        /// A folder of WAV, FLAC and Opus files for each speaker, at any depth
         voices: PathBuf,
         /// Where the report goes; a page and what the worker answered go beside it
         #[arg(long, value_name = "OUT")]

@@ -68,6 +68,7 @@ pub(crate) const TARGETS: &[Target] = &[
     target("passkey-registration", passkeys::registration),
     target("passkey-assertion", passkeys::assertion),
     target("audio", audio::recording),
+    target("opus", audio::opus),
     target("picture", audio::picture),
     target("weights", audio::weights),
     target("metadata-blob", metadata::blob),

@@ -16,7 +16,7 @@ pub(crate) struct Recording {
     pub(crate) path: PathBuf,
 }
 
-const EXTENSIONS: [&str; 3] = ["wav", "flac", "wave"];
+const EXTENSIONS: [&str; 7] = ["wav", "flac", "wave", "ogg", "oga", "opus", "webm"];
 /// Folders inside a speaker's folder, such as chapters, and theirs.
 const DEPTH_MAX: usize = 4;
 

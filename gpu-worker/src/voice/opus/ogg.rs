@@ -108,6 +108,8 @@ struct Reader {
     begin: Option<i64>,
     /// Place of the last.
     end: u64,
+    /// Samples of that page that do not count.
+    trimmed: u64,
     /// Pages on which packets of sound end.
     pages: u32,
 }
@@ -131,6 +133,7 @@ impl Reader {
             packets: Packets::default(),
             begin: None,
             end: 0,
+            trimmed: 0,
             pages: 0,
         })
     }
@@ -177,26 +180,30 @@ impl Reader {
         if place < self.end {
             return Err(SampleRefusal::NotAudio);
         }
-        self.begin.get_or_insert(signed - samples.cast_signed());
+        let begin = *self.begin.get_or_insert(signed - samples.cast_signed());
+        let before = match self.pages {
+            0 => begin.max(0).cast_unsigned(),
+            _ => self.end,
+        };
+        self.trimmed = (before + samples).saturating_sub(place);
         self.end = place;
         self.pages += 1;
         Ok(())
     }
 
-    /// The last page says how much of the last packets counts (RFC 7845, section 4).
+    /// The last page, and no other, says how much of its packets counts (RFC 7845,
+    /// section 4).
     fn end(self) -> Result<Stream, SampleRefusal> {
         if !self.tags_seen || self.open.is_some() {
             return Err(SampleRefusal::NotAudio);
         }
-        let begin = self.begin.unwrap_or_default();
         // Only where the first page is the last one, it may end before its packets do.
-        if begin < 0 && self.pages > 1 {
+        if self.begin.is_some_and(|begin| begin < 0) && self.pages > 1 {
             return Err(SampleRefusal::NotAudio);
         }
-        let counted = self.end - begin.max(0).cast_unsigned();
         Ok(Stream {
             head: self.head,
-            length: counted.min(self.packets.samples()),
+            length: self.packets.samples().saturating_sub(self.trimmed),
             packets: self.packets,
         })
     }

@@ -35,7 +35,7 @@ const LACED: u8 = 0x06;
 pub(super) fn read(bytes: &[u8]) -> Result<Stream, SampleRefusal> {
     let mut file = Elements(bytes);
     let kind = file.expect(EBML)?.closed()?;
-    match Elements(kind).find(DOC_TYPE)? {
+    match Elements(kind).find(DOC_TYPE)?.map(text) {
         Some(b"webm" | b"matroska") => {}
         _ => return Err(SampleRefusal::AudioNotSupported),
     }
@@ -47,6 +47,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Stream, SampleRefusal> {
     reader.segment(segment.body)?;
     match file.0 {
         [] => reader.end(),
+        // Two recordings, one behind the other.
+        more if more.starts_with(MARK) => Err(SampleRefusal::AudioNotSupported),
         _ => Err(SampleRefusal::NotAudio),
     }
 }
@@ -75,6 +77,7 @@ impl Reader {
                 // Its blocks follow as if they were the segment's.
                 CLUSTER if element.open => elements.0 = element.body,
                 CLUSTER => self.cluster(element.body)?,
+                EBML => return Err(SampleRefusal::AudioNotSupported),
                 _ => self.block(&element)?,
             }
         }
@@ -114,8 +117,11 @@ impl Reader {
         let [_, _, flags, packet @ ..] = rest else {
             return Err(broken);
         };
-        if number != track.number || self.discarded > 0 {
+        if number != track.number {
             return Err(broken);
+        }
+        if self.discarded > 0 {
+            return Err(SampleRefusal::AudioNotSupported);
         }
         match flags & LACED {
             0 => self.packets.push(packet),
@@ -159,7 +165,7 @@ impl Track {
         let track = only.ok_or(broken)?;
         let find = |id| Elements(track).find(id);
         let kind = number(find(TRACK_TYPE)?.ok_or(broken)?)?;
-        let codec = find(CODEC)?.ok_or(broken)?;
+        let codec = text(find(CODEC)?.ok_or(broken)?);
         if kind != SOUND || codec != b"A_OPUS" || find(ENCODINGS)?.is_some() {
             return Err(SampleRefusal::AudioNotSupported);
         }
@@ -250,6 +256,12 @@ fn length(bytes: &[u8]) -> Option<(u64, bool, &[u8])> {
         .fold(0, |all, byte| all << 8 | u64::from(*byte));
     let most = (1u64 << (7 * width)) - 1;
     Some((all & most, all & most == most, rest))
+}
+
+/// Text, without the zeros that may stand behind it (RFC 8794, section 13).
+fn text(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().position(|byte| *byte == 0);
+    &bytes[..end.unwrap_or(bytes.len())]
 }
 
 /// A whole number without sign of up to eight bytes.

@@ -94,6 +94,11 @@ impl Worker {
         Ok(worker)
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// One image. What may pass is tried again.
     pub async fn face(&self, image: Vec<u8>) -> Result<FaceSample, WorkerError> {
         let asked = patiently(async || self.link.face(image.clone().into(), false).await);

@@ -93,7 +93,7 @@ async fn ask(
     sample: Handed,
 ) -> Result<Measured, WorkerError> {
     let id = random(&*common.trust.entropy).map_err(|_| WorkerError::Unavailable)?;
-    let place = session.enlist(JobId::from_bytes(id), kind)?;
+    let place = session.enlist(JobId::from_bytes(id), kind, &mut None)?;
     session.measure(place, sample).await
 }
 

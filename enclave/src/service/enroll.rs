@@ -170,7 +170,9 @@ impl Appliance {
         let user = name_of(serving, caller, handle).await.map_err(wrong)?;
         let answered = self.challenged(serving, caller, (&user, modality), answer);
         let answered = answered.map_err(wrong)?;
-        self.fresh(serving, modality, samples, answered).await
+        let tenant = &caller.tenant;
+        self.fresh(serving, tenant, modality, samples, answered)
+            .await
     }
 }
 

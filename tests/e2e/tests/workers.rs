@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use redoubt_attestation::encode::sha256;
 use redoubt_bank::load::{self, Kind, Plan};
 use redoubt_bank::speech::{BASS, wav};
 use redoubt_bank::{Bank, random_name};
@@ -16,6 +17,7 @@ use redoubt_e2e::memory::copies;
 use redoubt_e2e::process::signal;
 use redoubt_e2e::{Appliance, Environment, Needs, Options, alone};
 use redoubt_enclave::worker_link::canary::{self, Expected};
+use redoubt_shared::worker::FrameSample;
 use redoubt_worker::manifest::Manifest;
 use redoubt_worker::pipeline::{Graphs, Pipeline, Settings};
 use redoubt_worker::runtime;
@@ -29,6 +31,43 @@ fn counts(appliance: &Appliance, name: &str, least: u64) -> Result<u64> {
         let count = appliance.enclave_counter(name).ok()?;
         (count >= least).then_some(count)
     })
+}
+
+#[test]
+fn one_bank_that_floods_is_told_to_come_later_and_another_is_not() {
+    let name = "one_bank_that_floods_is_told_to_come_later_and_another_is_not";
+    alone(
+        name,
+        Needs::Photographs,
+        Options::default(),
+        async |appliance| {
+            let plan = |clients, journal: &str| Plan {
+                kind: Kind::Verify,
+                clients,
+                duration: Duration::from_secs(12),
+                media: appliance.environment().media_dir().cloned(),
+                receipts: appliance.dir().join(journal),
+            };
+            let (flood, calm) = (plan(40, "flood.jsonl"), plan(1, "calm.jsonl"));
+            let (one, other) = (
+                appliance.bank(&appliance.banks.a)?,
+                appliance.bank(&appliance.banks.b)?,
+            );
+            let (flood, calm) =
+                futures::future::join(load::run(&one, &flood), load::run(&other, &calm)).await;
+            let (flood, calm) = (flood?, calm?);
+            println!("{flood:?}\n{calm:?}");
+            ensure!(calm.errors.is_empty() && calm.ok >= 10, "{calm:?}");
+            ensure!(
+                flood.ok > 0 && calm.p50_ms < flood.p50_ms,
+                "{flood:?} {calm:?}"
+            );
+            let refused: usize = flood.errors.values().sum();
+            let later = flood.errors.get("too_many_requests").copied();
+            ensure!(later == Some(refused) && refused > 0, "{flood:?}");
+            Ok(())
+        },
+    );
 }
 
 #[test]
@@ -332,20 +371,23 @@ fn canaries_are_answered_as_the_enclave_expects() -> Result<()> {
     };
     let manifest = Manifest::open(&environment.manifest(), environment.models())?;
     let onnx = runtime::load(&manifest).map_err(|error| anyhow!("{error}"))?;
-    let mut pipeline = Pipeline::load(&onnx, &Graphs::read(&manifest)?, Settings::default(), &[])?;
-    let soon = Instant::now() + PATIENCE;
-    let refused = |why| anyhow!("a canary was refused: {why:?}");
-    let face = pipeline
-        .face(canary::picture(), true, soon)
-        .0
-        .map_err(refused)?;
-    let voice = pipeline
-        .voice(canary::recording(), soon)
-        .0
-        .map_err(refused)?;
+    // One runtime for each process.
+    let load = |graphs: &Graphs| Ok(Pipeline::load(&onnx, graphs, Settings::default(), &[])?);
+    let mut pipeline = load(&Graphs::read(&manifest)?)?;
+    pipeline.warm_up()?;
+    let measured = sung(&mut pipeline)?;
+    let Expected { face, voice, .. } = &measured;
     println!("{:?} live {:?}", face.quality, face.liveness);
     println!("{:?}", voice.quality);
-    let measured = Expected { face, voice };
+    for frame in measured.frames.iter().flatten() {
+        let FrameSample {
+            yaw, pitch, eyes, ..
+        } = frame;
+        println!("yaw {yaw}, pitch {pitch}, eyes {eyes:?}");
+    }
+    for word in measured.spoken.iter().flat_map(|spoken| &spoken.words) {
+        println!("{word:?}");
+    }
     if std::env::var_os("REDOUBT_WRITE_CANARIES").is_some() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../enclave");
         let text = serde_json::to_string_pretty(&measured)? + "\n";
@@ -371,12 +413,106 @@ fn canaries_are_answered_as_the_enclave_expects() -> Result<()> {
         ensure!(apart <= 1e-3, "{}: {apart}", seen.model);
     }
     let measures = |one: &Expected| -> Result<Value> {
-        let Expected { face, voice } = one;
+        let Expected { face, voice, .. } = one;
         Ok(json!([face.quality, face.liveness, voice.quality]))
     };
     let (seen, known) = (measures(&measured)?, measures(expected)?);
     println!("{seen}");
-    near(&seen, &known)
+    near(&seen, &known)?;
+    expected
+        .is_met_by(&measured)
+        .map_err(|what| anyhow!("another {what}"))?;
+    broken_ones_are_found(&environment, load)
+}
+
+/// What this build's pipeline makes of all canaries.
+fn sung(pipeline: &mut Pipeline) -> Result<Expected> {
+    let soon = Instant::now() + 4 * PATIENCE;
+    let refused = |why| anyhow!("a canary was refused: {why:?}");
+    let mut began = Instant::now();
+    let mut lap = |what: &str| {
+        println!("{what}: {:.0?}", began.elapsed());
+        began = Instant::now();
+    };
+    let (face, _) = pipeline.face(canary::picture(), true, soon);
+    lap("face");
+    let (voice, _) = pipeline.voice(canary::recording(), soon);
+    lap("voice");
+    let (spoken, _) = pipeline.spoken(canary::reading(), soon);
+    lap("digits");
+    let frames = pipeline.frames(&canary::film(), false, soon);
+    lap("frames");
+    let mut frames = frames.map_err(|refusal| refused(refusal.why))?;
+    frames.truncate(2);
+    Ok(Expected {
+        face: face.map_err(refused)?,
+        voice: voice.map_err(refused)?,
+        frames: <[FrameSample; 2]>::try_from(frames).ok(),
+        spoken: Some(spoken.map_err(refused)?),
+    })
+}
+
+/// Any of the networks and the head that only moves and digits need, with numbers that are
+/// not its own, is found.
+fn broken_ones_are_found(
+    environment: &Environment,
+    load: impl Fn(&Graphs) -> Result<Pipeline>,
+) -> Result<()> {
+    let text = std::fs::read_to_string(environment.manifest())?;
+    for (name, broken) in [
+        ("faceplugin_landmark.onnx", zeroed as fn(&mut Vec<u8>)),
+        ("faceplugin_eye.onnx", zeroed),
+        ("faceplugin_pose.onnx", zeroed),
+        ("speech_spectrogram.onnx", zeroed),
+        ("speech_embedding.onnx", zeroed),
+        ("spoken-digits.txt", renumbered),
+    ] {
+        let folder = tempfile::tempdir()?;
+        for entry in std::fs::read_dir(environment.models())? {
+            let entry = entry?;
+            std::os::unix::fs::symlink(entry.path(), folder.path().join(entry.file_name()))?;
+        }
+        let file = folder.path().join(name);
+        let sound = std::fs::read(&file)?;
+        let mut bytes = sound.clone();
+        broken(&mut bytes);
+        ensure!(
+            bytes != sound && bytes.len() == sound.len(),
+            "{name} is whole"
+        );
+        std::fs::remove_file(&file)?;
+        std::fs::write(&file, &bytes)?;
+        // Its digest is not what is tried here.
+        let digest = |bytes: &[u8]| sha256(&[bytes]).to_string();
+        let bent = text.replace(&digest(&sound), &digest(&bytes));
+        ensure!(bent != text, "{name} is not in the manifest");
+        let manifest = folder.path().join("models.toml");
+        std::fs::write(&manifest, bent)?;
+        let manifest = Manifest::open(&manifest, folder.path())?;
+        let mut pipeline = load(&Graphs::read(&manifest)?)?;
+        match sung(&mut pipeline) {
+            Ok(measured) => match Expected::built_in().is_met_by(&measured) {
+                Ok(()) => bail!("{name}: nothing was found"),
+                Err(measure) => println!("{name} broken: another {measure}"),
+            },
+            Err(refused) => println!("{name} broken: {refused}"),
+        }
+    }
+    Ok(())
+}
+
+/// A kilobyte of weights in the middle of a file is lost.
+fn zeroed(file: &mut Vec<u8>) {
+    let middle = file.len() / 2;
+    file[middle - 512..middle + 512].fill(0);
+}
+
+/// Each tenth of its digits is another.
+fn renumbered(file: &mut Vec<u8>) {
+    let digits = file.iter_mut().filter(|byte| byte.is_ascii_digit());
+    for digit in digits.skip(300).step_by(10) {
+        *digit = b'0' + (*digit - b'0' + 5) % 10;
+    }
 }
 
 /// Every number within a hundredth of what is known, or of its size where that is above one.

@@ -8,6 +8,7 @@ mod cpu;
 mod documents;
 mod durable;
 mod face;
+mod jobs;
 mod ledger;
 mod login;
 mod policy;
@@ -37,6 +38,9 @@ struct Arguments {
     /// Of `ledger`: subjects to go up to [default: 1000000, among all: 100000]
     #[arg(long, value_name = "N")]
     subjects_max: Option<u64>,
+    /// Of `worker`: only the memory of one process, over so many jobs of all kinds
+    #[arg(long, value_name = "N")]
+    jobs: Option<u64>,
     /// Internal: be the bare TLS server that others are compared with.
     #[arg(long, hide = true, value_name = "DIR")]
     bare_server: Option<PathBuf>,
@@ -66,7 +70,10 @@ const ALL: [(&str, Bench); 8] = [
     ("documents", |_| documents::run()),
     ("compare", |_| compare::run()),
     ("webauthn", |_| webauthn::run()),
-    ("worker", |_| worker::run()),
+    ("worker", |arguments| match arguments.jobs {
+        Some(jobs) => jobs::run(jobs),
+        None => worker::run(),
+    }),
     ("ledger", |arguments| ledger::run(arguments.limits())),
 ];
 

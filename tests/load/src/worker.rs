@@ -27,11 +27,11 @@ const VOICE_MS: f64 = 150.0;
 /// Requests of one kind, one after the other.
 const ROUNDS: u32 = 40;
 /// Jobs after which memory is looked at first.
-const WARM: u64 = 1_000;
+pub(crate) const WARM: u64 = 1_000;
 /// How long jobs run until it is looked at again.
 const LONG: Duration = Duration::from_secs(240);
 /// Most of the first figure that the second may be.
-const GROWTH: f64 = 1.1;
+pub(crate) const GROWTH: f64 = 1.1;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn run() -> Result<Vec<Row>> {
@@ -187,7 +187,7 @@ fn memory(appliance: &Appliance, runtime: &Runtime) -> Result<Vec<Row>> {
 }
 
 /// MiB that a process has in memory.
-fn resident(pid: u32) -> Result<f64> {
+pub(crate) fn resident(pid: u32) -> Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kibibytes = line.and_then(|line| line.split_whitespace().next());

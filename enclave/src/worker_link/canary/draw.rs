@@ -1,4 +1,5 @@
-//! A face of nobody, drawn of soft ellipses, as PNG.
+//! A face of nobody, drawn of soft ellipses, as PNG: once as it looks into the camera, and
+//! once turned aside with its eyes shut.
 
 use std::sync::OnceLock;
 
@@ -48,34 +49,69 @@ const PATCHES: [Patch; 16] = [
     patch([0.5, 0.785], [0.07, 0.03], [200.0, 150.0, 125.0], 0.5),
 ];
 
+/// The first and last patch of the open eyes, brows and lids not among them.
+const EYES: std::ops::RangeInclusive<usize> = 5..=6;
+/// The first patch of what lies before the rest of the face, and moves as it turns.
+const BEFORE: usize = 4;
+
+/// How the face looks.
+#[derive(Debug, Clone, Copy)]
+struct Stance {
+    /// By how much of the side its middle is moved as it turns.
+    turned: f64,
+    shut: bool,
+}
+
 /// The picture: 192 by 192 pixels, PNG. Made of sums, products and quotients alone,
 /// which are the same on every processor.
 pub fn picture() -> &'static [u8] {
     static PICTURE: OnceLock<Vec<u8>> = OnceLock::new();
     PICTURE.get_or_init(|| {
-        let mut rows = Vec::with_capacity(SIDE * (3 * SIDE + 1));
-        for y in 0..SIDE {
-            // No filter.
-            rows.push(0);
-            for x in 0..SIDE {
-                let colour = colour(part(x), part(y));
-                rows.extend(colour.map(|value| (value + 0.5) as u8));
-            }
-        }
-        png(&rows)
+        drawn(Stance {
+            turned: 0.0,
+            shut: false,
+        })
     })
+}
+
+/// The same face turned aside, its eyes shut.
+pub fn turned() -> &'static [u8] {
+    static PICTURE: OnceLock<Vec<u8>> = OnceLock::new();
+    PICTURE.get_or_init(|| {
+        drawn(Stance {
+            turned: 0.04,
+            shut: true,
+        })
+    })
+}
+
+fn drawn(stance: Stance) -> Vec<u8> {
+    let mut rows = Vec::with_capacity(SIDE * (3 * SIDE + 1));
+    for y in 0..SIDE {
+        // No filter.
+        rows.push(0);
+        for x in 0..SIDE {
+            let colour = colour(stance, part(x), part(y));
+            rows.extend(colour.map(|value| (value + 0.5) as u8));
+        }
+    }
+    png(&rows)
 }
 
 fn part(pixel: usize) -> f64 {
     (pixel as f64 + 0.5) / SIDE as f64
 }
 
-fn colour(x: f64, y: f64) -> [f64; 3] {
+fn colour(stance: Stance, x: f64, y: f64) -> [f64; 3] {
     let mut colour = BACKGROUND;
-    for patch in &PATCHES {
+    for (number, patch) in PATCHES.iter().enumerate() {
+        if stance.shut && EYES.contains(&number) {
+            continue;
+        }
+        let moved = if number < BEFORE { 0.0 } else { stance.turned };
         let twin = (patch.at[0] != 0.5).then_some(1.0 - patch.at[0]);
         for middle in [Some(patch.at[0]), twin].into_iter().flatten() {
-            let across = (x - middle) / patch.axes[0];
+            let across = (x - moved - middle) / patch.axes[0];
             let down = (y - patch.at[1]) / patch.axes[1];
             let away = across * across + down * down;
             let over = patch.hides / (1.0 + away * away * away);

@@ -4,9 +4,10 @@ use std::sync::OnceLock;
 
 /// Samples a second.
 const RATE: u32 = 16_000;
-/// Samples of a syllable, and of the pause after it.
+/// Samples of a syllable, and of the pause after it: in what is one word, and between words.
 const SYLLABLE: u32 = 3_200;
 const PAUSE: u32 = 960;
+const BETWEEN: u32 = 4_800;
 const SYLLABLES: usize = 7;
 /// Radius of each resonance's poles: 60 to 180 Hz wide.
 const RADII: [f64; 5] = [0.988_288, 0.982_484, 0.976_713, 0.970_977, 0.965_274];
@@ -22,10 +23,16 @@ const VOWELS: [[f64; 5]; 3] = [
 /// which are the same on every processor.
 pub fn recording() -> &'static [u8] {
     static RECORDING: OnceLock<Vec<u8>> = OnceLock::new();
-    RECORDING.get_or_init(|| wav(&speech()))
+    RECORDING.get_or_init(|| wav(&speech(PAUSE)))
 }
 
-fn speech() -> Vec<f64> {
+/// The same syllables as words of their own, as digits are read: 3.5 seconds.
+pub fn reading() -> &'static [u8] {
+    static RECORDING: OnceLock<Vec<u8>> = OnceLock::new();
+    RECORDING.get_or_init(|| wav(&speech(BETWEEN)))
+}
+
+fn speech(pause: u32) -> Vec<f64> {
     let (mut noise, mut past) = (Noise(1), [[0.0; 2]; 5]);
     let (mut phase, mut dull, mut out) = (0.0, 0.0, Vec::new());
     for at in 0..SYLLABLES {
@@ -41,7 +48,7 @@ fn speech() -> Vec<f64> {
             let source = (dull + 0.004 * noise.next()) * arch;
             out.push(shaped(source, vowel, &mut past));
         }
-        out.extend((0..PAUSE).map(|_| 0.001 * noise.next()));
+        out.extend((0..pause).map(|_| 0.001 * noise.next()));
     }
     let peak = out
         .iter()

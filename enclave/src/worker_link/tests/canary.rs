@@ -19,8 +19,8 @@ async fn a_sound_worker_answers_before_its_first_job_and_now_and_then() {
     for _ in 0..35 {
         assert_eq!(bench.face().await.unwrap().0, honest_sample());
     }
-    // Two at first; two after each ten jobs, their own among them.
-    let sung = |bench: &Bench| bench.count("worker_canaries") >= 8;
+    // Four at first; four after each ten jobs, their own among them.
+    let sung = |bench: &Bench| bench.count("worker_canaries") >= 16;
     bench.until("three rounds", sung).await;
     assert_eq!(bench.count("worker_canaries_failed"), 0);
     let sung = bench.count("worker_canaries") as usize;
@@ -51,6 +51,17 @@ async fn a_worker_that_answers_otherwise_is_not_served_by_anybody() {
             Lie::Hear(|s| s.quality.speech_seconds += 0.5),
             "speech_seconds",
         ),
+        (Lie::Follow(|frames| frames[1].yaw += 1.0), "yaw"),
+        (Lie::Follow(|frames| frames[0].pitch -= 1.0), "pitch"),
+        (Lie::Follow(|frames| frames[7].eyes[1] = 0.5), "eye"),
+        (Lie::Follow(|frames| frames.swap(0, 1)), "embedding"),
+        (Lie::RefuseFrame(3, SampleRefusal::NoFace), "refusal"),
+        (
+            Lie::Recite(|s| s.words[6].digits = [0.1f32.ln(); 10]),
+            "digit",
+        ),
+        (Lie::Recite(|s| s.words[2].to_ms -= 10), "words"),
+        (Lie::Recite(|s| s.halves.swap(0, 1)), "embedding"),
         (Lie::Refuse(SampleRefusal::NoFace), "refusal"),
     ] {
         let bench = Bench::ruled(&[lie], EVERY).await;
@@ -94,7 +105,7 @@ async fn a_worker_that_breaks_later_ends_and_one_that_renews_it_sings_first() {
     bench.until("another worker", next).await;
     assert_eq!(bench.count("worker_canaries_failed"), 1, "told {ended}");
     let renewing = Rules {
-        renew_jobs: 15,
+        renew_jobs: 25,
         ..EVERY
     };
     let lies = [

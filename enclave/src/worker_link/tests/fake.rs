@@ -182,9 +182,11 @@ impl World {
                     hear(&mut stream, lie, (job, audio)).await?;
                 }
                 WorkerRequest::Frames { job, frames, .. } => {
-                    follow(&mut stream, lie, (job, frames.len())).await?;
+                    follow(&mut stream, lie, (job, frames)).await?;
                 }
-                WorkerRequest::Spoken { job, .. } => recite(&mut stream, lie, job).await?,
+                WorkerRequest::Spoken { job, audio, .. } => {
+                    recite(&mut stream, lie, (job, audio)).await?;
+                }
             }
         }
     }
@@ -306,8 +308,14 @@ async fn hear(
     write_frame(stream, &response).await.ok()
 }
 
-async fn recite(stream: &mut TlsStream<Stream>, lie: Lie, job: JobId) -> Option<()> {
-    let mut sample = honest_reading();
+async fn recite(
+    stream: &mut TlsStream<Stream>,
+    lie: Lie,
+    (job, audio): (JobId, Vec<u8>),
+) -> Option<()> {
+    let known = canary::Expected::built_in().spoken.clone();
+    let known = known.filter(|_| *audio == *canary::reading());
+    let mut sample = known.unwrap_or_else(honest_reading);
     let response = match lie {
         // A voice is what it is asked for, and not all of it.
         Lie::OtherKind => WorkerResponse::Voice {
@@ -334,9 +342,13 @@ async fn recite(stream: &mut TlsStream<Stream>, lie: Lie, job: JobId) -> Option<
 async fn follow(
     stream: &mut TlsStream<Stream>,
     lie: Lie,
-    (job, count): (JobId, usize),
+    (job, film): (JobId, Vec<Vec<u8>>),
 ) -> Option<()> {
-    let mut frames = vec![honest_frame(); count];
+    let known = canary::Expected::built_in().frames.as_ref();
+    let mut frames = match known.filter(|_| film == canary::film()) {
+        Some(both) => both.iter().cycle().take(film.len()).cloned().collect(),
+        None => vec![honest_frame(); film.len()],
+    };
     let response = match lie {
         Lie::OtherKind => unasked(job),
         Lie::RefuseFrame(frame, why) => WorkerResponse::Frames {

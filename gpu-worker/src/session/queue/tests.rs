@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use super::super::wait::{Kind, PATIENCE, WAIT_MAX};
+use redoubt_shared::work::{Kind, PATIENCE, WAIT_MAX};
+
 use super::*;
 
 const FACE: Work = Work {

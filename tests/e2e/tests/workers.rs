@@ -460,7 +460,7 @@ fn broken_ones_are_found(
 ) -> Result<()> {
     let text = std::fs::read_to_string(environment.manifest())?;
     for (name, broken) in [
-        ("faceplugin_landmark.onnx", zeroed as fn(&mut Vec<u8>)),
+        ("faceplugin_landmark.onnx", zeroed as fn(&mut [u8])),
         ("faceplugin_eye.onnx", zeroed),
         ("faceplugin_pose.onnx", zeroed),
         ("speech_spectrogram.onnx", zeroed),
@@ -502,13 +502,13 @@ fn broken_ones_are_found(
 }
 
 /// A kilobyte of weights in the middle of a file is lost.
-fn zeroed(file: &mut Vec<u8>) {
+fn zeroed(file: &mut [u8]) {
     let middle = file.len() / 2;
     file[middle - 512..middle + 512].fill(0);
 }
 
 /// Each tenth of its digits is another.
-fn renumbered(file: &mut Vec<u8>) {
+fn renumbered(file: &mut [u8]) {
     let digits = file.iter_mut().filter(|byte| byte.is_ascii_digit());
     for digit in digits.skip(300).step_by(10) {
         *digit = b'0' + (*digit - b'0' + 5) % 10;

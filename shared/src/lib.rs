@@ -13,7 +13,6 @@ pub mod limits;
 pub mod peers;
 pub mod store;
 pub mod supervise;
-pub mod work;
 pub mod worker;
 
 pub use endpoint::{Endpoint, EndpointError, Listener, Stream};

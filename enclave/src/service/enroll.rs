@@ -170,9 +170,7 @@ impl Appliance {
         let user = name_of(serving, caller, handle).await.map_err(wrong)?;
         let answered = self.challenged(serving, caller, (&user, modality), answer);
         let answered = answered.map_err(wrong)?;
-        let tenant = &caller.tenant;
-        self.fresh(serving, tenant, modality, samples, answered)
-            .await
+        self.fresh(serving, modality, samples, answered).await
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use redoubt_attestation::encode::sha256;
 use redoubt_attestation::genesis::LivenessMode;
-use redoubt_shared::{ChallengeId, TenantId, UserId};
+use redoubt_shared::{ChallengeId, UserId};
 use zeroize::Zeroizing;
 
 use super::boot::Appliance;
@@ -118,7 +118,6 @@ impl Appliance {
     pub(super) async fn followed(
         &self,
         serving: &Serving,
-        tenant: &TenantId,
         answered: Answered,
     ) -> Result<Measured, Refused> {
         let Answered { moves, frames } = answered;
@@ -129,7 +128,7 @@ impl Appliance {
         let mut bytes = Zeroizing::new(Vec::with_capacity(frames.len()));
         let taken = frames.into_iter().map(Sample::into_bytes);
         bytes.extend(taken.map(|mut frame| std::mem::take(&mut *frame)));
-        let seen = serving.worker.frames(tenant, bytes, looks).await;
+        let seen = serving.worker.frames(bytes, looks).await;
         let (mut frames, tier) = seen.map_err(|error| problems::sample(&error))?;
         let none = (Problem::blurred(), "blurred");
         let compared = challenge::best(&frames).ok_or(none)?;

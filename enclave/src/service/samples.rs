@@ -5,7 +5,6 @@
 
 use futures::future::{join, join_all};
 use redoubt_attestation::genesis::Tier;
-use redoubt_shared::TenantId;
 use redoubt_shared::worker::{Embedding, VoiceSample};
 
 use super::boot::Appliance;
@@ -83,14 +82,10 @@ impl From<Modality> for api::Modality {
 
 impl Serving {
     /// Several recordings at once, in their order; the first that is refused by its number.
-    async fn heard(
-        &self,
-        tenant: &TenantId,
-        samples: Vec<Sample>,
-    ) -> Result<(Vec<VoiceSample>, Tier), Refused> {
+    async fn heard(&self, samples: Vec<Sample>) -> Result<(Vec<VoiceSample>, Tier), Refused> {
         let jobs = samples
             .into_iter()
-            .map(|one| self.worker.voice(tenant, one.into_bytes()));
+            .map(|one| self.worker.voice(one.into_bytes()));
         let mut heard = Vec::new();
         for (at, answer) in join_all(jobs).await.into_iter().enumerate() {
             heard.push(answer.map_err(|error| numbered(at, &error))?);
@@ -127,12 +122,11 @@ impl Appliance {
     pub(super) async fn all_measured(
         &self,
         serving: &Serving,
-        tenant: &TenantId,
         sent: Sent,
     ) -> Result<Vec<(Modality, Measured)>, Refused> {
         let (face, voice) = match sent {
             Sent::One(modality, given) => {
-                let one = self.looked_at(serving, tenant, modality, given).await?;
+                let one = self.looked_at(serving, modality, given).await?;
                 return Ok(vec![(modality, one)]);
             }
             Sent::Both(face, voice) => (face, voice),
@@ -141,8 +135,8 @@ impl Appliance {
             Given::Digits(_) => "spoken",
             Given::Sample(_) | Given::Frames(_) => "voice_data",
         };
-        let face = self.looked_at(serving, tenant, Modality::Face, face);
-        let voice = self.looked_at(serving, tenant, Modality::Voice, voice);
+        let face = self.looked_at(serving, Modality::Face, face);
+        let voice = self.looked_at(serving, Modality::Voice, voice);
         let (face, voice) = join(face, voice).await;
         let face = face.map_err(|refused| told("biometric_data", refused))?;
         let voice = voice.map_err(|refused| told(voice_in, refused))?;
@@ -156,14 +150,13 @@ impl Appliance {
     async fn looked_at(
         &self,
         serving: &Serving,
-        tenant: &TenantId,
         modality: Modality,
         given: Given,
     ) -> Result<Measured, Refused> {
         match given {
-            Given::Sample(sample) => self.measured(serving, tenant, modality, sample).await,
-            Given::Frames(answered) => self.followed(serving, tenant, answered).await,
-            Given::Digits(recited) => self.listened(serving, tenant, recited).await,
+            Given::Sample(sample) => self.measured(serving, modality, sample).await,
+            Given::Frames(answered) => self.followed(serving, answered).await,
+            Given::Digits(recited) => self.listened(serving, recited).await,
         }
     }
 
@@ -171,7 +164,6 @@ impl Appliance {
     pub(super) async fn measured(
         &self,
         serving: &Serving,
-        tenant: &TenantId,
         modality: Modality,
         sample: Sample,
     ) -> Result<Measured, Refused> {
@@ -179,7 +171,7 @@ impl Appliance {
         let looks = liveness::wanted(policy) && self.manifest.has_liveness();
         let measured = match modality {
             Modality::Face => {
-                let face = serving.worker.face(tenant, sample, looks).await;
+                let face = serving.worker.face(sample, looks).await;
                 face.map(|(face, tier)| Measured {
                     embeddings: face.embeddings,
                     quality: face.quality.score,
@@ -191,7 +183,7 @@ impl Appliance {
                 })
             }
             Modality::Voice => {
-                let voice = serving.worker.voice(tenant, sample).await;
+                let voice = serving.worker.voice(sample).await;
                 voice.map(|(voice, tier)| Measured {
                     embeddings: voice.embeddings,
                     quality: voice.quality.score,
@@ -245,7 +237,6 @@ impl Appliance {
     pub(super) async fn fresh(
         &self,
         serving: &Serving,
-        tenant: &TenantId,
         modality: Modality,
         mut samples: Vec<Sample>,
         answered: Option<Answered>,
@@ -255,12 +246,12 @@ impl Appliance {
         let (embedding, quality, tier, seen) = match modality {
             Modality::Face => {
                 let face = match answered {
-                    Some(answered) => self.followed(serving, tenant, answered).await?,
+                    Some(answered) => self.followed(serving, answered).await?,
                     None => {
                         let sample = samples.pop().filter(|_| samples.is_empty());
                         let sample =
                             sample.ok_or_else(|| problems::unfit(biometrics::Unfit::Incomplete))?;
-                        self.measured(serving, tenant, modality, sample).await?
+                        self.measured(serving, modality, sample).await?
                     }
                 };
                 let lapse = |one: &Performed| one.lapse.filter(|_| one.required);
@@ -285,7 +276,7 @@ impl Appliance {
                 if samples.len() != voices.recordings {
                     return Err(problems::unfit(biometrics::Unfit::Incomplete));
                 }
-                let (heard, tier) = serving.heard(tenant, samples).await?;
+                let (heard, tier) = serving.heard(samples).await?;
                 let embedding = voices.enrolled(&heard, self.limit(modality));
                 let scores = heard.iter().map(|one| one.quality.score);
                 let quality = scores.fold(1.0, f32::min);

@@ -5,8 +5,8 @@
 //! difference to what is asked, worked on and told.
 
 use redoubt_attestation::genesis::LivenessMode;
+use redoubt_shared::UserId;
 use redoubt_shared::worker::Embedding;
-use redoubt_shared::{TenantId, UserId};
 
 use super::boot::Appliance;
 use super::problems::{self, internal};
@@ -60,11 +60,10 @@ impl Appliance {
     pub(super) async fn listened(
         &self,
         serving: &Serving,
-        tenant: &TenantId,
         recited: Recited,
     ) -> Result<Measured, Refused> {
         let Recited { digits, audio } = recited;
-        let heard = serving.worker.spoken(tenant, audio.into_bytes()).await;
+        let heard = serving.worker.spoken(audio.into_bytes()).await;
         let (sample, tier) = heard.map_err(|error| problems::sample(&error))?;
         let voices = self.manifest.voice_spaces().first();
         let space = voices.map(|voices| &voices.single);

@@ -182,7 +182,7 @@ impl Appliance {
         let tenant = serving.tenant(&caller.tenant);
         let tenant = tenant.map_err(|problem| (problem, "no_template"))?;
         let (mut own, mut made_up) = (Some(Vec::new()), Vec::new());
-        for (modality, sample) in self.all_measured(serving, &caller.tenant, sent).await? {
+        for (modality, sample) in self.all_measured(serving, sent).await? {
             let template = template(serving, caller, user, modality).await;
             let template = template.map_err(|problem| (problem, "no_template"))?;
             // Made up and compared for everybody, and twice for whoever has none, so that

@@ -17,7 +17,6 @@ pub mod manifest;
 mod rules;
 mod second;
 mod session;
-mod shares;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -33,17 +32,16 @@ use futures::future::BoxFuture;
 use redoubt_attestation::entropy::{Entropy, draw};
 use redoubt_attestation::genesis::{Tier, VerifiedGenesis};
 use redoubt_shared::worker::{FaceSample, FrameSample, SampleRefusal, SpokenSample, VoiceSample};
-use redoubt_shared::{Endpoint, JobId, TenantId};
+use redoubt_shared::{Endpoint, JobId};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use keeper::{Common, Keeper};
 use keys::Keys;
 use manifest::Manifest;
 use session::{Handed, Kind, Measured, Place, Session};
-use shares::{Asks, Shares, Turn};
 
 /// How long a job waits for a worker that is just being started.
 const WAIT_FOR_WORKER: Duration = Duration::from_secs(10);
@@ -134,18 +132,9 @@ pub struct WorkerLink {
     owed: AtomicBool,
 }
 
-/// Whose job, of which kind, and until when it waits for a worker and its turn.
-#[derive(Clone, Copy)]
-struct Job<'a> {
-    tenant: &'a TenantId,
-    kind: Kind,
-    until: Instant,
-}
-
-/// A worker's place, who keeps it filled, and who waits for it.
+/// A worker's place, and who keeps it filled.
 struct Seat {
     state: watch::Receiver<State>,
-    shares: Arc<Shares>,
     keeper: JoinHandle<()>,
 }
 
@@ -206,12 +195,11 @@ impl WorkerLink {
     /// `liveness` exactly where one is asked for, which takes a model of that role.
     pub async fn face(
         &self,
-        tenant: &TenantId,
         image: Zeroizing<Vec<u8>>,
         liveness: bool,
     ) -> Result<(FaceSample, Tier), WorkerError> {
         let kind = Kind::Face { liveness };
-        match self.measure(tenant, kind, Handed::One(image)).await? {
+        match self.measure(kind, Handed::One(image)).await? {
             (Measured::Face(sample), tier) => Ok((sample, tier)),
             _ => Err(mixed_up()),
         }
@@ -220,13 +208,9 @@ impl WorkerLink {
     /// The one voice of a recording, and the tier of the worker that heard it.
     pub async fn voice(
         &self,
-        tenant: &TenantId,
         audio: Zeroizing<Vec<u8>>,
     ) -> Result<(VoiceSample, Tier), WorkerError> {
-        match self
-            .measure(tenant, Kind::Voice, Handed::One(audio))
-            .await?
-        {
+        match self.measure(Kind::Voice, Handed::One(audio)).await? {
             (Measured::Voice(sample), tier) => Ok((sample, tier)),
             _ => Err(mixed_up()),
         }
@@ -236,13 +220,9 @@ impl WorkerLink {
     /// it; which digits the words are takes models of those roles.
     pub async fn spoken(
         &self,
-        tenant: &TenantId,
         audio: Zeroizing<Vec<u8>>,
     ) -> Result<(SpokenSample, Tier), WorkerError> {
-        match self
-            .measure(tenant, Kind::Spoken, Handed::One(audio))
-            .await?
-        {
+        match self.measure(Kind::Spoken, Handed::One(audio)).await? {
             (Measured::Spoken(sample), tier) => Ok((sample, tier)),
             _ => Err(mixed_up()),
         }
@@ -252,54 +232,39 @@ impl WorkerLink {
     /// With a passive `liveness` of each exactly where one is asked for.
     pub async fn frames(
         &self,
-        tenant: &TenantId,
         frames: Zeroizing<Vec<Vec<u8>>>,
         liveness: bool,
     ) -> Result<(Vec<FrameSample>, Tier), WorkerError> {
         let count = frames.len();
         let kind = Kind::Frames { liveness, count };
-        match self.measure(tenant, kind, Handed::Frames(frames)).await? {
+        match self.measure(kind, Handed::Frames(frames)).await? {
             (Measured::Frames(frames), tier) => Ok((frames, tier)),
             _ => Err(mixed_up()),
         }
     }
 
-    async fn measure(
-        &self,
-        tenant: &TenantId,
-        kind: Kind,
-        sample: Handed,
-    ) -> Result<(Measured, Tier), WorkerError> {
+    async fn measure(&self, kind: Kind, sample: Handed) -> Result<(Measured, Tier), WorkerError> {
         let until = Instant::now() + WAIT_FOR_WORKER;
-        let job = Job {
-            tenant,
-            kind,
-            until,
-        };
         match self.seats.as_slice() {
-            [one, another] => self.doubted([one, another], job, sample).await,
+            [one, another] => self.doubted([one, another], kind, sample, until).await,
             seats => {
                 let only = seats.first().ok_or(WorkerError::Unavailable)?;
-                let (session, answer) = self.ask(only, job, sample, Asks::First).await?;
+                let (session, answer) = self.ask(only, kind, sample, until).await?;
                 Ok((answer?, session.tier()))
             }
         }
     }
 
     /// One job at one worker, waiting until then for a worker that is being made or
-    /// replaced, and for the tenant's turn: what was not handed in is not lost. The inner
-    /// error is the answer.
+    /// replaced: what was not handed in is not lost. The inner error is the answer.
     async fn ask(
         &self,
         seat: &Seat,
-        job: Job<'_>,
+        kind: Kind,
         sample: Handed,
-        asks: Asks,
+        until: Instant,
     ) -> Result<(Arc<Session>, Result<Measured, WorkerError>), WorkerError> {
-        // While there is no worker nobody has turns.
-        seat.session(job.until).await?;
-        let turn = seat.turn(job, asks).await?;
-        let (session, place) = self.place(seat, job, turn).await?;
+        let (session, place) = self.place(seat, kind, until).await?;
         let answer = session.measure(place, sample).await;
         Ok((session, answer))
     }
@@ -307,14 +272,13 @@ impl WorkerLink {
     async fn place(
         &self,
         seat: &Seat,
-        Job { kind, until, .. }: Job<'_>,
-        turn: Turn,
+        kind: Kind,
+        until: Instant,
     ) -> Result<(Arc<Session>, Place), WorkerError> {
-        let mut turn = Some(turn);
         loop {
             let session = seat.session(until).await?;
             let id = draw(&*self.common.trust.entropy).map_err(|_| WorkerError::Unavailable)?;
-            match session.enlist(JobId::from_bytes(id), kind, &mut turn) {
+            match session.enlist(JobId::from_bytes(id), kind) {
                 Ok(place) => return Ok((session, place)),
                 // It ended, or was replaced, just now.
                 Err(WorkerError::Unavailable) => {}
@@ -338,7 +302,6 @@ impl Seat {
         let common = Arc::clone(common);
         Self {
             state,
-            shares: Arc::default(),
             keeper: tokio::spawn(Keeper { common, publish }.run()),
         }
     }
@@ -351,22 +314,9 @@ impl Seat {
             State::Up(session) => !session.is_over(),
             State::Down(why) => *why != WorkerError::Unavailable,
         });
-        match timeout_at(until, settled).await {
+        match tokio::time::timeout_at(until, settled).await {
             Ok(Ok(state)) => state.clone().session(),
             Ok(Err(_)) | Err(_) => Err(WorkerError::Unavailable),
-        }
-    }
-
-    /// The tenant's turn. None came in all that time where the worker is slow, or there is
-    /// none any more.
-    async fn turn(&self, job: Job<'_>, asks: Asks) -> Result<Turn, WorkerError> {
-        let turn = self.shares.turn(job.tenant, job.kind.work(), asks);
-        match timeout_at(job.until, turn).await {
-            Ok(turn) => turn,
-            Err(_) => {
-                let state = self.state.borrow().clone();
-                Err(state.session().err().unwrap_or(WorkerError::Busy))
-            }
         }
     }
 }

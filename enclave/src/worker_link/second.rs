@@ -18,12 +18,11 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use redoubt_attestation::entropy::draw;
 use redoubt_attestation::genesis::Tier;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use super::rules::Counts;
-use super::session::{ANSWER_WITHIN, Handed, Measured, Session};
-use super::shares::Asks;
-use super::{Job, Seat, WorkerError, WorkerLink};
+use super::session::{ANSWER_WITHIN, Handed, Kind, Measured, Session};
+use super::{Seat, WorkerError, WorkerLink};
 pub(super) use agree::{Tolerance, agree};
 
 /// What is tolerated of two workers: far above what honest ones on one kind of processor
@@ -43,21 +42,22 @@ impl WorkerLink {
     pub(super) async fn doubted(
         &self,
         [one, another]: [&Seat; 2],
-        job: Job<'_>,
+        kind: Kind,
         sample: Handed,
+        until: Instant,
     ) -> Result<(Measured, Tier), WorkerError> {
         let (first, second) = match self.draw()? % 2 {
             0 => (one, another),
             _ => (another, one),
         };
         // Whoever cannot be doubted is not asked.
-        second.session(job.until).await?;
+        second.session(until).await?;
         let kept = sample.clone();
-        let (session, answer) = self.ask(first, job, sample, Asks::First).await?;
+        let (session, answer) = self.ask(first, kind, sample, until).await?;
         let answer = opinion(answer)?;
         if self.is_drawn()? {
-            let again = self.ask(second, job, kept, Asks::Again);
-            let again = timeout_at(job.until + ANSWER_WITHIN, again).await;
+            let again = self.ask(second, kind, kept, until);
+            let again = timeout_at(until + ANSWER_WITHIN, again).await;
             let again = again.unwrap_or(Err(WorkerError::Deadline));
             let again = again.and_then(|(other, again)| Ok((other, opinion(again)?)));
             self.owed.store(again.is_err(), Relaxed);

@@ -14,7 +14,6 @@ use redoubt_attestation::binding::{NonceInput, Purpose};
 use redoubt_attestation::entropy::draw;
 use redoubt_attestation::genesis::Tier;
 use redoubt_shared::limits::{JOB_DEADLINE_MS, JOBS_IN_FLIGHT};
-use redoubt_shared::work::Work;
 use redoubt_shared::worker::{
     FaceSample, FrameRefusal, FrameSample, SampleRefusal, SpokenSample, VoiceSample, WorkerRequest,
     WorkerResponse,
@@ -28,7 +27,6 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::keys::{Key, Keys};
 use super::manifest::Manifest;
-use super::shares::{Came, Turn};
 use super::tls::Unproven;
 use super::{WorkerError, WorkerTrust, check};
 
@@ -73,16 +71,6 @@ enum About {
 }
 
 impl Kind {
-    /// What it costs the worker.
-    pub(super) fn work(self) -> Work {
-        match self {
-            Kind::Face { liveness } => Work::face(liveness),
-            Kind::Voice => Work::voice(false),
-            Kind::Spoken => Work::voice(true),
-            Kind::Frames { liveness, count } => Work::frames(count, liveness),
-        }
-    }
-
     /// Whether an answer about this is what was asked for.
     fn fits(self, about: About, answer: &Answer) -> bool {
         match (self, answer) {
@@ -106,13 +94,8 @@ impl Kind {
 
 type Answer = Result<Measured, FrameRefusal>;
 
-/// What was asked, and who waits for the answer. A tenant's turn is over when the worker
-/// has answered, whether its caller still waits or not.
-struct Waiting {
-    kind: Kind,
-    reply: oneshot::Sender<Answer>,
-    turn: Option<Turn>,
-}
+/// What was asked, and who waits for the answer.
+type Waiting = (Kind, oneshot::Sender<Answer>);
 
 /// A place for one job: nothing was sent yet.
 pub(super) struct Place {
@@ -309,14 +292,8 @@ impl Session {
         self.shared.end(untrusted(problem));
     }
 
-    /// A place for one job, which takes its turn if it has one. Where none is taken any
-    /// more, nothing happened.
-    pub(super) fn enlist(
-        &self,
-        job: JobId,
-        kind: Kind,
-        turn: &mut Option<Turn>,
-    ) -> Result<Place, WorkerError> {
+    /// A place for one job. Where it takes none any more, nothing happened.
+    pub(super) fn enlist(&self, job: JobId, kind: Kind) -> Result<Place, WorkerError> {
         let (reply, answer) = oneshot::channel();
         let mut jobs = self.shared.jobs();
         if self.is_over() {
@@ -325,9 +302,7 @@ impl Session {
         if jobs.len() >= JOBS_IN_FLIGHT {
             return Err(WorkerError::Busy);
         }
-        let turn = turn.take();
-        turn.iter().for_each(Turn::begins);
-        jobs.insert(job, Waiting { kind, reply, turn });
+        jobs.insert(job, (kind, reply));
         self.shared.taken.send_modify(|taken| *taken += 1);
         Ok(Place { job, kind, answer })
     }
@@ -509,26 +484,12 @@ async fn answers<R: AsyncRead + Unpin>(
             return untrusted(format!("it sent {problem}"));
         }
         shared.answers.fetch_add(1, Ordering::Relaxed);
-        let asked = shared.jobs().remove(&job);
-        match asked {
-            Some(asked) if asked.kind.fits(about, &outcome) => asked.answered(outcome),
+        match shared.jobs().remove(&job) {
+            // An asker that gave up is no fault of the worker's.
+            Some((asked, reply)) if asked.fits(about, &outcome) => drop(reply.send(outcome)),
             Some(_) => return untrusted("it answered something else than it was asked"),
             None => return untrusted("it answered a job that is not waiting"),
         }
-    }
-}
-
-impl Waiting {
-    fn answered(self, outcome: Answer) {
-        if let Some(turn) = self.turn {
-            turn.answered(match &outcome {
-                Ok(_) => Came::Measured,
-                Err(refusal) if refusal.why == SampleRefusal::Busy => Came::TooMuch,
-                Err(_) => Came::Other,
-            });
-        }
-        // An asker that gave up is no fault of the worker's.
-        drop(self.reply.send(outcome));
     }
 }
 

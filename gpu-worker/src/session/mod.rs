@@ -16,3 +16,4 @@ pub use identity::{Identity, IdentityError};
 pub use queue::{Queue, Ticket};
 pub use serve::{SessionError, serve};
 pub use threads::{FirstRun, Job, Sample, spawn};
+pub use wait::{Kind, Work};

@@ -9,9 +9,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use redoubt_shared::limits::JOBS_IN_FLIGHT;
-use redoubt_shared::work::{Means, Work, bearable};
 
-use super::wait::{Running, expected};
+use super::wait::{Means, Running, Work, bearable, expected};
 
 /// Most bytes of samples waiting.
 pub(super) const BYTES_MAX: usize = 64 * 1024 * 1024;

@@ -5,11 +5,10 @@ use std::sync::{Arc, Barrier};
 use std::time::Instant;
 
 use redoubt_shared::JobId;
-use redoubt_shared::work::Work;
 use redoubt_shared::worker::{FrameRefusal, SampleRefusal, WorkerResponse};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::Queue;
+use super::{Kind, Queue, Work};
 use crate::pipeline::Pipeline;
 use crate::sandbox::{end, forbid_files};
 use crate::voice::VoiceTimes;
@@ -49,11 +48,25 @@ impl Sample {
 
     /// What it is to a thread.
     pub(super) fn work(&self) -> Work {
-        match self {
-            Self::Face { liveness, .. } => Work::face(*liveness),
-            Self::Voice(_) => Work::voice(false),
-            Self::Spoken(_) => Work::voice(true),
-            Self::Frames { frames, liveness } => Work::frames(frames.len(), *liveness),
+        let (kind, pieces) = match self {
+            Self::Face {
+                liveness: false, ..
+            } => (Kind::Face, 1),
+            Self::Face { liveness: true, .. } => (Kind::LiveFace, 1),
+            Self::Voice(_) => (Kind::Voice, 1),
+            Self::Spoken(_) => (Kind::Spoken, 1),
+            Self::Frames {
+                frames,
+                liveness: false,
+            } => (Kind::Frames, frames.len()),
+            Self::Frames {
+                frames,
+                liveness: true,
+            } => (Kind::LiveFrames, frames.len()),
+        };
+        Work {
+            kind,
+            pieces: u32::try_from(pieces).unwrap_or(u32::MAX),
         }
     }
 }

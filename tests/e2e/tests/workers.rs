@@ -34,43 +34,6 @@ fn counts(appliance: &Appliance, name: &str, least: u64) -> Result<u64> {
 }
 
 #[test]
-fn one_bank_that_floods_is_told_to_come_later_and_another_is_not() {
-    let name = "one_bank_that_floods_is_told_to_come_later_and_another_is_not";
-    alone(
-        name,
-        Needs::Photographs,
-        Options::default(),
-        async |appliance| {
-            let plan = |clients, journal: &str| Plan {
-                kind: Kind::Verify,
-                clients,
-                duration: Duration::from_secs(12),
-                media: appliance.environment().media_dir().cloned(),
-                receipts: appliance.dir().join(journal),
-            };
-            let (flood, calm) = (plan(40, "flood.jsonl"), plan(1, "calm.jsonl"));
-            let (one, other) = (
-                appliance.bank(&appliance.banks.a)?,
-                appliance.bank(&appliance.banks.b)?,
-            );
-            let (flood, calm) =
-                futures::future::join(load::run(&one, &flood), load::run(&other, &calm)).await;
-            let (flood, calm) = (flood?, calm?);
-            println!("{flood:?}\n{calm:?}");
-            ensure!(calm.errors.is_empty() && calm.ok >= 10, "{calm:?}");
-            ensure!(
-                flood.ok > 0 && calm.p50_ms < flood.p50_ms,
-                "{flood:?} {calm:?}"
-            );
-            let refused: usize = flood.errors.values().sum();
-            let later = flood.errors.get("too_many_requests").copied();
-            ensure!(later == Some(refused) && refused > 0, "{flood:?}");
-            Ok(())
-        },
-    );
-}
-
-#[test]
 fn workers_are_renewed_under_load_and_no_request_is_refused() {
     let name = "workers_are_renewed_under_load_and_no_request_is_refused";
     alone(

@@ -123,16 +123,19 @@ impl Expected {
     }
 }
 
-/// Has a worker measure all of them. Busy, it is asked another time.
+/// Has a worker measure all of them. What it answers is judged, whatever else it leaves
+/// out; what it left out it is asked another time.
 pub(super) async fn sing(session: &Session, common: &Common) -> Result<(), WorkerError> {
     let questions = Expected::built_in().questions(&common.manifest);
     let answers = questions
         .into_iter()
         .map(async |(kind, sample, expected)| (ask(session, common, kind, sample).await, expected));
+    let mut left_out = None;
     for (answer, expected) in futures::future::join_all(answers).await {
         let answer = match answer {
             Err(none @ (WorkerError::Busy | WorkerError::Deadline | WorkerError::Unavailable)) => {
-                return Err(none);
+                left_out.get_or_insert(none);
+                continue;
             }
             opinion => opinion,
         };
@@ -144,7 +147,7 @@ pub(super) async fn sing(session: &Session, common: &Common) -> Result<(), Worke
             return Err(WorkerError::Untrusted(problem));
         }
     }
-    Ok(())
+    left_out.map_or(Ok(()), Err)
 }
 
 async fn ask(
@@ -154,7 +157,7 @@ async fn ask(
     sample: Handed,
 ) -> Result<Measured, WorkerError> {
     let id = random(&*common.trust.entropy).map_err(|_| WorkerError::Unavailable)?;
-    let place = session.enlist(JobId::from_bytes(id), kind, &mut None)?;
+    let place = session.enlist(JobId::from_bytes(id), kind)?;
     session.measure(place, sample).await
 }
 

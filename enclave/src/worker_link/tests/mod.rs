@@ -4,7 +4,6 @@ mod canary;
 mod fake;
 mod renewal;
 mod second;
-mod shares;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -13,8 +12,8 @@ use std::time::Duration;
 use fake::{Lie, World, honest_frame, honest_reading, honest_sample, honest_voice};
 use redoubt_attestation::entropy::SystemEntropy;
 use redoubt_attestation::genesis::Tier;
+use redoubt_shared::Endpoint;
 use redoubt_shared::worker::{FaceSample, FrameSample, SampleRefusal, SpokenSample, VoiceSample};
-use redoubt_shared::{Endpoint, TenantId};
 
 use super::manifest::Manifest;
 use super::{Rules, Watching, WorkerError, WorkerLink, WorkerTrust};
@@ -90,25 +89,21 @@ impl Bench {
     }
 
     async fn face(&self) -> Result<(FaceSample, Tier), WorkerError> {
-        self.link.face(&tenant(), vec![1, 2, 3].into(), true).await
+        self.link.face(vec![1, 2, 3].into(), true).await
     }
 
     async fn frames(&self, count: u8) -> Result<(Vec<FrameSample>, Tier), WorkerError> {
         let frames: Vec<Vec<u8>> = (0..count).map(|at| vec![at; 9]).collect();
-        self.link.frames(&tenant(), frames.into(), true).await
+        self.link.frames(frames.into(), true).await
     }
 
     async fn voice(&self) -> Result<(VoiceSample, Tier), WorkerError> {
-        self.link.voice(&tenant(), vec![1, 2, 3].into()).await
+        self.link.voice(vec![1, 2, 3].into()).await
     }
 
     async fn spoken(&self) -> Result<(SpokenSample, Tier), WorkerError> {
-        self.link.spoken(&tenant(), vec![1, 2, 3].into()).await
+        self.link.spoken(vec![1, 2, 3].into()).await
     }
-}
-
-fn tenant() -> TenantId {
-    "bank-a".parse().unwrap()
 }
 
 fn now_ms() -> u64 {

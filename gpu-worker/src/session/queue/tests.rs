@@ -1,7 +1,6 @@
 use std::time::Duration;
 
-use redoubt_shared::work::{Kind, PATIENCE, WAIT_MAX};
-
+use super::super::wait::{Kind, PATIENCE, WAIT_MAX};
 use super::*;
 
 const FACE: Work = Work {

@@ -18,8 +18,8 @@ use redoubt_attestation::genesis::{
 use redoubt_attestation::sign::Es256Signer;
 use redoubt_enclave::worker_link::manifest::Manifest;
 use redoubt_enclave::worker_link::{Watching, WorkerError, WorkerLink, WorkerTrust};
+use redoubt_shared::Endpoint;
 use redoubt_shared::worker::{FaceSample, FrameSample, SampleRefusal, SpokenSample, VoiceSample};
-use redoubt_shared::{Endpoint, TenantId};
 
 use super::times::{Stages, stages};
 
@@ -43,7 +43,6 @@ pub struct Start {
 pub struct Worker {
     child: Child,
     link: WorkerLink,
-    tenant: TenantId,
     times: Arc<Mutex<Vec<Stages>>>,
     _folder: tempfile::TempDir,
 }
@@ -78,7 +77,6 @@ impl Worker {
         let mut worker = Self {
             child,
             link,
-            tenant: "evaluation".parse()?,
             times,
             _folder: folder,
         };
@@ -103,43 +101,31 @@ impl Worker {
 
     /// One image. What may pass is tried again.
     pub async fn face(&self, image: Vec<u8>) -> Result<FaceSample, WorkerError> {
-        let asked = patiently(async || {
-            self.link
-                .face(&self.tenant, image.clone().into(), false)
-                .await
-        });
+        let asked = patiently(async || self.link.face(image.clone().into(), false).await);
         asked.await.map(|(sample, _)| sample)
     }
 
     /// One image with its passive liveness. What may pass is tried again.
     pub async fn live(&self, image: Vec<u8>) -> Result<FaceSample, WorkerError> {
-        let asked = patiently(async || {
-            self.link
-                .face(&self.tenant, image.clone().into(), true)
-                .await
-        });
+        let asked = patiently(async || self.link.face(image.clone().into(), true).await);
         asked.await.map(|(sample, _)| sample)
     }
 
     /// Frames in their order. What may pass is tried again.
     pub async fn frames(&self, frames: Vec<Vec<u8>>) -> Result<Vec<FrameSample>, WorkerError> {
-        let asked = patiently(async || {
-            self.link
-                .frames(&self.tenant, frames.clone().into(), false)
-                .await
-        });
+        let asked = patiently(async || self.link.frames(frames.clone().into(), false).await);
         asked.await.map(|(frames, _)| frames)
     }
 
     /// One recording. What may pass is tried again.
     pub async fn voice(&self, audio: Vec<u8>) -> Result<VoiceSample, WorkerError> {
-        let asked = patiently(async || self.link.voice(&self.tenant, audio.clone().into()).await);
+        let asked = patiently(async || self.link.voice(audio.clone().into()).await);
         asked.await.map(|(sample, _)| sample)
     }
 
     /// One recording of spoken digits. What may pass is tried again.
     pub async fn spoken(&self, audio: Vec<u8>) -> Result<SpokenSample, WorkerError> {
-        let asked = patiently(async || self.link.spoken(&self.tenant, audio.clone().into()).await);
+        let asked = patiently(async || self.link.spoken(audio.clone().into()).await);
         asked.await.map(|(sample, _)| sample)
     }
 

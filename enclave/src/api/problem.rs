@@ -299,6 +299,7 @@ kinds! {
     UNKNOWN_CHALLENGE unknown_challenge 409 "This challenge is not open for this customer" "It is good once and for a minute; ask for another with POST /api/v1/liveness/challenge.";
     FRAME_COUNT frame_count 400 "That is not as many frames as answer a challenge" "Send 8 to 30 frames.";
     CHALLENGE_FAILED challenge_failed 422 "The challenge was not answered" "The detail says what was missing; ask for another challenge.";
+    DUPLICATE_FACE duplicate_face 409 "This face cannot be enrolled under this name" "The enrolment is over. Who is responsible for duplicates at the bank sees why; nobody else is told.";
     SAMPLE_COUNT sample_count 400 "That is not as many samples as this enrolment takes" "Send one picture for a face; three recordings for a voice, as biometric_file, biometric_file_2 and biometric_file_3.";
     MODALITY_MISMATCH modality_mismatch 422 "The samples are not those of the modality" "For multimodal send a picture in biometric_data and a recording in voice_data; for any other modality no voice_data. Frames of a face stand as liveness in place of the picture, a recording of digits as spoken in place of the recording.";
     NOT_AUDIO not_audio 422 "The sample is not a recording" "Send WAV or FLAC, whole.";

@@ -99,6 +99,8 @@ pub struct TenantState {
     pub bundles: Bundles,
     /// The highest number of a transform that templates of a subject were ever under.
     pub transforms: OrdMap<SubjectHandle, u32>,
+    /// Enrolments that were refused as duplicates within a day, by when.
+    pub duplicates_refused: OrdSet<(u64, EnrollmentId)>,
     /// The latest decisions that it ruled on, or would have, by time and claim.
     pub decisions: OrdMap<(u64, ReceiptId), Arc<Decided>>,
 }

@@ -103,6 +103,11 @@ pub enum AlertKind {
     SignCountNotIncreased,
     /// A device was flagged as compromised.
     DeviceCompromised,
+    /// Somebody enrolled, or tried to, whose face another customer has.
+    DuplicateFace {
+        /// Who.
+        other: SubjectHandle,
+    },
 }
 
 impl AlertKind {
@@ -113,6 +118,7 @@ impl AlertKind {
             Self::AccountLocked => "account_locked",
             Self::SignCountNotIncreased => "sign_count_not_increased",
             Self::DeviceCompromised => "device_compromised",
+            Self::DuplicateFace { .. } => "duplicate_face",
         }
     }
 }

@@ -281,9 +281,10 @@ kinds! {
     UNKNOWN_ENROLLMENT unknown_enrollment 404 "There is no such enrolment" "Start one with /api/v1/enroll/initiate.";
     ENROLLMENT_EXPIRED enrollment_expired 410 "The enrolment has expired" "Start again with /api/v1/enroll/initiate.";
     ENROLLMENT_BUSY enrollment_busy 409 retry 1 "A sample of this customer is being worked on" "Wait for its result.";
-    ENROLLMENT_CLOSED enrollment_closed 409 "The enrolment is already completed" "Start another one to replace the template.";
+    ENROLLMENT_CLOSED enrollment_closed 409 "The enrolment is over" "It was completed or refused; start another one to replace the template.";
     NOT_ENROLLED not_enrolled 409 "This user has no template for the modality" "Enrol the user first.";
     ATTEMPTS_IN_PROGRESS attempts_in_progress 429 retry 1 "All remaining attempts are in progress" "Wait for their results.";
+    ENROLLMENTS_SHUT enrollments_shut 429 retry 1 "No face is enrolled for now" "Too many were refused as duplicates within a day; wait as Retry-After says.";
     ATTEMPTS_THROTTLED attempts_throttled 429 retry 1 "Too many failed attempts came from there" "Wait as Retry-After says; this device, this address or the tenant as a whole is out of attempts.";
     NOT_AN_IMAGE not_an_image 422 "The sample is not an image" "Send JPEG, PNG or WebP.";
     TOO_MANY_PIXELS too_many_pixels 422 "The image has too many pixels" "Send a smaller image.";

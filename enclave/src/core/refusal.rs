@@ -51,6 +51,12 @@ pub enum Refusal {
         /// Until when, Unix milliseconds.
         until_ms: u64,
     },
+    /// Too many faces were refused as duplicates.
+    #[error("no face is enrolled for now")]
+    EnrollmentsShut {
+        /// Until when, Unix milliseconds.
+        until_ms: u64,
+    },
     /// Locked after too many failures.
     #[error("locked")]
     Locked {

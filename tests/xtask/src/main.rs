@@ -197,17 +197,50 @@ fn run(task: Task) -> Result<bool> {
         Task::CudaCheck { tests } => return cuda::run(&repo, tests),
         Task::BootTest(arguments) => return boot::run(&repo, &arguments),
         Task::Fuzz { arguments } => return fuzz::run(&repo, &arguments),
-        Task::Bench { arguments } => return built(&repo, "redoubt-bench", &arguments),
+        Task::Bench { arguments } => return bench(&repo, &arguments),
     }
     Ok(true)
 }
 
+/// Measures; where searches are, with what they are measured beside.
+fn bench(repo: &repo::Repo, arguments: &[OsString]) -> Result<bool> {
+    let mut all = arguments.iter();
+    let mut name = None;
+    while let (None, Some(argument)) = (name, all.next()) {
+        // Every option has a value.
+        match argument.to_string_lossy().starts_with("--") {
+            true => drop(all.next()),
+            false => name = Some(argument),
+        }
+    }
+    if name.is_some_and(|name| name != "dedup") {
+        return built(repo, "redoubt-bench", arguments);
+    }
+    let python = python::fetch(repo, python::FAISS)?;
+    built_with(
+        repo,
+        "redoubt-bench",
+        arguments,
+        &[("REDOUBT_FAISS_PYTHON", python)],
+    )
+}
+
 /// Builds, then becomes one of the programs, in the folder this was called from.
 fn built(repo: &repo::Repo, program: &str, arguments: &[OsString]) -> Result<bool> {
+    built_with(repo, program, arguments, &[])
+}
+
+fn built_with(
+    repo: &repo::Repo,
+    program: &str,
+    arguments: &[OsString],
+    environment: &[(&str, PathBuf)],
+) -> Result<bool> {
     programs::build(repo)?;
     let mut command = Command::new(repo.bin(program));
     command.args(arguments);
     command.env("REDOUBT_BIN_DIR", repo.bin_dir());
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
     for (name, path) in [
         ("REDOUBT_MODELS_DIR", repo.models_toml()),
         ("REDOUBT_MEDIA_DIR", repo.media_toml()),

@@ -24,7 +24,7 @@ pub(super) fn shut(cx: &Cx<'_>, modality: Modality) -> Result<(), Refusal> {
     let most = rules.refused_per_day;
     let until_ms = cx.state.duplicates_shut_until(most, cx.facts.now_ms);
     match until_ms.filter(|_| rules.refuse) {
-        Some(until_ms) => Err(Refusal::Throttled { until_ms }),
+        Some(until_ms) => Err(Refusal::EnrollmentsShut { until_ms }),
         None => Ok(()),
     }
 }

@@ -200,7 +200,7 @@ fn so_many_refusals_a_day_are_all_whatever_names_are_tried_and_what_follows_tell
         world.now_ms += MINUTE;
     }
     let until_ms = first_ms + DAY;
-    let shut = Err(Refusal::Throttled { until_ms });
+    let shut = Err(Refusal::EnrollmentsShut { until_ms });
     for searched in [finds, alone()] {
         assert_eq!(world.offer(&name(4), Some(searched)), shut, "found or not");
         assert_eq!(world.complete(&name(9), waiting, Some(searched)), shut);

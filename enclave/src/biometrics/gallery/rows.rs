@@ -172,7 +172,7 @@ impl Rows {
         let (block, at) = (self.blocks.get(place / BLOCK)?, place % BLOCK);
         let row = block.values.get(at * self.length..)?.get(..self.length)?;
         let fits = sample.values.len() == self.length;
-        fits.then(|| product(row, &sample.values) as f32 * (block.scales[at] * sample.scale))
+        fits.then(|| long(row, &sample.values) as f32 * (block.scales[at] * sample.scale))
     }
 }
 
@@ -214,24 +214,30 @@ fn scan_with(
     least: f32,
     note: &mut impl FnMut(usize, f32),
 ) {
+    let short = sample.values.len() <= SUMMED;
     let rows = values.chunks_exact(sample.values.len().max(1));
     for (at, (row, scale)) in rows.zip(scales).enumerate() {
-        let cosine = product(row, &sample.values) as f32 * (scale * sample.scale);
+        // Two calls, so that nothing is asked within the first, which is the usual one.
+        let sum = match short {
+            true => i64::from(product(row, &sample.values)),
+            false => long(row, &sample.values),
+        };
+        let cosine = sum as f32 * (scale * sample.scale);
         if cosine >= least {
             note(at, cosine);
         }
     }
 }
 
-/// int8 times int16, summed in 32 bits where that is safe.
-#[inline(always)]
-fn product(row: &[i8], sample: &[i16]) -> i64 {
+/// int8 times int16, summed in 64 bits.
+fn long(row: &[i8], sample: &[i16]) -> i64 {
     let parts = row.chunks(SUMMED).zip(sample.chunks(SUMMED));
-    parts.map(|(a, b)| i64::from(short(a, b))).sum()
+    parts.map(|(a, b)| i64::from(product(a, b))).sum()
 }
 
+/// The same of [`SUMMED`] components at most, summed in 32 bits.
 #[inline(always)]
-fn short(row: &[i8], sample: &[i16]) -> i32 {
+fn product(row: &[i8], sample: &[i16]) -> i32 {
     let pairs = row.iter().zip(sample);
     pairs.map(|(a, b)| i32::from(*a) * i32::from(*b)).sum()
 }

@@ -231,6 +231,7 @@ fn who_is_looked_for_is_found_at_another_enclave() {
     let test = "who_is_looked_for_is_found_at_another_enclave";
     desk_with_faces(test, async |desk| {
         set(&mut desk.appliance, 2, json!({ "mode": "report" }))?;
+        desk.appliance.start_standby()?;
         let media = desk.appliance.environment().media()?;
         desk.bank()?.enroll("first", &media.person).await?;
         run_ok(&mut desk.run(&desk.signed()?)?)?;

@@ -60,7 +60,7 @@ fn person(n: usize) -> SubjectHandle {
 fn measure(python: &str, components: usize) -> Result<Vec<Row>> {
     let mut draws = Draws(components as u64);
     let people: Vec<Vec<f64>> = (0..ROWS).map(|_| draws.direction(components)).collect();
-    let known = |at: usize| (at % 2 == 0).then_some((at * 7919) % ROWS);
+    let known = |at: usize| at.is_multiple_of(2).then_some((at * 7919) % ROWS);
     let sample = |at| match known(at) {
         Some(person) => draws.near(&people[person], ALIKE),
         None => draws.direction(components),

@@ -281,7 +281,7 @@ kinds! {
     UNKNOWN_ENROLLMENT unknown_enrollment 404 "There is no such enrolment" "Start one with /api/v1/enroll/initiate.";
     ENROLLMENT_EXPIRED enrollment_expired 410 "The enrolment has expired" "Start again with /api/v1/enroll/initiate.";
     ENROLLMENT_BUSY enrollment_busy 409 retry 1 "A sample of this customer is being worked on" "Wait for its result.";
-    ENROLLMENT_CLOSED enrollment_closed 409 "The enrolment is over" "It was completed or refused; start another one to replace the template.";
+    ENROLLMENT_CLOSED enrollment_closed 409 "The enrolment is already completed" "Start another one to replace the template.";
     NOT_ENROLLED not_enrolled 409 "This user has no template for the modality" "Enrol the user first.";
     ATTEMPTS_IN_PROGRESS attempts_in_progress 429 retry 1 "All remaining attempts are in progress" "Wait for their results.";
     ENROLLMENTS_SHUT enrollments_shut 429 retry 1 "No face is enrolled for now" "Too many were refused as duplicates within a day; wait as Retry-After says.";
@@ -300,7 +300,7 @@ kinds! {
     UNKNOWN_CHALLENGE unknown_challenge 409 "This challenge is not open for this customer" "It is good once and for a minute; ask for another with POST /api/v1/liveness/challenge.";
     FRAME_COUNT frame_count 400 "That is not as many frames as answer a challenge" "Send 8 to 30 frames.";
     CHALLENGE_FAILED challenge_failed 422 "The challenge was not answered" "The detail says what was missing; ask for another challenge.";
-    DUPLICATE_FACE duplicate_face 409 "This face cannot be enrolled under this name" "The enrolment is over. Who is responsible for duplicates at the bank sees why; nobody else is told.";
+    DUPLICATE_FACE duplicate_face 409 "This face cannot be enrolled under this name" "The enrolment is over; GET /api/v1/admin/security-alerts says why. Tell the person no more than that it did not work.";
     SAMPLE_COUNT sample_count 400 "That is not as many samples as this enrolment takes" "Send one picture for a face; three recordings for a voice, as biometric_file, biometric_file_2 and biometric_file_3.";
     MODALITY_MISMATCH modality_mismatch 422 "The samples are not those of the modality" "For multimodal send a picture in biometric_data and a recording in voice_data; for any other modality no voice_data. Frames of a face stand as liveness in place of the picture, a recording of digits as spoken in place of the recording.";
     NOT_AUDIO not_audio 422 "The sample is not a recording" "Send WAV or FLAC, whole.";

@@ -1,8 +1,9 @@
 //! Whether who enrols a face is a customer already, under another name; and enrolments that
 //! were refused for it.
 //!
-//! Protects against asking an enrolment who is a customer: what was refused within a day is
-//! counted over all of a tenant's customers, whatever names were tried.
+//! Protects against asking an enrolment who is a customer: of how many customers the faces
+//! were refused within a day is counted, whatever names were tried. One face that is tried
+//! again and again counts once, so that nobody shuts enrolment with their own.
 
 use redoubt_shared::EnrollmentId;
 
@@ -19,7 +20,8 @@ pub struct DuplicateRules {
     pub refuse: bool,
     /// Of a million searches, how many may find somebody who is somebody else.
     pub per_million: u32,
-    /// Enrolments refused within a day, from which on no face is enrolled.
+    /// Customers whose faces were refused to others within a day, from which on no face is
+    /// enrolled.
     pub refused_per_day: u32,
 }
 
@@ -48,18 +50,21 @@ impl TenantState {
 
 /// The events of this room.
 pub(super) fn apply(state: &mut TenantState, event: &Event) {
-    if let Event::DuplicateRefused { id, at_ms } = event {
+    if let Event::DuplicateRefused { id, at_ms, found } = event {
         let since_ms = at_ms.saturating_sub(COUNTED_MS);
         let all = state.duplicates_refused.iter();
         let counting = all.filter(|(then_ms, _)| *then_ms > since_ms);
         state.duplicates_refused = counting.copied().collect();
-        state.duplicates_refused.insert((*at_ms, *id));
+        let mut known = state.duplicates_refused.iter();
+        if !known.any(|(_, counted)| counted == found) {
+            state.duplicates_refused.insert((*at_ms, *found));
+        }
         close(state, id);
     }
 }
 
 fn close(state: &mut TenantState, id: &EnrollmentId) {
     if let Some(enrollment) = state.enrollments.get_mut(id) {
-        enrollment.status = EnrollmentStatus::Completed;
+        enrollment.status = EnrollmentStatus::Refused;
     }
 }

@@ -538,5 +538,7 @@ pub enum Event {
         id: EnrollmentId,
         /// When, Unix milliseconds.
         at_ms: u64,
+        /// Whose face it is.
+        found: SubjectHandle,
     },
 }

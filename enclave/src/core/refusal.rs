@@ -39,6 +39,9 @@ pub enum Refusal {
     /// The enrolment is over.
     #[error("the enrolment is complete")]
     EnrollmentClosed,
+    /// The enrolment was refused: another customer has this face.
+    #[error("the face is another customer's")]
+    DuplicateFace,
     /// Another template was stored since this one was made.
     #[error("another template was stored meanwhile")]
     TemplateMoved,

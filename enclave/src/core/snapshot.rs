@@ -107,8 +107,8 @@ pub enum Piece {
     StrangersTry(Vec<(VerificationId, [u8; 32], Act)>),
     /// Those that failed lately: when, in which name, what, which.
     StrangersFailed(Vec<(u64, [u8; 32], Act, VerificationId)>),
-    /// Enrolments refused as duplicates lately, by when.
-    DuplicatesRefused(Vec<(u64, EnrollmentId)>),
+    /// Customers whose faces were refused to others lately, by when.
+    DuplicatesRefused(Vec<(u64, SubjectHandle)>),
 }
 
 /// An approval as snapshots of before hold it; its fields and their order are fixed.

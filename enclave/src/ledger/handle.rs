@@ -67,7 +67,7 @@ impl Ledgers {
 
     /// The same of a command that is made when it is its turn: of what was worked out
     /// beside the state and what happened to the state since. It is made by the one task
-    /// that owns all of them, so it takes no time.
+    /// that owns all of them, which nobody else has meanwhile: little may be done there.
     pub async fn decide_from(
         &self,
         tenant: &TenantId,

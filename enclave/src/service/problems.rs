@@ -70,6 +70,7 @@ pub(super) fn refused(refusal: Refusal, now_ms: u64) -> Problem {
         Refusal::EnrollmentExpired => Problem::enrollment_expired(),
         Refusal::EnrollmentBusy => Problem::enrollment_busy(),
         Refusal::EnrollmentClosed => Problem::enrollment_closed(),
+        Refusal::DuplicateFace => Problem::duplicate_face(),
         Refusal::TemplateMoved => {
             Problem::store_unavailable().because("another template was stored meanwhile")
         }

@@ -78,6 +78,10 @@ pub(super) enum RecoverError {
         "the genesis manifest names other custodians than the ledger records; custodians and their threshold stay for the life of an appliance"
     )]
     CustodiansChanged,
+    #[error(
+        "the faces of a tenant that looks for duplicates could not be made ready to be searched"
+    )]
+    NoGallery,
     #[error("an appliance with custodians cannot be restored by this version")]
     RestoreWithCustodians,
     #[error("there is no trusted time")]
@@ -381,7 +385,8 @@ impl Appliance {
             if let Some(core) = core.tenants.get_mut(&tenant.id)
                 && duplicates::rules(tenant).is_some()
             {
-                core.gallery = Gallery::of(&core.state);
+                let made = Gallery::of(&core.state);
+                core.gallery = Some(made.ok_or(RecoverError::NoGallery)?);
             }
         }
         self.install_leaf(&ca)?;

@@ -4,17 +4,18 @@
 //!
 //! Protects what must not be kept for it: the rows stand in memory only, made of the
 //! templates that are stored anyway, under one transform whose key is the tenant's alone. So
-//! nothing is left of somebody who was erased, and rows of two tenants compare to nothing.
+//! no row is left of somebody who was erased, and rows of two tenants compare to nothing.
+//! (An alert about somebody else goes on holding the random handle they had.)
 
 mod rows;
 mod search;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use self::rows::{Row, Rows};
+use self::rows::{BLOCK, Row, Rows};
 pub use self::search::{Search, View};
 use super::transform::{Owner, Transform, Transforms, padded};
 use crate::core::{
@@ -32,6 +33,8 @@ pub struct Gallery {
     key: Prk,
     spaces: Vec<Faces>,
     places: BTreeMap<SubjectHandle, Place>,
+    /// Whose records are malformed: there, and comparable with nobody.
+    unread: BTreeSet<SubjectHandle>,
     /// Faces stored since this was made, and the latest of them with their numbers.
     stored: u64,
     latest: VecDeque<(u64, SubjectHandle)>,
@@ -43,6 +46,9 @@ struct Faces {
     transform: Arc<Transform>,
     rows: Rows,
 }
+
+/// Whose, and their row in which model's; none of a malformed record.
+type Made = (SubjectHandle, Option<(usize, Row)>);
 
 /// Where a face is: which model's, which row.
 #[derive(Clone, Copy)]
@@ -59,13 +65,14 @@ impl Gallery {
             key: of_tenant(seeds, DOMAIN),
             spaces: Vec::new(),
             places: BTreeMap::new(),
+            unread: BTreeSet::new(),
             stored: 0,
             latest: VecDeque::new(),
         }
     }
 
     /// Of everybody in this state, by as many threads as there are processors. `None`
-    /// before the tenant has keys.
+    /// before the tenant has keys, and if somebody would be left out.
     pub fn of(state: &TenantState) -> Option<Self> {
         let mut gallery = Self::new(state.keys.as_ref()?);
         let people = state.subjects.iter();
@@ -75,25 +82,28 @@ impl Gallery {
             gallery.space(template);
         }
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let made: Vec<_> = std::thread::scope(|scope| {
-            let parts = faces.chunks(faces.len().div_ceil(threads).max(1));
-            let gallery = &gallery;
-            let make = |part: &[(SubjectHandle, &Template)]| -> Vec<_> {
-                let rows = part
-                    .iter()
-                    .map(|(handle, face)| (*handle, gallery.row(*handle, face)));
-                rows.collect()
-            };
-            let running: Vec<_> = parts.map(|part| scope.spawn(move || make(part))).collect();
-            running
-                .into_iter()
-                .flat_map(|one| one.join().unwrap_or_default())
-                .collect()
-        });
-        for (handle, row) in made {
-            gallery.place(handle, row);
+        // In parts, so that few rows are in memory twice.
+        for part in faces.chunks(threads * BLOCK) {
+            for (handle, row) in gallery.made(part)? {
+                gallery.place(handle, row);
+            }
         }
         Some(gallery)
+    }
+
+    /// Rows of these, a thread for each block of them; `None` if a thread ended before its end.
+    fn made(&self, faces: &[(SubjectHandle, &Template)]) -> Option<Vec<Made>> {
+        let make = |part: &[(SubjectHandle, &Template)]| -> Vec<Made> {
+            let rows = part.iter();
+            rows.map(|(handle, face)| (*handle, self.row(*handle, face)))
+                .collect()
+        };
+        std::thread::scope(|scope| {
+            let parts = faces.chunks(BLOCK);
+            let running: Vec<_> = parts.map(|part| scope.spawn(move || make(part))).collect();
+            let ended: Result<Vec<_>, _> = running.into_iter().map(|one| one.join()).collect();
+            Some(ended.ok()?.into_iter().flatten().collect())
+        })
     }
 
     /// Keeps up with what was applied to the state.
@@ -115,9 +125,13 @@ impl Gallery {
         }
     }
 
-    /// How many faces there are.
+    /// How many faces there are, those of malformed records among them.
     pub fn count(&self) -> usize {
-        self.places.len()
+        self.places.len() + self.unread.len()
+    }
+
+    fn has(&self, person: &SubjectHandle) -> bool {
+        self.places.contains_key(person) || self.unread.contains(person)
     }
 
     /// A copy to search in, of what is comparable with vectors of this model and size.
@@ -188,6 +202,7 @@ impl Gallery {
     fn place(&mut self, handle: SubjectHandle, row: Option<(usize, Row)>) {
         self.remove(&handle);
         let Some((space, row)) = row else {
+            self.unread.insert(handle);
             return;
         };
         let Some(faces) = self.spaces.get_mut(space) else {
@@ -203,6 +218,7 @@ impl Gallery {
     }
 
     fn remove(&mut self, handle: &SubjectHandle) {
+        self.unread.remove(handle);
         let Some(Place { space, row }) = self.places.remove(handle) else {
             return;
         };

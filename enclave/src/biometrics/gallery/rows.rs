@@ -319,6 +319,22 @@ mod tests {
         );
         let last = rows.blocks.last().unwrap();
         assert_eq!(last.values.len(), last.people.len() * 4);
+        // A block that nobody shares: what was cut off lies behind its end.
+        let mut alone = Rows::new(4);
+        for n in 0..3 {
+            alone.push(person(n), &row(n));
+        }
+        alone.take_out(0);
+        alone.take_out(1);
+        let values = &mut Arc::get_mut(&mut alone.blocks[0]).unwrap().values;
+        assert_eq!(values.len(), 4);
+        #[expect(unsafe_code, reason = "what is behind the end is to be seen")]
+        // SAFETY: 12 components were pushed, within this capacity, and none was freed.
+        unsafe {
+            values.set_len(12)
+        };
+        assert!(values[..4].iter().any(|one| *one != 0));
+        assert_eq!(values[4..], [0; 8]);
         while rows.count() > 0 {
             rows.take_out(0);
         }

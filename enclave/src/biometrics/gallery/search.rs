@@ -14,7 +14,7 @@ use crate::biometrics::{CalibrationPoint, threshold_at};
 use crate::core::{Searched, SubjectHandle};
 
 /// Who is kept of those found, the most alike first: some may be gone when it is decided.
-const KEPT: usize = 16;
+pub(super) const KEPT: usize = 16;
 const MILLION: f64 = 1e6;
 
 /// Faces of one model, as they were when this was made.
@@ -35,7 +35,7 @@ pub struct Search {
     /// The cosine that was to be reached, and the false-match rate of one comparison there.
     least: f32,
     rate: f64,
-    found: Vec<(SubjectHandle, f32)>,
+    pub(super) found: Vec<(SubjectHandle, f32)>,
     /// Whether more were found than are kept.
     more: bool,
     stored: u64,
@@ -81,9 +81,10 @@ impl Search {
     pub fn settled(&self, gallery: &Gallery) -> Option<Searched> {
         let since: Vec<SubjectHandle> = gallery.stored_since(self.stored)?.collect();
         let own = gallery.places.get(&self.whose);
-        let all = gallery.count() - usize::from(own.is_some());
+        let all = gallery.count() - usize::from(gallery.has(&self.whose));
         let rows = self.faces(gallery).map_or(0, |faces| faces.rows.count());
-        let own_row = own.is_some_and(|place| gallery.spaces[place.space].model == self.model);
+        let at = gallery.known(&self.model, self.sample.length());
+        let own_row = own.is_some_and(|place| Some(place.space) == at);
         let people = rows - usize::from(own_row);
         // More people than were searched ask for more; fewer for no less than was searched.
         let (least, rate) = threshold(&self.calibration, self.per_million, people)?;
@@ -96,19 +97,19 @@ impl Search {
             .copied();
         let others = since.iter().filter(|person| **person != self.whose);
         let others = others.filter_map(|one| Some((*one, self.cosine(gallery, *one)?)));
-        let found: Vec<_> = before.chain(others).collect();
-        if found.is_empty() && self.more {
+        let found = before.chain(others);
+        let found = found.filter(|(_, cosine)| *cosine >= least);
+        let best = found.max_by(|(_, one), (_, other)| one.total_cmp(other));
+        if best.is_none() && self.more {
             return None;
         }
-        let found = found.iter().filter(|(_, cosine)| *cosine >= least);
-        let best = found.max_by(|(_, one), (_, other)| one.total_cmp(other));
         // A hair of tolerance, as where a single comparison is judged.
         let bound = people as f64 * rate * MILLION * (1.0 - 1e-9);
         Some(Searched {
             people: people as u64,
             incomparable: (all - people) as u64,
             per_million: bound.ceil().min(MILLION) as u32,
-            found: best.map(|(person, _)| *person),
+            found: best.map(|(person, _)| person),
         })
     }
 

@@ -173,7 +173,7 @@ fn another_model_s_faces_and_another_tenant_s_are_not_compared() {
     room.enrol(1, &face);
     other.enrol(1, &face);
     assert_eq!(room.search(2, &face).found, Some(person(1)));
-    // The same vector, called by another model's name, or padded from another size.
+    // The same vector, called by another model's name.
     let strange = embedding(
         "other",
         &face
@@ -187,9 +187,14 @@ fn another_model_s_faces_and_another_tenant_s_are_not_compared() {
         (found.people, found.incomparable, found.found),
         (0, 1, None)
     );
-    // A search begun in one tenant's gallery and settled in another's compares to nothing,
-    // and their rows of one face are not alike.
-    let search = room.begin(2, &face);
+    // The same model's name at another size; also of who is there themselves.
+    let large = embedding("m", &room.draws.direction(512));
+    for (whose, incomparable) in [(2, 1), (1, 0)] {
+        let found = room.search(whose, &large);
+        let expected = (0, incomparable, None);
+        assert_eq!((found.people, found.incomparable, found.found), expected);
+    }
+    // Two tenants' rows of one face are not alike.
     let (one, two) = (
         room.gallery.view("m", 256).unwrap(),
         other.gallery.view("m", 256).unwrap(),
@@ -202,7 +207,6 @@ fn another_model_s_faces_and_another_tenant_s_are_not_compared() {
         cosine(&one),
         cosine(&two)
     );
-    drop(search);
 }
 
 #[test]
@@ -246,10 +250,11 @@ fn who_is_erased_enrols_again_or_is_renewed_is_found_as_they_are_now() {
         handle: person(2),
         template: broken,
     }));
-    assert_eq!(
-        (room.search(9, &faces[2]).found, room.gallery.count()),
-        (None, 1)
-    );
+    let found = room.search(9, &faces[2]);
+    let expected = (1, 1, None);
+    assert_eq!((found.people, found.incomparable, found.found), expected);
+    room.gallery.follow(&erased(2));
+    assert_eq!(room.search(9, &faces[2]).incomparable, 0);
 }
 
 #[test]
@@ -273,6 +278,20 @@ fn what_is_stored_or_erased_while_a_search_goes_on_counts_when_it_is_settled() {
     let new = room.face("m");
     room.enrol(1, &new);
     assert_eq!(search.settled(&room.gallery).unwrap().found, None);
+    // More were found than are kept, all that are kept are gone, and who came since is a
+    // stranger: it is made again, since one who was cut off may be found.
+    for n in 10..28 {
+        room.enrol(n, &again);
+    }
+    let search = room.begin(3, &again);
+    assert!(search.settled(&room.gallery).unwrap().found.is_some());
+    let kept: Vec<u8> = search.found.iter().map(|(one, _)| one.0[0]).collect();
+    kept.iter()
+        .for_each(|one| room.gallery.follow(&erased(*one)));
+    room.enrol(28, &new);
+    assert!(kept.len() == search::KEPT && search.settled(&room.gallery).is_none());
+    let made_again = room.search(3, &again).found.unwrap();
+    assert!(!kept.contains(&made_again.0[0]));
     // More than is remembered: it is made again.
     let search = room.begin(3, &again);
     for _ in 0..LATEST {

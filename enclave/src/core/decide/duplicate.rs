@@ -53,7 +53,7 @@ impl Weighed {
 
     /// Whether the enrolment is refused. A search that finds strangers more often than was
     /// asked refuses nobody: it is told.
-    pub(super) fn refused(&self) -> bool {
+    fn refused(&self) -> bool {
         self.rules.refuse && self.holds() && self.searched.found.is_some()
     }
 
@@ -78,16 +78,25 @@ impl Weighed {
             .into();
     }
 
-    /// What the security team is told.
-    pub(super) fn alert(&self, cx: &Cx<'_>, whose: SubjectHandle) -> Option<Recorded> {
-        let other = self.searched.found?;
-        let kind = AlertKind::DuplicateFace { other };
-        Some(cx.alert(whose, kind, Risk::default()))
+    /// What the security team is told, of each of the two: whoever asked cannot erase
+    /// what is told of whom they asked for.
+    pub(super) fn alerts(&self, cx: &Cx<'_>, whose: SubjectHandle) -> Vec<Recorded> {
+        let known = |other: &SubjectHandle| cx.state.subjects.contains_key(other);
+        let Some(other) = self.searched.found.filter(known) else {
+            return Vec::new();
+        };
+        let told = [(whose, other), (other, whose)];
+        told.map(|(whose, other)| {
+            let kind = AlertKind::DuplicateFace { other };
+            cx.alert(whose, kind, Risk::default())
+        })
+        .into()
     }
-}
 
-/// An enrolment that is over.
-pub(super) fn refusal(cx: &Cx<'_>, id: EnrollmentId) -> Recorded {
-    let at_ms = cx.facts.now_ms;
-    unowned(Event::DuplicateRefused { id, at_ms })
+    /// That this enrolment is over; `None` if it is not refused.
+    pub(super) fn refusal(&self, cx: &Cx<'_>, id: EnrollmentId) -> Option<Recorded> {
+        let found = self.searched.found.filter(|_| self.refused())?;
+        let at_ms = cx.facts.now_ms;
+        Some(unowned(Event::DuplicateRefused { id, at_ms, found }))
+    }
 }

@@ -63,6 +63,7 @@ pub(super) fn reserve(
         EnrollmentStatus::Pending => {}
         EnrollmentStatus::InProgress => return Err(Refusal::EnrollmentBusy),
         EnrollmentStatus::Completed => return Err(Refusal::EnrollmentClosed),
+        EnrollmentStatus::Refused => return Err(Refusal::DuplicateFace),
     }
     let modality = cx.state.enrolled_by(&enrollment.subject, id);
     duplicate::shut(cx, modality)?;
@@ -118,7 +119,8 @@ pub(super) fn complete(
     let modality = cx.state.enrolled_by(&handle, id);
     duplicate::shut(cx, modality)?;
     let duplicates = duplicate::weighed(cx, modality, searched)?;
-    let refused = duplicates.is_some_and(|found| found.refused());
+    let refusal = duplicates.and_then(|found| found.refusal(cx, id));
+    let refused = refusal.is_some();
     let mut own = json!({
         "enrollment_id": id.to_string(),
         "modality": modality.name(),
@@ -136,9 +138,9 @@ pub(super) fn complete(
     }
     let tier = template.worker_tier.clone();
     let claim = cx.claim(handle, "enrollment", &user, Some(&tier), own);
-    let ended = match (refused, modality) {
-        (true, _) => duplicate::refusal(cx, id),
-        (false, Modality::Face) => owned(
+    let ended = match (refusal, modality) {
+        (Some(refusal), _) => refusal,
+        (None, Modality::Face) => owned(
             handle,
             Event::FaceEnrolled {
                 id,
@@ -146,7 +148,7 @@ pub(super) fn complete(
                 template,
             },
         ),
-        (false, Modality::Voice) => owned(
+        (None, Modality::Voice) => owned(
             handle,
             Event::VoiceEnrolled {
                 id,
@@ -157,7 +159,8 @@ pub(super) fn complete(
     };
     let mut events: Vec<_> = seen.map(|event| owned(handle, event)).into_iter().collect();
     events.push(ended);
-    events.extend(duplicates.and_then(|found| found.alert(cx, handle)));
+    let alerts = duplicates.map(|found| found.alerts(cx, handle));
+    events.extend(alerts.into_iter().flatten());
     events.push(claim);
     let lapse = performed.and_then(|one| one.lapse);
     let reply = match refused {

@@ -38,7 +38,11 @@ impl World {
 
     /// The search of an enrolment that finds the first customer.
     fn finds(&self) -> Searched {
-        let found = self.state.users.get(&name(1)).copied();
+        self.finds_one(1)
+    }
+
+    fn finds_one(&self, n: u8) -> Searched {
+        let found = self.state.users.get(&name(n)).copied();
         Searched { found, ..alone() }
     }
 
@@ -114,15 +118,17 @@ fn a_duplicate_that_is_reported_is_enrolled_and_only_the_security_team_learns_wh
     assert!(!claim.to_string().contains("customer-1"));
     let (one, other) = (world.state.users[&name(1)], world.state.users[&name(2)]);
     assert!(!claim.to_string().contains(&hex::encode(one.0)));
-    assert_eq!(
-        world.alerts(),
-        [(other, AlertKind::DuplicateFace { other: one })]
-    );
+    let mut told = world.alerts();
+    told.sort_by_key(|(subject, _)| *subject);
+    let mut pair = [(one, other), (other, one)];
+    pair.sort();
+    let pair = pair.map(|(whose, other)| (whose, AlertKind::DuplicateFace { other }));
+    assert_eq!(told, pair);
     assert!(world.has_face(&name(2)) && world.replayed() == world.state);
     assert_eq!(world.offer(&name(3), Some(alone())), completed());
     assert_eq!(world.last_claim()["duplicate_search"]["found"], false);
     assert!(world.last_claim()["alert"].is_null());
-    assert_eq!(world.alerts().len(), 1);
+    assert_eq!(world.alerts().len(), 2);
 }
 
 #[test]
@@ -143,11 +149,12 @@ fn a_duplicate_that_is_refused_is_not_stored_ends_its_enrolment_and_is_told_of()
         (&claim["duplicate_search"]["found"], &claim["model"]),
         (&true.into(), &"m".into())
     );
-    assert!(!world.has_face(&name(2)) && world.alerts().len() == 1);
-    // It is over: neither another sample nor the same search takes it up again.
+    assert!(!world.has_face(&name(2)) && world.alerts().len() == 2);
+    // It is over, and says why to whoever lost the first answer: neither another sample
+    // nor the same search takes it up again.
     let token_hash = [1; 32];
     let again = world.run(Command::ReserveEnrollmentSample { id, token_hash });
-    assert_eq!(again, Err(Refusal::EnrollmentClosed));
+    assert_eq!(again, Err(Refusal::DuplicateFace));
     let again = world.complete(&name(2), id, Some(alone()));
     assert_eq!(again, Err(Refusal::EnrollmentClosed));
     assert!(world.replayed() == world.state);
@@ -180,7 +187,7 @@ fn a_search_that_finds_strangers_more_often_than_was_asked_refuses_nobody() {
     assert_eq!(world.offer(&name(2), Some(finds)), completed());
     let claim = world.last_claim();
     assert_eq!(claim["duplicate_search"]["as_asked"], false);
-    assert_eq!((world.alerts().len(), world.has_face(&name(2))), (1, true));
+    assert_eq!((world.alerts().len(), world.has_face(&name(2))), (2, true));
     let just = Searched {
         per_million: 10_000,
         ..world.finds()
@@ -191,11 +198,13 @@ fn a_search_that_finds_strangers_more_often_than_was_asked_refuses_nobody() {
 #[test]
 fn so_many_refusals_a_day_are_all_whatever_names_are_tried_and_what_follows_tells_nothing() {
     let mut world = World::looking(true);
+    assert_eq!(world.offer(&name(11), Some(alone())), completed());
     let finds = world.finds();
     let first_ms = world.now_ms;
     // One waits with its sample while two others are refused.
     let waiting = world.offered(&name(9)).unwrap();
-    for n in 2..=3 {
+    for (n, found) in [(2, 1), (3, 11)] {
+        let finds = world.finds_one(found);
         assert_eq!(world.offer(&name(n), Some(finds)), Ok(Reply::Duplicate));
         world.now_ms += MINUTE;
     }
@@ -205,8 +214,8 @@ fn so_many_refusals_a_day_are_all_whatever_names_are_tried_and_what_follows_tell
         assert_eq!(world.offer(&name(4), Some(searched)), shut, "found or not");
         assert_eq!(world.complete(&name(9), waiting, Some(searched)), shut);
     }
-    assert_eq!(world.alerts().len(), 2);
-    // Neither a new term, nor an erasure, nor a restore opens it; voices go on.
+    assert_eq!(world.alerts().len(), 4);
+    // Neither a new term nor an erasure opens it; voices go on.
     world.run(Command::BeginTerm { term: 2 }).unwrap();
     let erase = Command::EraseSubject {
         user: name(2),
@@ -214,21 +223,92 @@ fn so_many_refusals_a_day_are_all_whatever_names_are_tried_and_what_follows_tell
         salt: [1; 32],
     };
     world.run(erase).unwrap();
-    world.run(Command::Restore { entries: (1, 1) }).unwrap();
     assert_eq!(world.offer(&name(5), Some(alone())), shut);
     world.enrol_voice(&name(6));
     assert!(world.replayed() == world.state);
     world.now_ms = until_ms;
     assert_eq!(world.offer(&name(5), Some(alone())), completed());
     assert_eq!(world.offer(&name(7), Some(finds)), Ok(Reply::Duplicate));
-    assert_eq!(
-        world.state.duplicates_refused.len(),
-        2,
-        "those of a day are kept"
-    );
+    let kept: Vec<_> = world.state.duplicates_refused.iter().collect();
+    assert_eq!(kept.len(), 2, "those of a day are kept: {kept:?}");
     // Officers who report only refuse nobody, and are not shut out.
     world.context.duplicates = Some(rules(false));
     assert_eq!(world.offer(&name(8), Some(finds)), completed());
+}
+
+#[test]
+fn one_face_that_is_tried_again_and_again_counts_once_and_shuts_nobody_out() {
+    let mut world = World::looking(true);
+    for n in 2..=9 {
+        let finds = world.finds();
+        assert_eq!(
+            world.offer(&name(n % 3 + 2), Some(finds)),
+            Ok(Reply::Duplicate)
+        );
+        world.now_ms += MINUTE;
+    }
+    assert_eq!(world.state.duplicates_refused.len(), 1);
+    assert_eq!(world.offer(&name(20), Some(alone())), completed());
+    // It counts from the first time on, not from the last.
+    let (first_ms, _) = world.state.duplicates_refused.get_min().copied().unwrap();
+    world.now_ms = first_ms + DAY;
+    assert_eq!(world.state.duplicates_shut_until(1, world.now_ms), None);
+    let finds = world.finds();
+    assert_eq!(world.offer(&name(2), Some(finds)), Ok(Reply::Duplicate));
+    let until_ms = world.state.duplicates_shut_until(1, world.now_ms);
+    assert!(until_ms > Some(world.now_ms + DAY - MINUTE), "{until_ms:?}");
+    assert!(world.replayed() == world.state);
+}
+
+#[test]
+fn duplicates_push_out_duplicates_and_not_what_attempts_raised() {
+    let mut world = World::looking(false);
+    let finds = world.finds();
+    world.offer(&name(2), Some(finds)).unwrap();
+    let pair: Vec<_> = world.state.watch.alerts().cloned().collect();
+    let (subject, first_ms) = (pair[0].subject, pair[0].at_ms);
+    let raised = |n: u64, kind| Alert {
+        at_ms: first_ms + n,
+        kind,
+        ..Alert::clone(&pair[0])
+    };
+    let duplicate = AlertKind::DuplicateFace { other: subject };
+    for n in 1..=500 {
+        world.state.watch.raise(raised(n, AlertKind::AccountLocked));
+    }
+    for n in 1000..2000 {
+        world.state.watch.raise(raised(n, duplicate));
+    }
+    let kinds = |world: &World, kind: AlertKind| {
+        let all = world.state.watch.alerts();
+        all.filter(|alert| alert.kind == kind).count()
+    };
+    assert_eq!(kinds(&world, AlertKind::AccountLocked), 500);
+    assert_eq!(kinds(&world, duplicate), 500);
+    // Duplicates have no more than their half, and no less.
+    for n in 3000..5000 {
+        world.state.watch.raise(raised(n, AlertKind::HighRisk));
+    }
+    assert_eq!(kinds(&world, AlertKind::HighRisk), 1000);
+}
+
+#[test]
+fn whoever_asked_erases_nothing_that_is_told_of_whom_they_found() {
+    for refuse in [false, true] {
+        let mut world = World::looking(refuse);
+        let finds = world.finds();
+        world.offer(&name(2), Some(finds)).unwrap();
+        let (one, other) = (world.state.users[&name(1)], world.state.users[&name(2)]);
+        world
+            .run(Command::EraseSubject {
+                user: name(2),
+                id: ErasureId::from_bytes([9; 16]),
+                salt: [1; 32],
+            })
+            .unwrap();
+        assert_eq!(world.alerts(), [(one, AlertKind::DuplicateFace { other })]);
+        assert!(world.replayed() == world.state);
+    }
 }
 
 #[test]
@@ -236,6 +316,7 @@ fn an_alert_outlives_the_other_customer_and_goes_with_its_own() {
     let mut world = World::looking(false);
     let finds = world.finds();
     world.offer(&name(2), Some(finds)).unwrap();
+    assert_eq!(world.alerts().len(), 2);
     let erase = |n: u8| Command::EraseSubject {
         user: name(n),
         id: ErasureId::from_bytes([n; 16]),
@@ -252,9 +333,10 @@ fn a_refused_duplicate_and_its_alert_are_recorded_in_golden_bytes() {
     let refused = Event::DuplicateRefused {
         id: EnrollmentId::from_bytes([1; 16]),
         at_ms: 5,
+        found: SubjectHandle([2; 16]),
     };
     let bytes = postcard::to_stdvec(&refused).unwrap();
-    let golden = [&[55][..], &[1; 16], &[5]].concat();
+    let golden = [&[55][..], &[1; 16], &[5], &[2; 16]].concat();
     assert_eq!(bytes, golden);
     let decoded: Event = redoubt_shared::frame::decode_canonical(&golden).unwrap();
     assert!(decoded == refused);
@@ -270,7 +352,16 @@ fn a_refused_duplicate_and_its_alert_are_recorded_in_golden_bytes() {
     let other = SubjectHandle([2; 16]);
     let duplicate = postcard::to_stdvec(&AlertKind::DuplicateFace { other }).unwrap();
     assert_eq!(duplicate, [&[4][..], &[2; 16]].concat());
-    let piece = Piece::DuplicatesRefused(vec![(5, EnrollmentId::from_bytes([1; 16]))]);
+    let ended = [
+        EnrollmentStatus::Pending,
+        EnrollmentStatus::InProgress,
+        EnrollmentStatus::Completed,
+        EnrollmentStatus::Refused,
+    ];
+    for (byte, status) in ended.into_iter().enumerate() {
+        assert_eq!(postcard::to_stdvec(&status).unwrap(), [byte as u8]);
+    }
+    let piece = Piece::DuplicatesRefused(vec![(5, SubjectHandle([1; 16]))]);
     let golden = [&[29, 1, 5][..], &[1; 16]].concat();
     assert_eq!(postcard::to_stdvec(&piece).unwrap(), golden);
 }

@@ -7159,7 +7159,7 @@ export interface operations {
             /**
              * @description `enrollment_busy`: A sample of this customer is being worked on
              *
-             *     `enrollment_closed`: The enrolment is over
+             *     `enrollment_closed`: The enrolment is already completed
              *
              *     `duplicate_face`: This face cannot be enrolled under this name
              *

@@ -23,7 +23,7 @@ pub struct DuplicateFaces {
     /// all the same; 10 000 if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub false_positives_per_million: Option<u32>,
-    /// Enrolments refused within a day, over all customers, from which on no face is
+    /// Customers whose faces were refused to others within a day, from which on no face is
     /// enrolled until the day is over; 100 if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_refused_per_day: Option<u32>,
@@ -57,7 +57,7 @@ impl DuplicateFaces {
         self.false_positives_per_million.unwrap_or(FALSE_POSITIVES)
     }
 
-    /// Enrolments refused within a day from which on there are no more.
+    /// Customers whose faces were refused to others within a day, after whom there are no more.
     pub fn refused_per_day(&self) -> u32 {
         self.max_refused_per_day.unwrap_or(REFUSED_PER_DAY)
     }

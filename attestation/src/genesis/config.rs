@@ -7,7 +7,10 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
 
-use super::{GenesisError, Officer, PasskeyPolicy, SignedFile, Tier, VerifiedGenesis, require};
+use super::{
+    DuplicateFaces, GenesisError, Officer, PasskeyPolicy, SignedFile, Tier, VerifiedGenesis,
+    require,
+};
 use crate::amount::{is_currency, ten_thousandths};
 use crate::binding::Head;
 use crate::encode::{Digest32, as_text, sha256};
@@ -108,6 +111,9 @@ pub struct Tenant {
     /// Who signs its own policy, in Rego; absent: it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_signers: Option<PolicySigners>,
+    /// Whether customers are looked for who are there under two names; absent: nobody is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duplicate_faces: Option<DuplicateFaces>,
 }
 
 /// Who signs a tenant's own policy, and how many of them each time.
@@ -561,6 +567,9 @@ impl Config {
             let here = format!("tenants[{at}]");
             if let Some(signers) = &tenant.policy_signers {
                 signers.validate(&here)?;
+            }
+            if let Some(duplicates) = &tenant.duplicate_faces {
+                duplicates.validate(&here)?;
             }
             match &tenant.passkeys {
                 Some(policy) => policy.validate(&here),

@@ -7,6 +7,7 @@
 
 mod client_policy;
 mod config;
+mod duplicates;
 mod manifest;
 mod passkeys;
 mod peers;
@@ -20,6 +21,7 @@ pub use config::{
     SESSION_ABSOLUTE_MINUTES, SESSION_IDLE_SECONDS, SpokenDigits, Tenant, VerifiedConfig,
     anchor_der, spki_of,
 };
+pub use duplicates::{DuplicateFaces, DuplicateMode};
 pub use manifest::{
     Environment, Genesis, GenesisType, MeasuredRole, Measurement, Officer, RootKind, Tier,
     VendorRootEntry, VerifiedGenesis,

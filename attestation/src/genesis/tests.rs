@@ -60,6 +60,7 @@ fn config(genesis: Digest32) -> Config {
             retention_days: RETENTION_DAYS,
             passkeys: None,
             policy_signers: None,
+            duplicate_faces: None,
         }],
         appliance_ledger: LedgerId::from_bytes([2; 16]),
         policy: Policy {
@@ -586,6 +587,61 @@ fn a_policy_that_says_nothing_of_digits_asks_for_none_and_keeps_its_text() {
         "{}",
     ] {
         assert!(serde_json::from_str::<SpokenDigits>(wrong).is_err());
+    }
+}
+
+#[test]
+fn a_tenant_that_says_nothing_of_duplicates_looks_for_none_and_keeps_its_text() {
+    let mut config = config(Digest32([0; 32]));
+    assert!(
+        !serde_json::to_string(&config)
+            .unwrap()
+            .contains("duplicate")
+    );
+    let mut said = |text: &str| {
+        config.tenants[0].duplicate_faces = Some(serde_json::from_str(text).unwrap());
+        let faces = config.tenants[0].duplicate_faces.unwrap();
+        (faces, config.validate().map_err(|error| error.to_string()))
+    };
+    for (mode, on, refuses) in [
+        ("off", false, false),
+        ("report", true, false),
+        ("refuse", true, true),
+    ] {
+        let (faces, valid) = said(&format!(r#"{{"mode":"{mode}"}}"#));
+        assert_eq!(
+            (faces.is_on(), faces.refuses(), valid),
+            (on, refuses, Ok(()))
+        );
+        assert_eq!(
+            (faces.false_positives(), faces.refused_per_day()),
+            (10_000, 100)
+        );
+    }
+    for (member, highest) in [
+        ("false_positives_per_million", 500_000),
+        ("max_refused_per_day", 10_000),
+    ] {
+        for (value, good) in [(0, false), (1, true), (highest, true), (highest + 1, false)] {
+            let (_, valid) = said(&format!(r#"{{"mode":"report","{member}":{value}}}"#));
+            match valid {
+                Ok(()) => assert!(good, "{member} {value}"),
+                Err(told) => {
+                    assert!(!good, "{told}");
+                    assert!(
+                        told.contains(&format!("tenants[0].duplicate_faces.{member}")),
+                        "{told}"
+                    );
+                }
+            }
+        }
+    }
+    for wrong in [
+        r#"{"mode":"always"}"#,
+        r#"{"mode":"off","percent":9}"#,
+        "{}",
+    ] {
+        assert!(serde_json::from_str::<DuplicateFaces>(wrong).is_err());
     }
 }
 

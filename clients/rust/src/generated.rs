@@ -49,6 +49,9 @@ pub enum AlertReason {
     /// `device_compromised`
     #[serde(rename = "device_compromised")]
     DeviceCompromised,
+    /// `duplicate_face`
+    #[serde(rename = "duplicate_face")]
+    DuplicateFace,
 }
 
 /// What one of those asked has done.
@@ -1444,6 +1447,9 @@ pub struct RpEntity {
 pub struct SecurityAlert {
     /// Always `alert_sent`.
     pub action_taken: ActionTaken,
+    /// Of `duplicate_face`: the other customer's name, while there is such a customer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_user_id: Option<String>,
     /// Why.
     pub reason: AlertReason,
     /// Names the receipt of what raised it.

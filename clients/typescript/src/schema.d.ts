@@ -890,7 +890,7 @@ export interface components {
          * @description Why the security team is told.
          * @enum {string}
          */
-        AlertReason: "high_risk" | "account_locked" | "sign_count_not_increased" | "device_compromised";
+        AlertReason: "high_risk" | "account_locked" | "sign_count_not_increased" | "device_compromised" | "duplicate_face";
         /**
          * @description What one of those asked has done.
          * @enum {string}
@@ -2103,6 +2103,8 @@ export interface components {
         SecurityAlert: {
             /** @description Always `alert_sent`. */
             action_taken: components["schemas"]["ActionTaken"];
+            /** @description Of `duplicate_face`: the other customer's name, while there is such a customer. */
+            other_user_id?: string | null;
             /** @description Why. */
             reason: components["schemas"]["AlertReason"];
             /** @description Names the receipt of what raised it. */
@@ -7159,6 +7161,8 @@ export interface operations {
              *
              *     `enrollment_closed`: The enrolment is already completed
              *
+             *     `duplicate_face`: This face cannot be enrolled under this name
+             *
              *     `challenge_required`: A challenge must be answered
              *
              *     `challenges_off`: Policy challenges nobody
@@ -7263,7 +7267,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemBody"];
                 };
             };
-            /** @description `too_many_requests`: Too many requests */
+            /**
+             * @description `too_many_requests`: Too many requests
+             *
+             *     `enrollments_shut`: No face is enrolled for now
+             */
             429: {
                 headers: {
                     /** @description Seconds; absent where waiting does not help */

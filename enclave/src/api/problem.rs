@@ -284,6 +284,7 @@ kinds! {
     ENROLLMENT_CLOSED enrollment_closed 409 "The enrolment is already completed" "Start another one to replace the template.";
     NOT_ENROLLED not_enrolled 409 "This user has no template for the modality" "Enrol the user first.";
     ATTEMPTS_IN_PROGRESS attempts_in_progress 429 retry 1 "All remaining attempts are in progress" "Wait for their results.";
+    ENROLLMENTS_SHUT enrollments_shut 429 retry 1 "No face is enrolled for now" "Too many were refused as duplicates within a day; wait as Retry-After says.";
     ATTEMPTS_THROTTLED attempts_throttled 429 retry 1 "Too many failed attempts came from there" "Wait as Retry-After says; this device, this address or the tenant as a whole is out of attempts.";
     NOT_AN_IMAGE not_an_image 422 "The sample is not an image" "Send JPEG, PNG or WebP.";
     TOO_MANY_PIXELS too_many_pixels 422 "The image has too many pixels" "Send a smaller image.";
@@ -299,6 +300,7 @@ kinds! {
     UNKNOWN_CHALLENGE unknown_challenge 409 "This challenge is not open for this customer" "It is good once and for a minute; ask for another with POST /api/v1/liveness/challenge.";
     FRAME_COUNT frame_count 400 "That is not as many frames as answer a challenge" "Send 8 to 30 frames.";
     CHALLENGE_FAILED challenge_failed 422 "The challenge was not answered" "The detail says what was missing; ask for another challenge.";
+    DUPLICATE_FACE duplicate_face 409 "This face cannot be enrolled under this name" "The enrolment is over; GET /api/v1/admin/security-alerts says why. Tell the person no more than that it did not work.";
     SAMPLE_COUNT sample_count 400 "That is not as many samples as this enrolment takes" "Send one picture for a face; three recordings for a voice, as biometric_file, biometric_file_2 and biometric_file_3.";
     MODALITY_MISMATCH modality_mismatch 422 "The samples are not those of the modality" "For multimodal send a picture in biometric_data and a recording in voice_data; for any other modality no voice_data. Frames of a face stand as liveness in place of the picture, a recording of digits as spoken in place of the recording.";
     NOT_AUDIO not_audio 422 "The sample is not a recording" "Send WAV, FLAC, or Opus in Ogg or WebM, whole.";

@@ -124,6 +124,8 @@ pub enum AlertReason {
     SignCountNotIncreased,
     /// A device was flagged as compromised.
     DeviceCompromised,
+    /// The face of an enrolment, completed or refused, is another customer's too.
+    DuplicateFace,
 }
 
 /// One alert.
@@ -134,6 +136,10 @@ pub struct SecurityAlert {
     /// The bank's name for its customer.
     #[schema(value_type = String)]
     pub user_id: UserId,
+    /// Of `duplicate_face`: the other customer's name, while there is such a customer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub other_user_id: Option<UserId>,
     /// RFC 3339, UTC.
     #[schema(value_type = String, format = DateTime)]
     pub timestamp: Timestamp,

@@ -6,6 +6,7 @@
 
 pub mod challenge;
 mod fusion;
+mod gallery;
 mod int8;
 pub mod liveness;
 mod protected;
@@ -15,6 +16,7 @@ mod transform;
 mod voice;
 
 pub use fusion::{FACE_FLOOR, Limits, Multimodal, Weighed};
+pub use gallery::{Gallery, Search, View};
 pub use int8::Probe;
 pub use protected::{Made, TEMPLATE_VERSION, made_up};
 pub use space::{Part, Space};
@@ -80,6 +82,26 @@ pub fn false_match_rate(calibration: &[CalibrationPoint], cosine: f32) -> f64 {
     below.map_or(1.0, |last| last.false_match_rate)
 }
 
+/// The cosine from which on comparisons are false at this rate at most, and the rate there:
+/// log-linear between the table's points. Beyond its ends it is the end itself, which at the
+/// strict end is more than was asked. `None` of an empty table.
+pub fn threshold_at(calibration: &[CalibrationPoint], rate: f64) -> Option<(f32, f64)> {
+    let ends = |point: &CalibrationPoint| (point.cosine, point.false_match_rate);
+    let mut below = calibration.first()?;
+    for point in calibration {
+        if rate > point.false_match_rate {
+            let (high, low) = (below.false_match_rate.ln(), point.false_match_rate.ln());
+            let share = (high - rate.ln()) / (high - low);
+            // Of a rate that is looser than the table the loosest point.
+            let between = below.cosine + share as f32 * (point.cosine - below.cosine);
+            let inside = rate < below.false_match_rate;
+            return Some(if inside { (between, rate) } else { ends(below) });
+        }
+        below = point;
+    }
+    Some(ends(below))
+}
+
 /// Whether policy's rate is met.
 pub fn accepts(rate: f64, false_matches_per_million: u32) -> bool {
     // A hair of tolerance: the table's own points must count as themselves.
@@ -141,6 +163,20 @@ mod tests {
         assert_eq!(false_match_rate(&TABLE, 1.0), 1e-5);
         assert_eq!(false_match_rate(&TABLE, 0.1), 1.0);
         assert_eq!(false_match_rate(&[], 1.0), 1.0);
+    }
+
+    #[test]
+    fn a_threshold_is_where_the_rate_is_and_never_beyond_what_was_measured() {
+        for rate in [1e-2, 5e-3, 1e-3, 7e-4, 1e-4, 3e-5, 1.01e-5, 1e-5] {
+            let (cosine, reached) = threshold_at(&TABLE, rate).unwrap();
+            assert!((reached / rate - 1.0).abs() < 1e-9, "{rate} {reached}");
+            let back = false_match_rate(&TABLE, cosine);
+            assert!((back / rate - 1.0).abs() < 1e-3, "{rate} {back}");
+        }
+        assert_eq!(threshold_at(&TABLE, 0.5), Some((0.292, 1e-2)));
+        assert_eq!(threshold_at(&TABLE, 1e-9), Some((0.466, 1e-5)));
+        assert_eq!(threshold_at(&TABLE[..1], 1e-9), Some((0.292, 1e-2)));
+        assert_eq!(threshold_at(&[], 1e-2), None);
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub(super) fn cosine(template: &Template, sample: &Embedding) -> Option<f32> {
 }
 
 /// SplitMix64, and normal deviates from it (Box and Muller).
-struct Draws(u64);
+pub(super) struct Draws(pub(super) u64);
 
 impl Draws {
     fn word(&mut self) -> u64 {
@@ -81,7 +81,7 @@ impl Draws {
         radius * (std::f64::consts::TAU * self.share()).cos()
     }
 
-    fn direction(&mut self, dimension: usize) -> Vec<f64> {
+    pub(super) fn direction(&mut self, dimension: usize) -> Vec<f64> {
         unit((0..dimension).map(|_| self.normal()).collect())
     }
 
@@ -95,7 +95,7 @@ impl Draws {
     }
 
     /// Another at this cosine.
-    fn near(&mut self, one: &[f64], cosine: f64) -> Vec<f64> {
+    pub(super) fn near(&mut self, one: &[f64], cosine: f64) -> Vec<f64> {
         let drawn = self.direction(one.len());
         let along = dot(&drawn, one);
         let across = drawn.iter().zip(one).map(|(d, o)| d - along * o).collect();

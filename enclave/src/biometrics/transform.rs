@@ -69,7 +69,7 @@ struct Round {
 impl Transform {
     /// Of `length` components, a power of two. The key's stream is AES-256-CTR over zeros;
     /// a key is used for this alone.
-    fn new(key: &[u8; 32], length: usize) -> Option<Self> {
+    pub(super) fn new(key: &[u8; 32], length: usize) -> Option<Self> {
         let (words, signs) = (4 * length, length / 8);
         let mut stream = Zeroizing::new(vec![0u8; ROUNDS * (words + signs)]);
         let key = UnboundCipherKey::new(&AES_256, key).ok()?;

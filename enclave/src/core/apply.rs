@@ -6,8 +6,8 @@ use super::approval::{self, ApprovalStatus};
 use super::event::{Content, Event, Recorded};
 use super::state::*;
 use super::{
-    bundle, device, erasure, face, frames, fused, models, renewal, risk, ruling, session,
-    strangers, throttle, voice,
+    bundle, device, duplicates, erasure, face, frames, fused, models, renewal, risk, ruling,
+    session, strangers, throttle, voice,
 };
 use crate::passkeys::CredentialRecord;
 
@@ -133,6 +133,7 @@ fn apply_event(state: &mut TenantState, event: &Event) {
         Event::Ruled { .. } => ruling::apply(state, event),
         Event::FaceRenewed { .. } | Event::VoiceRenewed { .. } => renewal::apply(state, event),
         Event::FramesSeen { .. } => frames::apply(state, event),
+        Event::DuplicateRefused { .. } => duplicates::apply(state, event),
     }
 }
 

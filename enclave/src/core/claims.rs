@@ -49,6 +49,8 @@ pub struct TermContext {
     pub second_device_above: Option<BTreeMap<String, u64>>,
     /// How often officers restored this ledger after a loss.
     pub restore_count: u32,
+    /// Whether who enrols a face is looked for under other names, and what follows.
+    pub duplicates: Option<super::duplicates::DuplicateRules>,
 }
 
 impl TermContext {
@@ -165,6 +167,7 @@ mod tests {
             unwitnessed_ms: None,
             second_device_above: None,
             restore_count: 2,
+            duplicates: None,
         }
     }
 

@@ -7,6 +7,7 @@ use redoubt_shared::{
 use super::approval::{Ask, Factors};
 use super::bundle::Bundle;
 use super::device::DeviceState;
+use super::duplicates::Searched;
 use super::erasure::Deletion;
 use super::frames::{Lapse, Performed};
 use super::fused::Means;
@@ -135,6 +136,8 @@ pub enum Command {
         liveness: Option<Liveness>,
         /// The challenge that was answered with it, if one was.
         performed: Option<Performed>,
+        /// Who else has this face, where that was looked for.
+        searched: Option<Searched>,
     },
     /// Store a template under another transform.
     RenewTemplate {
@@ -486,6 +489,8 @@ pub enum Reply {
         /// What was wrong with the answer to a challenge.
         lapse: Option<Lapse>,
     },
+    /// Another customer has this face, and that is recorded: the enrolment is over.
+    Duplicate,
     /// The tenant's policy said no, and that is recorded.
     Denied,
     /// The approval created, or the one that this idempotency key was used for before.

@@ -532,4 +532,13 @@ pub enum Event {
         /// What.
         act: Act,
     },
+    /// Another customer has the face that this enrolment would have stored: it is over.
+    DuplicateRefused {
+        /// Which enrolment.
+        id: EnrollmentId,
+        /// When, Unix milliseconds.
+        at_ms: u64,
+        /// Whose face it is.
+        found: SubjectHandle,
+    },
 }

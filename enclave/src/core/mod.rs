@@ -12,6 +12,7 @@ mod claims;
 mod command;
 mod decide;
 mod device;
+mod duplicates;
 mod erasure;
 mod event;
 mod face;
@@ -43,6 +44,7 @@ pub use command::{
 };
 pub use decide::{CREDENTIAL_UNKNOWN, Decision, decide};
 pub use device::{Device, DeviceState, KeyCustody, TrustScore, trust};
+pub use duplicates::{DuplicateRules, Searched};
 pub use erasure::{
     Deletion, Erasure, ErasureScope, ErasureStatus, KeptBudget, KeptBudgets, MARK_MAX,
 };

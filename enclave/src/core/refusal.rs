@@ -39,6 +39,9 @@ pub enum Refusal {
     /// The enrolment is over.
     #[error("the enrolment is complete")]
     EnrollmentClosed,
+    /// The enrolment was refused: another customer has this face.
+    #[error("the face is another customer's")]
+    DuplicateFace,
     /// Another template was stored since this one was made.
     #[error("another template was stored meanwhile")]
     TemplateMoved,
@@ -48,6 +51,12 @@ pub enum Refusal {
     /// Too many failures came from the same place.
     #[error("too many failures came from there")]
     Throttled {
+        /// Until when, Unix milliseconds.
+        until_ms: u64,
+    },
+    /// Too many faces were refused as duplicates.
+    #[error("no face is enrolled for now")]
+    EnrollmentsShut {
         /// Until when, Unix milliseconds.
         until_ms: u64,
     },

@@ -107,6 +107,8 @@ pub enum Piece {
     StrangersTry(Vec<(VerificationId, [u8; 32], Act)>),
     /// Those that failed lately: when, in which name, what, which.
     StrangersFailed(Vec<(u64, [u8; 32], Act, VerificationId)>),
+    /// Customers whose faces were refused to others lately, by when.
+    DuplicatesRefused(Vec<(u64, SubjectHandle)>),
 }
 
 /// An approval as snapshots of before hold it; its fields and their order are fixed.
@@ -239,6 +241,7 @@ impl TenantState {
             .chain(grouped(fused).map(Piece::Fused))
             .chain(grouped(self.strangers.under_way()).map(Piece::StrangersTry))
             .chain(grouped(self.strangers.lately()).map(Piece::StrangersFailed))
+            .chain(grouped(self.duplicates_refused.iter().copied()).map(Piece::DuplicatesRefused))
     }
 
     /// Takes one piece over. All pieces of a state, in any order, make a default
@@ -349,6 +352,7 @@ impl TenantState {
                 }
             }
             Piece::Transforms(group) => self.transforms.extend(group),
+            Piece::DuplicatesRefused(group) => self.duplicates_refused.extend(group),
             Piece::FramesSeen(group) => {
                 let frames = group.into_iter();
                 self.frames_seen

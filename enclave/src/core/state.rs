@@ -99,6 +99,8 @@ pub struct TenantState {
     pub bundles: Bundles,
     /// The highest number of a transform that templates of a subject were ever under.
     pub transforms: OrdMap<SubjectHandle, u32>,
+    /// Customers whose faces were refused to others within a day, by when first.
+    pub duplicates_refused: OrdSet<(u64, SubjectHandle)>,
     /// The latest decisions that it ruled on, or would have, by time and claim.
     pub decisions: OrdMap<(u64, ReceiptId), Arc<Decided>>,
 }
@@ -203,7 +205,7 @@ pub struct Enrollment {
     pub status: EnrollmentStatus,
 }
 
-/// How far an enrolment is.
+/// How far an enrolment is. Variants are append-only: postcard numbers them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EnrollmentStatus {
     /// Waiting for a sample.
@@ -212,6 +214,8 @@ pub enum EnrollmentStatus {
     InProgress,
     /// A template is stored.
     Completed,
+    /// Another customer has the face; nothing is stored.
+    Refused,
 }
 
 /// A payment to approve. Amount is a decimal string; nothing here is parsed as a float.

@@ -8,6 +8,7 @@ use super::*;
 
 mod approvals;
 mod devices;
+mod duplicates;
 mod erasure;
 mod frames;
 mod fused;
@@ -50,6 +51,7 @@ fn context() -> TermContext {
             tenant: 1000,
         },
         restore_count: 0,
+        duplicates: None,
     }
 }
 
@@ -149,6 +151,7 @@ impl World {
             template: Box::new(template(self.next_transform(user))),
             liveness: None,
             performed: None,
+            searched: None,
         })
         .unwrap();
     }

@@ -153,12 +153,14 @@ const CHALLENGED: Refusals = &[
     Problem::frame_count,
 ];
 const WORKED: Refusals = &[Problem::worker_unavailable, Problem::store_unavailable];
-const SUBMIT: Refusals = &joined::<32>(&[
+const SUBMIT: Refusals = &joined::<34>(&[
     &[
         Problem::unknown_enrollment,
         Problem::enrollment_expired,
         Problem::enrollment_busy,
         Problem::enrollment_closed,
+        Problem::duplicate_face,
+        Problem::enrollments_shut,
     ],
     PICTURES,
     &[Problem::not_live],

@@ -21,6 +21,7 @@ use super::errors::{CommitError, HaltReason};
 use super::jobs::{Batch, Heads, Job};
 use super::recover::Stored;
 use super::store::StoreClient;
+use crate::biometrics::Gallery;
 use crate::core::{
     Command, Content, Facts, Reply, SubjectHandle, TenantState, TermContext, apply, decide,
 };
@@ -46,6 +47,8 @@ pub struct TenantCore {
     pub book: Book,
     /// What its claims repeat.
     pub context: TermContext,
+    /// Its customers' faces, where duplicates are looked for; follows the state.
+    pub gallery: Option<Gallery>,
     /// Of its receipts, once it has keys.
     ids: Option<ReceiptIds>,
     pending: Vec<(BodyEvent, Hash)>,
@@ -58,6 +61,7 @@ impl TenantCore {
             state,
             book,
             context,
+            gallery: None,
             ids: None,
             pending: Vec::new(),
         }
@@ -231,6 +235,9 @@ impl Core {
             let encoded = body::encode_event(recorded, &core.state, (epoch, &mut last), &self.pool)
                 .map_err(BookError::from)?;
             apply(&mut core.state, recorded);
+            if let Some(gallery) = &mut core.gallery {
+                gallery.follow(recorded);
+            }
             if let (Some(carrying), Some(opened)) = (&mut self.carrying, &encoded.wrapped) {
                 carrying.push((encoded.commitment, opened.to_bytes().into()));
             }
@@ -347,9 +354,13 @@ impl Core {
                     command,
                     done,
                 } => {
-                    let ran = match now_ms {
-                        Some(now_ms) => self.run(&tenant, *command, now_ms)?,
-                        None => Err(CommitError::NoTime),
+                    let ran = match (now_ms, self.tenants.get(&tenant)) {
+                        (Some(now_ms), Some(core)) => {
+                            let command = command(core);
+                            self.run(&tenant, command, now_ms)?
+                        }
+                        (None, _) => Err(CommitError::NoTime),
+                        (_, None) => Err(CommitError::UnknownTenant),
                     };
                     batch.releases.push(Box::new(move |heads| {
                         // A caller that went away needs no answer.

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::appliance::ApplianceEvent;
 use super::book::Anchor;
 use super::claim::{Anchored, Claim};
-use super::commit::{Core, Outcome};
+use super::commit::{Core, Outcome, TenantCore};
 use super::committer::{Committer, Settings};
 use super::errors::{CommitError, HaltReason};
 use super::handover::{HandOver, Handed};
@@ -62,9 +62,20 @@ impl Ledgers {
         tenant: &TenantId,
         command: Command,
     ) -> Result<Outcome, CommitError> {
+        self.decide_from(tenant, move |_| command).await
+    }
+
+    /// The same of a command that is made when it is its turn: of what was worked out
+    /// beside the state and what happened to the state since. It is made by the one task
+    /// that owns all of them, which nobody else has meanwhile: little may be done there.
+    pub async fn decide_from(
+        &self,
+        tenant: &TenantId,
+        make: impl FnOnce(&TenantCore) -> Command + Send + 'static,
+    ) -> Result<Outcome, CommitError> {
         self.ask(|done| Job::Decide {
             tenant: tenant.clone(),
-            command: Box::new(command),
+            command: Box::new(make),
             done,
         })
         .await

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::appliance::ApplianceEvent;
 use super::book::{Anchor, Committed, Written};
 use super::claim::{Anchored, Claim};
-use super::commit::{Core, Outcome};
+use super::commit::{Core, Outcome, TenantCore};
 use super::errors::CommitError;
 use super::handover::{HandOver, Handed};
 use super::page::Page;
@@ -21,6 +21,8 @@ use crate::core::Command;
 type Release = Box<dyn FnOnce(&Heads) + Send>;
 /// Looks at the core and returns what hands the answer over.
 pub(super) type Look = Box<dyn FnOnce(&Core) -> Box<dyn FnOnce() + Send> + Send>;
+/// Makes a command when it is its turn, from what is known then.
+pub(super) type Make = Box<dyn FnOnce(&TenantCore) -> Command + Send>;
 /// Signed heads of the ledgers a batch touched.
 pub(super) type Heads = HashMap<LedgerId, Arc<Committed>>;
 pub(super) type Answer<T> = oneshot::Sender<Result<T, CommitError>>;
@@ -29,7 +31,7 @@ pub(super) type Answer<T> = oneshot::Sender<Result<T, CommitError>>;
 pub(super) enum Job {
     Decide {
         tenant: TenantId,
-        command: Box<Command>,
+        command: Make,
         done: Answer<Outcome>,
     },
     Look(Look),

@@ -106,8 +106,10 @@ impl Appliance {
             }
             Ok(completed) => completed,
         };
-        let Reply::Enrolled { lapse } = reply else {
-            return Err(internal("an enrolment without its reply"));
+        let lapse = match reply {
+            Reply::Enrolled { lapse } => lapse,
+            Reply::Duplicate => return Err(Problem::duplicate_face()),
+            _ => return Err(internal("an enrolment without its reply")),
         };
         let user_id = name_of(serving, caller, handle).await?;
         if challenged {

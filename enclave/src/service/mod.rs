@@ -15,6 +15,7 @@ mod decoys;
 mod devices;
 mod documents;
 mod drawn;
+mod duplicates;
 mod enroll;
 mod epochs;
 mod erasures;

@@ -51,6 +51,12 @@ pub(super) fn in_part(problem: Problem) -> Problem {
     }
 }
 
+/// Whole seconds until then, at least one.
+fn seconds_to(until_ms: u64, now_ms: u64) -> u32 {
+    let left = until_ms.saturating_sub(now_ms).div_ceil(1000);
+    u32::try_from(left).unwrap_or(u32::MAX).max(1)
+}
+
 pub(super) fn refused(refusal: Refusal, now_ms: u64) -> Problem {
     match refusal {
         Refusal::UnknownUser | Refusal::UnknownCredential => Problem::no_passkey(),
@@ -64,14 +70,16 @@ pub(super) fn refused(refusal: Refusal, now_ms: u64) -> Problem {
         Refusal::EnrollmentExpired => Problem::enrollment_expired(),
         Refusal::EnrollmentBusy => Problem::enrollment_busy(),
         Refusal::EnrollmentClosed => Problem::enrollment_closed(),
+        Refusal::DuplicateFace => Problem::duplicate_face(),
         Refusal::TemplateMoved => {
             Problem::store_unavailable().because("another template was stored meanwhile")
         }
         Refusal::NotEnrolled => Problem::not_enrolled(),
         Refusal::Throttled { until_ms } => {
-            let left = until_ms.saturating_sub(now_ms).div_ceil(1000);
-            Problem::attempts_throttled()
-                .retry_after(u32::try_from(left).unwrap_or(u32::MAX).max(1))
+            Problem::attempts_throttled().retry_after(seconds_to(until_ms, now_ms))
+        }
+        Refusal::EnrollmentsShut { until_ms } => {
+            Problem::enrollments_shut().retry_after(seconds_to(until_ms, now_ms))
         }
         Refusal::Locked { until_ms } => Problem::account_locked(Timestamp(until_ms), now_ms),
         Refusal::AttemptsInProgress => Problem::attempts_in_progress(),

@@ -18,14 +18,15 @@ use redoubt_shared::TenantId;
 use super::boot::{Appliance, BootError};
 use super::decoys::Decoys;
 use super::documents::ServingFacts;
+use super::duplicates;
 use super::epochs::EpochSecret;
 use super::handover::{HandoverClaim, check_taken};
 use super::passkey_rules::PasskeyRules;
 use super::rotate::Epochs;
 use super::serving::{Serving, TenantService};
 use super::watch::Tags;
-use crate::biometrics::Transforms;
-use crate::core::{Command, Limits, TenantKeySeeds, TermContext};
+use crate::biometrics::{Gallery, Transforms};
+use crate::core::{Command, DuplicateRules, Limits, TenantKeySeeds, TermContext};
 use crate::keys::{CertificateAuthority, CertificateError, EpochKey, Keyring, Root, SealError};
 use crate::ledger::{
     ApplianceEvent, ApplianceState, Book, CaSecret, Core, HaltReason, Ledgers, Making, Recovered,
@@ -77,6 +78,10 @@ pub(super) enum RecoverError {
         "the genesis manifest names other custodians than the ledger records; custodians and their threshold stay for the life of an appliance"
     )]
     CustodiansChanged,
+    #[error(
+        "the faces of a tenant that looks for duplicates could not be made ready to be searched"
+    )]
+    NoGallery,
     #[error("an appliance with custodians cannot be restored by this version")]
     RestoreWithCustodians,
     #[error("there is no trusted time")]
@@ -337,6 +342,7 @@ impl Appliance {
                 tenant: policy.failed_per_tenant(),
             },
             restore_count: restores,
+            duplicates: self.duplicate_rules(tenant),
         }
     }
 
@@ -346,6 +352,11 @@ impl Appliance {
         let policy = tenants.find(|tenant| tenant.id == *id);
         let policy = policy.and_then(|tenant| tenant.passkeys.as_ref());
         policy.is_some_and(|policy| policy.sign_count == SignCountRule::Report)
+    }
+
+    fn duplicate_rules(&self, id: &TenantId) -> Option<DuplicateRules> {
+        let mut tenants = self.config.config.tenants.iter();
+        duplicates::rules(tenants.find(|tenant| tenant.id == *id)?)
     }
 
     /// How long each tenant's entries are kept.
@@ -361,7 +372,7 @@ impl Appliance {
     /// Certificates, committer, worker link: what answers banks.
     fn serve(
         self: &Arc<Self>,
-        core: Core,
+        mut core: Core,
         store: StoreClient,
         witnessing: Witnessing,
         ca: CertificateAuthority,
@@ -371,6 +382,12 @@ impl Appliance {
         let mut tenants = HashMap::new();
         for tenant in &self.config.config.tenants {
             tenants.insert(tenant.id.clone(), tenant_service(tenant, &core)?);
+            if let Some(core) = core.tenants.get_mut(&tenant.id)
+                && duplicates::rules(tenant).is_some()
+            {
+                let made = Gallery::of(&core.state);
+                core.gallery = Some(made.ok_or(RecoverError::NoGallery)?);
+            }
         }
         self.install_leaf(&ca)?;
         let clock = Arc::clone(&self.clock);

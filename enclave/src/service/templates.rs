@@ -15,7 +15,7 @@ use super::serving::Serving;
 use crate::api::{self, Caller, Problem, Renewed, Timestamp};
 use crate::biometrics::{Made, Owner};
 use crate::core::{Command, Refusal, Reply, TenantState};
-use crate::ledger::{Claim, CommitError};
+use crate::ledger::{Claim, CommitError, TenantCore};
 
 /// How often a template is made again because another was stored meanwhile.
 const ROUNDS: usize = 16;
@@ -51,11 +51,17 @@ impl Appliance {
             let number = self.in_state(serving, caller, next).await?;
             let template = transforms.protected(&owner, number, &fresh.embedding, made);
             let template = template.ok_or_else(|| internal("no template could be made"))?;
-            let command = Command::CompleteEnrollment {
+            let search = self.sought(serving, caller, &owner, fresh).await?;
+            let (liveness, performed) = (enrolling.liveness, enrolling.performed.clone());
+            let command = move |core: &TenantCore| Command::CompleteEnrollment {
                 id,
                 template: Box::new(template),
-                liveness: enrolling.liveness,
-                performed: enrolling.performed.clone(),
+                liveness,
+                performed,
+                searched: search
+                    .as_ref()
+                    .zip(core.gallery.as_ref())
+                    .and_then(|(search, gallery)| search.settled(gallery)),
             };
             let stored = self.unless_moved(serving, caller, command, fresh.at_ms);
             if let Some(stored) = stored.await? {
@@ -94,6 +100,7 @@ impl Appliance {
                 from: before.transform,
                 template: Box::new(template.ok_or_else(|| internal("a template is malformed"))?),
             };
+            let command = move |_: &TenantCore| command;
             let done = self.unless_moved(&serving, caller, command, now_ms).await?;
             let Some((Reply::Renewed { epoch }, claim)) = done else {
                 continue;
@@ -131,10 +138,10 @@ impl Appliance {
         &self,
         serving: &Serving,
         caller: &Caller,
-        command: Command,
+        command: impl FnOnce(&TenantCore) -> Command + Send + 'static,
         now_ms: u64,
     ) -> Result<Option<(Reply, Claim)>, Problem> {
-        match serving.ledgers.decide(&caller.tenant, command).await {
+        match serving.ledgers.decide_from(&caller.tenant, command).await {
             Err(CommitError::Refused(Refusal::TemplateMoved)) => Ok(None),
             outcome => {
                 let outcome = outcome.map_err(|error| commit(error, now_ms))?;

@@ -58,7 +58,7 @@ impl Appliance {
                 let subject = state.subjects.get(&one.subject)?;
                 let asked = query.user_id.as_ref();
                 let fits = asked.is_none_or(|user| *user == subject.user);
-                fits.then(|| alert(one, &subject.user))
+                fits.then(|| alert(state, one, &subject.user))
             });
             named.take(limit.into()).collect()
         };
@@ -153,13 +153,19 @@ fn attempt(moment: &Moment) -> Attempt {
     }
 }
 
-fn alert(alert: &Alert, user: &UserId) -> SecurityAlert {
+fn alert(state: &TenantState, alert: &Alert, user: &UserId) -> SecurityAlert {
+    let other = match alert.kind {
+        AlertKind::DuplicateFace { other } => state.subjects.get(&other),
+        _ => None,
+    };
     SecurityAlert {
+        other_user_id: other.map(|other| other.user.clone()),
         reason: match alert.kind {
             AlertKind::HighRisk => AlertReason::HighRisk,
             AlertKind::AccountLocked => AlertReason::AccountLocked,
             AlertKind::SignCountNotIncreased => AlertReason::SignCountNotIncreased,
             AlertKind::DeviceCompromised => AlertReason::DeviceCompromised,
+            AlertKind::DuplicateFace { .. } => AlertReason::DuplicateFace,
         },
         user_id: user.clone(),
         timestamp: Timestamp(alert.at_ms),

@@ -135,6 +135,7 @@ fn tenant(args: &DevArgs, id: &TenantId, anchor: String) -> anyhow::Result<Tenan
         retention_days: RETENTION_DAYS,
         passkeys: None,
         policy_signers: None,
+        duplicate_faces: None,
     })
 }
 

@@ -159,7 +159,7 @@ fn differences(dimension: usize) -> Result<Vec<Row>> {
     ])
 }
 
-fn embedding(vector: &[f64]) -> Embedding {
+pub(crate) fn embedding(vector: &[f64]) -> Embedding {
     Embedding {
         model: "m".into(),
         vector: vector.iter().map(|value| *value as f32).collect(),
@@ -167,7 +167,7 @@ fn embedding(vector: &[f64]) -> Embedding {
 }
 
 /// SplitMix64, and normal deviates from it (Box and Muller).
-struct Draws(u64);
+pub(crate) struct Draws(pub(crate) u64);
 
 impl Draws {
     fn word(&mut self) -> u64 {
@@ -188,12 +188,12 @@ impl Draws {
         radius * (std::f64::consts::TAU * self.share()).cos()
     }
 
-    fn direction(&mut self, dimension: usize) -> Vec<f64> {
+    pub(crate) fn direction(&mut self, dimension: usize) -> Vec<f64> {
         unit((0..dimension).map(|_| self.normal()).collect())
     }
 
     /// Another at this cosine.
-    fn near(&mut self, one: &[f64], cosine: f64) -> Vec<f64> {
+    pub(crate) fn near(&mut self, one: &[f64], cosine: f64) -> Vec<f64> {
         let drawn = self.direction(one.len());
         let along = dot(&drawn, one);
         let across = drawn.iter().zip(one).map(|(d, o)| d - along * o).collect();

@@ -5,6 +5,7 @@
 mod bare;
 mod compare;
 mod cpu;
+mod dedup;
 mod documents;
 mod durable;
 mod face;
@@ -27,7 +28,7 @@ use rows::Row;
 /// Measure, and report ratios.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// One benchmark: login, durable, face, documents, compare, webauthn, worker or ledger [default: all]
+    /// One benchmark: login, durable, face, documents, compare, dedup, webauthn, worker or ledger [default: all]
     name: Option<String>,
     /// Where the rows go.
     #[arg(long, value_name = "FILE")]
@@ -63,12 +64,13 @@ impl Arguments {
 
 type Bench = fn(&Arguments) -> Result<Vec<Row>>;
 
-const ALL: [(&str, Bench); 8] = [
+const ALL: [(&str, Bench); 9] = [
     ("login", |_| login::run()),
     ("durable", |_| durable::run()),
     ("face", |_| face::run()),
     ("documents", |_| documents::run()),
     ("compare", |_| compare::run()),
+    ("dedup", |_| dedup::run()),
     ("webauthn", |_| webauthn::run()),
     ("worker", |arguments| match arguments.jobs {
         Some(jobs) => jobs::run(jobs),
@@ -101,7 +103,7 @@ fn measure(arguments: &Arguments) -> Result<()> {
     };
     if !ALL.iter().any(|(name, _)| wanted(name)) {
         bail!(
-            "no such benchmark; use login, durable, face, documents, compare, webauthn, worker or ledger"
+            "no such benchmark; use login, durable, face, documents, compare, dedup, webauthn, worker or ledger"
         );
     }
     let mut all = Vec::new();

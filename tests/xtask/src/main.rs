@@ -205,20 +205,45 @@ fn run(task: Task) -> Result<bool> {
 /// Builds, then becomes one of the programs, in the folder this was called from.
 fn built(repo: &repo::Repo, program: &str, arguments: &[OsString]) -> Result<bool> {
     programs::build(repo)?;
-    start(repo, &repo.bin_dir(), program, arguments)
+    start(repo, &repo.bin_dir(), program, arguments, &[])
 }
 
-/// Benchmarks measure enclave and worker as images hold them.
+/// Measures enclave and worker as images hold them; searches beside FAISS.
 fn bench(repo: &repo::Repo, arguments: &[OsString]) -> Result<bool> {
     programs::build(repo)?;
-    start(repo, &image::programs(repo)?, "redoubt-bench", arguments)
+    let mut beside = Vec::new();
+    if measures_searches(arguments) {
+        beside.push(("REDOUBT_FAISS_PYTHON", python::fetch(repo, python::FAISS)?));
+    }
+    let dir = image::programs(repo)?;
+    start(repo, &dir, "redoubt-bench", arguments, &beside)
+}
+
+/// Whether that benchmark is named, or none.
+fn measures_searches(arguments: &[OsString]) -> bool {
+    let mut all = arguments.iter();
+    while let Some(argument) = all.next() {
+        // Every option has a value.
+        match argument.to_string_lossy().starts_with("--") {
+            true => drop(all.next()),
+            false => return argument == "dedup",
+        }
+    }
+    true
 }
 
 /// Becomes a program of a folder, among the others of that folder.
-fn start(repo: &repo::Repo, dir: &Path, program: &str, arguments: &[OsString]) -> Result<bool> {
+fn start(
+    repo: &repo::Repo,
+    dir: &Path,
+    program: &str,
+    arguments: &[OsString],
+    environment: &[(&str, PathBuf)],
+) -> Result<bool> {
     let mut command = Command::new(dir.join(program));
     command.args(arguments);
     command.env("REDOUBT_BIN_DIR", dir);
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
     for (name, path) in [
         ("REDOUBT_MODELS_DIR", repo.models_toml()),
         ("REDOUBT_MEDIA_DIR", repo.media_toml()),

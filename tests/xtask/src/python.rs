@@ -17,6 +17,8 @@ use crate::{digest, process, say};
 pub(crate) const VERIFIER: &str = "attestation/verify-py/requirements.txt";
 /// What judges the interface: its document and the appliance behind it.
 pub(crate) const CONTRACT: &str = "tests/contract/requirements.txt";
+/// What searches are measured beside.
+pub(crate) const FAISS: &str = "tests/load/faiss/requirements.txt";
 
 /// The interpreter of the environment, made if it is not there yet.
 pub(crate) fn fetch(repo: &Repo, requirements: &str) -> Result<PathBuf> {

@@ -4,10 +4,11 @@ use redoubt_shared::{EnrollmentId, UserId};
 use serde_json::json;
 use subtle::ConstantTimeEq;
 
-use super::{Cx, Decision, owned, renew, unowned};
+use super::{Cx, Decision, duplicate, owned, renew, unowned};
 use crate::core::frames;
 use crate::core::{
-    Enrollment, EnrollmentStatus, Event, Liveness, Modality, Performed, Refusal, Reply, Template,
+    Enrollment, EnrollmentStatus, Event, Liveness, Modality, Performed, Refusal, Reply, Searched,
+    Template,
 };
 
 pub(super) fn begin(
@@ -62,13 +63,16 @@ pub(super) fn reserve(
         EnrollmentStatus::Pending => {}
         EnrollmentStatus::InProgress => return Err(Refusal::EnrollmentBusy),
         EnrollmentStatus::Completed => return Err(Refusal::EnrollmentClosed),
+        EnrollmentStatus::Refused => return Err(Refusal::DuplicateFace),
     }
+    let modality = cx.state.enrolled_by(&enrollment.subject, id);
+    duplicate::shut(cx, modality)?;
     let events = vec![unowned(Event::EnrollmentSampleReserved { id })];
     Ok(Decision {
         events,
         reply: Reply::Enrolling {
             subject: enrollment.subject,
-            modality: cx.state.enrolled_by(&enrollment.subject, id),
+            modality,
         },
     })
 }
@@ -89,12 +93,18 @@ pub(super) fn release(
     Ok(cx.done(vec![unowned(Event::EnrollmentSampleReleased { id }), claim]))
 }
 
+/// What was looked at beside the template: liveness, a challenge, duplicates.
+type Looked<'a> = (
+    Option<Liveness>,
+    Option<&'a Performed>,
+    Option<&'a Searched>,
+);
+
 pub(super) fn complete(
     cx: &Cx<'_>,
     id: EnrollmentId,
     template: Box<Template>,
-    liveness: Option<Liveness>,
-    performed: Option<&Performed>,
+    (liveness, performed, searched): Looked<'_>,
 ) -> Result<Decision, Refusal> {
     let (handle, user) = in_progress(cx, id)?;
     if find(cx, id)?.expires_ms <= cx.facts.now_ms {
@@ -107,38 +117,56 @@ pub(super) fn complete(
         return Err(Refusal::ChallengeFailed(lapse));
     }
     let modality = cx.state.enrolled_by(&handle, id);
+    duplicate::shut(cx, modality)?;
+    let duplicates = duplicate::weighed(cx, modality, searched)?;
+    let refusal = duplicates.and_then(|found| found.refusal(cx, id));
+    let refused = refusal.is_some();
     let mut own = json!({
         "enrollment_id": id.to_string(),
         "modality": modality.name(),
-        "status": "completed",
+        "status": if refused { "refused" } else { "completed" },
         "model": template.model,
         "quality_score": f64::from(template.quality),
         "liveness": Liveness::word(liveness),
     });
+    if refused {
+        own["reason"] = "duplicate_face".into();
+    }
     frames::tell(performed.as_ref(), &mut own);
-    let claim = cx.claim(
-        handle,
-        "enrollment",
-        &user,
-        Some(&template.worker_tier),
-        own,
-    );
-    let enrolled = match modality {
-        Modality::Face => Event::FaceEnrolled {
-            id,
+    if let Some(found) = &duplicates {
+        found.tell(&mut own);
+    }
+    let tier = template.worker_tier.clone();
+    let claim = cx.claim(handle, "enrollment", &user, Some(&tier), own);
+    let ended = match (refusal, modality) {
+        (Some(refusal), _) => refusal,
+        (None, Modality::Face) => owned(
             handle,
-            template,
-        },
-        Modality::Voice => Event::VoiceEnrolled {
-            id,
+            Event::FaceEnrolled {
+                id,
+                handle,
+                template,
+            },
+        ),
+        (None, Modality::Voice) => owned(
             handle,
-            template,
-        },
+            Event::VoiceEnrolled {
+                id,
+                handle,
+                template,
+            },
+        ),
     };
-    let mut events = vec![owned(handle, enrolled), claim];
-    events.splice(0..0, seen.map(|event| owned(handle, event)));
+    let mut events: Vec<_> = seen.map(|event| owned(handle, event)).into_iter().collect();
+    events.push(ended);
+    let alerts = duplicates.map(|found| found.alerts(cx, handle));
+    events.extend(alerts.into_iter().flatten());
+    events.push(claim);
     let lapse = performed.and_then(|one| one.lapse);
-    let reply = Reply::Enrolled { lapse };
+    let reply = match refused {
+        true => Reply::Duplicate,
+        false => Reply::Enrolled { lapse },
+    };
     Ok(Decision { events, reply })
 }
 

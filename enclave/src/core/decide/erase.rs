@@ -183,7 +183,8 @@ fn enrolling(cx: &Cx<'_>, subject: &SubjectHandle, modality: Modality) -> bool {
     let latest = cx.state.enrollment_of(subject, modality);
     let open = latest.and_then(|id| cx.state.enrollments.get(&id));
     open.is_some_and(|enrollment| {
-        enrollment.status != EnrollmentStatus::Completed && enrollment.expires_ms > cx.facts.now_ms
+        let over = [EnrollmentStatus::Completed, EnrollmentStatus::Refused];
+        !over.contains(&enrollment.status) && enrollment.expires_ms > cx.facts.now_ms
     })
 }
 

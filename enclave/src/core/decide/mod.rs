@@ -3,6 +3,7 @@
 mod approve;
 mod attempt;
 mod device;
+mod duplicate;
 mod enroll;
 mod erase;
 mod metadata;
@@ -120,7 +121,11 @@ fn decide_one(cx: &Cx<'_>, command: Command) -> Result<Decision, Refusal> {
             template,
             liveness,
             performed,
-        } => enroll::complete(cx, id, template, liveness, performed.as_ref()),
+            searched,
+        } => {
+            let looked = (liveness, performed.as_ref(), searched.as_ref());
+            enroll::complete(cx, id, template, looked)
+        }
         Command::RenewTemplate {
             user,
             modality,

@@ -17,7 +17,8 @@ pub const HISTORY_MAX: usize = 32;
 const PAYEES_MAX: usize = 64;
 /// Currencies kept of one customer; the one used longest ago gives way.
 const CURRENCIES_MAX: usize = 16;
-/// Alerts kept of one tenant; the oldest gives way, and stays in the ledger.
+/// Alerts kept of one tenant; what gives way stays in the ledger. Half of them at most are
+/// of duplicates once there are so many.
 const ALERTS_MAX: usize = 1000;
 
 /// What was attempted. Variants are append-only: postcard numbers them.
@@ -103,6 +104,12 @@ pub enum AlertKind {
     SignCountNotIncreased,
     /// A device was flagged as compromised.
     DeviceCompromised,
+    /// One of two customers with one face, where one of them enrolled, or tried to. Both
+    /// have such an alert: neither is erased with the other.
+    DuplicateFace {
+        /// The other of them.
+        other: SubjectHandle,
+    },
 }
 
 impl AlertKind {
@@ -113,7 +120,12 @@ impl AlertKind {
             Self::AccountLocked => "account_locked",
             Self::SignCountNotIncreased => "sign_count_not_increased",
             Self::DeviceCompromised => "device_compromised",
+            Self::DuplicateFace { .. } => "duplicate_face",
         }
+    }
+
+    fn is_duplicate(self) -> bool {
+        matches!(self, Self::DuplicateFace { .. })
     }
 }
 
@@ -132,13 +144,16 @@ pub struct Alert {
     pub risk: Risk,
 }
 
+type AlertKey = (u64, ReceiptId, SubjectHandle);
+
 /// What is remembered of a tenant's customers. A clone shares everything with its original.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Watch {
     of: OrdMap<SubjectHandle, Arc<Activity>>,
     /// Who was accepted on which device, as far as it is remembered.
     users: OrdSet<(Tag, SubjectHandle)>,
-    alerts: OrdMap<(u64, ReceiptId), Arc<Alert>>,
+    /// By when, claim and subject: one claim may be told of two.
+    alerts: OrdMap<AlertKey, Arc<Alert>>,
 }
 
 impl Watch {
@@ -174,14 +189,25 @@ impl Watch {
         self.of.insert(subject, Arc::new(activity));
     }
 
-    /// Takes over an alert; the oldest gives way.
+    /// Takes over an alert; if there are too many one gives way.
     pub(in crate::core) fn raise(&mut self, alert: Alert) {
-        let at = (alert.at_ms, alert.receipt);
+        let at = (alert.at_ms, alert.receipt, alert.subject);
         self.alerts.insert(at, Arc::new(alert));
-        let oldest = self.alerts.get_min().map(|(at, _)| *at);
-        if let Some(oldest) = oldest.filter(|_| self.alerts.len() > ALERTS_MAX) {
-            self.alerts.remove(&oldest);
+        let full = self.alerts.len() > ALERTS_MAX;
+        if let Some(gone) = full.then(|| self.alert_that_gives_way()).flatten() {
+            self.alerts.remove(&gone);
         }
+    }
+
+    /// The oldest alert, of duplicates while those are more than half: enrolments, which
+    /// are not throttled, do not push out what attempts raised.
+    fn alert_that_gives_way(&self) -> Option<AlertKey> {
+        let all = self.alerts.iter();
+        let mut duplicates = all.filter(|(_, alert)| alert.kind.is_duplicate());
+        let oldest = duplicates.next().map(|(at, _)| *at);
+        let many = duplicates.count() >= ALERTS_MAX / 2;
+        let any = || self.alerts.get_min().map(|(at, _)| *at);
+        oldest.filter(|_| many).or_else(any)
     }
 
     fn note(&mut self, subject: SubjectHandle, moment: Moment) {

@@ -780,6 +780,7 @@ fn enrol_sample(world: &mut World, modality: Modality) {
         template: Box::new(template(world.next_transform(&user()))),
         liveness: None,
         performed: None,
+        searched: None,
     };
     world.run(complete).unwrap();
 }

@@ -213,6 +213,7 @@ fn work_under_way_when_its_subject_is_erased_ends_in_a_refusal() {
         template: Box::new(template(1)),
         liveness: None,
         performed: None,
+        searched: None,
     };
     assert_eq!(world.run(complete()), Err(Refusal::UnknownEnrollment));
     let release = Command::ReleaseEnrollmentSample {
@@ -293,6 +294,7 @@ fn erasing_ends_an_enrolment_whose_sample_is_at_the_worker() {
         template: Box::new(template(1)),
         liveness: None,
         performed: None,
+        searched: None,
     };
     assert_eq!(world.run(complete), Err(Refusal::UnknownEnrollment));
     // What is tried without a face is tried in vain.

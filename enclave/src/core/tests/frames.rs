@@ -310,6 +310,7 @@ fn an_enrolment_takes_no_wrong_answer_where_one_is_required_and_goes_on_waiting(
         template: Box::new(template(next)),
         liveness: None,
         performed: Some(performed),
+        searched: None,
     };
     world
         .run(Command::ReserveEnrollmentSample { id, token_hash })

@@ -68,6 +68,7 @@ impl World {
             template,
             liveness: None,
             performed: None,
+            searched: None,
         })
         .unwrap();
     }

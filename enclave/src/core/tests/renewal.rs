@@ -147,6 +147,7 @@ fn what_was_stored_meanwhile_is_not_written_over() {
             template: Box::new(marked(number)),
             liveness: None,
             performed: None,
+            searched: None,
         };
         assert_eq!(world.run(stale), Err(Refusal::TemplateMoved));
     }

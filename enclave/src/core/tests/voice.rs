@@ -20,6 +20,7 @@ impl World {
             template,
             liveness: None,
             performed: None,
+            searched: None,
         })
         .unwrap();
         id

@@ -117,6 +117,7 @@ async fn length_tells_neither_kind_nor_verdict() {
             template: Box::new(template),
             liveness: None,
             performed: None,
+            searched: None,
         },
         Command::ReserveAttempt {
             means: crate::core::Means::Face,
@@ -203,6 +204,7 @@ async fn a_reservation_survives_a_crash_as_spent() {
         template: Box::new(template),
         liveness: None,
         performed: None,
+        searched: None,
     };
     first.decide(complete).await;
     for n in 0..3 {

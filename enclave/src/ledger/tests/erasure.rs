@@ -40,6 +40,7 @@ async fn enrol(ledgers: &Ledgers) {
             template: Box::new(template()),
             liveness: None,
             performed: None,
+            searched: None,
         },
     ] {
         ledgers.decide(&tenant(), command).await.unwrap();

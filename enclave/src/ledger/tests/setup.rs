@@ -64,6 +64,7 @@ pub(super) fn context() -> TermContext {
         second_device_above: None,
         throttle: crate::core::Limits::NONE,
         restore_count: 0,
+        duplicates: None,
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod cache;
 pub mod calibrate;
+mod duplicates;
 pub(crate) mod embed;
 mod matrix;
 pub mod outcome;
@@ -127,7 +128,8 @@ pub fn evaluate(plan: &Plan) -> Result<PathBuf> {
     let run = run(plan)?;
     println!("comparing all with all");
     let outcome = outcome::Figures::count(&run, list)?;
-    let json = report::json(&run, &outcome, plan.start.mirrored);
+    let mut json = report::json(&run, &outcome, plan.start.mirrored);
+    json["duplicates"] = duplicates::count(&run)?.into();
     write(&plan.report, &serde_json::to_string_pretty(&json)?)?;
     let page = plan.report.with_extension("html");
     write(&page, &report::page(&run, &outcome, &json))?;

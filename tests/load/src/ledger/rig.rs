@@ -150,6 +150,7 @@ impl Rig {
             freshness: freshness.into(),
             unwitnessed_ms: (freshness != "none").then_some(0),
             restore_count: 0,
+            duplicates: None,
             second_device_above: None,
             throttle: redoubt_enclave::core::Limits::NONE,
         }

@@ -105,6 +105,7 @@ pub(crate) fn enrol(number: u64) -> Result<[Command; 3]> {
             template: Box::new(template),
             liveness: None,
             performed: None,
+            searched: None,
         },
     ])
 }

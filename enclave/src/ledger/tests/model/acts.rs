@@ -133,6 +133,7 @@ impl Callers {
                         template,
                         liveness: None,
                         performed: None,
+                        searched: None,
                     },
                 ];
             }

@@ -41,7 +41,7 @@ impl Suite<'_> {
                 .add(Outcome::skipped("the images and their boots", why));
             return Ok(());
         }
-        self.stage("images", 600, |suite| Ok(suite.build_images(&mut eifs)))?;
+        self.stage("images", 780, |suite| Ok(suite.build_images(&mut eifs)))?;
         if self.built {
             self.stage("the images' programs forget", 90, Suite::handovers)?;
         }

@@ -151,7 +151,7 @@ impl Suite<'_> {
         self.stage("end-to-end tests and attacks", 600, |suite| {
             suite.cargo_test("end-to-end", &named(&end_to_end))
         })?;
-        self.stage("bent inputs", 60, Suite::fuzz)?;
+        self.stage("bent inputs", 75, Suite::fuzz)?;
         self.stage("kills under load", 120, Suite::chaos)?;
         self.stage("demo story", 60, |_| {
             let well = demo::run(repo, false)?;

@@ -152,7 +152,7 @@ impl Suite<'_> {
             suite.cargo_test("end-to-end", &named(&end_to_end))
         })?;
         self.stage("bent inputs", 75, Suite::fuzz)?;
-        self.stage("kills under load", 120, Suite::chaos)?;
+        self.stage("kills under load", 150, Suite::chaos)?;
         self.stage("demo story", 60, |_| {
             let well = demo::run(repo, false)?;
             Ok(Outcome::single("demo story", well))

@@ -25,6 +25,9 @@ struct Eifs {
 /// begun later than this, they would outlast the hour that everything may take.
 const LAST_START: Duration = Duration::from_secs(35 * 60);
 
+/// The stage of [`Suite::handovers`].
+const FORGET: &str = "the images' programs forget";
+
 /// End-to-end tests that search an enclave's memory after a handover.
 const HANDOVERS: [&str; 2] = ["handover_image", "handover_load"];
 
@@ -43,14 +46,17 @@ impl Suite<'_> {
         }
         self.stage("images", 780, |suite| Ok(suite.build_images(&mut eifs)))?;
         if self.built {
-            self.stage("the images' programs forget", 90, Suite::handovers)?;
+            self.stage(FORGET, 90, Suite::handovers)?;
         }
         self.stage("the images boot", 480, |suite| suite.boot_images(eifs))
     }
 
     /// What stays on a stack is the compiler's doing, so memory is searched in what ships too.
     fn handovers(&mut self) -> Result<Outcome> {
-        self.programs = image::programs(self.repo)?;
+        self.programs = match image::programs(self.repo) {
+            Ok(programs) => programs,
+            Err(error) => return Ok(of_error(FORGET, &error)),
+        };
         let tests = HANDOVERS.map(str::to_owned).into();
         let outcome = self.cargo_test("handovers", &named(&tests));
         self.programs = self.repo.bin_dir();

@@ -223,10 +223,11 @@ fn bench(repo: &repo::Repo, arguments: &[OsString]) -> Result<bool> {
 fn measures_searches(arguments: &[OsString]) -> bool {
     let mut all = arguments.iter();
     while let Some(argument) = all.next() {
-        // Every option has a value.
-        match argument.to_string_lossy().starts_with("--") {
-            true => drop(all.next()),
-            false => return argument == "dedup",
+        // Every option has a value, in the same word or the next.
+        match argument.to_string_lossy() {
+            option if !option.starts_with("--") => return option == "dedup",
+            option if !option.contains('=') => drop(all.next()),
+            _ => {}
         }
     }
     true

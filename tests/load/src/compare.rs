@@ -9,6 +9,7 @@ use redoubt_enclave::core::{Modality, SubjectHandle, Template, TenantKeySeeds};
 use redoubt_shared::worker::Embedding;
 
 use crate::cpu;
+use crate::draws::Draws;
 use crate::rows::Row;
 
 /// Templates that are gone through, so that none is always at hand.
@@ -164,50 +165,4 @@ pub(crate) fn embedding(vector: &[f64]) -> Embedding {
         model: "m".into(),
         vector: vector.iter().map(|value| *value as f32).collect(),
     }
-}
-
-/// SplitMix64, and normal deviates from it (Box and Muller).
-pub(crate) struct Draws(pub(crate) u64);
-
-impl Draws {
-    fn word(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// From 0 to 1.
-    fn share(&mut self) -> f64 {
-        (self.word() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    fn normal(&mut self) -> f64 {
-        let radius = (-2.0 * (1.0 - self.share()).ln()).sqrt();
-        radius * (std::f64::consts::TAU * self.share()).cos()
-    }
-
-    pub(crate) fn direction(&mut self, dimension: usize) -> Vec<f64> {
-        unit((0..dimension).map(|_| self.normal()).collect())
-    }
-
-    /// Another at this cosine.
-    pub(crate) fn near(&mut self, one: &[f64], cosine: f64) -> Vec<f64> {
-        let drawn = self.direction(one.len());
-        let along = dot(&drawn, one);
-        let across = drawn.iter().zip(one).map(|(d, o)| d - along * o).collect();
-        let across = unit(across).into_iter().zip(one);
-        let sine = (1.0 - cosine * cosine).sqrt();
-        across.map(|(a, o)| cosine * o + sine * a).collect()
-    }
-}
-
-fn dot(one: &[f64], other: &[f64]) -> f64 {
-    one.iter().zip(other).map(|(a, b)| a * b).sum()
-}
-
-fn unit(vector: Vec<f64>) -> Vec<f64> {
-    let norm = dot(&vector, &vector).sqrt();
-    vector.into_iter().map(|value| value / norm).collect()
 }

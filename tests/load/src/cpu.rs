@@ -1,6 +1,6 @@
 //! Processor time: of another process, and of a closure on this thread.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 /// Clock ticks per second of `/proc/PID/stat` on Linux (USER_HZ).
 const TICKS: f64 = 100.0;
@@ -54,6 +54,7 @@ pub(crate) fn per_call(calls: usize, mut work: impl FnMut()) -> Result<f64> {
         (0..calls).for_each(|_| work());
         best = best.min((of_thread()? - before) / calls as f64);
     }
+    ensure!(best > 0.0, "the kernel counted no time of this thread");
     Ok(best)
 }
 

@@ -16,9 +16,10 @@ use redoubt_shared::EnrollmentId;
 use redoubt_shared::worker::Embedding;
 use serde::Deserialize;
 
-use crate::compare::{Draws, embedding};
+use crate::compare::embedding;
 use crate::cpu;
-use crate::rows::Row;
+use crate::draws::Draws;
+use crate::rows::{Row, median};
 
 const ROWS: usize = 100_000;
 /// Samples of each turn: half of people who are there, at this cosine, half of strangers.
@@ -158,12 +159,6 @@ fn enrolled(people: &[Vec<f64>]) -> Result<Vec<Recorded>> {
 
 fn search(view: &View, sample: &Embedding) -> Option<Search> {
     black_box(view.search(person(ROWS), sample, &TABLE, 500_000))
-}
-
-fn median(all: &[f64]) -> f64 {
-    let mut sorted = all.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
 }
 
 /// FAISS in a process of its own, which searches when it is told to.

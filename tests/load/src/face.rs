@@ -13,7 +13,7 @@ use redoubt_worker::pipeline::{Alone, Form, Graphs, Inputs, Pipeline, Settings};
 use redoubt_worker::runtime;
 
 use crate::cpu;
-use crate::rows::Row;
+use crate::rows::{Row, median};
 
 const BOUND_MS: f64 = 300.0;
 /// Most processor time of all processes, beside that of the networks.
@@ -94,14 +94,15 @@ fn job(pipeline: &mut Pipeline, portrait: &[u8], alone: f64) -> Result<Vec<Row>>
         ]);
     }
     let name = "processor time of a face in the worker's thread, beside its networks alone";
-    let mut rows = vec![Row::new(name, median(whole), alone, "ms", RUNS)];
+    let mut rows = vec![Row::new(name, median(&whole), alone, "ms", RUNS)];
     for (at, stage) in ["decode", "detect", "align", "liveness", "embed"]
         .iter()
         .enumerate()
     {
         let times = stages.iter().map(|times| times[at].as_secs_f64() * 1000.0);
+        let times: Vec<_> = times.collect();
         let name = format!("its stage {stage}, by the clock");
-        rows.push(Row::new(name, median(times.collect()), alone, "ms", RUNS));
+        rows.push(Row::new(name, median(&times), alone, "ms", RUNS));
     }
     Ok(rows)
 }
@@ -116,10 +117,5 @@ fn alone(networks: &mut [Alone; 2], inputs: &Inputs) -> Result<[f64; 2]> {
             all.push((cpu::of_thread()? - before) / 1000.0);
         }
     }
-    Ok(all.map(median))
-}
-
-fn median(mut all: Vec<f64>) -> f64 {
-    all.sort_by(f64::total_cmp);
-    all[all.len() / 2]
+    Ok(all.map(|times| median(&times)))
 }

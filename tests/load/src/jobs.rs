@@ -17,6 +17,7 @@ use redoubt_enclave::worker_link::manifest::Manifest;
 use redoubt_eval::faces::{Start, Worker};
 use tokio::runtime::Runtime;
 
+use crate::draws::Draws;
 use crate::rows::Row;
 use crate::worker::{GROWTH, WARM, resident};
 
@@ -146,14 +147,14 @@ impl Samples {
 
     /// The same for the same number.
     fn job(&self, number: u64) -> Job {
-        let mut dice = Dice(number);
-        match dice.below(100) {
+        let mut dice = Dice(Draws(number));
+        match dice.0.below(100) {
             0..30 => Job::LiveFace(dice.one_of(&self.portraits)),
             30..45 => Job::Face(dice.one_of(&self.portraits)),
             45..57 => Job::Voice(dice.one_of(&self.recordings)),
             57..59 => Job::Digits(dice.one_of(&self.recordings)),
             59 => {
-                let from = dice.below(self.film.len() - FRAMES + 1);
+                let from = dice.0.below(self.film.len() - FRAMES + 1);
                 Job::Frames(self.film[from..from + FRAMES].to_vec())
             }
             60..75 => Job::LiveFace(dice.one_of(&self.poor)),
@@ -173,32 +174,24 @@ fn recording(seconds: usize) -> Vec<u8> {
     wav(&samples, 16_000, 1)
 }
 
-/// Numbers that look random (splitmix64: Steele, Lea and Flood, 2014).
-struct Dice(u64);
+/// Which sample, and how it is hurt.
+struct Dice(Draws);
 
 impl Dice {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut drawn = self.0;
-        drawn = (drawn ^ (drawn >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        drawn = (drawn ^ (drawn >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((drawn ^ (drawn >> 31)) % bound.max(1) as u64) as usize
-    }
-
     fn one_of(&mut self, all: &[Vec<u8>]) -> Vec<u8> {
-        all[self.below(all.len())].clone()
+        all[self.0.below(all.len())].clone()
     }
 
     /// Cut short, or with some bytes changed.
     fn hurt(&mut self, all: &[Vec<u8>]) -> Vec<u8> {
         let mut bytes = self.one_of(all);
-        if self.below(3) == 0 {
-            bytes.truncate(self.below(bytes.len()));
+        if self.0.below(3) == 0 {
+            bytes.truncate(self.0.below(bytes.len()));
             return bytes;
         }
-        for _ in 0..=self.below(16) {
-            let at = self.below(bytes.len());
-            bytes[at] = self.below(256) as u8;
+        for _ in 0..=self.0.below(16) {
+            let at = self.0.below(bytes.len());
+            bytes[at] = self.0.below(256) as u8;
         }
         bytes
     }

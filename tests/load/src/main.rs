@@ -7,6 +7,7 @@ mod compare;
 mod cpu;
 mod dedup;
 mod documents;
+mod draws;
 mod durable;
 mod face;
 mod jobs;

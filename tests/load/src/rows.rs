@@ -27,6 +27,13 @@ pub(crate) struct Row {
     pub(crate) met: Option<bool>,
 }
 
+/// The middle one; of none, no number.
+pub(crate) fn median(all: &[f64]) -> f64 {
+    let mut sorted = all.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
 impl Row {
     pub(crate) fn new(
         name: impl Into<String>,
